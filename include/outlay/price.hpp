@@ -1,0 +1,162 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "outlay/usage.hpp"
+
+namespace outlay {
+
+namespace detail {
+struct PriceBook;
+struct PricedModel;
+}  // namespace detail
+
+/// How a model's name was found in a price table.
+enum class PriceRule : std::uint8_t {
+  none,             ///< Not found.
+  exact,            ///< The name itself.
+  alias,            ///< Registered as a deployment or alias of another.
+  provider_prefix,  ///< After a provider's or region's prefix was taken off or put in front: `openai/gpt-4o`, `us.anthropic.claude-...`.
+  date_suffix,      ///< After a date was taken off: `gpt-4o-2024-08-06`. The rate is assumed to be that of the undated name.
+  fine_tune,        ///< The base of a fine-tuned model: `ft:gpt-4o:org:name:id` is `ft:gpt-4o`.
+};
+[[nodiscard]] const char* to_string(PriceRule rule) noexcept;
+
+/// An exact rate: pico-dollars (10^-12 USD) a token.
+///
+/// $2.50 per million tokens is 2,500,000 pico-dollars a token.
+class Rate {
+ public:
+  constexpr Rate() noexcept = default;
+  [[nodiscard]] static constexpr Rate from_picos(std::int64_t picos) noexcept {
+    Rate rate;
+    rate.picos_ = picos;
+    return rate;
+  }
+  /// Rounded half to even where the price is finer than a pico-dollar a token.
+  [[nodiscard]] static constexpr Rate per_million(Usd price) noexcept {
+    std::int64_t picos = price.nanos() / 1000;
+    const std::int64_t rest = price.nanos() % 1000;
+    if (rest > 500 || (rest == 500 && picos % 2 != 0)) ++picos;
+    return from_picos(picos);
+  }
+  [[nodiscard]] constexpr std::int64_t picos() const noexcept { return picos_; }
+  constexpr auto operator<=>(const Rate&) const noexcept = default;
+
+ private:
+  std::int64_t picos_ = 0;
+};
+
+/// What a model's tokens cost at one tier. An absent cache or modality rate is the rate of the bucket that it is a part of, never
+/// zero.
+struct Rates {
+  Rate input{};
+  Rate output{};
+  std::optional<Rate> cache_read{};      ///< Absent: `input`.
+  std::optional<Rate> cache_write{};     ///< Absent: `input`.
+  std::optional<Rate> cache_write_1h{};  ///< Absent: `cache_write`.
+  std::optional<Rate> reasoning{};       ///< Absent: `output`.
+  std::optional<Rate> input_audio{};     ///< Absent: `input`.
+  std::optional<Rate> output_audio{};    ///< Absent: `output`.
+  std::optional<Rate> input_image{};     ///< Absent: `input`.
+  std::optional<Rate> output_image{};    ///< Absent: `output`.
+  std::optional<Rate> cache_read_audio{};  ///< Absent: `cache_read`.
+
+  bool operator==(const Rates&) const noexcept = default;
+};
+
+/// Everything known of one model's price.
+struct Price {
+  Rates rates{};
+  /// Rates for a service tier as the provider names it (`"batch"`, `"flex"`, `"priority"`); a tier that is not listed costs `rates`.
+  struct Tier {
+    std::string service_tier{};         ///< Empty: the default tier.
+    std::int64_t above_input_tokens{};  ///< Applies to the whole call when its input is above this. 0: always.
+    bool inclusive{};                   ///< Applies at the threshold already.
+    Rates rates{};
+
+    bool operator==(const Tier&) const = default;
+  };
+  std::vector<Tier> tiers{};
+  Usd web_search{};                                ///< Per search.
+  Usd request{};                                   ///< Per request.
+  std::string provider{};                          ///< `"openai"`; empty if not known.
+  std::optional<std::int64_t> max_output_tokens{};
+  std::optional<std::int64_t> max_input_tokens{};
+
+  /// A model that costs nothing: a price, unlike a missing one.
+  [[nodiscard]] static Price free() { return {}; }
+  bool operator==(const Price&) const = default;
+};
+
+/// What a usage costs, and how that is known.
+struct Cost {
+  Usd usd{};
+  PriceRule rule{};
+  std::string model{};   ///< The table's entry that was used.
+  bool assumed{};        ///< The entry is not the model's own (PriceRule::date_suffix), or a rate was rounded when it was read.
+  std::string service_tier{};  ///< The tier whose rates were used; empty for the default one.
+};
+
+struct CostOptions {
+  std::string_view service_tier{};  ///< As the provider named it in its reply; empty for the default tier.
+};
+
+/// A table of prices: a value that copies cheaply and never changes behind a caller's back.
+///
+/// A Ledger holds one and can be given another at any time (Ledger::set_prices); calls already admitted keep theirs.
+///
+/// \par Thread safety
+/// As a std::string: const members of a shared object are safe.
+class PriceTable {
+ public:
+  PriceTable();  ///< Empty: every model is unknown.
+  /// The table in the library: no file, no network. See as_of() and source().
+  [[nodiscard]] static PriceTable bundled();
+  /// Reads LiteLLM's `model_prices_and_context_window.json`. Defined in outlay::json.
+  [[nodiscard]] static PriceTable load_litellm(const std::filesystem::path& path);
+  /// Reads the library's own format (`src/json/price_table.schema.json`). Defined in outlay::json.
+  [[nodiscard]] static PriceTable load(const std::filesystem::path& path);
+
+  /// Adds or replaces a model.
+  ///
+  /// \par Errors
+  /// ConfigError for a negative rate, or an empty name.
+  void register_model(std::string name, Price price);
+  /// Makes `name` cost what `like` costs: an Azure deployment, a fine-tune, a gateway's name.
+  ///
+  /// \par Errors
+  /// PriceUnknown if `like` is not found.
+  void register_deployment(std::string name, std::string_view like);
+
+  /// What a usage costs: the exact sum over the buckets, rounded once to a nano-dollar, half to even.
+  ///
+  /// \par Errors
+  /// PriceUnknown; Error with errc::invalid_usage or errc::overflow.
+  [[nodiscard]] Cost cost(std::string_view model, const Usage& usage, const CostOptions& options = {}) const;
+  /// The price that a look-up finds; empty for an unknown model.
+  [[nodiscard]] std::optional<Price> find(std::string_view model) const;
+  /// For people: the entry, the rule that matched, every rate, the table's version and age.
+  [[nodiscard]] std::string explain(std::string_view model) const;
+
+  [[nodiscard]] std::size_t size() const noexcept;
+  [[nodiscard]] const std::string& version() const noexcept;
+  [[nodiscard]] const std::string& source() const noexcept;
+  [[nodiscard]] std::optional<std::chrono::sys_days> as_of() const noexcept;
+  void describe(std::string version, std::string source, std::optional<std::chrono::sys_days> as_of);
+
+  [[nodiscard]] const std::shared_ptr<const detail::PriceBook>& book() const noexcept { return book_; }  // for components
+
+ private:
+  std::shared_ptr<const detail::PriceBook> book_;
+};
+
+}  // namespace outlay

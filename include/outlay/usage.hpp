@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "outlay/usd.hpp"
+
+namespace outlay {
+
+/// What one call used, in disjoint token buckets.
+///
+/// `input`, `cache_read`, `cache_write`, `cache_write_1h` and `output` never overlap. The members marked *of which* are parts of
+/// another one and add nothing to a total.
+///
+/// \par Units
+/// Tokens, unless the member says otherwise. Each is between 0 and Usage::max_count; other counts are refused where a usage is
+/// handed in (errc::invalid_usage).
+struct Usage {
+  std::int64_t input{};           ///< Input that was neither read from nor written to a cache.
+  std::int64_t cache_read{};      ///< Input read from the provider's prompt cache.
+  std::int64_t cache_write{};     ///< Input written to the cache with the default life (5 minutes; 30 on some models).
+  std::int64_t cache_write_1h{};  ///< Input written to the cache with the longer life.
+  std::int64_t output{};          ///< Everything generated, `reasoning` included.
+  std::int64_t reasoning{};       ///< Of which of `output`: hidden or visible reasoning.
+  std::int64_t input_audio{};     ///< Of which of `input`.
+  std::int64_t input_image{};     ///< Of which of `input`.
+  std::int64_t cache_read_audio{};  ///< Of which of `cache_read`.
+  std::int64_t output_audio{};      ///< Of which of `output`.
+  std::int64_t output_image{};      ///< Of which of `output`.
+  std::int64_t web_searches{};      ///< Searches billed per request. Not tokens.
+
+  /// The largest count that is believed: two thousand million of anything in one call is a fault, not a usage.
+  static constexpr std::int64_t max_count = 2'000'000'000;
+
+  /// The four input buckets.
+  [[nodiscard]] constexpr std::int64_t input_total() const noexcept {
+    return input + cache_read + cache_write + cache_write_1h;
+  }
+  /// The four input buckets plus output: what a `tokens` cap counts.
+  [[nodiscard]] constexpr std::int64_t total() const noexcept { return input_total() + output; }
+
+  /// The name of the first member that is negative or above max_count, or of an *of which* that exceeds its whole; null if none.
+  [[nodiscard]] const char* first_invalid() const noexcept;
+
+  constexpr Usage& operator+=(const Usage& other) noexcept {
+    input += other.input, cache_read += other.cache_read, cache_write += other.cache_write;
+    cache_write_1h += other.cache_write_1h, output += other.output, reasoning += other.reasoning;
+    input_audio += other.input_audio, input_image += other.input_image, cache_read_audio += other.cache_read_audio;
+    output_audio += other.output_audio, output_image += other.output_image, web_searches += other.web_searches;
+    return *this;
+  }
+  constexpr bool operator==(const Usage&) const noexcept = default;
+};
+
+/// What a cap can be put on.
+enum class Dimension : std::uint8_t {
+  usd,            ///< Money.
+  tokens,         ///< Usage::total().
+  input_tokens,   ///< Usage::input_total().
+  output_tokens,  ///< Usage::output.
+  calls,          ///< Calls that were admitted and not released.
+  concurrent,     ///< Calls in flight: admitted and not yet ended.
+};
+[[nodiscard]] const char* to_string(Dimension dimension) noexcept;
+
+/// An amount in every dimension.
+struct Amounts {
+  Usd usd{};
+  std::int64_t tokens{};
+  std::int64_t input_tokens{};
+  std::int64_t output_tokens{};
+  std::int64_t calls{};
+  std::int64_t concurrent{};  ///< In `reserved()`: calls in flight. Always 0 in `spent()`.
+
+  constexpr bool operator==(const Amounts&) const noexcept = default;
+};
+
+/// The caps of a budget; a dimension without a value is not capped.
+struct Limits {
+  std::optional<Usd> usd{};
+  std::optional<std::int64_t> tokens{};
+  std::optional<std::int64_t> input_tokens{};
+  std::optional<std::int64_t> output_tokens{};
+  std::optional<std::int64_t> calls{};
+  std::optional<std::int64_t> concurrent{};
+
+  bool operator==(const Limits&) const noexcept = default;
+};
+
+}  // namespace outlay

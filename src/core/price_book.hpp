@@ -1,0 +1,177 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "outlay/clock.hpp"
+#include "outlay/price.hpp"
+#include "outlay/usage.hpp"
+#include "outlay/usd.hpp"
+
+namespace outlay::detail {
+
+/// Rates with every fallback filled in, in pico-dollars a token, and the sums that reservations are made of.
+struct FlatRates {
+  std::int64_t input = 0, output = 0;
+  std::int64_t cache_read = 0, cache_write = 0, cache_write_1h = 0;
+  std::int64_t reasoning = 0;
+  std::int64_t input_audio = 0, input_image = 0, cache_read_audio = 0;
+  std::int64_t output_audio = 0, output_image = 0;
+
+  std::int64_t worst_input = 0;       // dearest of input and cache_write
+  std::int64_t worst_input_long = 0;  // and of cache_write_1h
+  std::int64_t worst_output = 0;      // dearest of output, reasoning, output_audio and output_image
+  bool narrow = false;                // no sum over a valid usage leaves 64 bits
+
+  FlatRates() = default;
+  explicit FlatRates(const Rates& rates) noexcept;
+};
+
+/// One resolved look-up. Its address is stable as long as its PriceBook lives.
+struct PricedModel {
+  std::string name;              // the table's entry
+  const Price* price = nullptr;  // never null
+  PriceRule rule = PriceRule::exact;
+  bool assumed = false;
+
+  struct Step {
+    std::int64_t from = 0;  // the smallest input that it applies to
+    FlatRates rates;
+  };
+  struct ServiceTier {
+    std::string name;         // empty: the default tier's steps
+    std::vector<Step> steps;  // highest first
+  };
+  FlatRates base;
+  std::int64_t request_picos = 0;  // meaningful where `flat`
+  bool flat = false;               // no tiers, narrow rates, small request fee: the short way through cost()
+  std::vector<ServiceTier> tiers;
+
+  PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed);
+};
+
+/// An entry as a loader hands it over.
+struct PriceEntry {
+  std::string name;
+  Price price;
+  bool rounded = false;  // a rate was finer than a pico-dollar
+};
+
+/// What a PriceTable refers to. Immutable but for the cache of look-ups, which has a lock of its own.
+struct PriceBook {
+  PriceBook();
+  PriceBook(const PriceBook&) = delete;
+  PriceBook& operator=(const PriceBook&) = delete;
+
+  /// Null if unknown. Safe from any thread; allocates only the first time that a name needs more than an
+  /// exact match.
+  const PricedModel* find(std::string_view model) const;
+  [[nodiscard]] std::size_t size() const noexcept;
+
+  const std::uint64_t uid;  // unique per book in the process, never reused
+  std::string version, source;
+  std::optional<std::chrono::sys_days> as_of;
+
+  // Built before the book is shared, never changed afterwards.
+  struct Entry {
+    Entry(const Entry&) = delete;  // `exact` points into `given`
+    Entry& operator=(const Entry&) = delete;
+
+    PriceEntry given;
+    PricedModel exact;
+    explicit Entry(PriceEntry entry)
+        : given(std::move(entry)), exact(given.name, given.price, PriceRule::exact, given.rounded) {}
+  };
+  struct Layer {
+    std::deque<Entry> entries;
+    std::unordered_map<std::string_view, const Entry*> by_name;  // views into entries
+    void add(PriceEntry entry);
+  };
+  std::shared_ptr<const Layer> base;  // what was loaded, shared by all tables made from it
+  struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  template <class T>
+  using ByName = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
+  ByName<std::shared_ptr<const Entry>> registered;
+  ByName<std::string> aliases;  // name -> entry
+
+ private:
+  struct Match {
+    const Entry* entry = nullptr;
+    PriceRule rule = PriceRule::none;
+    bool assumed = false;
+  };
+  const Entry* entry(std::string_view name) const;
+  Match exact_or_alias(std::string_view name) const;
+  Match resolve(std::string_view model) const;
+
+  static constexpr std::size_t max_cached_names = 4096;
+  mutable std::mutex mutex_;
+  mutable ByName<const PricedModel*> cache_;  // bounded by max_cached_names
+  struct VariantKey {
+    const Entry* entry;
+    PriceRule rule;
+    bool assumed;
+    bool operator==(const VariantKey&) const noexcept = default;
+  };
+  struct VariantHash {
+    std::size_t operator()(const VariantKey& key) const noexcept;
+  };
+  // One for each entry and way to it, so bounded by the table; never dropped, since callers hold their
+  // addresses.
+  mutable std::unordered_map<VariantKey, std::unique_ptr<const PricedModel>, VariantHash> variants_;
+};
+
+/// A later entry of the same name replaces an earlier one.
+std::shared_ptr<const PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version,
+                                                 std::string source,
+                                                 std::optional<std::chrono::sys_days> as_of);
+
+/// ConfigError for an empty name or a negative rate, fee, threshold or maximum.
+void check_price(std::string_view name, const Price& price);
+
+/// The exact sum over the buckets, rounded once, half to even, to nano-dollars; empty on overflow. The usage
+/// is valid already.
+std::optional<Usd> cost(const PricedModel& model, const Usage& usage, std::string_view service_tier) noexcept;
+
+/// What a reservation must hold: input at the dearest of input and cache_write (and cache_write_1h if
+/// long_cache), output at the dearest of its rates, at the tier and long-context step that the input falls
+/// in; plus Price::request.
+std::optional<Usd> worst_cost(const PricedModel& model, std::int64_t input, std::int64_t output,
+                              std::string_view service_tier, bool long_cache) noexcept;
+
+/// The largest output count (>= 0) whose worst_cost fits in `room`; -1 if not even zero output fits. The
+/// exact inverse of worst_cost; INT64_MAX where output is free.
+std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room,
+                               std::string_view service_tier, bool long_cache) noexcept;
+
+/// The tier whose rates `cost` takes for an input of this size; empty for the default one.
+std::string_view tier_used(const PricedModel& model, std::int64_t input,
+                           std::string_view service_tier) noexcept;
+
+/// How long after its as-of date a table is called stale.
+inline constexpr std::chrono::days stale_after{45};
+/// Logs once per process that the table is older than stale_after; never for an undated one.
+void warn_if_stale(const PriceBook& book, Time now) noexcept;
+/// The same with a flag of the caller's in place of the process's.
+void warn_if_stale(const PriceBook& book, Time now, std::atomic<bool>& said) noexcept;
+
+/// A name from outside, fit for a message: printable ASCII, at most 120 characters.
+std::string printable_name(std::string_view name);
+
+}  // namespace outlay::detail

@@ -1,0 +1,47 @@
+#include "outlay/usage.hpp"
+
+namespace outlay {
+
+const char* Usage::first_invalid() const noexcept {
+  const struct {
+    const char* name;
+    std::int64_t count;
+    std::int64_t whole;
+  } members[] = {
+      {"input", input, max_count},
+      {"cache_read", cache_read, max_count},
+      {"cache_write", cache_write, max_count},
+      {"cache_write_1h", cache_write_1h, max_count},
+      {"output", output, max_count},
+      {"reasoning", reasoning, output},
+      {"input_audio", input_audio, input},
+      {"input_image", input_image, input},
+      {"cache_read_audio", cache_read_audio, cache_read},
+      {"output_audio", output_audio, output},
+      {"output_image", output_image, output},
+      {"web_searches", web_searches, max_count},
+  };
+  for (const auto& member : members)
+    if (member.count < 0 || member.count > member.whole) return member.name;
+  return nullptr;
+}
+
+const char* to_string(Dimension dimension) noexcept {
+  switch (dimension) {
+    case Dimension::usd:
+      return "usd";
+    case Dimension::tokens:
+      return "tokens";
+    case Dimension::input_tokens:
+      return "input_tokens";
+    case Dimension::output_tokens:
+      return "output_tokens";
+    case Dimension::calls:
+      return "calls";
+    case Dimension::concurrent:
+      return "concurrent";
+  }
+  return "unknown";
+}
+
+}  // namespace outlay
