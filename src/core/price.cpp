@@ -38,8 +38,8 @@ constexpr std::int64_t picos_per_nano = 1000;
 // Five buckets of Usage::max_count at most, at this rate, and a request fee of at most max_flat_request:
 // below 2^63.
 constexpr std::int64_t max_narrow_rate = 400'000'000;
-constexpr std::int64_t max_flat_request_nanos = 1'000'000'000'000'000;
-constexpr std::uint64_t max_narrow_count = 4'000'000'000;
+constexpr std::int64_t max_short_request_nanos = 1'000'000'000'000'000;
+constexpr std::int64_t max_narrow_count = 4'000'000'000;
 
 /// Half to even; `picos` is not negative.
 constexpr std::int64_t to_nanos(std::uint64_t picos) noexcept {
@@ -83,22 +83,19 @@ const PricedModel::ServiceTier* service_tier_of(const PricedModel& model, std::s
   return nullptr;
 }
 
-const FlatRates* step_of(const PricedModel::ServiceTier& tier, std::int64_t input) noexcept {
-  for (const auto& step : tier.steps)
+const FlatRates* step_of(const std::vector<PricedModel::Step>& steps, std::int64_t input) noexcept {
+  for (const auto& step : steps)
     if (input >= step.from) return &step.rates;
   return nullptr;
 }
 
 const FlatRates& rates_for(const PricedModel& model, std::int64_t input,
                            std::string_view service_tier) noexcept {
-  if (model.tiers.empty()) return model.base;
-  if (!service_tier.empty())
+  if (!service_tier.empty() && !model.tiers.empty())
     if (const auto* tier = service_tier_of(model, service_tier))
-      if (const auto* rates = step_of(*tier, input)) return *rates;
-  for (const auto& tier : model.tiers)
-    if (tier.name.empty())
-      if (const auto* rates = step_of(tier, input)) return *rates;
-  return model.base;
+      if (const auto* rates = step_of(tier->steps, input)) return *rates;
+  const auto* rates = step_of(model.steps, input);
+  return rates ? *rates : model.base;
 }
 
 /// Takes up to `part` out of what is left of a whole, so that parts that overlap never add up to more than
@@ -164,54 +161,54 @@ PricedModel::PricedModel(std::string entry_name, const Price& entry_price, Price
       assumed(is_assumed),
       base(entry_price.rates) {
   for (const auto& tier : entry_price.tiers) {
-    auto at = std::find_if(tiers.begin(), tiers.end(),
-                           [&](const ServiceTier& one) { return same_name(one.name, tier.service_tier); });
-    if (at == tiers.end()) at = tiers.insert(at, ServiceTier{tier.service_tier, {}});
+    auto* into = &steps;
+    if (!tier.service_tier.empty()) {
+      auto at = std::find_if(tiers.begin(), tiers.end(),
+                             [&](const ServiceTier& one) { return same_name(one.name, tier.service_tier); });
+      if (at == tiers.end()) at = tiers.insert(at, ServiceTier{tier.service_tier, {}});
+      into = &at->steps;
+    }
     const std::int64_t threshold = tier.above_input_tokens;
-    // "Above 0: always" includes a call without input, such as one that only generates.
+    // "0: always" includes a call without any input.
     const std::int64_t from =
         threshold == 0 || tier.inclusive || threshold == INT64_MAX ? threshold : threshold + 1;
     // Highest first; of two for the same input, the later one.
-    auto before =
-        std::find_if(at->steps.begin(), at->steps.end(), [&](const Step& one) { return one.from <= from; });
-    if (before != at->steps.end() && before->from == from)
+    auto before = std::find_if(into->begin(), into->end(), [&](const Step& one) { return one.from <= from; });
+    if (before != into->end() && before->from == from)
       before->rates = FlatRates(tier.rates);
     else
-      at->steps.insert(before, Step{from, FlatRates(tier.rates)});
+      into->insert(before, Step{from, FlatRates(tier.rates)});
   }
-  flat = tiers.empty() && base.narrow && entry_price.request.nanos() <= max_flat_request_nanos;
-  if (flat) request_picos = entry_price.request.nanos() * picos_per_nano;
+  if (entry_price.request.nanos() <= max_short_request_nanos)
+    request_picos = entry_price.request.nanos() * picos_per_nano;
 }
 
 std::optional<Usd> cost(const PricedModel& model, const Usage& usage,
                         std::string_view service_tier) noexcept {
+  const FlatRates& r = rates_for(model, usage.input_total(), service_tier);
   const bool plain = (usage.input_audio | usage.input_image | usage.cache_read_audio | usage.output_audio |
                       usage.output_image | usage.web_searches) == 0;
-  if (model.flat && plain) {
-    const FlatRates& r = model.base;
+  if (plain && r.narrow && model.request_picos >= 0) {
     const std::int64_t picos = usage.input * r.input + usage.cache_read * r.cache_read +
                                usage.cache_write * r.cache_write + usage.cache_write_1h * r.cache_write_1h +
                                (usage.output - usage.reasoning) * r.output + usage.reasoning * r.reasoning +
                                model.request_picos;
     return Usd::from_nanos(to_nanos(static_cast<std::uint64_t>(picos)));
   }
-  return to_usd(sum(rates_for(model, usage.input_total(), service_tier), usage) +
-                fees(*model.price, usage.web_searches));
+  return to_usd(sum(r, usage) + fees(*model.price, usage.web_searches));
 }
 
 std::optional<Usd> worst_cost(const PricedModel& model, std::int64_t input, std::int64_t output,
                               std::string_view service_tier, bool long_cache) noexcept {
   input = std::max<std::int64_t>(input, 0);
   output = std::max<std::int64_t>(output, 0);
-  if (model.flat && static_cast<std::uint64_t>(input) <= max_narrow_count &&
-      static_cast<std::uint64_t>(output) <= max_narrow_count) {
-    const std::int64_t each = long_cache ? model.base.worst_input_long : model.base.worst_input;
-    const std::int64_t picos = input * each + output * model.base.worst_output + model.request_picos;
+  const FlatRates& r = rates_for(model, input, service_tier);
+  const std::int64_t each = long_cache ? r.worst_input_long : r.worst_input;
+  if (r.narrow && model.request_picos >= 0 && input <= max_narrow_count && output <= max_narrow_count) {
+    const std::int64_t picos = input * each + output * r.worst_output + model.request_picos;
     return Usd::from_nanos(to_nanos(static_cast<std::uint64_t>(picos)));
   }
-  const FlatRates& r = rates_for(model, input, service_tier);
-  return to_usd(times(input, long_cache ? r.worst_input_long : r.worst_input) +
-                times(output, r.worst_output) + fees(*model.price, 0));
+  return to_usd(times(input, each) + times(output, r.worst_output) + fees(*model.price, 0));
 }
 
 std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room,
@@ -232,7 +229,7 @@ std::string_view tier_used(const PricedModel& model, std::int64_t input,
                            std::string_view service_tier) noexcept {
   if (service_tier.empty() || model.tiers.empty()) return {};
   const auto* tier = service_tier_of(model, service_tier);
-  return tier && step_of(*tier, input) ? std::string_view(tier->name) : std::string_view();
+  return tier && step_of(tier->steps, input) ? std::string_view(tier->name) : std::string_view();
 }
 
 std::string printable_name(std::string_view name) {
@@ -493,7 +490,8 @@ const PriceBook::Entry* PriceBook::entry(std::string_view name) const {
 PriceBook::Match PriceBook::exact_or_alias(std::string_view name) const {
   if (!aliases.empty())
     if (const auto at = aliases.find(name); at != aliases.end())
-      if (const Entry* found = entry(at->second)) return {found, PriceRule::alias, found->given.rounded};
+      if (const Entry* found = entry(at->second.entry))
+        return {found, PriceRule::alias, at->second.assumed || found->given.rounded};
   if (const Entry* found = entry(name)) return {found, PriceRule::exact, found->given.rounded};
   return {};
 }
@@ -648,9 +646,9 @@ const detail::PricedModel& look_up(const detail::PriceBook& book, std::string_vi
 
 void PriceTable::register_deployment(std::string name, std::string_view like) {
   if (name.empty()) throw ConfigError("a deployment needs a name; the name given is empty");
-  const std::string target = look_up(*book_, like).name;
+  const auto& target = look_up(*book_, like);
   auto book = detail::copy_of(*book_);
-  book->aliases.insert_or_assign(std::move(name), target);
+  book->aliases.insert_or_assign(std::move(name), detail::PriceBook::Alias{target.name, target.assumed});
   book_ = std::move(book);
 }
 

@@ -50,13 +50,13 @@ struct PricedModel {
     FlatRates rates;
   };
   struct ServiceTier {
-    std::string name;         // empty: the default tier's steps
-    std::vector<Step> steps;  // highest first
+    std::string name;
+    std::vector<Step> steps;
   };
   FlatRates base;
-  std::int64_t request_picos = 0;  // meaningful where `flat`
-  bool flat = false;               // no tiers, narrow rates, small request fee: the short way through cost()
+  std::vector<Step> steps;  // of the default tier, highest first
   std::vector<ServiceTier> tiers;
+  std::int64_t request_picos = -1;  // -1: too large for the short way through cost()
 
   PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed);
 };
@@ -108,7 +108,11 @@ struct PriceBook {
   template <class T>
   using ByName = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
   ByName<std::shared_ptr<const Entry>> registered;
-  ByName<std::string> aliases;  // name -> entry
+  struct Alias {
+    std::string entry;
+    bool assumed = false;
+  };
+  ByName<Alias> aliases;
 
  private:
   struct Match {
