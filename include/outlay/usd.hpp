@@ -17,8 +17,8 @@ namespace detail {
 
 /// An exact amount of US dollars.
 ///
-/// A signed 64-bit count of nano-dollars (10^-9 USD), so about +-$9.2 billion. Arithmetic is exact and
-/// checked: an operation whose result does not fit throws outlay::Error with errc::overflow and never wraps.
+/// A signed 64-bit count of nano-dollars (10^-9 USD), so about +-$9.2 billion. Arithmetic is exact and checked: an
+/// operation whose result does not fit throws outlay::Error with errc::overflow and never wraps.
 ///
 /// \par Thread safety
 /// A value: distinct objects are independent.
@@ -41,9 +41,9 @@ class Usd {
 
   /// Reads a decimal number of dollars: an optional sign, digits, an optional fraction (`"0.0075"`, `"-3"`).
   ///
-  /// The locale is never consulted. The text must be a whole number of nano-dollars: digits beyond the ninth
-  /// decimal must be zero. \par Errors Error with errc::invalid_argument for anything else, errc::overflow
-  /// for a number too large.
+  /// The locale is never consulted. The text must be a whole number of nano-dollars: digits beyond the ninth decimal must be zero.
+  /// \par Errors
+  /// Error with errc::invalid_argument for anything else, errc::overflow for a number too large.
   [[nodiscard]] static constexpr Usd parse(std::string_view text);
 
   [[nodiscard]] constexpr std::int64_t nanos() const noexcept { return nanos_; }
@@ -81,8 +81,7 @@ class Usd {
   std::int64_t nanos_ = 0;
 };
 
-/// Prints with `$`, no thousands separator, at least two decimals and no trailing zeros beyond them, whatever
-/// the locale:
+/// Prints with `$`, no thousands separator, at least two decimals and no trailing zeros beyond them, whatever the locale:
 /// `$0.01`, `$0.0125`, `$5000.00`, `-$1.00`.
 [[nodiscard]] std::string to_string(Usd usd);
 std::ostream& operator<<(std::ostream& out, Usd usd);
@@ -141,8 +140,7 @@ constexpr Usd Usd::parse(std::string_view text) {
 
 inline namespace literals {
 
-/// `0.50_usd`, `5'000_usd`. Checked at compile time: a literal finer than a nano-dollar or too large does not
-/// compile.
+/// `0.50_usd`, `5'000_usd`. Checked at compile time: a literal finer than a nano-dollar or too large does not compile.
 consteval Usd operator""_usd(const char* text) {
   std::int64_t nanos = 0;
   if (detail::parse_nanos(text, true, nanos) != detail::MoneyText::ok) detail::throw_bad_money(text);
