@@ -1,0 +1,70 @@
+#pragma once
+
+#include <utility>
+
+// How the current scope is kept, captured and carried. Not for programs: they use Context, Attach and, in coroutines, outlay/asio.hpp.
+
+namespace outlay::detail {
+
+/// A scope, as the contexts see it: one link of an immutable chain, counted by reference.
+struct Node;
+
+void acquire(Node* node) noexcept;
+void release(Node* node) noexcept;
+
+/// An owning reference to a Node; empty is the empty context.
+class NodeRef {
+ public:
+  NodeRef() noexcept = default;
+  static NodeRef share(Node* node) noexcept {
+    if (node) acquire(node);
+    return adopt(node);
+  }
+  static NodeRef adopt(Node* node) noexcept {
+    NodeRef ref;
+    ref.node_ = node;
+    return ref;
+  }
+  NodeRef(const NodeRef& other) noexcept : node_(other.node_) {
+    if (node_) acquire(node_);
+  }
+  NodeRef(NodeRef&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
+  NodeRef& operator=(NodeRef other) noexcept {
+    std::swap(node_, other.node_);
+    return *this;
+  }
+  ~NodeRef() {
+    if (node_) release(node_);
+  }
+  [[nodiscard]] Node* get() const noexcept { return node_; }
+  [[nodiscard]] Node* detach() noexcept { return std::exchange(node_, nullptr); }
+  explicit operator bool() const noexcept { return node_ != nullptr; }
+
+ private:
+  Node* node_ = nullptr;
+};
+
+/// The innermost scope of whatever runs on this thread; null if there is none.
+///
+/// Opaque on purpose: a compiler may keep the address of a thread_local across a suspension, after which the coroutine may be on
+/// another thread. Nothing obtained here may be held over a co_await.
+[[nodiscard]] Node* ambient() noexcept;
+
+/// The same, as an owning reference.
+[[nodiscard]] NodeRef capture() noexcept;
+
+/// Makes a captured scope the thread's own for as long as this object lives, then puts back what was there before.
+///
+/// What was opened meanwhile and is still open (the coroutine suspended) leaves the thread with it.
+class Install {
+ public:
+  [[nodiscard]] explicit Install(NodeRef scope) noexcept;
+  Install(const Install&) = delete;
+  Install& operator=(const Install&) = delete;
+  ~Install();
+
+ private:
+  Node* previous_;
+};
+
+}  // namespace outlay::detail

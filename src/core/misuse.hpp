@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace outlay::detail {
+
+/// The members of outlay::MisuseCounts.
+enum class Misuse : std::uint8_t {
+  closed_out_of_order,
+  no_context_executor,
+  closed_elsewhere,
+  ambiguous_home,
+  call_outside_budgets,
+};
+
+/// Counts a misuse, and tells the log handler about it, with what to write instead, once per kind and place.
+///
+/// \param place Names the scope or call as the program knows it: `budget "answer"`. No prompt text.
+/// \par Blocking
+/// One short lock; the log handler is called outside it.
+void report_misuse(Misuse kind, std::string_view place) noexcept;
+
+}  // namespace outlay::detail
