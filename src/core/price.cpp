@@ -551,14 +551,20 @@ const PricedModel* PriceBook::find(std::string_view model) const {
   return variant.get();
 }
 
+bool PriceBook::deploy(std::string name, std::string_view like) {
+  const Match match = resolve(like);
+  if (!match.entry) return false;
+  aliases.insert_or_assign(std::move(name), Alias{match.entry->given.name, match.assumed});
+  return true;
+}
+
 void PriceBook::Layer::add(PriceEntry given) {
   const Entry& entry = entries.emplace_back(std::move(given));
   by_name.insert_or_assign(entry.given.name, &entry);
 }
 
-std::shared_ptr<const PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version,
-                                                 std::string source,
-                                                 std::optional<std::chrono::sys_days> as_of) {
+std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version,
+                                           std::string source, std::optional<std::chrono::sys_days> as_of) {
   auto layer = std::make_shared<PriceBook::Layer>();
   layer->by_name.reserve(entries.size());
   for (auto& entry : entries) layer->add(std::move(entry));
@@ -646,9 +652,8 @@ const detail::PricedModel& look_up(const detail::PriceBook& book, std::string_vi
 
 void PriceTable::register_deployment(std::string name, std::string_view like) {
   if (name.empty()) throw ConfigError("a deployment needs a name; the name given is empty");
-  const auto& target = look_up(*book_, like);
   auto book = detail::copy_of(*book_);
-  book->aliases.insert_or_assign(std::move(name), detail::PriceBook::Alias{target.name, target.assumed});
+  if (!book->deploy(std::move(name), like)) throw_unknown(*book_, like);
   book_ = std::move(book);
 }
 

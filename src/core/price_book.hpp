@@ -79,6 +79,9 @@ struct PriceBook {
   const PricedModel* find(std::string_view model) const;
   [[nodiscard]] std::size_t size() const noexcept;
 
+  /// Makes `name` cost what `like` costs. Only before the book is shared. False if `like` is not found.
+  bool deploy(std::string name, std::string_view like);
+
   const std::uint64_t uid;  // unique per book in the process, never reused
   std::string version, source;
   std::optional<std::chrono::sys_days> as_of;
@@ -141,10 +144,9 @@ struct PriceBook {
   mutable std::unordered_map<VariantKey, std::unique_ptr<const PricedModel>, VariantHash> variants_;
 };
 
-/// A later entry of the same name replaces an earlier one.
-std::shared_ptr<const PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version,
-                                                 std::string source,
-                                                 std::optional<std::chrono::sys_days> as_of);
+/// A book that may still be changed, until it is shared. A later entry of the same name replaces an earlier one.
+std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version,
+                                           std::string source, std::optional<std::chrono::sys_days> as_of);
 
 /// ConfigError for an empty name or a negative rate, fee, threshold or maximum.
 void check_price(std::string_view name, const Price& price);
