@@ -58,6 +58,7 @@ function(outlay_add_component name)
   target_link_libraries(${target} PUBLIC ${component_targets} ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
   set_target_properties(${target} PROPERTIES
     EXPORT_NAME ${name}
+    CXX_EXTENSIONS OFF
     VERSION ${PROJECT_VERSION}
     # Before 1.0 a minor release may change the ABI, so the name that programs are bound to carries it.
     SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
