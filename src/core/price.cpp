@@ -315,7 +315,7 @@ constexpr Prefix prefixes[] = {
     {"publishers/", false},
     {"text-completion-openai/", false},
     {"openrouter/", true},
-    {"vercel_ai_gateway/", true},
+
     {"litellm_proxy/", true},
     {"eu/", true},
     {"us/", true},

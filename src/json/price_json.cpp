@@ -353,8 +353,7 @@ class LiteLlmReader {
           max_tokens = limit(value);
           break;
         case FieldKind::provider:
-          if (tape_.events[value].kind == Kind::string)
-            price.provider = std::string(tape_.events[value].text);
+          if (tape_.events[value].kind == Kind::string) price.provider = provider(tape_.events[value].text);
           break;
         case FieldKind::tiered_pricing:
           tiered = value;
@@ -398,6 +397,15 @@ class LiteLlmReader {
     add_multiplied(entry, "eu", multiplier_eu);
     add_multiplied(entry, "us", multiplier_us);
     return !unpriceable_;
+  }
+
+  /// The file names one provider's interfaces apart.
+  static std::string provider(std::string_view name) {
+    if (name.starts_with("vertex_ai")) return "vertex_ai";
+    if (name == "bedrock_converse") return "bedrock";
+    if (name == "cohere_chat") return "cohere";
+    if (name == "text-completion-openai") return "openai";
+    return std::string(name);
   }
 
   static std::int64_t& at(Row& row, Bucket bucket) noexcept { return row[static_cast<std::size_t>(bucket)]; }
