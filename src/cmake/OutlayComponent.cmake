@@ -59,6 +59,8 @@ function(outlay_add_component name)
   set_target_properties(${target} PROPERTIES
     EXPORT_NAME ${name}
     CXX_EXTENSIONS OFF
+    # A shared component finds those it rests on beside itself, wherever the prefix was moved to.
+    INSTALL_RPATH "$ORIGIN"
     VERSION ${PROJECT_VERSION}
     # Before 1.0 a minor release may change the ABI, so the name that programs are bound to carries it.
     SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
