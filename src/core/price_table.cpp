@@ -13,7 +13,9 @@
 
 // The prices that come with the library. Facts, not code, carried over from LiteLLM's model_prices_and_context_window.json
 // (https://github.com/BerriAI/litellm, MIT licence), snapshot of 2026-08-01. Names that a provider prices alike share a row; a
-// first party's models stand under their bare names, and a name with a prefix stands here only where its price differs.
+// first party's models stand under their bare names, and a name with a prefix stands here only where its price differs. A dated snapshot has
+// the service tiers of its family, and Claude the batch discount that the file lists for the same models on Vertex AI.
+// Left out: the file's priority rate of gpt-5-nano, which is fifty times the standard one and cannot be right.
 
 namespace outlay {
 
@@ -253,7 +255,6 @@ constexpr Row rows[] = {
     model("gpt-5-nano gpt-5-nano-2025-08-07", "openai", {.in = 0.05_m, .out = 0.4_m, .read = 0.005_m},
           {272'000, 128'000}),
     tier("flex", {.in = 0.025_m, .out = 0.2_m, .read = 0.0025_m}),
-    tier("priority", {.in = 2.5_m, .out = 0.4_m, .read = 0.005_m}),
     model("o1 o1-2024-12-17", "openai", {.in = 15_m, .out = 60_m, .read = 7.5_m}, {200'000, 100'000}),
     model("o1-pro o1-pro-2025-03-19", "openai", {.in = 150_m, .out = 600_m}, {200'000, 100'000}),
     tier("batch", {.in = 75_m, .out = 300_m}),
