@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "outlay/usage.hpp"
@@ -25,8 +26,8 @@ enum class PriceRule : std::uint8_t {
   exact,            ///< The name itself.
   alias,            ///< Registered as a deployment or alias of another.
   provider_prefix,  ///< After a provider's or region's prefix was taken off or put in front: `openai/gpt-4o`, `us.anthropic.claude-...`.
-  date_suffix,      ///< After a date was taken off: `gpt-4o-2024-08-06`. The rate is assumed to be that of the undated name.
-  fine_tune,        ///< The base of a fine-tuned model: `ft:gpt-4o:org:name:id` is `ft:gpt-4o`.
+  date_suffix,  ///< After a date was taken off: `gpt-4o-2024-08-06`. The rate is assumed to be that of the undated name.
+  fine_tune,  ///< The base of a fine-tuned model: `ft:gpt-4o:org:name:id` is `ft:gpt-4o`.
 };
 [[nodiscard]] const char* to_string(PriceRule rule) noexcept;
 
@@ -60,14 +61,14 @@ class Rate {
 struct Rates {
   Rate input{};
   Rate output{};
-  std::optional<Rate> cache_read{};      ///< Absent: `input`.
-  std::optional<Rate> cache_write{};     ///< Absent: `input`.
-  std::optional<Rate> cache_write_1h{};  ///< Absent: `cache_write`.
-  std::optional<Rate> reasoning{};       ///< Absent: `output`.
-  std::optional<Rate> input_audio{};     ///< Absent: `input`.
-  std::optional<Rate> output_audio{};    ///< Absent: `output`.
-  std::optional<Rate> input_image{};     ///< Absent: `input`.
-  std::optional<Rate> output_image{};    ///< Absent: `output`.
+  std::optional<Rate> cache_read{};        ///< Absent: `input`.
+  std::optional<Rate> cache_write{};       ///< Absent: `input`.
+  std::optional<Rate> cache_write_1h{};    ///< Absent: `cache_write`.
+  std::optional<Rate> reasoning{};         ///< Absent: `output`.
+  std::optional<Rate> input_audio{};       ///< Absent: `input`.
+  std::optional<Rate> output_audio{};      ///< Absent: `output`.
+  std::optional<Rate> input_image{};       ///< Absent: `input`.
+  std::optional<Rate> output_image{};      ///< Absent: `output`.
   std::optional<Rate> cache_read_audio{};  ///< Absent: `cache_read`.
 
   bool operator==(const Rates&) const noexcept = default;
@@ -78,17 +79,18 @@ struct Price {
   Rates rates{};
   /// Rates for a service tier as the provider names it (`"batch"`, `"flex"`, `"priority"`); a tier that is not listed costs `rates`.
   struct Tier {
-    std::string service_tier{};         ///< Empty: the default tier.
-    std::int64_t above_input_tokens{};  ///< Applies to the whole call when its input is above this. 0: always.
-    bool inclusive{};                   ///< Applies at the threshold already.
+    std::string service_tier{};  ///< Empty: the default tier.
+    std::int64_t
+        above_input_tokens{};  ///< Applies to the whole call when its input is above this. 0: always.
+    bool inclusive{};          ///< Applies at the threshold already.
     Rates rates{};
 
     bool operator==(const Tier&) const = default;
   };
   std::vector<Tier> tiers{};
-  Usd web_search{};                                ///< Per search.
-  Usd request{};                                   ///< Per request.
-  std::string provider{};                          ///< `"openai"`; empty if not known.
+  Usd web_search{};        ///< Per search.
+  Usd request{};           ///< Per request.
+  std::string provider{};  ///< `"openai"`; empty if not known.
   std::optional<std::int64_t> max_output_tokens{};
   std::optional<std::int64_t> max_input_tokens{};
 
@@ -101,8 +103,9 @@ struct Price {
 struct Cost {
   Usd usd{};
   PriceRule rule{};
-  std::string model{};   ///< The table's entry that was used.
-  bool assumed{};        ///< The entry is not the model's own (PriceRule::date_suffix), or a rate was rounded when it was read.
+  std::string model{};  ///< The table's entry that was used.
+  bool
+      assumed{};  ///< The entry is not the model's own (PriceRule::date_suffix), or a rate was rounded when it was read.
   std::string service_tier{};  ///< The tier whose rates were used; empty for the default one.
 };
 
@@ -153,7 +156,11 @@ class PriceTable {
   [[nodiscard]] std::optional<std::chrono::sys_days> as_of() const noexcept;
   void describe(std::string version, std::string source, std::optional<std::chrono::sys_days> as_of);
 
-  [[nodiscard]] const std::shared_ptr<const detail::PriceBook>& book() const noexcept { return book_; }  // for components
+  explicit PriceTable(std::shared_ptr<const detail::PriceBook> book) noexcept
+      : book_(std::move(book)) {}  // for components
+  [[nodiscard]] const std::shared_ptr<const detail::PriceBook>& book() const noexcept {
+    return book_;
+  }  // for components
 
  private:
   std::shared_ptr<const detail::PriceBook> book_;

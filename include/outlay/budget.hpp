@@ -1,0 +1,143 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "outlay/detail/ambient.hpp"
+#include "outlay/policy.hpp"
+#include "outlay/price.hpp"
+#include "outlay/usage.hpp"
+
+namespace outlay {
+
+class Budget;
+
+namespace detail {
+struct BudgetNode;
+bool truncated_a_call(const Budget& budget) noexcept;
+}  // namespace detail
+
+/// What a request without an output ceiling means to a budget. Over a chain of budgets the strictest wins, in this order.
+enum class Unbounded : std::uint8_t {
+  estimate,  ///< Reserve `output_reserve`; the cap is then not a hard one. Counted, marked in the record, logged once a model.
+  model_max,  ///< Reserve the model's maximum output.
+  clamp,      ///< Write `output_reserve` into the request as its ceiling.
+  refuse,     ///< Refuse the call (errc::unbounded_refused).
+};
+
+/// What a model without a price means under a USD cap. Over a chain of budgets the strictest wins.
+class Unpriced {
+ public:
+  enum class Kind : std::uint8_t { ignore, assume, refuse };
+  constexpr Unpriced() noexcept = default;  ///< refuse()
+  /// Refuse the call (errc::price_unknown).
+  [[nodiscard]] static constexpr Unpriced refuse() noexcept { return Unpriced(Kind::refuse, {}); }
+  /// Book $0; counted in unpriced_calls() and logged once a model. Token caps bind all the same.
+  [[nodiscard]] static constexpr Unpriced ignore() noexcept { return Unpriced(Kind::ignore, {}); }
+  /// Price every token, input and output, at this rate. Of several the dearest wins.
+  [[nodiscard]] static constexpr Unpriced assume(Usd per_million_tokens) noexcept {
+    return Unpriced(Kind::assume, per_million_tokens);
+  }
+  [[nodiscard]] constexpr Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] constexpr Usd per_million_tokens() const noexcept { return per_million_tokens_; }
+
+ private:
+  constexpr Unpriced(Kind kind, Usd rate) noexcept : kind_(kind), per_million_tokens_(rate) {}
+  Kind kind_ = Kind::refuse;
+  Usd per_million_tokens_{};
+};
+
+/// How a Budget is made. At least one cap is required.
+///
+/// The order of the members is part of the interface, for designated initialisers.
+struct BudgetOptions {
+  /// Shown in messages, events and reports; need not be unique. At most 128 bytes.
+  std::string name{};
+  /// Free text for people, carried by events. At most 1,024 bytes.
+  std::string description{};
+  std::optional<Usd> usd{};              ///< Cap on money. Not negative. 0 refuses everything that costs.
+  std::optional<std::int64_t> tokens{};  ///< Cap on Usage::total(). At least 1, as are the others below.
+  std::optional<std::int64_t> input_tokens{};   ///< Cap on Usage::input_total().
+  std::optional<std::int64_t> output_tokens{};  ///< Cap on Usage::output.
+  std::optional<std::int64_t> calls{};          ///< Cap on calls.
+  std::optional<std::int64_t> concurrent{};     ///< Cap on calls in flight.
+  Policies on_exceed{};                         ///< Default Block.
+  /// Tokens reserved for the output of a request without a ceiling; 256 without a value. Over a chain the largest wins.
+  std::optional<std::int64_t> output_reserve{};
+  /// Added to it for hidden reasoning; 0 without a value.
+  std::optional<std::int64_t> reasoning_reserve{};
+  Unbounded unbounded{};  ///< Default Unbounded::estimate.
+  Unpriced unpriced{};    ///< Default Unpriced::refuse().
+  /// Fractions in (0, 1] of the cap in the dimension most used; each announced once, when `spent` reaches it.
+  std::vector<double> notify_at{};
+};
+
+/// One consistent reading of a budget.
+struct BudgetState {
+  Limits limits{};
+  Amounts spent{};
+  Amounts reserved{};
+  Limits remaining{};  ///< limits - spent - reserved, in the capped dimensions; negative after an overrun.
+};
+
+/// A cap on what everything inside a scope may spend.
+///
+/// The constructor makes this budget the innermost one of the current task; the destructor puts the previous one back.
+/// A call counts against this budget and every enclosing one, and is admitted only if all of them have room for it.
+///
+/// \par Guarantee
+/// `spent + reserved <= limits` at every instant, as seen in one state(), for this budget and each ancestor in this process, as long
+/// as no call uses more than it reserved. One that does is booked in full and reported as an overrun. Raise, Warn and a callback's
+/// allow let calls through on purpose.
+/// \par Errors
+/// ConfigError for options that make no sense: no cap, a negative one, a policy that could never act.
+/// \par Thread safety
+/// Distinct objects: safe. Shared object: every member is safe from any thread. Construction and destruction belong to the task that
+/// opened the scope.
+/// \par Suspension
+/// Survives `co_await` in a coroutine started by outlay::co_spawn, on any thread, and so does whatever that coroutine starts. In a
+/// coroutine on a plain executor it does not: that is reported when the scope opens.
+/// \par Lifetime
+/// Close scopes in reverse order. One closed out of order is repaired and reported to the log handler, never thrown. Calls still
+/// running when the scope closes go on counting here.
+/// \par Example
+/// \snippet tests/unit/core/budget_test.cpp nested_budget
+class Budget final {
+ public:
+  [[nodiscard]] explicit Budget(BudgetOptions options);
+  Budget(const Budget&) = delete;  // the address is the scope's identity: neither copied nor moved
+  Budget& operator=(const Budget&) = delete;
+  ~Budget();
+
+  [[nodiscard]] const std::string& name() const noexcept;
+  /// Limits, spent, reserved and remaining in one reading.
+  ///
+  /// \par Blocking
+  /// One short lock, as in all members below.
+  [[nodiscard]] BudgetState state() const;
+  /// What settled calls have used so far, in every dimension.
+  [[nodiscard]] Amounts spent() const;
+  /// What running calls hold.
+  [[nodiscard]] Amounts reserved() const;
+  [[nodiscard]] Limits limits() const;
+
+  /// Raises a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired.
+  ///
+  /// \par Errors
+  /// ConfigError if the dimension has no cap here, or the amount is not positive.
+  void raise_cap(Usd amount, std::string_view reason);
+  void raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
+
+  /// Refuses every call from now on, here and in scopes inside, whatever the policies say (errc::closed_to_new_calls). Running calls
+  /// go on and settle. Waiting calls are refused. Cannot be undone; a second time does nothing.
+  void close_to_new_calls(std::string_view reason);
+
+ private:
+  friend bool detail::truncated_a_call(const Budget& budget) noexcept;
+  detail::BudgetNode* node_;
+};
+
+}  // namespace outlay

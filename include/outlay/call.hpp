@@ -1,0 +1,195 @@
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "outlay/error.hpp"
+#include "outlay/tags.hpp"
+#include "outlay/usage.hpp"
+
+namespace outlay {
+
+namespace detail {
+struct Reservation;
+struct AdmissionAccess;
+}  // namespace detail
+
+/// What a call is expected to need.
+///
+/// Holds views and plain values only: they are read before the function that takes the request returns, and braces stay legal in a
+/// `co_await` expression on g++ 12.
+struct CallRequest {
+  std::string_view model{};  ///< Required, at most 256 bytes.
+  std::string_view
+      input_text{};  ///< Estimated at its upper bound where `input_tokens` has no value. Never stored.
+  std::optional<std::int64_t> input_tokens{};
+  /// The ceiling that the request carries, for one choice. Without it see Unbounded.
+  std::optional<std::int64_t> max_output_tokens{};
+  std::int64_t choices{1};   ///< How many answers are asked for; the ceiling counts that often. At least 1.
+  std::optional<Usd> usd{};  ///< For flat-priced calls: what is reserved, instead of the table's price.
+  std::string_view service_tier{};  ///< As the provider names it; prices the reservation.
+  std::span<const Tag> tags{};      ///< For this call alone, within the tags of the enclosing Track scopes.
+  std::string_view
+      traceparent{};  ///< The caller's W3C trace context, carried into the record. Ignored if malformed.
+  /// The smallest ceiling that the provider accepts: a policy that would clamp below it hands on instead. At least 1.
+  std::int64_t min_output_tokens{1};
+  /// No ceiling but the one given can be written into the request: Clamp and Unbounded::clamp hand on.
+  bool fixed_ceiling{};
+  /// Price the estimated input as if it were written to the provider's longer-lived cache, where that is dearer.
+  bool long_cache{};
+};
+
+/// What a call was billed for, where Usage alone does not say it all.
+struct Settlement {
+  Usage usage{};
+  std::string_view served_model{};  ///< The model named by the reply; priced first. Empty: the admitted one.
+  std::string_view service_tier{};  ///< The tier named by the reply. Empty: the requested one.
+  std::optional<Usd>
+      provider_cost{};  ///< A cost that the provider reports. Booked instead of the table's; both are kept.
+  bool estimated{};     ///< `usage` was counted here, not reported.
+};
+
+/// What a settle did.
+struct Settled {
+  Usd usd{};  ///< What was booked.
+  Usage usage{};
+  Usd overrun{};    ///< The part of `usd` above the reservation.
+  bool over_cap{};  ///< It took some budget over a cap (an `overrun` event was recorded for each).
+  bool first{};     ///< False: the call had ended before, and nothing was done.
+};
+
+/// What became of a stream that asked for more room.
+enum class Extension : std::uint8_t {
+  granted,      ///< Reserved (or let through by Warn or a callback).
+  cut,          ///< Does not fit: end the stream and throw `failure`.
+  cut_quietly,  ///< Does not fit: end the stream and keep what arrived.
+};
+struct ExtensionResult {
+  Extension extension{};
+  std::optional<Failure> failure{};  ///< For cut and cut_quietly.
+};
+
+/// One attempt on the wire, admitted by every enclosing budget.
+///
+/// The constructor reserves the worst case in all of them in one atomic step, or throws. Say `sent()` when it leaves, and end it
+/// once: settle, release, or let it go. Destroyed before `sent()` it is released; destroyed after it is *indeterminate*, charged at its
+/// reservation or at what its stream had shown, because it may have been billed.
+///
+/// \par Guarantee
+/// Every reservation ends exactly once; afterwards nothing of it is left in any budget.
+/// \par Thread safety
+/// Distinct objects: safe. Shared object: unsafe, but for const members.
+/// \par Suspension
+/// May live across `co_await`, move to another thread, and outlive the scopes that it was admitted in: it counts there all the same.
+/// \par Example
+/// \snippet tests/unit/core/call_test.cpp one_call
+class [[nodiscard]] Call final {
+ public:
+  /// \par Errors
+  /// BudgetExceeded: a cap is in the way, and the policies did not help. PriceUnknown: no price under a USD cap. Error with
+  /// errc::invalid_argument for a request that makes no sense, errc::outside_budget in a strict ledger.
+  /// \par Blocking
+  /// One short lock; with a Wait policy until there is room or its timeout; with a Callback as long as that takes.
+  explicit Call(const CallRequest& request);
+  Call(Call&& other) noexcept : reservation_(std::exchange(other.reservation_, nullptr)) {}
+  Call& operator=(Call&& other) noexcept;
+  ~Call();
+
+  [[nodiscard]] std::uint64_t id() const noexcept;
+  /// The model that was admitted: the policies may have changed it. Send this one.
+  [[nodiscard]] const std::string& model() const noexcept;
+  [[nodiscard]] const std::string& requested_model() const noexcept;
+  /// The output ceiling per choice to send; empty where the request had none and no budget set one.
+  [[nodiscard]] std::optional<std::int64_t> max_output_tokens() const noexcept;
+  /// What is held for it now; zero once it has ended.
+  [[nodiscard]] Amounts reserved() const;
+  /// Not yet ended.
+  [[nodiscard]] bool open() const noexcept;
+
+  /// It has left: from here on it may be billed.
+  void sent() noexcept;
+
+  /// Replaces the reservation by what was really used and writes the record. The unused part is returned.
+  ///
+  /// \par Errors
+  /// Error with errc::invalid_usage for a negative or absurd count: the call is then charged as indeterminate. BudgetExceeded under a
+  /// Raise budget that this call took over its cap, after booking. A second settle does nothing and says so.
+  Settled settle(const Usage& usage);
+  Settled settle(const Settlement& settlement);
+  /// The same without exceptions; over a Raise cap the result is a Settled all the same.
+  Result<Settled> try_settle(const Settlement& settlement) noexcept;
+
+  /// Ends a call that never left, or that was refused free of charge: nothing is booked.
+  ///
+  /// After sent() it leaves a record with status `rejected`, with `reason`, at $0.
+  /// \return False if it had ended before.
+  bool release(std::string_view reason = {}) noexcept;
+  /// Ends a call that was sent and has no verdict: charged at its reservation, or at `shown` where a stream had shown more.
+  ///
+  /// \return As settle.
+  Settled indeterminate(std::string_view reason = {}) noexcept;
+
+  /// Reserves more output, for those who meter their own streams.
+  ///
+  /// \param output_tokens How many tokens in all, over every choice, the stream will have shown. Less than is reserved: granted at once.
+  /// \par Blocking
+  /// Never waits; a Callback policy is asked.
+  ExtensionResult extend_output(std::int64_t output_tokens);
+
+  explicit Call(detail::Reservation* reservation) noexcept : reservation_(reservation) {}   // for components
+  [[nodiscard]] detail::Reservation* reservation() const noexcept { return reservation_; }  // for components
+
+ private:
+  detail::Reservation* reservation_;
+};
+
+/// As Call's constructor, without an exception: the refusal is a value.
+[[nodiscard]] Result<Call> try_call(const CallRequest& request);
+
+namespace detail {
+
+/// A counted share in a reservation, for a Stream: the Call may move or end while the stream refers to it.
+class ReservationRef {
+ public:
+  ReservationRef() noexcept = default;
+  explicit ReservationRef(Reservation* reservation) noexcept;
+  ReservationRef(const ReservationRef& other) noexcept : ReservationRef(other.reservation_) {}
+  ReservationRef(ReservationRef&& other) noexcept
+      : reservation_(std::exchange(other.reservation_, nullptr)) {}
+  ReservationRef& operator=(ReservationRef other) noexcept {
+    std::swap(reservation_, other.reservation_);
+    return *this;
+  }
+  ~ReservationRef();
+  [[nodiscard]] Reservation* get() const noexcept { return reservation_; }
+  explicit operator bool() const noexcept { return reservation_ != nullptr; }
+
+ private:
+  Reservation* reservation_ = nullptr;
+};
+
+// What Call does, on a shared reservation.
+[[nodiscard]] bool reservation_open(const Reservation& reservation) noexcept;
+[[nodiscard]] bool reservation_bounded(
+    const Reservation& reservation) noexcept;  ///< The request carries a ceiling.
+[[nodiscard]] std::uint64_t reservation_id(const Reservation& reservation) noexcept;
+[[nodiscard]] const std::string& reservation_model(const Reservation& reservation) noexcept;
+[[nodiscard]] std::int64_t reservation_input_tokens(
+    const Reservation& reservation) noexcept;  ///< The estimate that was reserved.
+void reservation_sent(Reservation& reservation) noexcept;
+/// Tells the reservation what its stream has shown, for the day it ends without a verdict.
+void reservation_shown(Reservation& reservation, const Usage& usage) noexcept;
+ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output_tokens);
+Settled reservation_settle(Reservation& reservation,
+                           const Settlement& settlement);  ///< Throws as Call::settle.
+Result<Settled> reservation_try_settle(Reservation& reservation, const Settlement& settlement) noexcept;
+bool reservation_release(Reservation& reservation, std::string_view reason) noexcept;
+Settled reservation_indeterminate(Reservation& reservation, std::string_view reason) noexcept;
+
+}  // namespace detail
+
+}  // namespace outlay

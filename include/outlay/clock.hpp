@@ -1,0 +1,24 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace outlay {
+
+/// An instant in UTC, to the nanosecond.
+using Time = std::chrono::sys_time<std::chrono::nanoseconds>;
+
+/// Where a Ledger reads the time of its records and events. Replaced in tests by outlay::testing::ManualClock.
+///
+/// \par Thread safety
+/// `now()` is called from any thread, on the path of every call.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  [[nodiscard]] virtual Time now() const noexcept = 0;
+};
+
+/// `2026-11-22T01:40:59Z`: UTC, whole seconds.
+[[nodiscard]] std::string to_iso8601(Time time);
+
+}  // namespace outlay

@@ -1,0 +1,203 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "outlay/clock.hpp"
+#include "outlay/usage.hpp"
+
+namespace outlay {
+
+/// Why something failed. Category `"outlay"`.
+enum class errc {
+  ok = 0,
+  budget_exceeded,  ///< A call does not fit. Nothing was sent. Retry when `retry_at()` says so, or with a smaller request.
+  truncated,            ///< As budget_exceeded, by a Truncate policy outside outlay::run. Do not retry.
+  closed_to_new_calls,  ///< Budget::close_to_new_calls was called on an enclosing budget. Do not retry.
+  outside_budget,       ///< A strict ledger refused a call that no budget encloses. Open a Budget around it.
+  unbounded_refused,    ///< The request has no output ceiling and a budget says Unbounded::refuse. Set one.
+  price_unknown,        ///< No price for the model under a USD cap. Register one, or set `unpriced`.
+  invalid_usage,        ///< A negative or absurd count. The call is charged as indeterminate.
+  invalid_argument,     ///< A malformed argument. The message names it.
+  config,         ///< A budget, ledger or price that makes no sense. The message says what to write instead.
+  overflow,       ///< An amount of money beyond +-$9.2 billion.
+  over_limit,     ///< Report::assert_under: more was spent than asserted.
+  incomplete,     ///< Report::assert_under over records that were partly evicted: it cannot tell.
+  bad_reply,      ///< A provider's reply that cannot be read. What may have been billed is charged.
+  stream_broken,  ///< A stream ended without its end. Charged for what it had shown.
+  provider_error,  ///< The provider answered with an error. The message carries its status and code, never its prompt.
+  network,            ///< No connection, or a broken one. Retry if nothing was sent.
+  timed_out,          ///< A deadline passed.
+  store_unavailable,  ///< A shared store cannot be reached.
+  sink_failed,        ///< A durable sink failed or dropped rows.
+};
+[[nodiscard]] const std::error_category& outlay_category() noexcept;
+[[nodiscard]] std::error_code make_error_code(errc code) noexcept;
+
+namespace detail {
+struct FailureFacts;
+void intrusive_acquire(const FailureFacts* facts) noexcept;
+void intrusive_release(const FailureFacts* facts) noexcept;
+}  // namespace detail
+
+/// One cap that was in the way of a call.
+struct Breach {
+  std::string path{};    ///< Names of the budgets from the outermost in, joined by `/`: `"run/answer"`.
+  std::string budget{};  ///< The budget's own name; `"(unnamed)"` without one.
+  Dimension dimension{};
+  std::int64_t limit{};  ///< All five in the dimension's unit: nano-dollars for usd, else counts.
+  std::int64_t spent{};
+  std::int64_t reserved{};
+  std::int64_t requested{};
+  std::optional<Time> retry_at{};  ///< When the window turns; empty where only time cannot help.
+};
+
+/// Prints an amount in the unit of its dimension: `$0.01` for usd, `1500` for the others.
+[[nodiscard]] std::string format_amount(Dimension dimension, std::int64_t amount);
+
+/// Why a call was refused, with every cap that was in the way.
+///
+/// Cheap to make and to copy: text is put together when it is asked for.
+/// \par Thread safety
+/// Immutable: safe from any thread.
+class Failure {
+ public:
+  explicit Failure(const detail::FailureFacts* facts) noexcept : facts_(facts) {}  // takes over the reference
+  /// A failure that is no breach of a cap.
+  Failure(errc code, std::string message);
+  Failure(const Failure& other) noexcept : facts_(other.facts_) { detail::intrusive_acquire(facts_); }
+  Failure(Failure&& other) noexcept : facts_(std::exchange(other.facts_, nullptr)) {}
+  Failure& operator=(Failure other) noexcept {
+    std::swap(facts_, other.facts_);
+    return *this;
+  }
+  ~Failure() {
+    if (facts_) detail::intrusive_release(facts_);
+  }
+
+  [[nodiscard]] errc code() const noexcept;
+  /// Every cap in the way, innermost budget first.
+  [[nodiscard]] std::vector<Breach> breaches() const;
+  /// The name of the budget whose policy refused; empty if no budget did.
+  [[nodiscard]] std::string budget() const;
+  /// The model that was asked for.
+  [[nodiscard]] std::string model() const;
+  /// Of the refusing budget's first breach; Dimension::usd and empty texts if there is none.
+  [[nodiscard]] Dimension dimension() const noexcept;
+  [[nodiscard]] std::string limit() const;
+  [[nodiscard]] std::string spent() const;
+  [[nodiscard]] std::string reserved() const;
+  [[nodiscard]] std::string requested() const;
+  /// When the same call may fit again because a window turns; empty where only time cannot help.
+  [[nodiscard]] std::optional<Time> retry_at() const noexcept;
+  /// One sentence that names the budgets, the numbers and the next step. Never prompt text, never a key.
+  [[nodiscard]] std::string message() const;
+
+  [[nodiscard]] const detail::FailureFacts* facts() const noexcept { return facts_; }
+
+ private:
+  const detail::FailureFacts* facts_;
+};
+
+/// Base of every exception that the library throws.
+class Error : public std::system_error {
+ public:
+  Error(errc code, const std::string& message);
+  [[nodiscard]] errc reason() const noexcept { return static_cast<errc>(code().value()); }
+  [[nodiscard]] const char* what() const noexcept override { return message_.c_str(); }
+
+ private:
+  std::string message_;
+};
+
+/// A call was refused, or crossed a Raise budget. Carries what Failure carries.
+class BudgetExceeded : public Error {
+ public:
+  explicit BudgetExceeded(Failure failure);
+  [[nodiscard]] const Failure& failure() const noexcept { return failure_; }
+  [[nodiscard]] std::vector<Breach> breaches() const { return failure_.breaches(); }
+  [[nodiscard]] std::string budget() const { return failure_.budget(); }
+  [[nodiscard]] std::string model() const { return failure_.model(); }
+  [[nodiscard]] Dimension dimension() const noexcept { return failure_.dimension(); }
+  [[nodiscard]] std::string limit() const { return failure_.limit(); }
+  [[nodiscard]] std::string spent() const { return failure_.spent(); }
+  [[nodiscard]] std::string reserved() const { return failure_.reserved(); }
+  [[nodiscard]] std::string requested() const { return failure_.requested(); }
+  [[nodiscard]] std::optional<Time> retry_at() const noexcept { return failure_.retry_at(); }
+
+ private:
+  Failure failure_;
+};
+
+/// No price is known for a model under a USD cap.
+class PriceUnknown : public Error {
+ public:
+  explicit PriceUnknown(Failure failure);
+  PriceUnknown(std::string model, const std::string& message);
+  [[nodiscard]] const std::string& model() const noexcept { return model_; }
+
+ private:
+  std::string model_;
+};
+
+/// A budget, policy, ledger or price that makes no sense. The message says what to write instead.
+class ConfigError : public Error {
+ public:
+  explicit ConfigError(const std::string& message) : Error(errc::config, message) {}
+};
+
+/// A shared store cannot be reached, and its OnUnreachable says to refuse.
+class StoreUnavailable : public Error {
+ public:
+  explicit StoreUnavailable(const std::string& message) : Error(errc::store_unavailable, message) {}
+};
+
+namespace detail {
+/// Throws the exception that belongs to a failure: BudgetExceeded, PriceUnknown, StoreUnavailable, ConfigError or Error.
+[[noreturn]] void throw_failure(Failure failure);
+}  // namespace detail
+
+/// A value, or the Failure that kept it from being made.
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
+  Result(Failure failure) : state_(std::in_place_index<1>, std::move(failure)) {}  // NOLINT
+
+  [[nodiscard]] bool has_value() const noexcept { return state_.index() == 0; }
+  explicit operator bool() const noexcept { return has_value(); }
+
+  /// \par Errors
+  /// Throws what the throwing form of the operation would have thrown.
+  [[nodiscard]] T& value() & { return check(), std::get<0>(state_); }
+  [[nodiscard]] const T& value() const& { return check(), std::get<0>(state_); }
+  [[nodiscard]] T&& value() && { return check(), std::get<0>(std::move(state_)); }
+  [[nodiscard]] T& operator*() & { return value(); }
+  [[nodiscard]] const T& operator*() const& { return value(); }
+  [[nodiscard]] T&& operator*() && { return std::move(*this).value(); }
+  [[nodiscard]] T* operator->() { return &value(); }
+  [[nodiscard]] const T* operator->() const { return &value(); }
+
+  /// \par Preconditions
+  /// No value; otherwise std::bad_variant_access.
+  [[nodiscard]] const Failure& error() const& { return std::get<1>(state_); }
+  [[nodiscard]] Failure&& error() && { return std::get<1>(std::move(state_)); }
+
+ private:
+  void check() const {
+    if (const Failure* failure = std::get_if<1>(&state_)) detail::throw_failure(*failure);
+  }
+  std::variant<T, Failure> state_;
+};
+
+}  // namespace outlay
+
+template <>
+struct std::is_error_code_enum<outlay::errc> : std::true_type {};

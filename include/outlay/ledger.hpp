@@ -1,0 +1,136 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "outlay/clock.hpp"
+#include "outlay/detail/ambient.hpp"
+#include "outlay/price.hpp"
+#include "outlay/record.hpp"
+#include "outlay/report.hpp"
+#include "outlay/sink.hpp"
+
+namespace outlay {
+
+namespace detail {
+class Books;
+void acquire(const Books* books) noexcept;
+void release(const Books* books) noexcept;
+}  // namespace detail
+
+struct LedgerOptions {
+  /// How many records and how many events stay in memory; older ones are evicted first, and dropped() counts them.
+  std::size_t max_records = 100'000;
+  std::size_t max_events = 10'000;
+  PriceTable prices = PriceTable::bundled();
+  /// Refuse every call that no budget encloses (errc::outside_budget).
+  bool strict = false;
+  /// Decide as if enforced, but let every call through; each that would have been refused is an `observed` event.
+  bool observe = false;
+  /// Null: the system's clock, to its grain of a few milliseconds.
+  std::shared_ptr<const Clock> clock{};
+
+  static constexpr std::size_t unlimited = SIZE_MAX;
+};
+
+/// The process's books: price table, recent records and events, sinks.
+///
+/// A handle: copies share the books. There is one default ledger, current everywhere that no LedgerScope says otherwise.
+///
+/// \par Thread safety
+/// Every member is safe from any thread.
+/// \par Lifetime
+/// The books live as long as a handle, a scope, or a call that was admitted in them. When they end their sinks are flushed and closed,
+/// within five seconds. After fork(2) a child must make a ledger of its own: sink threads do not exist there, and rows queued at the
+/// fork are written by the parent alone.
+class Ledger {
+ public:
+  explicit Ledger(LedgerOptions options = {});
+  /// The innermost LedgerScope's, or the default one.
+  [[nodiscard]] static Ledger current();
+  [[nodiscard]] static Ledger default_ledger();
+
+  Ledger(const Ledger& other) noexcept;
+  Ledger& operator=(const Ledger& other) noexcept;
+  ~Ledger();
+
+  /// What is in memory, oldest first. Records of different threads that ended within one grain of the clock may be in either order.
+  [[nodiscard]] std::vector<Record> records() const;
+  [[nodiscard]] std::vector<BudgetEvent> events() const;
+  /// The `downgraded` and the `clamped` among events().
+  [[nodiscard]] std::vector<BudgetEvent> downgrades() const;
+  [[nodiscard]] std::vector<BudgetEvent> clamps() const;
+  /// Records evicted so far.
+  [[nodiscard]] std::uint64_t dropped() const;
+  /// Calls booked without a price, and calls admitted without an output ceiling, since the start or reset().
+  [[nodiscard]] std::uint64_t unpriced_calls() const;
+  [[nodiscard]] std::uint64_t unbounded_calls() const;
+
+  /// Sums over the records in memory, grouped by tags and by the reserved names `model`, `provider`, `budget` (the path of names) and
+  /// `day` (UTC).
+  [[nodiscard]] Report report(std::initializer_list<std::string_view> by = {}) const;
+  [[nodiscard]] Report report(const std::vector<std::string>& by) const;
+  /// Recounts: do the running totals agree with the records and the totals of evicted ones?
+  [[nodiscard]] Audit audit() const;
+
+  /// Calls admitted from now on are priced by this table.
+  void set_prices(PriceTable prices);
+  [[nodiscard]] PriceTable prices() const;
+
+  /// \par Errors
+  /// ConfigError for a null sink or a queue of 0.
+  void add_sink(std::shared_ptr<Sink> sink, SinkOptions options = {});
+  /// Flushes, closes and forgets it; false if it was not there.
+  bool remove_sink(const std::shared_ptr<Sink>& sink);
+  [[nodiscard]] SinkStats sink_stats(const std::shared_ptr<Sink>& sink) const;
+  /// Waits until every sink has taken what was booked so far and has flushed.
+  ///
+  /// \par Errors
+  /// Error with errc::sink_failed if a durable sink failed or dropped rows since the last flush, errc::timed_out if a durable one was
+  /// not done in time. Exporters only count.
+  void flush(std::chrono::milliseconds timeout = std::chrono::seconds(5));
+
+  /// Called after each booking, and after each refusal, on the thread that did it, outside every lock. What it throws is contained and
+  /// reported once. An empty function removes it.
+  void on_spend(std::function<void(const Record&)> callback);
+  void on_refused(std::function<void(const BudgetEvent&)> callback);
+
+  /// Forgets records, events and counters. For tests. Running calls settle into the emptied books.
+  void reset();
+
+  explicit Ledger(detail::Books* books) noexcept;                          // for components
+  [[nodiscard]] detail::Books& books() const noexcept { return *books_; }  // for components
+
+ private:
+  detail::Books* books_;
+};
+
+/// Makes a ledger the current one for a scope: calls admitted inside record there. Enclosing budgets go on counting.
+class LedgerScope final {
+ public:
+  [[nodiscard]] explicit LedgerScope(const Ledger& ledger);
+  LedgerScope(const LedgerScope&) = delete;
+  LedgerScope& operator=(const LedgerScope&) = delete;
+  ~LedgerScope();
+
+ private:
+  detail::Node* node_;
+};
+
+/// How often the program misused scopes, in this process so far. Each kind is also reported once per place to the log handler.
+struct MisuseCounts {
+  std::uint64_t closed_out_of_order{};  ///< A scope was closed while scopes inside it were open.
+  std::uint64_t no_context_executor{};  ///< A scope was opened in a coroutine on a plain executor.
+  std::uint64_t closed_elsewhere{};     ///< A scope was closed where it is not in the current chain.
+  std::uint64_t ambiguous_home{};  ///< A coroutine was resumed by a stranger while others share its home.
+  std::uint64_t calls_outside_budgets{};  ///< Calls outside any budget in a process that has opened one.
+};
+[[nodiscard]] MisuseCounts misuse_counts() noexcept;
+
+}  // namespace outlay

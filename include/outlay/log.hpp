@@ -1,0 +1,25 @@
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+namespace outlay {
+
+enum class LogLevel { debug, info, warning, error };
+[[nodiscard]] const char* to_string(LogLevel level) noexcept;
+
+/// Receives everything that the library has to say. Never prompt text, never a key.
+using LogHandler = std::function<void(LogLevel, std::string_view message)>;
+
+/// Replaces the log handler of the process and returns the previous one. The default writes warnings and errors to stderr; an empty
+/// handler restores it.
+///
+/// \par Thread safety
+/// Safe from any thread. The handler may be called from any thread, never under a lock of the library; what it throws is swallowed.
+LogHandler set_log_handler(LogHandler handler);
+
+namespace detail {
+void log(LogLevel level, std::string_view message) noexcept;
+}
+
+}  // namespace outlay

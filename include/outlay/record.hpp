@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "outlay/clock.hpp"
+#include "outlay/price.hpp"
+#include "outlay/tags.hpp"
+#include "outlay/usage.hpp"
+
+namespace outlay {
+
+/// How a wire attempt ended.
+enum class RecordStatus : std::uint8_t {
+  settled,        ///< With the usage that the provider reported.
+  estimated,      ///< With a usage that was counted here.
+  indeterminate,  ///< Without a verdict: charged at its reservation, or at what its stream had shown.
+  rejected,       ///< Refused by the provider, free of charge.
+};
+[[nodiscard]] const char* to_string(RecordStatus status) noexcept;
+
+/// Where a record's cost comes from.
+enum class CostSource : std::uint8_t {
+  table,     ///< The price table.
+  assumed,   ///< The price table, by a rule that assumes (PriceRule::date_suffix), or Unpriced::assume.
+  provider,  ///< Reported by the provider.
+  flat,      ///< CallRequest::usd, by a call that ended without a verdict or settled without a price.
+  none,      ///< No price: $0, counted as unpriced.
+};
+[[nodiscard]] const char* to_string(CostSource source) noexcept;
+
+/// One wire attempt.
+struct Record {
+  std::uint64_t call_id{};
+  RecordStatus status{};
+  Time started{};  ///< Admission. Both to the clock's grain, a few milliseconds by default.
+  Time ended{};
+  std::string requested_model{};
+  std::string admitted_model{};
+  std::string model{};     ///< The served model; the admitted one where the reply names none.
+  std::string provider{};  ///< From the price table; empty if not known.
+  std::string service_tier{};
+  Usage usage{};
+  Usd usd{};
+  Usd reserved{};
+  Usd overrun{};  ///< The part of `usd` above `reserved`.
+  CostSource cost_source{};
+  std::optional<Usd> provider_cost{};
+  std::optional<Usd> table_cost{};  ///< Beside a provider's cost.
+  std::string price_version{};
+  bool unbounded{};  ///< The request had no output ceiling, and none was set.
+  Tags tags{};
+  std::vector<std::string> budgets{};  ///< Enclosing budgets from the outermost in.
+  std::string reason{};                ///< Of a release or an indeterminate end.
+  std::string traceparent{};           ///< The caller's W3C trace context, if any.
+};
+
+/// What a budget did.
+enum class Action : std::uint8_t {
+  blocked,    ///< A call was refused.
+  truncated,  ///< A call was refused by Truncate.
+  downgraded,
+  clamped,
+  raised,   ///< A call was admitted by Raise although it may cross, or its settle crossed.
+  allowed,  ///< A callback let a call through.
+  warned,
+  waited,     ///< A call waited and was admitted.
+  cut,        ///< A running stream was ended.
+  threshold,  ///< A notify_at fraction was reached.
+  overrun,    ///< More was used than reserved, and a cap was passed.
+  cap_raised,
+  closed,    ///< close_to_new_calls.
+  observed,  ///< Observe mode: would have been refused, was let through.
+};
+[[nodiscard]] const char* to_string(Action action) noexcept;
+
+/// One action of a budget. The only trace of a refused call.
+struct BudgetEvent {
+  Time time{};
+  Action action{};
+  std::string reason{};  ///< A sentence; what raise_cap and close_to_new_calls were given.
+  std::string budget{};  ///< `"(unnamed)"` without a name; empty for a refusal outside any budget.
+  std::string path{};    ///< `"run/answer"`.
+  std::string description{};
+  std::string model{};      ///< As it was before the action.
+  std::string new_model{};  ///< After a downgrade or reroute.
+  Dimension dimension{};
+  std::int64_t
+      projected{};  ///< spent + reserved + this call, in the dimension's unit; for a threshold what was spent.
+  std::int64_t cap{};
+  double threshold{};                               ///< The fraction, for Action::threshold.
+  std::optional<std::int64_t> max_output_tokens{};  ///< The new ceiling, for Action::clamped.
+  Tags tags{};
+  std::uint64_t call_id{};
+  std::string traceparent{};
+};
+
+}  // namespace outlay

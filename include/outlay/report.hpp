@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "outlay/tags.hpp"
+#include "outlay/usage.hpp"
+
+namespace outlay {
+
+/// One group of a report, and the sums over its records.
+struct ReportRow {
+  /// The values of the keys that were asked for. A key that the records do not have is absent.
+  Tags tags{};
+  Usd usd{};
+  Usage usage{};
+  std::int64_t calls{};  ///< Wire attempts, rejected ones included.
+  // How sure the sum is. The three parts of `usd` add up to it.
+  Usd exact{};
+  Usd estimated{};
+  Usd indeterminate{};
+  std::int64_t unpriced_calls{};
+  std::int64_t estimated_calls{};
+  std::int64_t indeterminate_calls{};
+  std::int64_t rejected_calls{};
+  std::int64_t blocked_calls{};  ///< Refused before they were sent (events; they are no part of `calls`).
+};
+
+/// Where the money went: a snapshot of a ledger's records, grouped.
+///
+/// Rows come dearest first, then by tags.
+/// \par Thread safety
+/// A value.
+class Report {
+ public:
+  using value_type = ReportRow;
+  using const_iterator = std::vector<ReportRow>::const_iterator;
+
+  Report() = default;
+  Report(std::vector<ReportRow> rows, bool complete) : rows_(std::move(rows)), complete_(complete) {}
+
+  [[nodiscard]] const_iterator begin() const noexcept { return rows_.begin(); }
+  [[nodiscard]] const_iterator end() const noexcept { return rows_.end(); }
+  [[nodiscard]] std::size_t size() const noexcept { return rows_.size(); }
+  [[nodiscard]] bool empty() const noexcept { return rows_.empty(); }
+  /// \par Errors
+  /// std::out_of_range.
+  [[nodiscard]] const ReportRow& at(std::size_t index) const { return rows_.at(index); }
+  /// The sum over all rows, without tags.
+  [[nodiscard]] ReportRow total() const;
+  /// False where the ledger has evicted records: the sums are then of what is left.
+  [[nodiscard]] bool complete() const noexcept { return complete_; }
+
+  /// Cost as a test assertion: fails if the records that carry all of `tags` cost more than `limit`.
+  ///
+  /// `tags` may name any tag or reserved key, whether the report was grouped by it or not.
+  /// \par Errors
+  /// Error with errc::over_limit, with the numbers; errc::incomplete where records were evicted, rather than pass by mistake.
+  void assert_under(Usd limit, const Tags& tags = {}) const;
+
+  struct Source;  // what the report was made from, kept for assert_under
+  Report(std::vector<ReportRow> rows, bool complete, std::shared_ptr<const Source> source)
+      : rows_(std::move(rows)), complete_(complete), source_(std::move(source)) {}
+
+ private:
+  std::vector<ReportRow> rows_;
+  bool complete_ = true;
+  std::shared_ptr<const Source> source_;
+};
+
+/// Ledger::current().report(by).
+[[nodiscard]] Report report(std::initializer_list<std::string_view> by = {});
+[[nodiscard]] Report report(const std::vector<std::string>& by);
+
+/// A recount of the books.
+struct Audit {
+  enum class Verdict : std::uint8_t { agrees, differs, cannot_tell };
+  Verdict verdict{};
+  /// Where the counters differ from the records, or why it cannot be told; one sentence each.
+  std::vector<std::string> findings{};
+};
+
+}  // namespace outlay

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "outlay/record.hpp"
+
+namespace outlay {
+
+/// Receives every record and event of a Ledger.
+///
+/// Called off the calling thread's path, on one thread that belongs to the sink, in the order in which they were booked on each thread.
+/// Rows wait for it in a bounded queue (SinkOptions).
+///
+/// \par Errors
+/// May throw: the exception is contained, counted (SinkStats::failures) and reported once to the log handler; the row counts as
+/// dropped. A decision never depends on a sink.
+/// \par Thread safety
+/// Each sink is called by one thread at a time. It may itself open budgets and make calls; their records go through the same queues.
+/// \par Lifetime
+/// Kept alive by the ledger until it is removed or the ledger's books end; close() is the last call.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual void write(const Record& record) = 0;
+  virtual void event(const BudgetEvent& event) { (void)event; }
+  /// Make durable, or send, whatever was written; called by Ledger::flush and after a batch that ran `max_delay` late.
+  ///
+  /// \param deadline When the caller stops waiting. Return late and the flush counts as timed out.
+  virtual void flush(std::chrono::steady_clock::time_point deadline) { (void)deadline; }
+  /// No more rows follow.
+  virtual void close() {}
+  /// A durable sink's failure makes Ledger::flush throw; an exporter's is only counted.
+  [[nodiscard]] virtual bool durable() const noexcept { return false; }
+};
+
+/// What happens to a row when a sink's queue is full.
+enum class WhenFull : std::uint8_t {
+  drop_newest,
+  drop_oldest,
+  block,  ///< Holds the thread that settles until there is room. Never holds an admission: the event of a refusal is dropped instead.
+};
+
+struct SinkOptions {
+  std::size_t queue = 65'536;  ///< Rows that may wait. At least 1.
+  WhenFull when_full = WhenFull::drop_newest;
+  std::chrono::milliseconds max_delay{
+      20};  ///< How long the sink's thread lets rows gather before it writes them.
+};
+
+/// What happened to a sink's rows so far.
+struct SinkStats {
+  std::uint64_t written{};   ///< Rows that the sink took without throwing.
+  std::uint64_t dropped{};   ///< Rows lost: the queue was full, or the sink threw.
+  std::uint64_t failures{};  ///< Exceptions thrown by the sink.
+};
+
+}  // namespace outlay

@@ -1,0 +1,824 @@
+#include "core/admission.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "outlay/log.hpp"
+#include "outlay/tokens.hpp"
+
+namespace outlay::detail {
+
+namespace {
+
+/// The callbacks that run on this thread, innermost first.
+struct CallbackFrame {
+  const BudgetNode* budget;
+  CallbackFrame* outer;
+};
+constinit thread_local CallbackFrame* callback_frames = nullptr;
+
+bool in_the_way(const BudgetNode& budget, const Vector& request, std::size_t d) noexcept {
+  return request[d] > budget.cap[d] - budget.used[d];
+}
+
+std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
+  std::int64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+}  // namespace
+
+/// What only a call needs that does not fit at once.
+struct Admission::Slow {
+  // Copies of what the request only lent, for a call that outlives the function it came in by.
+  NodeRef scope;
+  std::shared_ptr<const PriceBook> prices;
+  std::string tier;
+  std::string traceparent;
+  std::vector<Tags::value_type> tags;
+
+  Draft original;
+  bool may_wait = false;
+  Ticket ticket;
+  std::shared_ptr<Waiter> waiter;
+  BudgetNode* waiting_at = nullptr;
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::vector<BudgetNode*> waited_out;  // budgets whose Wait has handed on
+  bool waited = false;
+  bool cannot_wait = false;  // to be said: a Wait policy was passed over
+
+  // Callbacks: asked once for each model and ceiling.
+  struct Asked {
+    const BudgetNode* budget;
+    std::size_t policy;
+    const ModelName* model;
+    std::optional<std::int64_t> ceiling;
+    Decision::Kind answer;
+  };
+  std::vector<Asked> asked;
+  BudgetNode* ask_budget = nullptr;
+  std::size_t ask_policy = 0;
+
+  std::vector<Pending> events;
+  std::vector<std::shared_ptr<Waiter>> wakes;
+  std::vector<const BudgetNode*> warned;
+  std::vector<const BudgetNode*> allowed;
+};
+
+/// An event noted under the lock.
+struct Admission::Pending {
+  const BudgetNode* budget;
+  Action action;
+  Dimension dimension;
+  std::int64_t projected, cap;
+  const ModelName* model;
+  const ModelName* new_model;
+  std::int64_t ceiling = -1;
+  Action would;  // what observe mode did not do; else `action`
+};
+
+Admission::Admission(const CallRequest& request) noexcept : request_(&request) {}
+
+Admission::~Admission() {
+  if (slow_ && slow_->ticket.at) {
+    {
+      const auto lock = draft_.budget->lock_tree();
+      leave_line();
+    }
+  }
+  wake_others();
+  if (reservation_) release(reservation_);
+}
+
+Admission::Step Admission::refuse(errc code, std::string text) {
+  failure_ = std::make_unique<FailureFacts>();
+  failure_->code = code;
+  failure_->model = std::string(request_ ? request_->model : std::string_view());
+  failure_->text = std::move(text);
+  return Step::refused;
+}
+
+namespace {
+
+/// What is wrong with a request, before anything else is looked at; null if nothing is.
+const char* fault(const CallRequest& request) noexcept {
+  if (request.model.empty()) return "CallRequest::model is empty: name the model that will be asked";
+  if (request.model.size() > 256) return "CallRequest::model has more than 256 bytes";
+  if (request.input_tokens && (*request.input_tokens < 0 || *request.input_tokens > Usage::max_count))
+    return "CallRequest::input_tokens is negative or above 2,000,000,000";
+  if (request.max_output_tokens &&
+      (*request.max_output_tokens < 0 || *request.max_output_tokens > Usage::max_count))
+    return "CallRequest::max_output_tokens is negative or above 2,000,000,000";
+  if (request.choices < 1 || request.choices > 1024) return "CallRequest::choices is not between 1 and 1,024";
+  if (request.usd && *request.usd < Usd{}) return "CallRequest::usd is negative";
+  if (request.service_tier.size() > 64) return "CallRequest::service_tier has more than 64 bytes";
+  if (request.min_output_tokens < 1) return "CallRequest::min_output_tokens is below 1";
+  return nullptr;
+}
+
+}  // namespace
+
+bool Admission::price(Draft& draft, const ModelName* model, const PricedModel* priced) const {
+  std::int64_t output = draft.output;
+  if (!draft.ceiling && draft.budget && draft.budget->unbounded == Unbounded::model_max && priced &&
+      priced->price->max_output_tokens)
+    output = *priced->price->max_output_tokens * draft.choices;
+  std::int64_t nanos = 0;
+  if (draft.flat) {
+    nanos = draft.flat->nanos();
+  } else if (priced) {
+    const std::optional<Usd> worst = worst_cost(*priced, draft.input, output, draft.tier, draft.long_cache);
+    if (!worst) return false;
+    nanos = worst->nanos();
+  } else if (draft.assumed_rate >= 0) {
+    const std::optional<Usd> worst =
+        worst_cost(AssumedPrice(draft.assumed_rate).model, draft.input, output, {}, false);
+    if (!worst) return false;
+    nanos = worst->nanos();
+  }
+  draft.model = model;
+  draft.priced = priced;
+  draft.output = output;
+  draft.request = request_vector(nanos, draft.input, output);
+  return true;
+}
+
+bool Admission::prepare() {
+  const CallRequest& request = *request_;
+  if (const char* wrong = fault(request)) return refuse(errc::invalid_argument, wrong), false;
+  if (!request.tags.empty()) {
+    try {
+      const Node* scope = ambient();
+      validate_tags(request.tags, scope ? scope->attribution : nullptr);
+    } catch (const ConfigError& wrong) {
+      return refuse(errc::config, wrong.what()), false;
+    }
+  }
+  draft_.scope = ambient();
+  draft_.books = draft_.scope && draft_.scope->books ? draft_.scope->books : &Books::default_books();
+  draft_.budget = draft_.scope ? draft_.scope->budget : nullptr;
+  Books& books = *draft_.books;
+  const ModelSlot slot = books.resolve(request.model);
+  draft_.requested = slot.name;
+  draft_.input =
+      request.input_tokens ? *request.input_tokens : built_in_tokenizer().upper(request.input_text);
+  draft_.choices = request.choices;
+  draft_.flat = request.usd;
+  draft_.tier = request.service_tier;
+  draft_.long_cache = request.long_cache;
+  draft_.fixed_ceiling = request.fixed_ceiling;
+  draft_.min_ceiling = request.min_output_tokens;
+  draft_.ceiling = request.max_output_tokens;
+
+  const BudgetNode* budget = draft_.budget;
+  if (!budget) {
+    if (books.options.strict && !books.options.observe)
+      return refuse(errc::outside_budget,
+                    "no budget encloses the call to \"" + slot.name->text +
+                        "\", and the ledger is strict: open an outlay::Budget around it"),
+             false;
+    note_call_outside_budgets(slot.name->text);
+  }
+  if (!draft_.ceiling) {
+    const std::int64_t reserve = budget ? budget->output_reserve + budget->reasoning_reserve : 256;
+    const Unbounded mode = budget ? budget->unbounded : Unbounded::estimate;
+    if (mode == Unbounded::refuse && !books.options.observe)
+      return refuse(errc::unbounded_refused,
+                    "the request to \"" + slot.name->text +
+                        "\" has no output ceiling, and a budget around it refuses such: set "
+                        "max_output_tokens"),
+             false;
+    if (mode == Unbounded::clamp && !draft_.fixed_ceiling && !books.options.observe)
+      draft_.ceiling = std::max(reserve, draft_.min_ceiling);
+    else
+      draft_.unbounded =
+          mode != Unbounded::model_max || !slot.priced || !slot.priced->price->max_output_tokens;
+    draft_.output = (draft_.ceiling ? *draft_.ceiling : reserve) * draft_.choices;
+  } else {
+    draft_.output = *draft_.ceiling * draft_.choices;
+  }
+
+  if (!slot.priced && !draft_.flat && budget && budget->usd_capped) {
+    switch (budget->unpriced.kind()) {
+      case Unpriced::Kind::refuse:
+        if (books.options.observe) break;
+        return refuse(errc::price_unknown, "no price is known for \"" + printable_name(request.model) +
+                                               "\", and a budget around the call caps money: register it "
+                                               "(PriceTable::register_model, "
+                                               "register_deployment), or set unpriced to "
+                                               "Unpriced::assume(...) or Unpriced::ignore()"),
+               false;
+      case Unpriced::Kind::assume:
+        draft_.assumed_rate = Rate::per_million(budget->unpriced.per_million_tokens()).picos();
+        break;
+      case Unpriced::Kind::ignore:
+        break;
+    }
+  }
+  if (!price(draft_, slot.name, slot.priced))
+    return refuse(errc::overflow,
+                  "the worst case of a call to \"" + slot.name->text +
+                      "\" costs more than $9.2 billion: check its token counts and its price"),
+           false;
+  return true;
+}
+
+bool Admission::fits_vector(const BudgetNode& budget, const Vector& request) const noexcept {
+  if (budget.gate != 0) {
+    if (budget.gate & BudgetNode::gate_closed) return false;
+    // Somebody waits: only the first in line is judged by the amounts.
+    if (!slow_ || slow_->ticket.at != &budget || budget.first_waiting != &slow_->ticket) return false;
+  }
+  std::uint64_t over = 0;
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    over |= static_cast<std::uint64_t>(budget.cap[d] - budget.used[d] < request[d]);
+  return over == 0;
+}
+
+bool Admission::fits(const BudgetNode& budget) const noexcept { return fits_vector(budget, draft_.request); }
+
+void Admission::take_room() noexcept {
+  for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer)
+    for (std::size_t d = 0; d < dimension_count; ++d) {
+      budget->used[d] = saturating_add(budget->used[d], draft_.request[d]);
+      budget->held[d] = saturating_add(budget->held[d], draft_.request[d]);
+    }
+}
+
+Admission::Step Admission::start(bool may_wait) {
+  if (!prepare()) {
+    emit_refused_outright();
+    return Step::refused;
+  }
+  // Made before the room is taken: after that a failure ends it by itself.
+  reservation_ = make_reservation(thread_cache());
+  if (draft_.budget) {
+    std::unique_lock lock(draft_.budget->root->mutex);
+    bool all = true;
+    for (const BudgetNode* budget = draft_.budget; budget && all; budget = budget->outer) all = fits(*budget);
+    if (all) {
+      take_room();
+    } else if (draft_.budget->only_block && !draft_.budget->any_gate() && !draft_.books->options.observe) {
+      return refuse_plainly(lock);
+    } else {
+      lock.unlock();
+      slow_ = std::make_unique<Slow>();
+      slow_->original = draft_;
+      slow_->may_wait = may_wait;
+      return judge();
+    }
+  }
+  return admit();
+}
+
+Admission::Step Admission::admit() {
+  Reservation& reservation = *reservation_;
+  Books& books = *draft_.books;
+  reservation.scope = NodeRef::share(draft_.scope);
+  reservation.books = &books;
+  reservation.budget = draft_.budget;
+  reservation.attribution = draft_.scope ? draft_.scope->attribution : nullptr;
+  reservation.requested = draft_.requested;
+  reservation.model = draft_.model;
+  reservation.input = draft_.input;
+  reservation.output = draft_.output;
+  reservation.has_ceiling = draft_.ceiling.has_value();
+  reservation.ceiling = draft_.ceiling.value_or(0);
+  reservation.unbounded = draft_.unbounded;
+  reservation.has_flat = draft_.flat.has_value();
+  reservation.flat = draft_.flat.value_or(Usd{}).nanos();
+  reservation.assumed_rate = draft_.assumed_rate;
+  reservation.long_cache = draft_.long_cache;
+  reservation.request = draft_.request;
+  reservation.call_id = next_call_id(thread_cache());
+  reservation.started = books.recording() ? books.now() : 0;
+  reservation.state.store(Reservation::State::admitted, std::memory_order_release);
+  // From here on the reservation ends by itself, whatever is thrown below.
+
+  if (draft_.requested->id == ModelName::overflow_id || draft_.model->id == ModelName::overflow_id) {
+    if (draft_.requested->id == ModelName::overflow_id && request_)
+      reservation.requested_text = request_->model;
+    if (draft_.model->id == ModelName::overflow_id && request_) reservation.model_text = request_->model;
+  }
+  reservation.tier = draft_.tier.empty() ? nullptr : books.name(draft_.tier);
+  const auto add_tags = [&](std::span<const Tag> tags) {
+    const Attribution* outer = reservation.attribution && reservation.attribution->books_uid == books.uid
+                                   ? (pin(reservation.attribution), reservation.attribution)
+                                   : intern_in(books, reservation.attribution);
+    reservation.attribution = intern(books, outer, {false, {}, {}, tags});
+    reservation.own_attribution = true;
+    unpin(outer);
+  };
+  if (request_) {
+    if (!request_->tags.empty()) add_tags(request_->tags);
+    if (!request_->traceparent.empty() && request_->traceparent.size() <= max_traceparent)
+      reservation.traceparent = request_->traceparent;
+  } else if (slow_) {
+    std::vector<Tag> tags;
+    for (const auto& [key, value] : slow_->tags) tags.push_back({key, value});
+    if (!tags.empty()) add_tags(tags);
+    reservation.traceparent = slow_->traceparent;
+  }
+  if (draft_.unbounded) {
+    books.unbounded_calls.fetch_add(1, std::memory_order_relaxed);
+    if (draft_.budget && books.first_time("unbounded", draft_.model->text))
+      log(LogLevel::warning, "a request to \"" + draft_.model->text +
+                                 "\" has no output ceiling, so its budgets are not hard caps for it: set "
+                                 "max_output_tokens, or Budget's unbounded");
+  }
+  if (slow_) emit();
+  return Step::admitted;
+}
+
+Dimension dimension_in_the_way(const BudgetNode& budget, const Vector& request) noexcept {
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (in_the_way(budget, request, d)) return static_cast<Dimension>(d);
+  return Dimension::usd;
+}
+
+void Admission::note(Action action, BudgetNode& budget) {
+  const Dimension dimension = dimension_in_the_way(budget, draft_.request);
+  const std::size_t d = index(dimension);
+  slow_->events.push_back({&budget, action, dimension, saturating_add(budget.used[d], draft_.request[d]),
+                           budget.cap[d], draft_.model, nullptr, -1, action});
+}
+
+void add_breaches(FailureFacts& facts, const BudgetNode* innermost, const Vector& request) {
+  for (const BudgetNode* budget = innermost; budget; budget = budget->outer)
+    for (std::size_t d = 0; d < dimension_count; ++d)
+      if (in_the_way(*budget, request, d))
+        facts.add({budget, static_cast<Dimension>(d), budget->cap[d], budget->spent(d), budget->held[d],
+                   request[d]});
+}
+
+Admission::Outcome Admission::refuse_by(BudgetNode& budget, errc code) {
+  failure_ = std::make_unique<FailureFacts>();
+  failure_->code = code;
+  failure_->scope = NodeRef::share(draft_.scope);
+  failure_->refuser = &budget;
+  failure_->model = draft_.requested->text;
+  if (code == errc::closed_to_new_calls) {
+    failure_->text = "budget \"" + budget.shown_name() + "\" is closed to new calls";
+  } else {
+    add_breaches(*failure_, draft_.budget, draft_.request);
+    if (failure_->count == 0)
+      failure_->text = "budget \"" + budget.shown_name() + "\" refuses \"" + draft_.requested->text +
+                       "\": other calls are already waiting for its room";
+  }
+  if (code == errc::truncated && !draft_.books->options.observe)
+    budget.truncated.store(true, std::memory_order_relaxed);
+  note(code == errc::truncated ? Action::truncated : Action::blocked, budget);
+  return Outcome::refuse;
+}
+
+bool Admission::try_downgrade(BudgetNode& budget, const Downgrade& downgrade) {
+  // "In the way" is money here; more tokens or calls are not saved by a cheaper model.
+  if (!in_the_way(budget, draft_.request, index(Dimension::usd)) || draft_.flat) return false;
+  std::string_view from = draft_.model->text;
+  for (std::size_t steps = 0; steps < downgrade.map.size(); ++steps) {
+    const auto route =
+        std::find_if(downgrade.map.begin(), downgrade.map.end(),
+                     [&](const Downgrade::Route& candidate) { return candidate.from == from; });
+    if (route == downgrade.map.end()) return false;
+    from = route->to;
+    const ModelName* name = draft_.books->name(from);
+    const PricedModel* priced = slow_->prices->find(from);
+    Draft cheaper = draft_;
+    if (!priced || !price(cheaper, name, priced)) continue;
+    if (cheaper.request[0] >= draft_.request[0] || !fits_vector(budget, cheaper.request)) continue;
+    note(Action::downgraded, budget);
+    slow_->events.back().new_model = name;
+    draft_ = cheaper;
+    return true;
+  }
+  return false;
+}
+
+bool Admission::try_clamp(BudgetNode& budget, std::int64_t min_tokens) {
+  if (draft_.fixed_ceiling) return false;
+  std::int64_t affordable = INT64_MAX;  // over all choices
+  for (const BudgetNode* at = draft_.budget; at; at = at->outer) {
+    if (!at->enforcing) continue;
+    const auto room = [&](Dimension dimension) {
+      const std::size_t d = index(dimension);
+      return at->cap[d] == no_cap ? INT64_MAX : at->cap[d] - at->used[d];
+    };
+    if (at->gate != 0 && !(slow_->ticket.at == at && at->first_waiting == &slow_->ticket)) return false;
+    if (room(Dimension::calls) < 1 || room(Dimension::concurrent) < 1 ||
+        room(Dimension::input_tokens) < draft_.input)
+      return false;
+    if (room(Dimension::tokens) != INT64_MAX)
+      affordable = std::min(affordable, room(Dimension::tokens) - draft_.input);
+    affordable = std::min(affordable, room(Dimension::output_tokens));
+    if (room(Dimension::usd) == INT64_MAX) continue;
+    const Usd money = Usd::from_nanos(room(Dimension::usd));
+    if (draft_.flat || (!draft_.priced && draft_.assumed_rate < 0)) {
+      if (draft_.request[0] > money.nanos()) return false;
+    } else if (draft_.priced) {
+      affordable = std::min(
+          affordable, affordable_output(*draft_.priced, draft_.input, money, draft_.tier, draft_.long_cache));
+    } else {
+      affordable = std::min(affordable, affordable_output(AssumedPrice(draft_.assumed_rate).model,
+                                                          draft_.input, money, {}, false));
+    }
+  }
+  const std::int64_t ceiling = affordable / draft_.choices;
+  const std::int64_t present = draft_.ceiling ? *draft_.ceiling : INT64_MAX;
+  if (affordable < 0 || ceiling >= present || ceiling < std::max(min_tokens, draft_.min_ceiling))
+    return false;
+  Draft smaller = draft_;
+  smaller.ceiling = ceiling;
+  smaller.unbounded = false;
+  smaller.output = ceiling * draft_.choices;
+  if (!price(smaller, draft_.model, draft_.priced)) return false;
+  note(Action::clamped, budget);
+  if (slow_->events.back().projected <= slow_->events.back().cap) {
+    // Asked on behalf of an enclosing budget: that one's numbers are the reason.
+    for (const BudgetNode* at = budget.outer; at; at = at->outer)
+      if (!fits(*at)) {
+        const std::size_t d = index(dimension_in_the_way(*at, draft_.request));
+        Pending& event = slow_->events.back();
+        event.dimension = static_cast<Dimension>(d);
+        event.projected = saturating_add(at->used[d], draft_.request[d]);
+        event.cap = at->cap[d];
+        break;
+      }
+  }
+  slow_->events.back().ceiling = ceiling;
+  draft_ = smaller;
+  return true;
+}
+
+Admission::Outcome Admission::evaluate() {
+  Slow& slow = *slow_;
+restart:
+  for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer) {
+    const bool own = fits(*budget);
+    if (!own && (budget->gate & BudgetNode::gate_closed))
+      return refuse_by(*budget, errc::closed_to_new_calls);
+    bool around = true;  // every enforcing budget outside has room
+    if (budget->has_clamp)
+      for (const BudgetNode* at = budget->outer; at && around; at = at->outer)
+        around = !at->enforcing || fits(*at);
+    if (own && around) continue;
+
+    bool through = own;
+    const std::vector<Policy>* chain = budget->chain();
+    const std::size_t length = chain ? chain->size() : 0;
+    for (std::size_t i = 0; i < length; ++i) {
+      const Policy& policy = (*chain)[i];
+      if (const auto* clamp = std::get_if<Clamp>(&policy)) {
+        if (try_clamp(*budget, clamp->min_output_tokens)) goto restart;
+        continue;
+      }
+      if (own) continue;  // only Clamp looks outward
+      if (const auto* downgrade = std::get_if<Downgrade>(&policy)) {
+        if (try_downgrade(*budget, *downgrade)) goto restart;
+      } else if (std::holds_alternative<Block>(policy)) {
+        return refuse_by(*budget, errc::budget_exceeded);
+      } else if (std::holds_alternative<Truncate>(policy)) {
+        return refuse_by(*budget, errc::truncated);
+      } else if (std::holds_alternative<Raise>(policy)) {
+        for (std::size_t d = 0; d < dimension_count; ++d)
+          if (in_the_way(*budget, draft_.request, d) && budget->used[d] >= budget->cap[d])
+            return refuse_by(*budget, errc::budget_exceeded);
+        through = true;
+      } else if (std::holds_alternative<Warn>(policy)) {
+        if (std::find(slow.warned.begin(), slow.warned.end(), budget) == slow.warned.end()) {
+          note(Action::warned, *budget);
+          slow.warned.push_back(budget);
+        }
+        through = true;
+      } else if (std::holds_alternative<Callback>(policy)) {
+        if (in_callback_of(*budget)) return refuse_by(*budget, errc::budget_exceeded);
+        const auto known = std::find_if(slow.asked.begin(), slow.asked.end(), [&](const Slow::Asked& asked) {
+          return asked.budget == budget && asked.policy == i && asked.model == draft_.model &&
+                 asked.ceiling == draft_.ceiling;
+        });
+        if (known == slow.asked.end()) {
+          slow.ask_budget = budget;
+          slow.ask_policy = i;
+          return Outcome::ask;
+        }
+        if (known->answer == Decision::Kind::allow) {
+          if (std::find(slow.allowed.begin(), slow.allowed.end(), budget) == slow.allowed.end()) {
+            note(Action::allowed, *budget);
+            slow.allowed.push_back(budget);
+          }
+          through = true;
+        } else if (known->answer == Decision::Kind::truncate) {
+          return refuse_by(*budget, errc::truncated);
+        } else if (known->answer != Decision::Kind::next) {
+          return refuse_by(*budget, errc::budget_exceeded);  // block, or a change that has led here again
+        }
+      } else if (const auto* wait = std::get_if<Wait>(&policy)) {
+        if (std::find(slow.waited_out.begin(), slow.waited_out.end(), budget) != slow.waited_out.end())
+          continue;
+        bool hopeless = false;
+        for (std::size_t d = 0; d < dimension_count; ++d)
+          hopeless |= budget->cap[d] - budget->spent(d) < draft_.request[d];
+        if (hopeless) continue;
+        if (!slow.may_wait) {
+          slow.waited_out.push_back(budget);
+          if (draft_.books->first_time("wait", budget->name)) slow.cannot_wait = true;
+          continue;
+        }
+        slow.waiting_at = budget;
+        if (!slow.deadline || slow.ticket.at != budget)
+          slow.deadline = std::chrono::steady_clock::now() + wait->timeout;
+        return Outcome::wait;
+      }
+      if (through) break;
+    }
+    if (!through) return refuse_by(*budget, errc::budget_exceeded);
+  }
+  return Outcome::admit;
+}
+
+void Admission::leave_line() {
+  if (!slow_->ticket.at) return;
+  BudgetNode* const budget = slow_->ticket.at;
+  dequeue(slow_->ticket);
+  signal_first(*budget, slow_->wakes);
+}
+
+Admission::Step Admission::judge() {
+  Slow& slow = *slow_;
+  if (!slow.prices) {
+    // The thread's cache held the table until now; a call that waits holds it itself. Should it have been replaced meanwhile, by one
+    // that does not know the model, then the first one's worst case stands.
+    slow.prices = draft_.books->price_book();
+    draft_.priced = slow.prices->find(draft_.model->text);
+    if (draft_.priced) price(draft_, draft_.model, draft_.priced);
+    slow.original = draft_;
+  }
+  if (draft_.books->options.observe) return observe();
+  for (;;) {
+    std::unique_lock lock(draft_.budget->root->mutex);
+    slow.ticket.signalled = false;
+    const Outcome outcome = evaluate();
+    switch (outcome) {
+      case Outcome::admit: {
+        take_room();
+        if (slow.waited) {
+          note(Action::waited, *(slow.ticket.at ? slow.ticket.at : draft_.budget));
+        }
+        leave_line();
+        lock.unlock();
+        return admit();
+      }
+      case Outcome::refuse:
+        leave_line();
+        lock.unlock();
+        emit();
+        return Step::refused;
+      case Outcome::ask:
+        if (!ask(lock)) {
+          leave_line();
+          lock.unlock();
+          emit();
+          return Step::refused;
+        }
+        break;
+      case Outcome::wait:
+        if (slow.ticket.at != slow.waiting_at) {
+          leave_line();
+          if (slow.waiter) {
+            slow.ticket.waiter = slow.waiter;
+            enqueue(*slow.waiting_at, slow.ticket);
+            slow.waited = true;
+          }
+        }
+        lock.unlock();
+        emit();
+        return Step::waiting;
+    }
+  }
+}
+
+bool Admission::ask(std::unique_lock<std::mutex>& lock) {
+  Slow& slow = *slow_;
+  BudgetNode& budget = *slow.ask_budget;
+  auto facts = std::make_unique<FailureFacts>();
+  facts->code = errc::budget_exceeded;
+  facts->scope = NodeRef::share(draft_.scope);
+  facts->refuser = &budget;
+  facts->model = draft_.requested->text;
+  add_breaches(*facts, draft_.budget, draft_.request);
+  lock.unlock();
+
+  Tags tags = draft_.scope->attribution ? draft_.scope->attribution->tags : Tags();
+  if (request_)
+    for (const Tag& tag : request_->tags) tags.set(tag.key, tag.value);
+  for (const auto& [key, value] : slow.tags) tags.set(key, value);
+  const Exceeded exceeded(Failure(facts.release()), draft_.requested->text, draft_.model->text,
+                          draft_.ceiling, std::move(tags), false);
+  const auto& callback = std::get<Callback>((*budget.chain())[slow.ask_policy]);
+  const Decision decision = ask_callback(budget, callback, exceeded);
+  slow.asked.push_back({&budget, slow.ask_policy, draft_.model, draft_.ceiling, decision.kind()});
+
+  Draft changed = draft_;
+  bool ok = false;
+  if (decision.kind() == Decision::Kind::reroute && !decision.model().empty() &&
+      decision.model().size() <= 256) {
+    const PricedModel* priced = slow.prices->find(decision.model());
+    if (!priced && !draft_.flat && draft_.budget->usd_capped &&
+        draft_.budget->unpriced.kind() == Unpriced::Kind::refuse) {
+      refuse(errc::price_unknown, "a callback of budget \"" + budget.shown_name() + "\" reroutes to \"" +
+                                      printable_name(decision.model()) +
+                                      "\", whose price is unknown: register it");
+      lock.lock();
+      note(Action::blocked, budget);
+      return false;
+    }
+    ok = price(changed, draft_.books->name(decision.model()), priced);
+  } else if (decision.kind() == Decision::Kind::clamp && decision.max_output_tokens() >= draft_.min_ceiling &&
+             !draft_.fixed_ceiling && (!draft_.ceiling || decision.max_output_tokens() < *draft_.ceiling)) {
+    changed.ceiling = decision.max_output_tokens();
+    changed.unbounded = false;
+    changed.output = decision.max_output_tokens() * draft_.choices;
+    ok = price(changed, draft_.model, draft_.priced);
+  }
+  lock.lock();
+  if (ok) {
+    note(decision.kind() == Decision::Kind::reroute ? Action::downgraded : Action::clamped, budget);
+    if (decision.kind() == Decision::Kind::reroute)
+      slow.events.back().new_model = changed.model;
+    else
+      slow.events.back().ceiling = *changed.ceiling;
+    draft_ = changed;
+  }
+  return true;
+}
+
+Admission::Step Admission::observe() {
+  // What enforcing would have done is found out on a copy; what is admitted is the call as it came.
+  Slow& slow = *slow_;
+  {
+    std::unique_lock lock(draft_.budget->root->mutex);
+    slow.may_wait = false;
+    Outcome outcome = evaluate();
+    while (outcome == Outcome::ask) {  // a callback is not asked: its answer could have effects
+      slow.asked.push_back(
+          {slow.ask_budget, slow.ask_policy, draft_.model, draft_.ceiling, Decision::Kind::next});
+      outcome = evaluate();
+    }
+    draft_ = slow.original;
+    for (Pending& event : slow.events)
+      if (event.would = event.action; event.action == Action::blocked || event.action == Action::truncated ||
+                                      event.action == Action::downgraded || event.action == Action::clamped)
+        event.action = Action::observed;  // `would` keeps what
+    take_room();
+  }
+  failure_.reset();
+  return admit();
+}
+
+Admission::Step Admission::queue(std::shared_ptr<Waiter> waiter) {
+  Slow& slow = *slow_;
+  slow.waiter = std::move(waiter);
+  if (!slow.scope) {
+    slow.scope = NodeRef::share(draft_.scope);
+    slow.tier = draft_.tier;
+    draft_.tier = slow.tier;
+    slow.original.tier = slow.tier;
+    if (request_) {
+      for (const Tag& tag : request_->tags) slow.tags.emplace_back(tag.key, tag.value);
+      slow.traceparent = request_->traceparent.size() <= max_traceparent ? std::string(request_->traceparent)
+                                                                         : std::string();
+      request_ = nullptr;
+    }
+  }
+  return judge();
+}
+
+Admission::Step Admission::retry() { return judge(); }
+
+Admission::Step Admission::time_out() {
+  if (slow_->waiting_at) slow_->waited_out.push_back(slow_->waiting_at);
+  slow_->deadline.reset();
+  return judge();
+}
+
+std::chrono::steady_clock::time_point Admission::deadline() const noexcept {
+  return slow_ && slow_->deadline ? *slow_->deadline : std::chrono::steady_clock::time_point::max();
+}
+
+PinnedEvent::PinnedEvent(Books& books, const BudgetNode& budget, Action action, Dimension dimension)
+    : books_(books), pinned_(intern_in(books, budget.attribution)) {
+  row.time = books.now();
+  row.action = action;
+  row.dimension = dimension;
+  row.budget = pinned_ ? pinned_->id : 0;
+}
+
+/// Says what has happened: after the lock is gone.
+void Admission::emit() {
+  Slow& slow = *slow_;
+  Books& books = *draft_.books;
+  const std::uint64_t call_id = reservation_->call_id;
+  for (const Pending& event : std::exchange(slow.events, {})) {
+    PinnedEvent out(books, *event.budget, event.action, event.dimension);
+    out.row.projected = event.projected;
+    out.row.cap = event.cap;
+    out.row.call_id = call_id;
+    const Attribution* attribution =
+        reservation_->attribution ? reservation_->attribution : draft_.scope->attribution;
+    out.row.attribution = attribution ? attribution->id : 0;
+    out.row.model = event.model->id;
+    out.row.new_model = event.new_model ? event.new_model->id : 0;
+    out.row.ceiling = event.ceiling;
+    out.row.traceparent = traceparent();
+    if (event.would != event.action) {
+      out.row.reason = std::string("observed: would have been ") + to_string(event.would);
+    } else if (event.action == Action::blocked && failure_ && failure_->count == 0) {
+      out.row.reason = failure_->text;
+    }
+    out.book();
+    if (event.action == Action::warned && !event.budget->said_warn.exchange(true))
+      log(LogLevel::warning, "budget \"" + event.budget->path() + "\" is over its cap of " +
+                                 format_amount(event.dimension, event.cap) +
+                                 ": calls go on, since its policy is Warn");
+  }
+  if (std::exchange(slow.cannot_wait, false))
+    log(LogLevel::warning,
+        "a Wait policy was passed over, since a blocking call in a coroutine would hold its thread: use "
+        "co_await outlay::async_call(...)");
+  wake_others();
+}
+
+void Admission::wake_others() noexcept {
+  if (slow_)
+    for (const auto& waiter : std::exchange(slow_->wakes, {})) waiter->wake();
+}
+
+std::string Admission::traceparent() const {
+  if (!request_) return slow_->traceparent;
+  return request_->traceparent.size() <= max_traceparent ? std::string(request_->traceparent) : std::string();
+}
+
+void Admission::emit_refused_outright() {
+  // An unknown price, no ceiling, outside every budget: no policy was asked.
+  if (failure_->code == errc::invalid_argument || failure_->code == errc::config) return;
+  Books& books = *draft_.books;
+  EventRow row;
+  row.time = books.now();
+  row.action = Action::blocked;
+  row.call_id = next_call_id(thread_cache());
+  row.attribution = draft_.scope && draft_.scope->attribution ? draft_.scope->attribution->id : 0;
+  row.model = draft_.requested ? draft_.requested->id : 0;
+  row.reason = failure_->text;
+  row.traceparent = traceparent();
+  const Attribution* budget = draft_.budget ? intern_in(books, draft_.budget->attribution) : nullptr;
+  row.budget = budget ? budget->id : 0;
+  books.book(std::move(row));
+  unpin(budget);
+}
+
+Admission::Step Admission::refuse_plainly(std::unique_lock<std::mutex>& lock) {
+  // Nobody but Block will be asked: the short way to the same refusal.
+  BudgetNode* refuser = draft_.budget;
+  while (fits(*refuser)) refuser = refuser->outer;
+  failure_ = std::make_unique<FailureFacts>();
+  failure_->code = errc::budget_exceeded;
+  failure_->refuser = refuser;
+  add_breaches(*failure_, draft_.budget, draft_.request);
+  lock.unlock();
+  failure_->scope = NodeRef::share(draft_.scope);
+  failure_->model = draft_.requested->text;
+  const RawBreach& breach = *failure_->primary();
+  PinnedEvent out(*draft_.books, *refuser, Action::blocked, breach.dimension);
+  out.row.projected = saturating_add(breach.spent + breach.reserved, breach.requested);
+  out.row.cap = breach.limit;
+  out.row.call_id = next_call_id(thread_cache());
+  out.row.attribution = draft_.scope->attribution ? draft_.scope->attribution->id : 0;
+  out.row.model = draft_.requested->id;
+  out.row.traceparent = traceparent();
+  out.book();
+  return Step::refused;
+}
+
+bool in_callback_of(const BudgetNode& budget) noexcept {
+  for (const CallbackFrame* frame = callback_frames; frame; frame = frame->outer)
+    if (frame->budget == &budget) return true;
+  return false;
+}
+
+Decision ask_callback(const BudgetNode& budget, const Callback& callback, const Exceeded& exceeded) noexcept {
+  CallbackFrame frame{&budget, callback_frames};
+  callback_frames = &frame;
+  Decision decision = Decision::block();
+  try {
+    decision = callback.decide(exceeded);
+  } catch (const std::exception& problem) {
+    log(LogLevel::error, "the callback of budget \"" + budget.shown_name() +
+                             "\" threw, which counts as block: " + problem.what());
+  } catch (...) {
+    log(LogLevel::error,
+        "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as block");
+  }
+  callback_frames = frame.outer;
+  return decision;
+}
+
+}  // namespace outlay::detail

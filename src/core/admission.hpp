@@ -1,0 +1,142 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/failure.hpp"
+#include "core/reservation.hpp"
+
+namespace outlay::detail {
+
+/// All that is known of a call on its way in. The policies change `model`, `ceiling` and what follows from them.
+struct Draft {
+  Node* scope = nullptr;
+  Books* books = nullptr;
+  BudgetNode* budget = nullptr;  // innermost
+  const ModelName* requested = nullptr;
+  const ModelName* model = nullptr;
+  const PricedModel* priced = nullptr;  // held by the thread's cache, or by Admission::Slow
+  std::int64_t input = 0;
+  std::int64_t output = 0;                // over all choices
+  std::optional<std::int64_t> ceiling{};  // per choice
+  std::int64_t choices = 1;
+  std::optional<Usd> flat{};
+  std::int64_t assumed_rate = -1;  // picos a token
+  std::string_view tier{};
+  bool long_cache = false;
+  bool unbounded = false;
+  bool fixed_ceiling = false;
+  std::int64_t min_ceiling = 1;
+  Vector request{};
+};
+
+/// Unpriced::assume as a price: one rate for every token.
+struct AssumedPrice {
+  explicit AssumedPrice(std::int64_t picos)
+      : price{.rates = {.input = Rate::from_picos(picos), .output = Rate::from_picos(picos)}},
+        model("assumed", price, PriceRule::none, true) {}
+  AssumedPrice(const AssumedPrice&) = delete;
+  AssumedPrice& operator=(const AssumedPrice&) = delete;
+
+  const Price price;
+  const PricedModel model;
+};
+
+/// A call being admitted: step by step, so that one that waits need not hold a thread.
+///
+/// start() settles most calls. On `waiting` the caller provides a Waiter by queue(), and calls retry() each time that it is woken, or
+/// time_out() at deadline().
+class Admission {
+ public:
+  enum class Step { admitted, refused, waiting };
+
+  /// Reads the request; views into it are used until start() returns.
+  explicit Admission(const CallRequest& request) noexcept;
+  Admission(const Admission&) = delete;
+  Admission& operator=(const Admission&) = delete;
+  ~Admission();  // leaves the line
+
+  /// \param may_wait False: a Wait policy hands on and says so.
+  Step start(bool may_wait);
+  Step queue(std::shared_ptr<Waiter> waiter);
+  Step retry();
+  Step time_out();
+  [[nodiscard]] std::chrono::steady_clock::time_point deadline() const noexcept;
+
+  /// After `admitted`; owned by the caller.
+  [[nodiscard]] Reservation* take() noexcept { return std::exchange(reservation_, nullptr); }
+  /// After `refused`.
+  [[nodiscard]] Failure failure() noexcept { return Failure(failure_.release()); }
+
+ private:
+  enum class Outcome { admit, refuse, ask, wait };
+  struct Slow;
+  struct Pending;
+
+  bool prepare();  // false: refused
+  bool price(Draft& draft, const ModelName* model,
+             const PricedModel* priced) const;  // false: cannot be priced
+  Step refuse(errc code, std::string text);
+  void take_room() noexcept;  // under the lock
+  Step admit();
+  Step judge();
+  Outcome evaluate();
+  bool fits(const BudgetNode& budget) const noexcept;
+  bool fits_vector(const BudgetNode& budget, const Vector& request) const noexcept;
+  bool try_downgrade(BudgetNode& budget, const Downgrade& downgrade);
+  bool try_clamp(BudgetNode& budget, std::int64_t min_tokens);
+  Outcome refuse_by(BudgetNode& budget, errc code);
+  void note(Action action, BudgetNode& budget);
+  bool ask(std::unique_lock<std::mutex>& lock);  // false: decided to refuse
+  void leave_line();
+  void emit();
+  void emit_refused_outright();
+  void wake_others() noexcept;
+  [[nodiscard]] std::string traceparent() const;
+  Step observe();
+  Step refuse_plainly(std::unique_lock<std::mutex>& lock);
+
+  const CallRequest* request_;
+  Draft draft_;
+  std::unique_ptr<Slow> slow_;
+  Reservation* reservation_ = nullptr;
+  std::unique_ptr<FailureFacts> failure_;
+};
+
+/// True while a callback of this budget runs on this thread: inside it the budget acts as Block.
+bool in_callback_of(const BudgetNode& budget) noexcept;
+/// Asks a callback outside every lock; one that throws is Decision::block().
+Decision ask_callback(const BudgetNode& budget, const Callback& callback, const Exceeded& exceeded) noexcept;
+
+/// The breaches of a chain against a request that does not fit, innermost first.
+void add_breaches(FailureFacts& facts, const BudgetNode* innermost, const Vector& request);
+/// An event of a budget on its way into the books; what it names stays in the dictionary until it is booked.
+class PinnedEvent {
+ public:
+  PinnedEvent(Books& books, const BudgetNode& budget, Action action, Dimension dimension);
+  PinnedEvent(const PinnedEvent&) = delete;
+  PinnedEvent& operator=(const PinnedEvent&) = delete;
+  ~PinnedEvent() { unpin(pinned_); }
+  void book() { books_.book(std::move(row)); }
+
+  EventRow row;
+
+ private:
+  Books& books_;
+  const Attribution* pinned_;
+};
+/// How much of a reason given by the program is kept.
+inline constexpr std::size_t max_reason = 512;
+inline constexpr std::size_t max_traceparent = 64;
+/// The dimension most in the way of a request in one budget.
+Dimension dimension_in_the_way(const BudgetNode& budget, const Vector& request) noexcept;
+
+/// Counted and said once: a call that no budget encloses, in a process that has opened one.
+void note_call_outside_budgets(const std::string& model) noexcept;
+void note_budget_opened() noexcept;
+
+}  // namespace outlay::detail

@@ -1,0 +1,694 @@
+#include "outlay/call.hpp"
+
+#include <condition_variable>
+#include <mutex>
+#include <utility>
+
+#include "core/admission.hpp"
+#include "core/reservation.hpp"
+#include "outlay/log.hpp"
+
+namespace outlay {
+
+namespace detail {
+
+namespace {
+
+/// Waits on the calling thread.
+class BlockingWaiter final : public Waiter {
+ public:
+  void wake() noexcept override {
+    {
+      const std::lock_guard lock(mutex_);
+      woken_ = true;
+    }
+    condition_.notify_one();
+  }
+  /// False: the deadline passed first.
+  bool wait_until(std::chrono::steady_clock::time_point deadline) {
+    std::unique_lock lock(mutex_);
+    const bool woken = deadline == std::chrono::steady_clock::time_point::max()
+                           ? (condition_.wait(lock, [this] { return woken_; }), true)
+                           : condition_.wait_until(lock, deadline, [this] { return woken_; });
+    woken_ = false;
+    return woken;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable condition_;
+  bool woken_ = false;
+};
+
+Admission::Step admit_blocking(Admission& admission) {
+  const Node* scope = ambient();
+  const bool in_coroutine = scope && scope->home;
+  Admission::Step step = admission.start(!in_coroutine);
+  if (step != Admission::Step::waiting) return step;
+  const auto waiter = std::make_shared<BlockingWaiter>();
+  step = admission.queue(waiter);
+  while (step == Admission::Step::waiting)
+    step = waiter->wait_until(admission.deadline()) ? admission.retry() : admission.time_out();
+  return step;
+}
+
+bool end(Reservation& reservation) noexcept {
+  return reservation.state.exchange(Reservation::State::ended, std::memory_order_acq_rel) !=
+         Reservation::State::ended;
+}
+
+std::uint32_t narrow(std::int64_t count) noexcept {
+  return count > static_cast<std::int64_t>(UINT32_MAX) ? UINT32_MAX
+                                                       : static_cast<std::uint32_t>(count < 0 ? 0 : count);
+}
+
+std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
+  std::int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b > 0 ? INT64_MAX : INT64_MIN;
+}
+
+/// What a settle found out in the budgets.
+struct Booked {
+  bool first = false;
+  bool over_cap = false;
+  BudgetNode* crossed = nullptr;  // the innermost Raise budget that went over its cap
+  struct Note {
+    BudgetNode* budget;
+    Action action;
+    Dimension dimension;
+    std::int64_t projected, cap;
+    double threshold;
+  };
+  std::vector<Note> notes;
+  std::vector<std::shared_ptr<Waiter>> wakes;
+  std::unique_ptr<FailureFacts> failure;
+};
+
+Dimension most_used(const BudgetNode& budget, const Threshold& threshold) noexcept {
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (threshold.at[d] != no_cap && budget.spent(d) >= threshold.at[d]) return static_cast<Dimension>(d);
+  return Dimension::usd;
+}
+
+#if defined(__GNUC__)
+[[gnu::noinline, gnu::cold]]
+#endif
+void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request, const Vector& before, Booked& booked) noexcept try {
+  for (std::size_t d = 0; d < dimension_count; ++d) {
+    if (actual[d] > request[d] && budget.used[d] > budget.cap[d]) {
+      booked.over_cap = true;
+      booked.notes.push_back(
+          {&budget, Action::overrun, static_cast<Dimension>(d), budget.used[d], budget.cap[d], 0});
+      break;
+    }
+  }
+  if (budget.has_raise) {
+    for (std::size_t d = 0; d < dimension_count; ++d) {
+      if (budget.cap[d] == no_cap || budget.spent(d) <= budget.cap[d] || before[d] > budget.cap[d]) continue;
+      booked.notes.push_back(
+          {&budget, Action::raised, static_cast<Dimension>(d), budget.spent(d), budget.cap[d], 0});
+      if (!booked.crossed) {
+        booked.crossed = &budget;
+        booked.failure = std::make_unique<FailureFacts>();
+        booked.failure->code = errc::budget_exceeded;
+        booked.failure->refuser = &budget;
+        booked.failure->text =
+            "The call was booked and its reply is yours; the next one is refused: raise the cap, or stop "
+            "here";
+      }
+      booked.failure->add(
+          {&budget, static_cast<Dimension>(d), budget.cap[d], budget.spent(d), budget.held[d], actual[d]});
+    }
+  }
+  while (!budget.thresholds.empty()) {
+    const Threshold& next = budget.thresholds.front();
+    bool reached = false;
+    for (std::size_t d = 0; d < dimension_count; ++d) reached |= budget.spent(d) >= next.at[d];
+    if (!reached) break;
+    const Dimension dimension = most_used(budget, next);
+    booked.notes.push_back({&budget, Action::threshold, dimension, budget.spent(index(dimension)),
+                            budget.cap[index(dimension)], next.fraction});
+    budget.thresholds.erase(budget.thresholds.begin());
+  }
+} catch (...) {  // no memory for a note: the amounts are booked all the same
+}
+
+/// Replaces the reservation by `actual` in every budget of the chain, in one step; the call ends here.
+void apply(Reservation& reservation, const Vector& actual, Booked& booked) {
+  if (!reservation.budget) {
+    booked.first = end(reservation);
+    return;
+  }
+  const auto lock = reservation.budget->lock_tree();
+  if (reservation.state.load(std::memory_order_relaxed) == Reservation::State::ended) return;
+  reservation.state.store(Reservation::State::ended, std::memory_order_release);
+  booked.first = true;
+  Vector change;
+  const Vector& request = reservation.request;
+  bool more = false;
+  for (std::size_t d = 0; d < dimension_count; ++d) {
+    change[d] = actual[d] - request[d];  // both are between 0 and the largest amount
+    more |= change[d] > 0;
+  }
+  for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer) {
+    if (!more && !budget->has_raise && budget->thresholds.empty()) {
+      for (std::size_t d = 0; d < dimension_count; ++d) {
+        budget->used[d] += change[d];
+        budget->held[d] -= request[d];
+      }
+    } else {
+      Vector before;
+      for (std::size_t d = 0; d < dimension_count; ++d) {
+        before[d] = budget->spent(d);
+        budget->used[d] = saturating_add(budget->used[d], change[d]);
+        budget->held[d] -= request[d];
+      }
+      look_closer(*budget, actual, request, before, booked);
+    }
+    if (budget->first_waiting) signal_first(*budget, booked.wakes);
+  }
+}
+
+void emit(Books& books, const Reservation& reservation, Booked& booked) {
+  for (const Booked::Note& note : booked.notes) {
+    PinnedEvent out(books, *note.budget, note.action, note.dimension);
+    out.row.projected = note.projected;
+    out.row.cap = note.cap;
+    out.row.threshold = note.threshold;
+    out.row.call_id = reservation.call_id;
+    out.row.attribution = reservation.attribution ? reservation.attribution->id : 0;
+    out.row.model = reservation.model->id;
+    out.row.traceparent = reservation.traceparent;
+    out.book();
+  }
+}
+
+/// What a settlement costs, and on whose word.
+struct Priced {
+  Usd usd{};
+  CostSource source = CostSource::table;
+  std::optional<Usd> table{};
+  const ModelName* served = nullptr;
+  const ModelName* provider = nullptr;
+  bool overflow = false;
+};
+
+Priced price(Books& books, const Reservation& reservation, const Settlement& settlement) {
+  Priced result;
+  const std::string_view tier = !settlement.service_tier.empty() ? settlement.service_tier
+                                : reservation.tier               ? reservation.tier->text
+                                                                 : std::string_view();
+  const std::string_view served = settlement.served_model.empty() || settlement.served_model.size() > 256
+                                      ? std::string_view(reservation.model_name())
+                                      : settlement.served_model;
+  ModelSlot slot = books.resolve(served);
+  result.served = slot.name;
+  if (!slot.priced && served != reservation.model_name()) slot = books.resolve(reservation.model_name());
+  if (reservation.has_flat) {
+    result.usd = Usd::from_nanos(reservation.flat);
+    result.source = CostSource::flat;
+  } else if (slot.priced) {
+    const std::optional<Usd> sum = cost(*slot.priced, settlement.usage, tier);
+    result.overflow = !sum;
+    result.usd = sum.value_or(Usd::max());
+    result.table = result.usd;
+    result.source = slot.priced->assumed ? CostSource::assumed : CostSource::table;
+    if (!slot.priced->price->provider.empty()) result.provider = books.name(slot.priced->price->provider);
+  } else if (reservation.assumed_rate >= 0) {
+    const std::optional<Usd> sum =
+        cost(AssumedPrice(reservation.assumed_rate).model, Usage{.output = settlement.usage.total()}, {});
+    result.overflow = !sum;
+    result.usd = sum.value_or(Usd::max());
+    result.source = CostSource::assumed;
+  } else {
+    result.source = CostSource::none;
+  }
+  if (settlement.provider_cost && *settlement.provider_cost >= Usd{}) {
+    result.usd = *settlement.provider_cost;
+    result.source = CostSource::provider;
+  }
+  return result;
+}
+
+void write(Books& books, const Reservation& reservation, const Usage& usage, const Priced& priced,
+           RecordStatus status, const Settlement& settlement, std::string_view reason) {
+  if (priced.source == CostSource::none && status != RecordStatus::rejected) {
+    books.unpriced_calls.fetch_add(1, std::memory_order_relaxed);
+    if (books.first_time("unpriced", reservation.model_name()))
+      log(LogLevel::warning, "no price is known for \"" + printable_name(reservation.model_name()) +
+                                 "\": its calls are booked at $0 and counted as unpriced; register it with "
+                                 "PriceTable::register_model");
+  }
+  if (!books.recording()) return;
+  Row row{};
+  row.call_id = reservation.call_id;
+  row.started = reservation.started;
+  row.ended = books.now();
+  row.usd = priced.usd.nanos();
+  row.reserved = reservation.request[0];
+  row.input = narrow(usage.input);
+  row.cache_read = narrow(usage.cache_read);
+  row.cache_write = narrow(usage.cache_write);
+  row.cache_write_1h = narrow(usage.cache_write_1h);
+  row.output = narrow(usage.output);
+  row.reasoning = narrow(usage.reasoning);
+  row.attribution = reservation.attribution ? reservation.attribution->id : 0;
+  row.requested = reservation.requested->id;
+  row.admitted = reservation.model->id;
+  row.served = priced.served ? priced.served->id : reservation.model->id;
+  row.provider = priced.provider ? priced.provider->id : 0;
+  if (!settlement.service_tier.empty() && settlement.service_tier.size() <= 64)
+    row.tier = books.name(settlement.service_tier)->id;
+  else
+    row.tier = reservation.tier ? reservation.tier->id : 0;
+  row.prices = books.prices_version_id();
+  row.status = status;
+  row.source = priced.source;
+  row.unbounded = reservation.unbounded;
+  const bool rare = usage.input_audio != 0 || usage.input_image != 0 || usage.cache_read_audio != 0 ||
+                    usage.output_audio != 0 || usage.output_image != 0 || usage.web_searches != 0;
+  if (rare || settlement.provider_cost || !reason.empty() || !reservation.traceparent.empty())
+    row.extra = std::make_shared<const RowExtra>(
+        RowExtra{usage, settlement.provider_cost, settlement.provider_cost ? priced.table : std::nullopt,
+                 std::string(reason.substr(0, max_reason)), reservation.traceparent});
+  books.book(std::move(row));
+}
+
+/// Records and events of a call that is booked. Nothing may leave it: the booking stands.
+void tell(Books& books, const Reservation& reservation, const Usage& usage, const Priced& priced,
+          RecordStatus status, const Settlement& settlement, std::string_view reason,
+          Booked& booked) noexcept {
+  try {
+    write(books, reservation, usage, priced, status, settlement, reason);
+    if (!booked.notes.empty()) emit(books, reservation, booked);
+  } catch (const std::exception& problem) {
+    log(LogLevel::error, std::string("a call was booked, but its record is lost: ") + problem.what());
+  } catch (...) {
+    log(LogLevel::error, "a call was booked, but its record is lost");
+  }
+  for (const auto& waiter : booked.wakes) waiter->wake();
+}
+
+Vector vector_of(Usd usd, const Usage& usage) noexcept {
+  return {usd.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
+}
+
+struct Ended {
+  Settled settled{};
+  std::unique_ptr<FailureFacts> crossed{};
+};
+
+Ended finish(Reservation& reservation, const Vector& actual, const Usage& usage, const Priced& priced,
+             RecordStatus status, const Settlement& settlement, std::string_view reason) {
+  Ended ended;
+  Booked booked;
+  apply(reservation, actual, booked);
+  if (!booked.first) return ended;
+  Books& books = *reservation.books;
+  ended.settled = {priced.usd, usage,
+                   priced.usd > Usd::from_nanos(reservation.request[0])
+                       ? priced.usd - Usd::from_nanos(reservation.request[0])
+                       : Usd{},
+                   booked.over_cap, true};
+  tell(books, reservation, usage, priced, status, settlement, reason, booked);
+  if (booked.failure) {
+    booked.failure->scope = reservation.scope;
+    booked.failure->model = reservation.requested_name();
+    ended.crossed = std::move(booked.failure);
+  }
+  return ended;
+}
+
+Ended charge_reservation(Reservation& reservation, std::string_view reason) {
+  Books& books = *reservation.books;
+  if (reservation.has_shown) {
+    const Settlement shown{.usage = reservation.shown};
+    const Priced priced = price(books, reservation, shown);
+    return finish(reservation, vector_of(priced.usd, shown.usage), shown.usage, priced,
+                  RecordStatus::indeterminate, shown, reason);
+  }
+  const Usage usage{.input = reservation.input, .output = reservation.output};
+  Priced priced = price(books, reservation, Settlement{.usage = usage});
+  if (priced.source != CostSource::none) priced.usd = Usd::from_nanos(reservation.request[0]);
+  Vector actual = reservation.request;
+  actual[index(Dimension::concurrent)] = 0;
+  return finish(reservation, actual, usage, priced, RecordStatus::indeterminate, {}, reason);
+}
+
+Ended settle(Reservation& reservation, const Settlement& settlement, const char*& invalid) {
+  if (!reservation_open(reservation)) return {};
+  invalid = settlement.usage.first_invalid();
+  if (!invalid && settlement.provider_cost && *settlement.provider_cost < Usd{}) invalid = "provider_cost";
+  if (invalid) {
+    reservation.has_shown = false;  // neither can be trusted
+    return charge_reservation(reservation, "the usage that was handed in is invalid");
+  }
+  Books& books = *reservation.books;
+  const Priced priced = price(books, reservation, settlement);
+  return finish(reservation, vector_of(priced.usd, settlement.usage), settlement.usage, priced,
+                settlement.estimated ? RecordStatus::estimated : RecordStatus::settled, settlement, {});
+}
+
+std::string invalid_text(const Reservation& reservation, const char* member) {
+  return std::string("call ") + std::to_string(reservation.call_id) + " to \"" + reservation.model_name() +
+         "\" was settled with an invalid " + member +
+         ": counts lie between 0 and 2,000,000,000, and a part is no larger than its whole. It was charged "
+         "at its reservation";
+}
+
+void report_late(const Reservation& reservation, const char* what) noexcept try {
+  log(LogLevel::debug, std::string(what) + " of call " + std::to_string(reservation.call_id) +
+                           " came after it had ended: nothing was done");
+} catch (...) {
+}
+
+/// What a Call's destructor does. Nothing may leave it.
+void abandon(Reservation& reservation) noexcept try {
+  switch (reservation.state.load(std::memory_order_acquire)) {
+    case Reservation::State::admitted:
+      reservation_release(reservation, {});
+      break;
+    case Reservation::State::sent:
+      charge_reservation(reservation, "ended without a verdict");
+      break;
+    case Reservation::State::ended:
+      break;
+  }
+} catch (const std::exception& problem) {
+  log(LogLevel::error, std::string("a call was booked, but its record is lost: ") + problem.what());
+} catch (...) {
+  log(LogLevel::error, "a call was booked, but its record is lost");
+}
+
+}  // namespace
+
+Amounts to_amounts(const Vector& vector) noexcept {
+  return {Usd::from_nanos(vector[0]), vector[1], vector[2], vector[3], vector[4], vector[5]};
+}
+
+Reservation* make_reservation(ThreadCache& cache) {
+  Reservation* reservation = cache.free_reservations;
+  if (reservation) {
+    cache.free_reservations = reservation->next_free;
+    --cache.free_count;
+  } else {
+    reservation = new Reservation;
+  }
+  reservation->refs.store(1, std::memory_order_relaxed);
+  reservation->state.store(Reservation::State::ended, std::memory_order_relaxed);
+  reservation->call_id = 0;
+  return reservation;
+}
+
+void acquire(Reservation* reservation) noexcept { reservation->refs.fetch_add(1, std::memory_order_relaxed); }
+
+void release(Reservation* reservation) noexcept {
+  if (reservation->refs.load(std::memory_order_acquire) != 1 &&
+      reservation->refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
+    return;
+  if (reservation->state.load(std::memory_order_acquire) != Reservation::State::ended) abandon(*reservation);
+  if (reservation->own_attribution) {
+    unpin(reservation->attribution);
+    reservation->own_attribution = false;
+  }
+  reservation->attribution = nullptr;
+  reservation->scope = {};
+  reservation->budget = nullptr;
+  reservation->has_shown = false;
+  reservation->requested_text.clear();
+  reservation->model_text.clear();
+  reservation->traceparent.clear();
+  ThreadCache& cache = thread_cache();
+  if (cache.ended || cache.free_count >= ThreadCache::spare_reservations) {
+    delete reservation;
+    return;
+  }
+  reservation->next_free = cache.free_reservations;
+  cache.free_reservations = reservation;
+  ++cache.free_count;
+}
+
+ReservationRef::ReservationRef(Reservation* reservation) noexcept : reservation_(reservation) {
+  if (reservation) acquire(reservation);
+}
+ReservationRef::~ReservationRef() {
+  if (reservation_) release(reservation_);
+}
+
+bool reservation_open(const Reservation& reservation) noexcept {
+  return reservation.state.load(std::memory_order_acquire) != Reservation::State::ended;
+}
+bool reservation_bounded(const Reservation& reservation) noexcept { return !reservation.unbounded; }
+std::uint64_t reservation_id(const Reservation& reservation) noexcept { return reservation.call_id; }
+const std::string& reservation_model(const Reservation& reservation) noexcept {
+  return reservation.model_name();
+}
+std::int64_t reservation_input_tokens(const Reservation& reservation) noexcept { return reservation.input; }
+
+void reservation_sent(Reservation& reservation) noexcept {
+  Reservation::State admitted = Reservation::State::admitted;
+  reservation.state.compare_exchange_strong(admitted, Reservation::State::sent, std::memory_order_acq_rel);
+}
+
+void reservation_shown(Reservation& reservation, const Usage& usage) noexcept {
+  if (usage.first_invalid()) return;
+  reservation.shown = usage;
+  reservation.has_shown = true;
+}
+
+Settled reservation_settle(Reservation& reservation, const Settlement& settlement) {
+  const char* invalid = nullptr;
+  Ended ended = settle(reservation, settlement, invalid);
+  if (!ended.settled.first) {
+    report_late(reservation, "settle");
+    return ended.settled;
+  }
+  if (invalid) throw Error(errc::invalid_usage, invalid_text(reservation, invalid));
+  if (ended.crossed) throw BudgetExceeded(Failure(ended.crossed.release()));
+  return ended.settled;
+}
+
+Result<Settled> reservation_try_settle(Reservation& reservation, const Settlement& settlement) noexcept {
+  const char* invalid = nullptr;
+  const Ended ended = settle(reservation, settlement, invalid);
+  if (invalid) return Failure(errc::invalid_usage, invalid_text(reservation, invalid));
+  return ended.settled;
+}
+
+bool reservation_release(Reservation& reservation, std::string_view reason) noexcept {
+  const bool sent = reservation.state.load(std::memory_order_acquire) == Reservation::State::sent;
+  Booked booked;
+  apply(reservation, Vector{}, booked);
+  if (!booked.first) {
+    report_late(reservation, "release");
+    return false;
+  }
+  if (sent) {
+    tell(*reservation.books, reservation, {}, {}, RecordStatus::rejected, {}, reason, booked);
+  } else {
+    for (const auto& waiter : booked.wakes) waiter->wake();
+  }
+  return true;
+}
+
+Settled reservation_indeterminate(Reservation& reservation, std::string_view reason) noexcept {
+  return reservation_open(reservation) ? charge_reservation(reservation, reason).settled : Settled{};
+}
+
+ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output_tokens) {
+  if (!reservation_open(reservation) || output_tokens <= reservation.output) return {Extension::granted, {}};
+  Books& books = *reservation.books;
+  std::int64_t nanos = reservation.request[0];
+  std::shared_ptr<const PriceBook> prices;
+  if (!reservation.has_flat) {
+    const ModelSlot slot = books.resolve(reservation.model_name());
+    std::optional<Usd> worst;
+    if (slot.priced)
+      worst =
+          worst_cost(*slot.priced, reservation.input, output_tokens,
+                     reservation.tier ? reservation.tier->text : std::string_view(), reservation.long_cache);
+    else if (reservation.assumed_rate >= 0)
+      worst = worst_cost(AssumedPrice(reservation.assumed_rate).model, reservation.input, output_tokens, {},
+                         false);
+    if (worst) nanos = std::max(nanos, worst->nanos());
+  }
+  const Vector wanted = request_vector(nanos, reservation.input, output_tokens);
+  if (!reservation.budget) {
+    reservation.output = output_tokens;
+    reservation.request = wanted;
+    return {Extension::granted, {}};
+  }
+
+  Vector more;
+  for (std::size_t d = 0; d < dimension_count; ++d) more[d] = wanted[d] - reservation.request[d];
+  const auto fits = [&](const BudgetNode& budget) {
+    for (std::size_t d = 0; d < dimension_count; ++d)
+      if (more[d] > 0 && more[d] > budget.cap[d] - budget.used[d]) return false;
+    return true;
+  };
+  struct Answer {
+    const BudgetNode* budget;
+    Decision::Kind kind;
+  };
+  std::vector<Answer> answers;
+  ExtensionResult result{Extension::granted, {}};
+  Booked booked;
+  for (;;) {
+    auto lock = reservation.budget->lock_tree();
+    if (reservation.state.load(std::memory_order_relaxed) == Reservation::State::ended) return result;
+    BudgetNode* ask = nullptr;
+    const Callback* callback = nullptr;
+    BudgetNode* refuser = nullptr;
+    bool quiet = false;
+    for (BudgetNode* budget = reservation.budget; budget && !ask && !refuser; budget = budget->outer) {
+      if (fits(*budget)) continue;
+      bool through = books.options.observe;
+      bool decided = through;
+      if (const std::vector<Policy>* chain = budget->chain(); chain && !decided)
+        for (const Policy& policy : *chain) {
+          if (std::holds_alternative<Warn>(policy)) {
+            through = decided = true;
+          } else if (std::holds_alternative<Truncate>(policy)) {
+            quiet = decided = true;
+          } else if (std::holds_alternative<Block>(policy) || std::holds_alternative<Raise>(policy)) {
+            decided = true;
+          } else if (const auto* asks = std::get_if<Callback>(&policy); asks && !in_callback_of(*budget)) {
+            Decision::Kind kind = Decision::Kind::next;
+            bool known = false;
+            for (const Answer& answer : answers)
+              if (answer.budget == budget) kind = answer.kind, known = true;
+            if (!known) {
+              ask = budget;
+              callback = asks;
+              break;
+            }
+            if (kind == Decision::Kind::next) continue;
+            decided = true;
+            through = kind == Decision::Kind::allow;
+            quiet = kind == Decision::Kind::truncate;
+          }
+          if (decided) break;
+        }
+      if (!ask && !through) refuser = budget;
+    }
+    if (!ask && !refuser) {
+      for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
+        for (std::size_t d = 0; d < dimension_count; ++d) {
+          budget->used[d] = saturating_add(budget->used[d], more[d]);
+          budget->held[d] = saturating_add(budget->held[d], more[d]);
+        }
+      reservation.request = wanted;
+      reservation.output = output_tokens;
+      return result;
+    }
+    auto facts = std::make_unique<FailureFacts>();
+    facts->code = quiet ? errc::truncated : errc::budget_exceeded;
+    facts->refuser = ask ? ask : refuser;
+    facts->text = "The stream was ended there, and what it had shown is charged";
+    for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
+      for (std::size_t d = 0; d < dimension_count; ++d)
+        if (more[d] > 0 && more[d] > budget->cap[d] - budget->used[d])
+          facts->add({budget, static_cast<Dimension>(d), budget->cap[d], budget->spent(d), budget->held[d],
+                      more[d]});
+    if (refuser) {
+      const RawBreach breach = *facts->primary();
+      booked.notes.push_back({refuser, Action::cut, breach.dimension,
+                              saturating_add(breach.spent + breach.reserved, breach.requested), breach.limit,
+                              0});
+      if (quiet) refuser->truncated.store(true, std::memory_order_relaxed);
+      lock.unlock();
+      facts->scope = reservation.scope;
+      facts->model = reservation.requested_name();
+      emit(books, reservation, booked);
+      result.extension = quiet ? Extension::cut_quietly : Extension::cut;
+      result.failure = Failure(facts.release());
+      return result;
+    }
+    lock.unlock();
+    facts->scope = reservation.scope;
+    facts->model = reservation.requested_name();
+    const Exceeded exceeded(Failure(facts.release()), reservation.requested_name(), reservation.model_name(),
+                            reservation.has_ceiling ? std::optional(reservation.ceiling) : std::nullopt,
+                            reservation.attribution ? reservation.attribution->tags : Tags(), true);
+    answers.push_back({ask, ask_callback(*ask, *callback, exceeded).kind()});
+  }
+}
+
+}  // namespace detail
+
+Call::Call(const CallRequest& request) {
+  detail::Admission admission(request);
+  if (detail::admit_blocking(admission) != detail::Admission::Step::admitted)
+    detail::throw_failure(admission.failure());
+  reservation_ = admission.take();
+}
+
+Result<Call> try_call(const CallRequest& request) {
+  detail::Admission admission(request);
+  if (detail::admit_blocking(admission) != detail::Admission::Step::admitted) return admission.failure();
+  return Call(admission.take());
+}
+
+Call& Call::operator=(Call&& other) noexcept {
+  if (this != &other) {
+    detail::Reservation* mine = std::exchange(reservation_, std::exchange(other.reservation_, nullptr));
+    if (mine) detail::release(mine);
+  }
+  return *this;
+}
+
+Call::~Call() {
+  if (reservation_) detail::release(reservation_);
+}
+
+namespace {
+
+const std::string no_name;  // what a moved-from call answers
+
+}  // namespace
+
+std::uint64_t Call::id() const noexcept { return reservation_ ? reservation_->call_id : 0; }
+const std::string& Call::model() const noexcept {
+  return reservation_ ? reservation_->model_name() : no_name;
+}
+const std::string& Call::requested_model() const noexcept {
+  return reservation_ ? reservation_->requested_name() : no_name;
+}
+
+std::optional<std::int64_t> Call::max_output_tokens() const noexcept {
+  return reservation_ && reservation_->has_ceiling ? std::optional(reservation_->ceiling) : std::nullopt;
+}
+
+Amounts Call::reserved() const { return open() ? detail::to_amounts(reservation_->request) : Amounts{}; }
+bool Call::open() const noexcept { return reservation_ && detail::reservation_open(*reservation_); }
+
+void Call::sent() noexcept {
+  if (reservation_) detail::reservation_sent(*reservation_);
+}
+
+Settled Call::settle(const Usage& usage) { return settle(Settlement{.usage = usage}); }
+
+Settled Call::settle(const Settlement& settlement) {
+  return reservation_ ? detail::reservation_settle(*reservation_, settlement) : Settled{};
+}
+
+Result<Settled> Call::try_settle(const Settlement& settlement) noexcept {
+  return reservation_ ? detail::reservation_try_settle(*reservation_, settlement)
+                      : Result<Settled>(Settled{});
+}
+
+bool Call::release(std::string_view reason) noexcept {
+  return reservation_ && detail::reservation_release(*reservation_, reason);
+}
+
+Settled Call::indeterminate(std::string_view reason) noexcept {
+  return reservation_ ? detail::reservation_indeterminate(*reservation_, reason) : Settled{};
+}
+
+ExtensionResult Call::extend_output(std::int64_t output_tokens) {
+  return reservation_ ? detail::reservation_extend(*reservation_, output_tokens)
+                      : ExtensionResult{Extension::granted, {}};
+}
+
+}  // namespace outlay

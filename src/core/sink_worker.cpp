@@ -1,0 +1,185 @@
+#include "core/sink_worker.hpp"
+
+#include <exception>
+#include <utility>
+
+#include "outlay/log.hpp"
+
+namespace outlay::detail {
+
+SinkWorker::SinkWorker(Books& books, std::shared_ptr<Sink> sink, SinkOptions options)
+    : books_(books), sink_(std::move(sink)), options_(options), thread_([this] { work(); }) {}
+
+void SinkWorker::wake_worker() noexcept {
+  // One system call for each time that the worker has gone to sleep; while rows gather it needs none.
+  if (std::exchange(idle_, false)) work_event_.notify_one();
+}
+
+bool SinkWorker::make_room() {
+  if (waiting_.size() - front_ < options_.queue) return true;
+  switch (options_.when_full) {
+    case WhenFull::drop_oldest:
+      ++stats_.dropped, ++troubles_;
+      waiting_[front_++] = {};
+      if (front_ * 2 >= waiting_.size()) {
+        waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(front_));
+        front_ = 0;
+      }
+      return true;
+    case WhenFull::drop_newest:
+      ++stats_.dropped, ++troubles_;
+      return false;
+    case WhenFull::block:
+      break;
+  }
+  return false;
+}
+
+bool SinkWorker::push(const Row& row) {
+  if (!make_room()) {
+    const bool wait =
+        options_.when_full == WhenFull::block && !stopping_ && std::this_thread::get_id() != thread_.get_id();
+    if (!wait && options_.when_full == WhenFull::block) ++stats_.dropped, ++troubles_;
+    return !wait;
+  }
+  waiting_.push_back({row, nullptr});
+  wake_worker();
+  return true;
+}
+
+void SinkWorker::push(const EventRow& event) {
+  if (!make_room()) {
+    if (options_.when_full == WhenFull::block) ++stats_.dropped, ++troubles_;
+    return;
+  }
+  waiting_.push_back({{}, std::make_unique<EventRow>(event)});
+  wake_worker();
+}
+
+void SinkWorker::mark(const Books::Mark& mark) const {
+  for (const std::vector<SinkItem>* items : {&waiting_, &batch_})
+    for (const SinkItem& item : *items) {
+      mark(item.event ? item.event->attribution : item.row.attribution);
+      if (item.event) mark(item.event->budget);
+    }
+}
+
+void SinkWorker::ask_flush() noexcept {
+  ++flush_asked_;
+  idle_ = false;
+  work_event_.notify_one();
+}
+
+bool SinkWorker::take_troubles() noexcept { return std::exchange(troubles_taken_, troubles_) != troubles_; }
+
+template <class F>
+bool SinkWorker::contained(const char* what, F&& call) noexcept {
+  std::string problem;
+  try {
+    call();
+    return true;
+  } catch (const std::exception& thrown) {
+    problem = thrown.what();
+  } catch (...) {
+    problem = "not a std::exception";
+  }
+  bool say = false;
+  {
+    const std::lock_guard lock(books_.sinks_mutex_);
+    ++stats_.failures, ++troubles_;
+    say = !std::exchange(said_, true);
+  }
+  if (say)
+    log(LogLevel::error,
+        std::string("a sink threw in ") + what + " (reported once; see sink_stats): " + problem);
+  return false;
+}
+
+void SinkWorker::write_batch() noexcept {
+  std::uint64_t written = 0, lost = 0;
+  for (const SinkItem& item : batch_) {
+    const bool ok = contained(item.event ? "event" : "write", [&] {
+      if (item.event)
+        sink_->event(books_.materialize(*item.event));
+      else
+        sink_->write(books_.materialize(item.row));
+    });
+    ok ? ++written : ++lost;
+  }
+  const std::lock_guard lock(books_.sinks_mutex_);
+  stats_.written += written;
+  stats_.dropped += lost;
+  batch_.clear();
+}
+
+void SinkWorker::work() noexcept {
+  std::unique_lock lock(books_.sinks_mutex_);
+  for (;;) {
+    while (waiting_.size() == front_ && flush_asked_ == flush_done_ && !stopping_) {
+      idle_ = true;
+      work_event_.wait(lock);
+    }
+    idle_ = false;
+    if (flush_asked_ == flush_done_ && !stopping_ && waiting_.size() - front_ < options_.queue / 2) {
+      // Let rows gather: one wake-up for many of them.
+      work_event_.wait_for(lock, options_.max_delay, [this] {
+        return flush_asked_ != flush_done_ || stopping_ || waiting_.size() - front_ >= options_.queue / 2;
+      });
+    }
+    const std::uint64_t asked = flush_asked_;  // a flush covers what waits now, however much comes meanwhile
+    if (waiting_.size() != front_) {
+      waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(front_));
+      front_ = 0;
+      std::swap(batch_, waiting_);
+      lock.unlock();
+      room.notify_all();
+      write_batch();
+      lock.lock();
+    }
+    if (asked != flush_done_) {
+      const auto deadline = flush_deadline_;
+      lock.unlock();
+      contained("flush", [&] { sink_->flush(deadline); });
+      lock.lock();
+      flush_done_ = asked;
+      flushed_event.notify_all();
+    }
+    if (stopping_ && waiting_.size() == front_ && flush_asked_ == flush_done_) break;
+  }
+  lock.unlock();
+  contained("close", [&] { sink_->close(); });
+  lock.lock();
+  finished_ = true;
+  flushed_event.notify_all();
+}
+
+bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
+  if (!thread_.joinable()) return true;
+  {
+    const std::lock_guard lock(books_.sinks_mutex_);
+    flush_deadline_ = deadline;
+    ++flush_asked_;
+    stopping_ = true;
+    idle_ = false;
+    work_event_.notify_one();
+  }
+  room.notify_all();
+  if (thread_.get_id() == std::this_thread::get_id()) {
+    thread_.detach();  // a sink that removes itself
+    return false;
+  }
+  {
+    std::unique_lock lock(books_.sinks_mutex_);
+    if (!flushed_event.wait_until(lock, deadline, [this] { return finished_; })) {
+      lock.unlock();
+      log(LogLevel::error,
+          "a sink did not end in time: it is left to itself, and what it had not taken is lost");
+      thread_.detach();
+      return false;
+    }
+  }
+  thread_.join();
+  return true;
+}
+
+}  // namespace outlay::detail
