@@ -1,0 +1,182 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "outlay/call.hpp"
+#include "outlay/json/api.hpp"
+#include "outlay/usage.hpp"
+#include "outlay/usd.hpp"
+
+namespace outlay {
+
+/// A piece of an answer, as it arrives.
+struct StreamDelta {
+  enum class Kind : std::uint8_t {
+    text,       ///< Visible text, refusals included.
+    reasoning,  ///< Visible reasoning or its summary.
+    tool_arguments,  ///< A piece of a tool call's JSON arguments; the first of a call may be empty and carry its id and name.
+    usage,  ///< The provider reported: StreamMeter::usage() has changed. Without text.
+  };
+  Kind kind{};
+  std::int32_t choice{};  ///< Which of the answers, from 0.
+  std::int32_t tool{};  ///< Which tool call of the answer, as the provider numbers them; 0 where it does not.
+  std::string_view text{};  ///< UTF-8 as the provider sent it. Valid during the callback.
+  std::string_view tool_id{};
+  std::string_view tool_name{};
+};
+
+/// One event of the stream, as it was on the wire.
+struct StreamEvent {
+  /// Its bytes, line ends included; what is passed on to a client unchanged. Empty where the format is not server-sent events.
+  std::string_view bytes{};
+  /// It carries nothing but the usage that `stream_options.include_usage` asks for: drop it for a client that did not ask.
+  bool usage_only{};
+  bool last{};  ///< The stream's terminator, as `data: [DONE]`.
+};
+
+/// Takes what a StreamMeter or a Stream reads. Called from inside `feed`; what it throws leaves `feed`.
+class StreamConsumer {
+ public:
+  virtual ~StreamConsumer() = default;
+  virtual void on_delta(const StreamDelta& delta) = 0;
+  /// After the deltas of the event.
+  virtual void on_event(const StreamEvent& event) { static_cast<void>(event); }
+};
+
+/// An error that the provider reported inside a stream, after HTTP 200.
+struct StreamError {
+  std::string
+      code{};  ///< Its type, code or status, as far as it is a plain word of at most 64 characters. Never its message.
+  int status{};  ///< The HTTP status that it stands for; 0 if it names none.
+};
+
+struct StreamMeterOptions {
+  /// The largest event, line, array element or frame that is read, in bytes. Default 16 MiB, the most that an AWS event stream allows.
+  std::size_t max_event_bytes = std::size_t{16} << 20;
+};
+
+/// Reads a provider's answer as its bytes arrive, split anywhere, and says what it used.
+///
+/// Understands server-sent events (LF, CRLF, CR, comments, data over several lines), newline-delimited JSON, one JSON array, AWS's binary
+/// event stream, and a plain JSON reply in place of a stream: which of them it is, is seen in the first bytes. Usage reports are
+/// cumulative and merged member by member, the last one wins.
+///
+/// \par Guarantee
+/// However the bytes are split, the usage is the same.
+/// \par Errors
+/// Error with errc::bad_reply for bytes that cannot be a stream of this API: broken JSON, a wrong checksum, an event over the limit,
+/// nesting deeper than 64. What was read before stays; later bytes are ignored.
+/// \par Thread safety
+/// Distinct objects: safe. Shared object: unsafe, but for const members.
+class StreamMeter {
+ public:
+  explicit StreamMeter(Api api, StreamMeterOptions options = {});
+  StreamMeter(StreamMeter&&) noexcept;
+  StreamMeter& operator=(StreamMeter&&) noexcept;
+  ~StreamMeter();
+
+  void feed(std::string_view bytes);
+  void feed(std::string_view bytes, StreamConsumer& consumer);
+  /// The connection has ended: reads what is left without a line end. Never throws; a torn rest only makes complete() false.
+  void finish() noexcept;
+  void finish(StreamConsumer& consumer);
+
+  /// What the provider reported; where it did not, or not to the end, the visible output as counted by the built-in tokenizer.
+  ///
+  /// The input is 0 until the provider reports it.
+  [[nodiscard]] Usage usage() const;
+  /// usage() is not, or not wholly, the provider's final word.
+  [[nodiscard]] bool estimated() const noexcept;
+  /// The provider has reported a usage, final or not.
+  [[nodiscard]] bool reported() const noexcept;
+  /// The provider has reported its input.
+  [[nodiscard]] bool input_reported() const noexcept;
+  /// The visible output so far, over every choice, as counted by the built-in tokenizer: at least one token for each piece.
+  [[nodiscard]] std::int64_t counted_output() const noexcept;
+
+  /// The API's end has been seen: `[DONE]`, `message_stop`, a finish reason where nothing follows it.
+  [[nodiscard]] bool complete() const noexcept;
+  /// No more is expected: complete(), or the provider reported an error, or feed has thrown.
+  [[nodiscard]] bool ended() const noexcept;
+  /// What the provider reported instead of an end.
+  [[nodiscard]] const std::optional<StreamError>& error() const noexcept;
+  /// A member of the usage that was negative, fractional or absurd; empty if none. Such a report is not believed: estimated().
+  [[nodiscard]] std::string_view invalid_member() const noexcept;
+
+  [[nodiscard]] std::string_view served_model() const noexcept;  ///< Empty until known.
+  [[nodiscard]] std::string_view service_tier()
+      const noexcept;  ///< The tier that was served; empty until known.
+  /// A cost that the provider reports (OpenRouter, xAI), rounded half to even to a nano-dollar.
+  [[nodiscard]] std::optional<Usd> provider_cost() const noexcept;
+  [[nodiscard]] Api api() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+  friend class Stream;
+};
+
+/// A metered stream of one call: keeps its reservation ahead of what arrives, and settles it.
+///
+/// Says `sent()` at the first feed. Without an output ceiling in the request it extends the reservation by steps of max(the chunk, 64
+/// tokens) before the chunk is handed on; where an extension does not fit, the policies say whether the stream is cut with BudgetExceeded
+/// or quietly. Refers to the reservation: the Call may be moved, or destroyed first.
+///
+/// \par Guarantee
+/// Destroyed at any byte, the call is charged for what its stream had shown, never zero; without a byte fed it is left to the Call.
+/// \par Thread safety
+/// Distinct objects: safe. Shared object: unsafe, but for const members.
+/// \par Suspension
+/// May live across `co_await` and move to another thread.
+class Stream {
+ public:
+  Stream(Call& call, Api api, StreamMeterOptions options = {});
+  Stream(Stream&&) noexcept;
+  Stream& operator=(Stream&&) noexcept;
+  ~Stream();
+
+  /// More is expected: neither ended by the provider, nor cut, nor finished.
+  [[nodiscard]] bool open() const noexcept;
+  /// Takes bytes as they come off the socket, split anywhere. Ignored once the stream is not open.
+  ///
+  /// \par Errors
+  /// BudgetExceeded when the stream was cut; it has been settled then with what it had shown. Error with errc::bad_reply for bytes that
+  /// are no stream of this API; finish() settles what was seen.
+  /// \par Blocking
+  /// Never waits; a Callback policy is asked.
+  void feed(std::string_view bytes);
+  /// The consumer gets each event's deltas after their room has been reserved.
+  void feed(std::string_view bytes, StreamConsumer& consumer);
+
+  /// The stream is over: settles the call, exactly if the provider reported, otherwise by what was counted, marked estimated.
+  ///
+  /// A stream that broke off or reported an error is settled all the same: see complete() and check(). The second time it does nothing.
+  /// \par Errors
+  /// BudgetExceeded under a Raise budget that the call took over its cap, after booking.
+  Settled finish();
+  Settled finish(StreamConsumer& consumer);
+  /// The same without that exception.
+  Result<Settled> try_finish() noexcept;
+
+  /// Throws the typed error of a stream that did not reach its end.
+  ///
+  /// \par Errors
+  /// Error with errc::provider_error if the provider reported one, errc::stream_broken if it stopped before its end and was not cut.
+  void check() const;
+
+  [[nodiscard]] bool complete() const noexcept;
+  /// Ended by a budget.
+  [[nodiscard]] bool cut() const noexcept;
+  [[nodiscard]] const StreamMeter& meter() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace outlay

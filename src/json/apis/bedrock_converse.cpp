@@ -1,0 +1,118 @@
+#include <boost/json/array.hpp>
+
+#include "../api.hpp"
+
+namespace json = boost::json;
+
+namespace outlay::detail {
+
+namespace {
+
+// @aws-sdk/client-bedrock-runtime dist-types/models/models_0.d.ts. The wire repeats the cache counts under a second name.
+class BedrockConverse final : public Format {
+ public:
+  [[nodiscard]] const Paths& paths() const override {
+    static constexpr PathRule rules[] = {
+        {"delta.text", Field::text},
+        {"delta.reasoningContent.text", Field::reasoning_text},
+        {"delta.toolUse.input", Field::tool_arguments},
+        {"contentBlockIndex", Field::tool_index},
+        {"start.toolUse", Field::tool},
+        {"start.toolUse.toolUseId", Field::tool_id},
+        {"start.toolUse.name", Field::tool_name},
+        {"stopReason", Field::finish},
+        {"usage.inputTokens", Field::input},
+        {"usage.outputTokens", Field::output},
+        {"usage.totalTokens", Field::total},
+        {"usage.cacheReadInputTokens", Field::cached},
+        {"usage.cacheReadInputTokenCount", Field::cached},
+        {"usage.cacheWriteInputTokens", Field::cache_write},
+        {"usage.cacheWriteInputTokenCount", Field::cache_write},
+        {"usage.cacheDetails", Field::cache_details},
+        {"usage.cacheDetails.*", Field::entry},
+        {"usage.cacheDetails.*.ttl", Field::label},
+        {"usage.cacheDetails.*.inputTokens", Field::entry_count},
+        {"serviceTier.type", Field::service_tier},
+        {"output.message.content", Field::choices},
+        {"output.message.content.*.text", Field::text},
+        {"output.message.content.*.reasoningContent.reasoningText.text", Field::reasoning_text},
+        {"output.message.content.*.toolUse", Field::tool},
+        {"output.message.content.*.toolUse.toolUseId", Field::tool_id},
+        {"output.message.content.*.toolUse.name", Field::tool_name},
+        {"output.message.content.*.toolUse.input", Field::tool_arguments},
+        {"__type", Field::error},
+    };
+    static const Paths paths{rules};
+    return paths;
+  }
+
+  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
+    Usage usage;
+    usage.input = facts.get(Field::input);  // without the cache
+    usage.cache_read = facts.get(Field::cached);
+    usage.cache_write_1h = facts.get(Field::cache_write_1h);
+    usage.cache_write = facts.get(Field::cache_write) - usage.cache_write_1h;
+    if (usage.cache_write < 0) usage.cache_write = 0, doubt = true;
+    usage.output = facts.get(Field::output);
+    return usage;
+  }
+
+  void entry(Facts& facts) const override {
+    if (facts.list == Field::cache_details && facts.label == "1h")
+      facts.add(Field::cache_write_1h, facts.entry_count);
+  }
+
+  void event(Facts& facts, std::vector<Piece>&) const override {
+    if (!facts.usage_now) return;
+    facts.final_usage = true;  // only `metadata` carries it, and nothing follows
+    facts.done = true;
+  }
+
+  void read_request(const json::object& request, RequestFacts& facts) const override {
+    facts.model = string_member(request, "modelId");  // not on the wire, but where the SDKs keep it
+    if (const json::object* const config = object_member(request, "inferenceConfig"))
+      facts.ceiling = integer_member(*config, "maxTokens");
+    if (const json::object* const extra = object_member(request, "additionalModelRequestFields"))
+      read_thinking(object_member(*extra, "thinking"), facts);
+    if (const json::object* const tier = object_member(request, "serviceTier"))
+      facts.service_tier = string_member(*tier, "type");
+    facts.asks_for_usage = true;  // it comes unasked
+    facts.input.overhead(8);
+    for (const std::string_view key : {"system", "messages"})
+      if (const json::value* const value = member(request, key)) {
+        find_cache_marks(*value, facts);
+        if (value->is_array()) facts.input.overhead(5 * static_cast<std::int64_t>(value->get_array().size()));
+        facts.input.content(*value);
+      }
+    if (const json::value* const tools = member(request, "toolConfig")) {
+      find_cache_marks(*tools, facts);
+      facts.input.overhead(346);  // the most that a model's own prompt for tools is known to take
+      facts.input.rendered(*tools);
+    }
+  }
+
+  void write_ceiling(json::object& request, std::int64_t ceiling) const override {
+    write_number(nested(request, "inferenceConfig"), "maxTokens", ceiling);
+    if (const json::object* const extra = object_member(request, "additionalModelRequestFields");
+        extra != nullptr && object_member(*extra, "thinking") != nullptr)
+      lower_thinking(nested(nested(request, "additionalModelRequestFields"), "thinking"), ceiling);
+  }
+
+  void write_model(json::object& request, std::string_view model) const override {
+    if (request.contains("modelId")) request["modelId"] = model;
+  }
+  [[nodiscard]] bool model_in_path() const override { return true; }
+  [[nodiscard]] bool detects(const Target& target) const override {
+    return target.path.find("/model/") != std::string_view::npos &&
+           (target.path_ends("/converse") || target.path_ends("/converse-stream"));
+  }
+};
+
+}  // namespace
+
+const Format& bedrock_converse_format() {
+  static const BedrockConverse format;
+  return format;
+}
+
+}  // namespace outlay::detail

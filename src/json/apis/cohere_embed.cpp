@@ -1,0 +1,48 @@
+#include "../api.hpp"
+#include "openai_shape.hpp"
+
+namespace json = boost::json;
+
+namespace outlay::detail {
+
+namespace {
+
+// cohere-ai@8.1.0, /v2/embed.
+class CohereEmbed final : public Format {
+ public:
+  [[nodiscard]] const Paths& paths() const override {
+    static constexpr PathRule rules[] = {
+        {"meta.billed_units.input_tokens", Field::input},
+        {"meta.billed_units.image_tokens", Field::input_image},
+        {"embeddings", Field::choices},
+    };
+    static const Paths paths{rules};
+    return paths;
+  }
+  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
+    static_cast<void>(doubt);
+    const std::int64_t images = facts.get(Field::input_image);  // beside the text
+    return {.input = facts.get(Field::input) + images, .input_image = images};
+  }
+  void read_request(const json::object& request, RequestFacts& facts) const override {
+    facts.model = string_member(request, "model");
+    facts.ceiling = 0;
+    facts.fixed_ceiling = true;
+    if (const json::value* const texts = member(request, "texts"))
+      count_embeddings_input(*texts, facts.input);
+    for (const std::string_view key : {"inputs", "images"})
+      if (const json::value* const value = member(request, key))
+        facts.input.content(json::object{{key, *value}});
+  }
+  void write_ceiling(json::object&, std::int64_t) const override {}
+  [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/v2/embed"); }
+};
+
+}  // namespace
+
+const Format& cohere_embed_format() {
+  static const CohereEmbed format;
+  return format;
+}
+
+}  // namespace outlay::detail

@@ -1,0 +1,74 @@
+#include <boost/json/array.hpp>
+
+#include "gemini.hpp"
+
+namespace json = boost::json;
+
+namespace outlay::detail {
+
+namespace {
+
+// embedContent and batchEmbedContents. Usage is often absent: then the estimate is booked.
+class GeminiEmbeddings final : public Format {
+ public:
+  [[nodiscard]] const Paths& paths() const override {
+    static constexpr PathRule rules[] = {
+        {"usageMetadata.promptTokenCount", Field::input},
+        {"usageMetadata.promptTokenDetails", Field::modalities_input},
+        {"usageMetadata.promptTokenDetails.*", Field::entry},
+        {"usageMetadata.promptTokenDetails.*.modality", Field::label},
+        {"usageMetadata.promptTokenDetails.*.tokenCount", Field::entry_count},
+        {"embedding", Field::choices},
+        {"embeddings", Field::choices},
+        {"error", Field::error},
+        {"error.code", Field::error_code},
+        {"error.status", Field::error_type},
+    };
+    static const Paths paths{rules};
+    return paths;
+  }
+  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
+    Usage usage{.input = facts.get(Field::input),
+                .input_audio = facts.get(Field::input_audio),
+                .input_image = facts.get(Field::input_image)};
+    if (usage.input_audio + usage.input_image > usage.input)
+      usage.input_audio = usage.input_image = 0, doubt = true;
+    return usage;
+  }
+  void entry(Facts& facts) const override { gemini_modality(facts); }
+  void read_request(const json::object& request, RequestFacts& facts) const override {
+    facts.model = string_member(request, "model");
+    facts.ceiling = 0;
+    facts.fixed_ceiling = true;
+    if (const json::value* const content = member(request, "content")) facts.input.content(*content);
+    const json::value* const requests = member(request, "requests");
+    if (requests == nullptr || !requests->is_array()) return;
+    for (const json::value& one : requests->get_array()) {
+      if (!one.is_object()) continue;
+      if (facts.model.empty()) facts.model = string_member(one.get_object(), "model");
+      if (const json::value* const content = member(one.get_object(), "content"))
+        facts.input.content(*content);
+    }
+  }
+  void write_ceiling(json::object&, std::int64_t) const override {}
+  void write_model(json::object& request, std::string_view model) const override {
+    if (request.contains("model")) request["model"] = model;
+    json::value* const requests = request.if_contains("requests");
+    if (requests == nullptr || !requests->is_array()) return;
+    for (json::value& one : requests->get_array())
+      if (one.is_object() && one.get_object().contains("model")) one.get_object()["model"] = model;
+  }
+  [[nodiscard]] bool model_in_path() const override { return true; }
+  [[nodiscard]] bool detects(const Target& target) const override {
+    return target.path_ends(":embedContent") || target.path_ends(":batchEmbedContents");
+  }
+};
+
+}  // namespace
+
+const Format& gemini_embeddings_format() {
+  static const GeminiEmbeddings format;
+  return format;
+}
+
+}  // namespace outlay::detail

@@ -1,0 +1,31 @@
+#include "ollama.hpp"
+
+namespace outlay::detail {
+
+namespace {
+
+class OllamaChat final : public OllamaShape {
+ public:
+  [[nodiscard]] const Paths& paths() const override {
+    static constexpr PathRule own[] = {
+        {"message", Field::choices},
+        {"message.content", Field::text},
+        {"message.thinking", Field::reasoning_text},
+        {"message.tool_calls.*", Field::tool},
+        {"message.tool_calls.*.function.name", Field::tool_name},
+        {"message.tool_calls.*.function.arguments", Field::tool_arguments},
+    };
+    static const Paths paths{ollama_rules(), own};
+    return paths;
+  }
+  [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/api/chat"); }
+};
+
+}  // namespace
+
+const Format& ollama_chat_format() {
+  static const OllamaChat format;
+  return format;
+}
+
+}  // namespace outlay::detail

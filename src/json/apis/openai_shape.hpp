@@ -1,0 +1,34 @@
+#pragma once
+
+#include <span>
+
+#include "../api.hpp"
+
+namespace outlay::detail {
+
+/// What every API shares that copied Chat Completions. Each of them derives from it and says what differs.
+class OpenAiShape : public Format {
+ public:
+  [[nodiscard]] const Paths& paths() const override;
+  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override;
+  void read_request(const boost::json::object& request, RequestFacts& facts) const override;
+  void write_ceiling(boost::json::object& request, std::int64_t ceiling) const override;
+
+ protected:
+  /// The member that a ceiling is written to where the request has none.
+  [[nodiscard]] virtual std::string_view ceiling_member() const { return "max_tokens"; }
+  [[nodiscard]] virtual std::int64_t min_output() const { return 1; }
+};
+
+/// The places of a chat completion and of its chunks.
+[[nodiscard]] std::span<const PathRule> openai_chat_rules() noexcept;
+/// Input that includes what was read from and written to a cache, and output that includes reasoning.
+[[nodiscard]] Usage inclusive_usage(const Facts& facts, bool& doubt);
+/// Adds `stream_options.include_usage`, keeping what else is there.
+void ask_openai_for_usage(boost::json::object& request);
+/// Reads messages, tools and a response format.
+void count_openai_messages(const boost::json::object& request, InputCount& input);
+/// Reads an embeddings request's `input`: text or token ids.
+void count_embeddings_input(const boost::json::value& input, InputCount& count);
+
+}  // namespace outlay::detail

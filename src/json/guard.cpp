@@ -1,0 +1,232 @@
+#include "outlay/json/guard.hpp"
+
+#include <algorithm>
+
+#include "api.hpp"
+#include "outlay/error.hpp"
+#include "outlay/ledger.hpp"
+#include "outlay/tokens.hpp"
+#include "reader.hpp"
+
+namespace json = boost::json;
+
+namespace outlay {
+
+struct GuardedRequest::Impl {
+  Api api;
+  const json::object* request;
+  const detail::Format& format;
+  detail::RequestFacts facts;
+  std::string traceparent;
+  std::span<const Tag> tags;
+  bool ask_for_usage;
+};
+
+GuardedRequest::GuardedRequest(Api api, const json::object& request, const GuardOptions& options)
+    : impl_(std::make_unique<Impl>(Impl{
+          api, &request, detail::format(api), {}, std::string(options.traceparent), options.tags, false})) {
+  detail::RequestFacts& facts = impl_->facts;
+  impl_->format.read_request(request, facts);
+  if (!options.model.empty()) facts.model = options.model;
+  if (!options.service_tier.empty()) facts.service_tier = options.service_tier;
+  if (facts.model.empty())
+    throw Error(errc::invalid_argument,
+                std::string(api.name()) + ": the request names no model; " +
+                    (api.model_in_path() ? "it is in the URL: pass it as GuardOptions::model"
+                                         : "set \"model\" or GuardOptions::model"));
+  impl_->ask_for_usage = options.ask_for_usage && facts.stream && !facts.asks_for_usage;
+}
+GuardedRequest::GuardedRequest(GuardedRequest&&) noexcept = default;
+GuardedRequest& GuardedRequest::operator=(GuardedRequest&&) noexcept = default;
+GuardedRequest::~GuardedRequest() = default;
+
+CallRequest GuardedRequest::call_request() const noexcept {
+  const detail::RequestFacts& facts = impl_->facts;
+  return {.model = facts.model,
+          .input_tokens = facts.input.upper(),
+          .max_output_tokens = facts.ceiling,
+          .choices = facts.choices,
+          .service_tier = facts.service_tier,
+          .tags = impl_->tags,
+          .traceparent = impl_->traceparent,
+          .min_output_tokens = facts.min_output,
+          .fixed_ceiling = facts.fixed_ceiling,
+          .long_cache = facts.long_cache};
+}
+
+json::object GuardedRequest::body(const Call& call) const {
+  const detail::RequestFacts& facts = impl_->facts;
+  json::object body = *impl_->request;
+  if (call.model() != facts.model) impl_->format.write_model(body, call.model());
+  const auto ceiling = call.max_output_tokens();
+  if (ceiling && ceiling != facts.ceiling && !facts.fixed_ceiling)
+    impl_->format.write_ceiling(body, *ceiling);
+  if (impl_->ask_for_usage) impl_->format.ask_for_usage(body);
+  return body;
+}
+
+Api GuardedRequest::api() const noexcept { return impl_->api; }
+bool GuardedRequest::streamed() const noexcept { return impl_->facts.stream; }
+bool GuardedRequest::drop_usage_event() const noexcept { return impl_->ask_for_usage; }
+
+GuardedCall::GuardedCall(Api api, const json::object& request, const GuardOptions& options)
+    : request_(api, request, options), call_(request_.call_request()), body_(request_.body(call_)) {}
+
+GuardedCall::GuardedCall(GuardedRequest request, Call call)
+    : request_(std::move(request)), call_(std::move(call)), body_(request_.body(call_)) {}
+
+namespace {
+
+// What a reply shows, for those that report nothing.
+Usage count_visible(const detail::Reader& reader) {
+  Usage usage;
+  for (const detail::Piece& piece : reader.pieces) {
+    std::int64_t tokens = 0;
+    for (const detail::Piece::Range range : {piece.text, piece.tool_name})
+      if (range.size != 0)
+        tokens += std::max<std::int64_t>(1, built_in_tokenizer().upper(reader.text(range)));
+    usage.output += tokens;
+    if (piece.kind == StreamDelta::Kind::reasoning) usage.reasoning += tokens;
+  }
+  return usage;
+}
+
+bool recognised(const detail::Reader& reader) noexcept {
+  const detail::Facts& facts = reader.facts;
+  return facts.reported() || facts.choices_now != 0 || facts.empty_choices || !reader.pieces.empty() ||
+         facts.finished != 0 || facts.done;
+}
+
+std::string status_text(int status) { return "HTTP " + std::to_string(status); }
+
+}  // namespace
+
+Settled GuardedCall::reply(const json::value& reply) {
+  const detail::Format& format = detail::format(api());
+  const std::string name(api().name());
+  detail::Reader reader(format);
+  try {
+    reader.walk(reply);
+  } catch (...) {
+    call_.indeterminate("the reply cannot be read");
+    throw;
+  }
+  const detail::Facts& facts = reader.facts;
+  if (facts.error) {
+    // An answer may be an error without the transport's telling; some carry the status inside.
+    if (facts.error_status != 0) return this->reply(facts.error_status, reply);
+    return call_.indeterminate("the provider reported an error");
+  }
+  if (facts.pending) return call_.indeterminate("the answer is still being made: its usage is not known");
+  if (facts.invalid != detail::Field::none)
+    return call_.indeterminate("the reported " + std::string(detail::to_string(facts.invalid)) +
+                               " cannot be");
+  if (!recognised(reader)) {
+    call_.indeterminate("the reply is none of this API");
+    throw Error(errc::bad_reply,
+                name +
+                    ": the reply has neither a usage nor an answer where this API has them; the "
+                    "reservation has been charged, check that the request went to this API");
+  }
+
+  Settlement settlement;
+  bool doubt = false;
+  const std::int64_t estimate = request_.call_request().input_tokens.value_or(0);
+  if (facts.reported()) {
+    settlement.usage = format.usage(facts, doubt);
+  } else {
+    doubt = true;
+  }
+  if (settlement.usage.output == 0 && !reader.pieces.empty()) {
+    const Usage counted = count_visible(reader);
+    settlement.usage.output = counted.output;
+    settlement.usage.reasoning = counted.reasoning;
+    doubt = true;
+  }
+  if (settlement.usage.input_total() == 0) {
+    settlement.usage.input = estimate;
+    doubt = true;
+  }
+  settlement.served_model = facts.model;
+  settlement.service_tier = facts.service_tier;
+  settlement.provider_cost = facts.cost;
+  settlement.estimated = doubt;
+  Result<Settled> settled = call_.try_settle(settlement);
+  return settled ? *settled : Settled{};
+}
+
+Settled GuardedCall::reply(int status, const json::value& body) {
+  switch (judge_reply(api(), status, body)) {
+    case ReplyVerdict::paid:
+      if (!body.is_object() && !body.is_array()) {
+        call_.indeterminate(status_text(status) + " without a JSON reply");
+        throw Error(errc::bad_reply, std::string(api().name()) + ": " + status_text(status) +
+                                         " came without a JSON reply; the reservation has been charged");
+      }
+      return reply(body);
+    case ReplyVerdict::released:
+      call_.release(status_text(status));
+      return {};
+    case ReplyVerdict::input_charged: {
+      Settlement settlement;
+      settlement.usage.input = request_.call_request().input_tokens.value_or(0);
+      settlement.estimated = true;
+      Result<Settled> settled = call_.try_settle(settlement);
+      return settled ? *settled : Settled{};
+    }
+    case ReplyVerdict::indeterminate:
+      break;
+  }
+  return call_.indeterminate(status_text(status));
+}
+
+ReplyVerdict judge_reply(Api api, int status, const json::value& body) {
+  return static_cast<ReplyVerdict>(detail::format(api).verdict(status, body));
+}
+
+namespace detail {
+
+void refuse_stream(const GuardedRequest& request, const json::object& body) {
+  // Ollama streams unless it is told not to; a transport that joins its lines is welcome.
+  if (!request.streamed() || !body.contains("stream")) return;
+  throw Error(
+      errc::invalid_argument,
+      std::string(request.api().name()) +
+          ": the request asks for a stream, which guard() cannot settle; set \"stream\" to false, or feed "
+          "GuardedCall::stream()");
+}
+
+}  // namespace detail
+
+Estimate estimate(Api api, const json::object& request, const GuardOptions& options) {
+  constexpr std::int64_t reserve = 256;  // as a budget's output_reserve without a value
+  const GuardedRequest guarded(api, request, options);
+  const CallRequest call = guarded.call_request();
+  detail::RequestFacts facts;
+  detail::format(api).read_request(request, facts);
+  Estimate estimate;
+  estimate.model = call.model;
+  estimate.bounded = call.max_output_tokens.has_value();
+  estimate.input_upper = facts.input.upper();
+  const std::int64_t ceiling = std::min(call.max_output_tokens.value_or(reserve), Usage::max_count);
+  const std::int64_t output =
+      std::min(Usage::max_count / std::max<std::int64_t>(1, call.choices), ceiling) * call.choices;
+  estimate.usage = {.input = facts.input.typical(), .output = output};
+  const PriceTable prices = Ledger::current().prices();
+  const CostOptions tier{.service_tier = call.service_tier};
+  const Cost plain = prices.cost(call.model, {.input = estimate.input_upper, .output = output}, tier);
+  estimate.usd = plain.usd;
+  if (facts.cache_write)
+    estimate.usd =
+        std::max(estimate.usd,
+                 prices.cost(call.model, {.cache_write = estimate.input_upper, .output = output}, tier).usd);
+  if (facts.long_cache)
+    estimate.usd = std::max(
+        estimate.usd,
+        prices.cost(call.model, {.cache_write_1h = estimate.input_upper, .output = output}, tier).usd);
+  estimate.priced_as = plain.model;
+  estimate.rule = plain.rule;
+  return estimate;
+}
+
+}  // namespace outlay

@@ -1,0 +1,297 @@
+#include "meter.hpp"
+
+#include <algorithm>
+
+#include "outlay/error.hpp"
+#include "outlay/tokens.hpp"
+
+namespace json = boost::json;
+
+namespace outlay {
+
+namespace {
+
+// Positions within an event are 32-bit.
+constexpr std::size_t largest_event = std::size_t{1} << 30;
+// A chunk is read in slices, so that the limit is looked at within it.
+constexpr std::size_t slice = std::size_t{1} << 20;
+
+json::parse_options parse_options() {
+  json::parse_options options;
+  options.max_depth = detail::Reader::max_depth;
+  // What a provider says that it used is not to be lost over a broken character in its text; texts are handed on as they came.
+  options.allow_invalid_utf8 = true;
+  return options;
+}
+
+bool is_space(char c) noexcept { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+
+std::string_view trimmed(std::string_view text) noexcept {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace
+
+StreamMeter::Impl::Impl(Api which, StreamMeterOptions with)
+    : api(which),
+      options{std::min(with.max_event_bytes, largest_event)},
+      format(detail::format(which)),
+      parser(parse_options(), format),
+      reader(parser.handler()),
+      sse_(options.max_event_bytes),
+      event_stream_(options.max_event_bytes) {}
+
+void StreamMeter::Impl::feed(std::string_view bytes, StreamConsumer* to, Gate* gate) {
+  if (ended() || bytes.empty()) return;
+  saw_bytes = true;
+  to_ = to;
+  gate_ = gate;
+  try {
+    if (wire_ == Wire::unknown) see_wire(bytes);
+    switch (wire_) {
+      case Wire::unknown:
+        break;
+      case Wire::sse:
+        sse_.feed(bytes);
+        feed_sse();
+        break;
+      case Wire::json:
+        feed_json(bytes);
+        break;
+      case Wire::event_stream:
+        event_stream_.feed(bytes);
+        feed_event_stream();
+        break;
+    }
+  } catch (...) {
+    broken = true;  // the rest of these bytes is gone
+    throw;
+  }
+}
+
+void StreamMeter::Impl::see_wire(std::string_view bytes) {
+  if (api == Api::bedrock_converse && (bytes.front() == '\0' || bytes.front() == '\1')) {
+    wire_ =
+        Wire::event_stream;  // its first byte is the highest of a length, which the limit keeps below 2^25
+    return;
+  }
+  const auto first = std::find_if_not(bytes.begin(), bytes.end(), is_space);
+  if (first == bytes.end()) return;  // blank lines before a reply, as DeepSeek sends them
+  wire_ = *first == '{' || *first == '[' ? Wire::json : Wire::sse;
+  reader.sink(wire_ == Wire::json ? this : nullptr);
+}
+
+void StreamMeter::Impl::feed_sse() {
+  while (!ended() && sse_.next()) sse_event();
+}
+
+void StreamMeter::Impl::sse_event() {
+  const std::string_view data = trimmed(sse_.data());
+  reader.begin_event();
+  if (data == "[DONE]") {
+    detail::Facts& facts = reader.facts;
+    facts.done = true;
+    if (facts.reported()) facts.final_usage = true;
+  } else if (!data.empty()) {
+    parse(data);
+    count_pieces();
+    note_error();
+  }
+  hand_on({.bytes = sse_.bytes(),
+           .usage_only = facts().usage_now && facts().empty_choices && reader.pieces.empty(),
+           .last = facts().done});
+}
+
+void StreamMeter::Impl::parse(std::string_view document) {
+  parser.reset();
+  reader.begin_document();
+  json::error_code reason;
+  const std::size_t read = parser.write_some(false, document.data(), document.size(), reason);
+  if (reason.failed()) bad_json(reason);
+  if (read != document.size()) bad_json(json::error::extra_data);
+}
+
+void StreamMeter::Impl::feed_json(std::string_view bytes) {
+  while (!bytes.empty() && !ended()) {
+    if (!document_open_) {
+      while (!bytes.empty() && is_space(bytes.front())) bytes.remove_prefix(1);
+      if (bytes.empty()) return;
+      parser.reset();
+      reader.begin_document();
+      reader.begin_event();
+      document_open_ = true;
+      document_bytes_ = 0;
+    }
+    event_seen_ = false;
+    json::error_code reason;
+    const std::size_t read = parser.write_some(true, bytes.data(), std::min(bytes.size(), slice), reason);
+    if (reason.failed()) bad_json(reason);
+    bytes.remove_prefix(read);
+    document_bytes_ = event_seen_ ? 0 : document_bytes_ + read;
+    if (document_bytes_ > options.max_event_bytes)
+      throw Error(errc::bad_reply,
+                  std::string(api.name()) + ": a JSON document is over the limit of " +
+                      std::to_string(options.max_event_bytes) +
+                      " bytes; raise StreamMeterOptions::max_event_bytes if it is meant to be");
+    if (parser.done()) document_open_ = false;
+  }
+}
+
+void StreamMeter::Impl::event_read() {
+  if (stopped || error) return;
+  event_seen_ = true;
+  count_pieces();
+  note_error();
+  hand_on({.last = facts().done});
+  reader.begin_event();
+}
+
+void StreamMeter::Impl::feed_event_stream() {
+  while (!stopped && !error && event_stream_.next()) {
+    reader.begin_event();
+    if (event_stream_.exception()) {
+      error.emplace();
+      if (event_stream_.type().size() <= 64) error->code = event_stream_.type();
+      if (error->code == "throttlingException") error->status = 429;
+      if (error->code == "validationException") error->status = 400;
+      if (error->code == "serviceUnavailableException") error->status = 503;
+    } else if (const std::string_view payload = trimmed(event_stream_.payload()); !payload.empty()) {
+      parse(payload);
+      count_pieces();
+      note_error();
+    }
+    hand_on({.last = facts().done});
+  }
+}
+
+void StreamMeter::Impl::bad_json(json::error_code reason) const {
+  throw Error(errc::bad_reply,
+              std::string(api.name()) + ": an event is no JSON that can be read (" + reason.message() + ")");
+}
+
+void StreamMeter::Impl::count_pieces() {
+  const Tokenizer& tokenizer = built_in_tokenizer();
+  std::uint32_t last_name = UINT32_MAX;
+  for (const detail::Piece& piece : reader.pieces) {
+    std::int64_t tokens = 0;
+    if (piece.text.size != 0) tokens = std::max<std::int64_t>(1, tokenizer.upper(reader.text(piece.text)));
+    if (piece.tool_name.size != 0 && piece.tool_name.begin != last_name) {
+      last_name = piece.tool_name.begin;
+      tokens += std::max<std::int64_t>(1, tokenizer.upper(reader.text(piece.tool_name)));
+    }
+    counted += tokens;
+    if (piece.kind == StreamDelta::Kind::reasoning) counted_reasoning += tokens;
+  }
+}
+
+void StreamMeter::Impl::note_error() {
+  if (facts().error && !error) error = StreamError{facts().error_code, facts().error_status};
+}
+
+bool StreamMeter::Impl::hand_on(const StreamEvent& event) {
+  if (gate_ != nullptr && !gate_->pass()) {
+    stopped = true;
+    return false;
+  }
+  if (to_ == nullptr) return true;
+  for (const detail::Piece& piece : reader.pieces)
+    to_->on_delta({.kind = piece.kind,
+                   .choice = piece.choice,
+                   .tool = piece.tool,
+                   .text = reader.text(piece.text),
+                   .tool_id = reader.text(piece.tool_id),
+                   .tool_name = reader.text(piece.tool_name)});
+  if (facts().usage_now) to_->on_delta({.kind = StreamDelta::Kind::usage});
+  to_->on_event(event);
+  return true;
+}
+
+void StreamMeter::Impl::finish(StreamConsumer* to, Gate* gate) {
+  if (finished) return;
+  to_ = to;
+  gate_ = gate;
+  if (!ended()) {
+    try {
+      if (wire_ == Wire::sse && sse_.last()) {
+        sse_event();
+      } else if (wire_ == Wire::json && document_open_) {
+        json::error_code torn;
+        parser.write_some(false, nullptr, 0, torn);
+      }
+    } catch (const Error&) {
+      broken = true;  // a torn rest: complete() says the same
+    }
+  }
+  finished = true;
+}
+
+Usage StreamMeter::Impl::usage(bool& estimated) const {
+  Usage usage;
+  bool doubt = false;
+  const bool believed = facts().reported() && facts().invalid == detail::Field::none;
+  if (believed) usage = format.usage(facts(), doubt);
+  const bool last_word = facts().final_usage || facts().done || facts().all_finished();
+  estimated = !believed || doubt || !last_word;
+  if (!believed) {
+    usage.output = counted;
+    usage.reasoning = counted_reasoning;
+  } else if ((!last_word || usage.output == 0) && usage.output < counted) {
+    usage.output = counted;
+    estimated = true;
+  }
+  return usage;
+}
+
+bool StreamMeter::Impl::estimated() const {
+  bool estimated = false;
+  static_cast<void>(usage(estimated));
+  return estimated;
+}
+
+bool StreamMeter::Impl::complete() const noexcept {
+  return !error && (facts().done || facts().all_finished());
+}
+
+StreamMeter::StreamMeter(Api api, StreamMeterOptions options) : impl_(std::make_unique<Impl>(api, options)) {}
+StreamMeter::StreamMeter(StreamMeter&&) noexcept = default;
+StreamMeter& StreamMeter::operator=(StreamMeter&&) noexcept = default;
+StreamMeter::~StreamMeter() = default;
+
+void StreamMeter::feed(std::string_view bytes) { impl_->feed(bytes, nullptr, nullptr); }
+void StreamMeter::feed(std::string_view bytes, StreamConsumer& consumer) {
+  impl_->feed(bytes, &consumer, nullptr);
+}
+void StreamMeter::finish() noexcept {
+  try {
+    impl_->finish(nullptr, nullptr);
+  } catch (...) {  // out of memory over the last event: what was read stays
+    impl_->broken = impl_->finished = true;
+  }
+}
+void StreamMeter::finish(StreamConsumer& consumer) { impl_->finish(&consumer, nullptr); }
+
+Usage StreamMeter::usage() const {
+  bool estimated = false;
+  return impl_->usage(estimated);
+}
+bool StreamMeter::estimated() const noexcept { return impl_->estimated(); }
+bool StreamMeter::reported() const noexcept { return impl_->facts().reported(); }
+bool StreamMeter::input_reported() const noexcept {
+  const detail::Facts& facts = impl_->facts();
+  return facts.has(detail::Field::input) || facts.has(detail::Field::server_input);
+}
+std::int64_t StreamMeter::counted_output() const noexcept { return impl_->counted; }
+bool StreamMeter::complete() const noexcept { return impl_->complete(); }
+bool StreamMeter::ended() const noexcept { return impl_->ended(); }
+const std::optional<StreamError>& StreamMeter::error() const noexcept { return impl_->error; }
+std::string_view StreamMeter::invalid_member() const noexcept {
+  return detail::to_string(impl_->facts().invalid);
+}
+std::string_view StreamMeter::served_model() const noexcept { return impl_->facts().model; }
+std::string_view StreamMeter::service_tier() const noexcept { return impl_->facts().service_tier; }
+std::optional<Usd> StreamMeter::provider_cost() const noexcept { return impl_->facts().cost; }
+Api StreamMeter::api() const noexcept { return impl_->api; }
+
+}  // namespace outlay

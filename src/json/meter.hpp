@@ -1,0 +1,75 @@
+#pragma once
+
+#include <boost/json/basic_parser_impl.hpp>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "framing.hpp"
+#include "outlay/json/stream.hpp"
+#include "reader.hpp"
+
+namespace outlay {
+
+/// What a StreamMeter is made of; Stream looks between the reading of an event and its handing on.
+struct StreamMeter::Impl final : private detail::EventSink {
+  Impl(Api which, StreamMeterOptions with);
+
+  /// Called for each event whose pieces are about to be handed on. What it throws leaves feed().
+  class Gate {
+   public:
+    /// \return False: do not hand it on, and read no further.
+    virtual bool pass() = 0;
+
+   protected:
+    ~Gate() = default;
+  };
+
+  void feed(std::string_view bytes, StreamConsumer* to, Gate* gate);
+  void finish(StreamConsumer* to, Gate* gate);
+  [[nodiscard]] Usage usage(bool& estimated) const;
+  [[nodiscard]] bool estimated() const;
+  [[nodiscard]] bool complete() const noexcept;
+  [[nodiscard]] bool ended() const noexcept { return broken || stopped || finished || facts().done || error; }
+  [[nodiscard]] const detail::Facts& facts() const noexcept { return reader.facts; }
+
+  const Api api;
+  const StreamMeterOptions options;
+  const detail::Format& format;
+  boost::json::basic_parser<detail::Reader> parser;
+  detail::Reader& reader;              // the parser's handler
+  std::int64_t counted = 0;            // visible output, over every choice
+  std::int64_t counted_reasoning = 0;  // of which
+  bool saw_bytes = false;
+  bool saw_done_line = false;
+  bool broken = false;    // feed has thrown
+  bool stopped = false;   // a gate has closed
+  bool finished = false;  // finish() was called
+  std::optional<StreamError> error;
+
+ private:
+  enum class Wire : std::uint8_t { unknown, sse, json, event_stream };
+
+  void event_read() override;
+  void see_wire(std::string_view bytes);
+  void feed_sse();
+  void sse_event();
+  void feed_json(std::string_view bytes);
+  void feed_event_stream();
+  void parse(std::string_view document);
+  void count_pieces();
+  void note_error();
+  bool hand_on(const StreamEvent& event);
+  [[noreturn]] void bad_json(boost::json::error_code reason) const;
+
+  detail::SseFraming sse_;
+  detail::EventStreamFraming event_stream_;
+  Wire wire_ = Wire::unknown;
+  std::size_t document_bytes_ = 0;  // of the JSON document that is being read
+  bool document_open_ = false;
+  bool event_seen_ = false;
+  StreamConsumer* to_ = nullptr;
+  Gate* gate_ = nullptr;
+};
+
+}  // namespace outlay

@@ -1,0 +1,438 @@
+#include "reader.hpp"
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <charconv>
+#include <cmath>
+
+namespace json = boost::json;
+
+namespace outlay::detail {
+
+namespace {
+
+// Codes and types of errors are shown; anything that is no plain word might carry text of the request.
+std::string plain_word(std::string_view text) {
+  constexpr std::size_t longest = 64;
+  if (text.size() > longest) return {};
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  });
+  return plain ? std::string(text) : std::string{};
+}
+
+}  // namespace
+
+void Reader::begin_event() noexcept {
+  facts.begin_event();
+  pieces.clear();
+  text_.clear();
+}
+
+void Reader::begin_document() noexcept {
+  depth_ = skip_ = raw_ = 0;
+  scratch_.clear();
+}
+
+Piece::Range Reader::keep(std::string_view text) {
+  const Piece::Range range{static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(text.size())};
+  text_.append(text);
+  return range;
+}
+
+std::string_view Reader::whole(std::string_view last_part) {
+  if (scratch_.empty()) return last_part;
+  scratch_.append(last_part);
+  return scratch_;
+}
+
+Piece& Reader::new_piece(StreamDelta::Kind kind) {
+  Piece& piece = pieces.emplace_back();
+  piece.kind = kind;
+  return piece;
+}
+
+bool Reader::begin(bool array) {
+  if (skip_ != 0) {
+    ++skip_;
+    return true;
+  }
+  if (raw_ != 0) {
+    raw_separator();
+    text_ += array ? '[' : '{';
+    raw_comma_ = false;
+    ++raw_;
+    return true;
+  }
+  if (depth_ == 0 && array) {
+    return true;  // a stream of one array: each element is a root of its own
+  }
+  const Paths::NodeId node = place();
+  if (node == Paths::nowhere) {
+    skip_ = 1;
+    return true;
+  }
+  const Field field = paths_->field(node);
+  if (field == Field::tool_arguments) {
+    Piece& piece = new_piece(StreamDelta::Kind::tool_arguments);
+    piece.text.begin = static_cast<std::uint32_t>(text_.size());
+    text_ += array ? '[' : '{';
+    raw_comma_ = false;
+    raw_ = 1;
+    return true;
+  }
+  frames_[depth_] = {node, array};
+  ++depth_;
+  if (field >= Field::choices && field != Field::none)
+    scope_begins(field);
+  else if (field == Field::error)
+    facts.error = true;
+  return true;
+}
+
+bool Reader::end(bool array) {
+  if (skip_ != 0) {
+    --skip_;
+    return true;
+  }
+  if (raw_ != 0) {
+    text_ += array ? ']' : '}';
+    raw_comma_ = true;
+    if (--raw_ == 0)
+      pieces.back().text.size = static_cast<std::uint32_t>(text_.size()) - pieces.back().text.begin;
+    return true;
+  }
+  if (depth_ == 0) return true;
+  --depth_;
+  const Field field = paths_->field(frames_[depth_].node);
+  if (field >= Field::choices && field != Field::none) scope_ends(field);
+  if (depth_ == 0) {
+    format_->event(facts, pieces);
+    if (facts.usage_now && facts.empty_choices) facts.final_usage = true;
+    if (sink_ != nullptr) sink_->event_read();
+  }
+  return true;
+}
+
+void Reader::key(std::string_view text) {
+  const std::string_view name = whole(text);
+  if (raw_ != 0) {
+    raw_separator();
+    text_ += json::serialize(json::string_view(name.data(), name.size()));
+    text_ += ':';
+    raw_comma_ = false;
+  } else if (depth_ != 0) {
+    pending_ = paths_->member(frames_[depth_ - 1].node, name);
+  }
+  scratch_.clear();
+}
+
+void Reader::string(std::string_view last_part) {
+  const std::string_view text = whole(last_part);
+  if (raw_ != 0) {
+    raw_value(json::serialize(json::string_view(text.data(), text.size())));
+    scratch_.clear();
+    return;
+  }
+  switch (field_) {
+    case Field::text:
+    case Field::reasoning_text:
+    case Field::tool_arguments:
+      if (!text.empty()) {
+        Piece& piece = new_piece(field_ == Field::text             ? StreamDelta::Kind::text
+                                 : field_ == Field::reasoning_text ? StreamDelta::Kind::reasoning
+                                                                   : StreamDelta::Kind::tool_arguments);
+        piece.text = keep(text);
+      }
+      break;
+    case Field::tool_id:
+      tool_id_ = keep(text);
+      break;
+    case Field::tool_name:
+      tool_name_ = keep(text);
+      break;
+    case Field::model:
+      if (!text.empty() && text.size() <= 256) facts.model = text;
+      break;
+    case Field::service_tier:
+      if (!text.empty() && text.size() <= 64) facts.service_tier = text;
+      break;
+    case Field::type:
+      facts.type = text.substr(0, 128);
+      break;
+    case Field::label:
+      facts.label = text.substr(0, 64);
+      break;
+    case Field::action:
+      facts.action = text.substr(0, 64);
+      break;
+    case Field::finish:
+      if (text.empty()) break;
+      if (in_choice_)
+        choice_finished_ = true;
+      else
+        facts.finished |= 1;
+      break;
+    case Field::status:
+      facts.pending = text == "queued" || text == "in_progress";
+      if (!facts.pending) facts.finished |= 1;
+      break;
+    case Field::web_searches:  // a list of queries, of which each string is one
+      facts.add(Field::web_searches, 1);
+      break;
+    case Field::error:
+      if (!text.empty()) facts.error = true;
+      break;
+    case Field::error_code:
+    case Field::error_type:
+      if (std::string word = plain_word(text); !word.empty() && facts.error_code.empty())
+        facts.error_code = std::move(word);
+      break;
+    case Field::cost:
+    case Field::cost_ticks:
+      cost(text);
+      break;
+    default:
+      // A count in quotes is no number: some gateways send them, and a wrong reading would be a wrong bill.
+      if (field_ < Field::counts_end && facts.invalid == Field::none) facts.invalid = field_;
+      break;
+  }
+  scratch_.clear();
+}
+
+void Reader::count(std::int64_t number) {
+  switch (field_) {
+    case Field::entry_count:
+      facts.entry_count = number;
+      break;
+    case Field::entry_input:
+      facts.entry_input = number;
+      break;
+    case Field::entry_cached:
+      facts.entry_cached = number;
+      break;
+    case Field::entry_output:
+      facts.entry_output = number;
+      break;
+    default:
+      facts.set(field_, number);
+      break;
+  }
+}
+
+void Reader::cost(std::string_view text) {
+  // A negative or unreadable cost is no cost: the table's is booked then.
+  if (const auto usd = read_cost(text, field_ == Field::cost_ticks ? 10 : 0)) facts.cost = usd;
+}
+
+void Reader::integer(std::int64_t number, std::string_view last_part) {
+  if (raw_ != 0) {
+    raw_value(whole(last_part));
+  } else if (field_ == Field::cost || field_ == Field::cost_ticks) {
+    cost(whole(last_part));
+  } else if (field_ < Field::counts_end || (field_ >= Field::entry_count && field_ <= Field::entry_output)) {
+    count(number);
+  } else if (field_ == Field::choice_index) {
+    if (number >= 0 && number < 1'024) choice_ = static_cast<std::int32_t>(number);
+  } else if (field_ == Field::tool_index) {
+    if (number >= 0 && number < 65'536) tool_ = static_cast<std::int32_t>(number);
+  } else if (field_ == Field::error_code) {
+    if (number >= 100 && number < 600) facts.error_status = static_cast<int>(number);
+    if (facts.error_code.empty()) facts.error_code = std::to_string(number);
+  }
+  scratch_.clear();
+}
+
+void Reader::real(double number, std::string_view last_part) {
+  if (raw_ != 0) {
+    raw_value(whole(last_part));
+  } else if (field_ == Field::cost || field_ == Field::cost_ticks) {
+    cost(whole(last_part));
+  } else if (field_ < Field::counts_end || (field_ >= Field::entry_count && field_ <= Field::entry_output)) {
+    // Whole counts arrive as 12.0 from some gateways. Compared as a double before it is made an integer, which might not hold it.
+    const bool whole_number = std::nearbyint(number) == number && number >= 0 && number <= 4e9;
+    count(whole_number ? static_cast<std::int64_t>(number) : -1);
+  }
+  scratch_.clear();
+}
+
+void Reader::boolean(bool value) {
+  if (raw_ != 0) {
+    raw_value(value ? "true" : "false");
+  } else if (field_ == Field::done) {
+    facts.done = facts.done || value;
+  } else if (field_ == Field::thought) {
+    thought_ = value;
+  }
+}
+
+void Reader::scope_begins(Field field) {
+  switch (field) {
+    case Field::choices:
+      facts.empty_choices = true;
+      break;
+    case Field::choice:
+      facts.empty_choices = false;
+      in_choice_ = true;
+      choice_finished_ = false;
+      choice_ = facts.choices_now++;
+      choice_begin_ = pieces.size();
+      tool_ = 0;
+      break;
+    case Field::tool:
+      tool_begin_ = pieces.size();
+      tool_id_ = tool_name_ = {};
+      break;
+    case Field::part:
+      part_begin_ = pieces.size();
+      thought_ = false;
+      break;
+    case Field::searches:
+      facts.clear(Field::web_searches);
+      break;
+    case Field::modalities_input:
+      facts.clear(Field::input_audio), facts.clear(Field::input_image);
+      facts.list = field;
+      break;
+    case Field::modalities_cached:
+      facts.clear(Field::cached_audio);
+      facts.list = field;
+      break;
+    case Field::modalities_output:
+      facts.clear(Field::output_audio), facts.clear(Field::output_image);
+      facts.list = field;
+      break;
+    case Field::cache_details:
+      facts.clear(Field::cache_write_1h);
+      facts.list = field;
+      break;
+    case Field::iterations:
+      facts.clear(Field::extra_input), facts.clear(Field::extra_cached);
+      facts.clear(Field::extra_write), facts.clear(Field::extra_output);
+      facts.list = field;
+      break;
+    case Field::output_items:
+      facts.clear(Field::search_items);
+      facts.list = field;
+      break;
+    case Field::entry:
+      facts.label.clear();
+      facts.action.clear();
+      facts.entry_count = facts.entry_input = facts.entry_cached = facts.entry_output = 0;
+      break;
+    default:
+      break;
+  }
+}
+
+void Reader::scope_ends(Field field) {
+  switch (field) {
+    case Field::choice:
+      for (std::size_t i = choice_begin_; i < pieces.size(); ++i) pieces[i].choice = choice_;
+      facts.choices_seen = std::max(facts.choices_seen, choice_ + 1);
+      if (choice_finished_) facts.finished |= std::uint64_t{1} << std::min(choice_, 63);
+      in_choice_ = false;
+      break;
+    case Field::tool: {
+      if (tool_begin_ == pieces.size() && (tool_name_.size != 0 || tool_id_.size != 0))
+        static_cast<void>(new_piece(StreamDelta::Kind::tool_arguments));
+      for (std::size_t i = tool_begin_; i < pieces.size(); ++i) {
+        pieces[i].tool = tool_;
+        pieces[i].tool_id = tool_id_;
+        pieces[i].tool_name = tool_name_;
+      }
+      tool_id_ = tool_name_ = {};
+      break;
+    }
+    case Field::part:
+      if (thought_) {
+        for (std::size_t i = part_begin_; i < pieces.size(); ++i)
+          if (pieces[i].kind == StreamDelta::Kind::text) pieces[i].kind = StreamDelta::Kind::reasoning;
+      }
+      break;
+    case Field::entry:
+      format_->entry(facts);
+      break;
+    case Field::modalities_input:
+    case Field::modalities_cached:
+    case Field::modalities_output:
+    case Field::cache_details:
+    case Field::iterations:
+    case Field::output_items:
+      facts.list = Field::none;
+      break;
+    default:
+      break;
+  }
+}
+
+void Reader::raw_separator() {
+  if (raw_comma_) text_ += ',';
+}
+
+void Reader::raw_value(std::string_view json) {
+  raw_separator();
+  text_ += json;
+  raw_comma_ = true;
+}
+
+void Reader::walk(const json::value& value) {
+  begin_document();
+  walk(value, 0);
+}
+
+void Reader::walk(const json::value& value, std::size_t depth) {
+  Error unused;
+  if (skip_ == 0 && raw_ == 0 && !value.is_structured() && !wanted()) return;
+  switch (value.kind()) {
+    case json::kind::object:
+      if (depth > max_depth) throw outlay::Error(errc::bad_reply, "reply: nested deeper than 64");
+      begin(false);
+      if (skip_ == 0)
+        for (const auto& [name, inner] : value.get_object()) {
+          key(name);
+          if (raw_ != 0 || pending_ != Paths::nowhere) walk(inner, depth + 1);
+        }
+      end(false);
+      break;
+    case json::kind::array:
+      if (depth > max_depth) throw outlay::Error(errc::bad_reply, "reply: nested deeper than 64");
+      begin(true);
+      if (skip_ == 0)
+        for (const json::value& inner : value.get_array()) walk(inner, depth + 1);
+      end(true);
+      break;
+    case json::kind::string:
+      string(value.get_string());
+      break;
+    case json::kind::int64:
+    case json::kind::uint64: {
+      std::array<char, 24> text{};
+      const bool is_signed = value.is_int64();
+      const auto result = is_signed
+                              ? std::to_chars(text.data(), text.data() + text.size(), value.get_int64())
+                              : std::to_chars(text.data(), text.data() + text.size(), value.get_uint64());
+      const std::string_view digits(text.data(), static_cast<std::size_t>(result.ptr - text.data()));
+      integer(is_signed ? value.get_int64() : INT64_MAX, digits);
+      break;
+    }
+    case json::kind::double_: {
+      // The shortest text that reads back as this double: what the reply said, up to 15 digits.
+      std::array<char, 32> text{};
+      const auto result = std::to_chars(text.data(), text.data() + text.size(), value.get_double());
+      real(value.get_double(), {text.data(), static_cast<std::size_t>(result.ptr - text.data())});
+      break;
+    }
+    case json::kind::bool_:
+      boolean(value.get_bool());
+      break;
+    case json::kind::null:
+      on_null(unused);
+      break;
+  }
+}
+
+}  // namespace outlay::detail

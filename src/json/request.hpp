@@ -1,0 +1,76 @@
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "outlay/tokens.hpp"
+
+namespace outlay::detail {
+
+/// Adds up what a request's input may come to: a bound and a guess, side by side.
+class InputCount {
+ public:
+  void text(std::string_view text);
+  /// Tokens that the provider adds around what it is given.
+  void overhead(std::int64_t tokens) noexcept { typical_ += tokens, upper_ += tokens; }
+  void range(std::int64_t typical, std::int64_t upper) noexcept { typical_ += typical, upper_ += upper; }
+  /// A value that providers render as text: its names, strings and numbers.
+  void rendered(const boost::json::value& value);
+  /// Media or a file, given by its base64 text or by reference.
+  void media(std::string_view kind, std::string_view base64);
+  /// Every string of a value as text, but media recognised by their shape: for contents whose parts vary by provider.
+  void content(const boost::json::value& value);
+
+  [[nodiscard]] std::int64_t typical() const noexcept { return typical_; }
+  [[nodiscard]] std::int64_t upper() const noexcept { return upper_; }
+
+ private:
+  void content(const boost::json::value& value, std::string_view key, int depth);
+  void rendered(const boost::json::value& value, int depth);
+
+  std::int64_t typical_ = 0;
+  std::int64_t upper_ = 0;
+};
+
+/// What a request asks for, whatever its format.
+struct RequestFacts {
+  std::string model;
+  std::optional<std::int64_t> ceiling;  // per choice
+  std::int64_t choices = 1;
+  std::int64_t min_output = 1;  // the smallest ceiling that can be written
+  bool fixed_ceiling = false;   // none can be written
+  bool stream = false;
+  bool asks_for_usage = false;
+  bool cache_write = false;  // it marks something for the provider's cache
+  bool long_cache = false;   // for its longer-lived one
+  std::string service_tier;
+  InputCount input;
+};
+
+// Members that may be absent or null. A member of another type is an Error with errc::invalid_argument that names it.
+[[nodiscard]] const boost::json::value* member(const boost::json::object& object,
+                                               std::string_view key) noexcept;
+[[nodiscard]] const boost::json::object* object_member(const boost::json::object& object,
+                                                       std::string_view key);
+[[nodiscard]] std::string_view string_member(const boost::json::object& object, std::string_view key);
+[[nodiscard]] std::optional<std::int64_t> integer_member(const boost::json::object& object,
+                                                         std::string_view key);
+[[nodiscard]] bool bool_member(const boost::json::object& object, std::string_view key,
+                               bool otherwise = false);
+
+/// Sets a number and keeps the member's place, and its type where it was a double.
+void write_number(boost::json::object& object, std::string_view key, std::int64_t number);
+/// A nested object, made where it is absent or null.
+[[nodiscard]] boost::json::object& nested(boost::json::object& object, std::string_view key);
+/// Lowers a thinking budget below the ceiling.
+void lower_thinking(boost::json::object& thinking, std::int64_t ceiling);
+/// Reads what an Anthropic thinking object means for the ceiling.
+void read_thinking(const boost::json::object* thinking, RequestFacts& facts);
+/// Notes marks for the provider's cache, wherever they are in the request.
+void find_cache_marks(const boost::json::value& value, RequestFacts& facts, int depth = 0);
+
+}  // namespace outlay::detail

@@ -1,0 +1,190 @@
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "meter.hpp"
+#include "outlay/error.hpp"
+#include "outlay/json/stream.hpp"
+
+namespace outlay {
+
+namespace {
+
+// How far ahead of what arrives a stream without a ceiling reserves, so that small chunks do not ask each time.
+constexpr std::int64_t step = 64;
+
+}  // namespace
+
+struct Stream::Impl final : private StreamMeter::Impl::Gate {
+  Impl(Call& call, Api api, StreamMeterOptions options)
+      : reservation(call.reservation()), meter(api, options) {
+    if (!reservation)
+      throw Error(errc::invalid_argument,
+                  "Stream: the call has been moved from; make the stream from the call that holds it");
+    bounded = detail::reservation_bounded(*reservation.get());
+  }
+  ~Impl() {
+    if (meter.impl_->saw_bytes && !settled) static_cast<void>(settle_quietly());
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void feed(std::string_view bytes, StreamConsumer* consumer) {
+    if (!open() || bytes.empty()) return;
+    if (!sent) {
+      sent = true;
+      detail::reservation_sent(*reservation.get());
+    }
+    try {
+      meter.impl_->feed(bytes, consumer, this);
+    } catch (...) {
+      show();
+      throw;
+    }
+    show();
+    throw_if_cut();
+  }
+
+  void read_rest(StreamConsumer* consumer) {
+    meter.impl_->finish(consumer, this);
+    show();
+  }
+
+  [[nodiscard]] bool open() const {
+    return !settled && !meter.ended() && detail::reservation_open(*reservation.get());
+  }
+
+  [[nodiscard]] Settlement settlement() {
+    Settlement settlement;
+    settlement.usage = meter.impl_->usage(settlement.estimated);
+    if (settlement.usage.input_total() == 0) {
+      settlement.usage.input = detail::reservation_input_tokens(*reservation.get());
+      settlement.estimated = true;
+    }
+    settlement.served_model = meter.served_model();
+    settlement.service_tier = meter.service_tier();
+    settlement.provider_cost = meter.provider_cost();
+    return settlement;
+  }
+
+  // Neither a report nor a piece of an answer: only the reservation can say what it may have cost.
+  [[nodiscard]] bool without_verdict(const Settlement& settlement) const {
+    if (!meter.invalid_member().empty()) return true;
+    const bool shown_nothing = meter.counted_output() == 0 && !meter.reported();
+    return (shown_nothing && !meter.complete()) || settlement.usage.total() == 0;
+  }
+  [[nodiscard]] std::string reason() const {
+    if (!meter.invalid_member().empty())
+      return "the reported " + std::string(meter.invalid_member()) + " cannot be";
+    if (meter.error()) return "the provider reported an error in the stream";
+    return "the stream ended before it reported or showed anything";
+  }
+
+  Settled finish(StreamConsumer* consumer) {
+    if (!sent || settled) return {};  // nothing was fed: the Call knows whether it has left
+    read_rest(consumer);
+    throw_if_cut();
+    if (settled) return {};
+    const Settlement what = settlement();
+    settled = true;
+    if (without_verdict(what)) return detail::reservation_indeterminate(*reservation.get(), reason());
+    return detail::reservation_settle(*reservation.get(), what);
+  }
+
+  Result<Settled> settle_quietly() noexcept {
+    settled = true;
+    try {
+      const Settlement what = settlement();
+      if (without_verdict(what)) return detail::reservation_indeterminate(*reservation.get(), reason());
+      return detail::reservation_try_settle(*reservation.get(), what);
+    } catch (...) {  // out of memory: the reservation is the bound
+      return detail::reservation_indeterminate(*reservation.get(), {});
+    }
+  }
+
+  detail::ReservationRef reservation;
+  StreamMeter meter;
+  std::optional<Failure> failure;  // why it was cut
+  std::int64_t granted = 0;        // output tokens that are known to be reserved
+  bool bounded = false;
+  bool sent = false;
+  bool settled = false;
+  bool was_cut = false;
+  bool quiet = false;
+
+ private:
+  bool pass() override {
+    const std::int64_t counted = meter.counted_output();
+    if (bounded || counted <= granted) return true;
+    const std::int64_t wanted = granted + std::max(counted - granted, step);
+    ExtensionResult result = detail::reservation_extend(*reservation.get(), wanted);
+    if (result.extension == Extension::granted) {
+      granted = wanted;
+      return true;
+    }
+    was_cut = true;
+    quiet = result.extension == Extension::cut_quietly;
+    failure = std::move(result.failure);
+    return false;
+  }
+
+  void show() {
+    bool estimated = false;
+    Usage shown = meter.impl_->usage(estimated);
+    if (shown == last_shown_) return;
+    last_shown_ = shown;
+    if (shown.input_total() == 0) shown.input = detail::reservation_input_tokens(*reservation.get());
+    if (shown.first_invalid() == nullptr) detail::reservation_shown(*reservation.get(), shown);
+  }
+
+  void throw_if_cut() {
+    if (!was_cut || settled) return;
+    // Booked now: the provider may go on for a while, but nothing more of it is handed on.
+    static_cast<void>(settle_quietly());
+    if (!quiet && failure) detail::throw_failure(*failure);
+  }
+
+  Usage last_shown_;
+};
+
+Stream::Stream(Call& call, Api api, StreamMeterOptions options)
+    : impl_(std::make_unique<Impl>(call, api, options)) {}
+Stream::Stream(Stream&&) noexcept = default;
+Stream& Stream::operator=(Stream&&) noexcept = default;
+Stream::~Stream() = default;
+
+bool Stream::open() const noexcept { return impl_->open(); }
+void Stream::feed(std::string_view bytes) { impl_->feed(bytes, nullptr); }
+void Stream::feed(std::string_view bytes, StreamConsumer& consumer) { impl_->feed(bytes, &consumer); }
+Settled Stream::finish() { return impl_->finish(nullptr); }
+Settled Stream::finish(StreamConsumer& consumer) { return impl_->finish(&consumer); }
+
+Result<Settled> Stream::try_finish() noexcept {
+  if (!impl_->sent || impl_->settled) return Settled{};
+  try {
+    impl_->read_rest(nullptr);
+  } catch (...) {  // out of memory: what was read before is settled
+  }
+  return impl_->settle_quietly();
+}
+
+void Stream::check() const {
+  const StreamMeter& meter = impl_->meter;
+  const std::string name(meter.api().name());
+  if (meter.error()) {
+    std::string what = name + ": the provider reported an error in the stream";
+    if (!meter.error()->code.empty()) what += " (" + meter.error()->code + ")";
+    throw Error(errc::provider_error, what + "; what had been generated is charged");
+  }
+  if (!impl_->was_cut && !meter.complete())
+    throw Error(
+        errc::stream_broken,
+        name + ": the stream stopped before its end; what it had shown is charged, ask again for the rest");
+}
+
+bool Stream::complete() const noexcept { return impl_->meter.complete(); }
+bool Stream::cut() const noexcept { return impl_->was_cut; }
+const StreamMeter& Stream::meter() const noexcept { return impl_->meter; }
+
+}  // namespace outlay
