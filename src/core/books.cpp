@@ -340,10 +340,15 @@ std::string Books::name_of(std::uint32_t id) const {
 std::vector<Record> Books::records() const {
   std::vector<Row> rows;
   visit_rows([&](const Row* first, std::size_t count) { rows.insert(rows.end(), first, first + count); });
-  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.ended < b.ended; });
+  // By time, ties as they were found. (With libstdc++ 12, clang reports std::stable_sort as deprecated.)
+  std::vector<std::size_t> order(rows.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return rows[a].ended != rows[b].ended ? rows[a].ended < rows[b].ended : a < b;
+  });
   std::vector<Record> records;
   records.reserve(rows.size());
-  for (const Row& row : rows) records.push_back(materialize(row));
+  for (const std::size_t at : order) records.push_back(materialize(rows[at]));
   return records;
 }
 
@@ -433,7 +438,10 @@ BudgetEvent Books::materialize(const EventRow& row) const {
       event.description = where->description;
       for (const std::string& name : where->path) event.path += (event.path.empty() ? "" : "/") + name;
     }
-    if (const Attribution* where = attribution(row.attribution)) event.tags = where->tags;
+    if (const Attribution* where = attribution(row.attribution)) {
+      event.tags = where->tags;
+      event.budgets = where->path;
+    }
   }
   if (event.reason.empty())
     event.reason = std::string(to_string(row.action)) + ": " + to_string(row.dimension) + " would come to " +

@@ -51,6 +51,10 @@ class Category final : public std::error_category {
         return "the shared store cannot be reached";
       case errc::sink_failed:
         return "a durable sink failed or dropped rows";
+      case errc::bad_file:
+        return "a file cannot be used";
+      case errc::storage:
+        return "a file cannot be opened, read or written";
     }
     return "unknown error " + std::to_string(code);
   }

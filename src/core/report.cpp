@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/books.hpp"
+#include "core/report_source.hpp"
 #include "outlay/error.hpp"
 #include "outlay/ledger.hpp"
 
@@ -200,16 +201,44 @@ Pass pass_over(const Books& books, Fields fields, const Books::Horizon* upto) {
   return pass;
 }
 
+struct LedgerSource final : Report::Source {
+  LedgerSource(Ledger books, Pass pass, Fields pass_fields)
+      : ledger(std::move(books)), cells(std::move(pass.cells)), fields(pass_fields), horizon(pass.horizon) {}
+
+  [[nodiscard]] Usd spent(const Tags& tags, std::string_view what) const override {
+    Fields wanted;
+    for (const auto& [key, value] : tags) wanted.include(key);
+    const bool known = (!wanted.model || fields.model) && (!wanted.provider || fields.provider) &&
+                       (!wanted.day || fields.day);
+    // The report did not look at these fields: the same rows are read once more, if they are all still there.
+    std::optional<Pass> again;
+    if (!known) {
+      again = pass_over(ledger.books(), wanted, &horizon);
+      if (!again->horizon.complete)
+        throw Error(errc::incomplete,
+                    "assert_under" + std::string(what) +
+                        " cannot tell: records were evicted since the report was made. Group the "
+                        "report by the key that the assertion names");
+    }
+    Usd sum;
+    for (const Cell& cell : known ? cells : again->cells)
+      if (std::all_of(tags.begin(), tags.end(), [&](const Tags::value_type& tag) {
+            const std::string* value = cell.value(tag.first);
+            return value && *value == tag.second;
+          }))
+        sum += Usd::from_nanos(cell.sums.usd);
+    return sum;
+  }
+
+  Ledger ledger;
+  std::vector<Cell> cells;
+  Fields fields;
+  Books::Horizon horizon;
+};
+
 }  // namespace
 
 }  // namespace detail
-
-struct Report::Source {
-  Ledger ledger;
-  std::vector<detail::Cell> cells;
-  detail::Fields fields;
-  detail::Books::Horizon horizon;
-};
 
 Report Ledger::report(std::initializer_list<std::string_view> by) const {
   return report(std::vector<std::string>(by.begin(), by.end()));
@@ -230,12 +259,12 @@ Report Ledger::report(const std::vector<std::string>& by) const {
   std::vector<ReportRow> rows;
   rows.reserve(groups.size());
   for (const auto& [tags, sums] : groups) rows.push_back(sums.row(tags));
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const ReportRow& a, const ReportRow& b) { return a.usd > b.usd; });
+  std::sort(rows.begin(), rows.end(), [](const ReportRow& a, const ReportRow& b) {
+    return a.usd != b.usd ? a.usd > b.usd : a.tags < b.tags;
+  });
   const bool complete = pass.horizon.complete;
   return {std::move(rows), complete,
-          std::make_shared<const Report::Source>(
-              Report::Source{*this, std::move(pass.cells), fields, pass.horizon})};
+          std::make_shared<const detail::LedgerSource>(*this, std::move(pass), fields)};
 }
 
 Report report(std::initializer_list<std::string_view> by) { return Ledger::current().report(by); }
@@ -268,34 +297,16 @@ void Report::assert_under(Usd limit, const Tags& tags) const {
         "assert_under(" + to_string(limit) + ')' + what +
             " cannot tell: the ledger has evicted records. Raise LedgerOptions::max_records, or assert "
             "over a durable sink's report");
-  const auto matches = [&](const auto& value_of) {
-    return std::all_of(tags.begin(), tags.end(), [&](const Tags::value_type& tag) {
-      const std::string* value = value_of(tag.first);
-      return value && *value == tag.second;
-    });
-  };
   Usd spent;
   if (source_) {
-    detail::Fields wanted;
-    for (const auto& [key, value] : tags) wanted.include(key);
-    const bool known = (!wanted.model || source_->fields.model) &&
-                       (!wanted.provider || source_->fields.provider) && (!wanted.day || source_->fields.day);
-    // The report did not look at these fields: the same rows are read once more, if they are all still there.
-    std::optional<detail::Pass> again;
-    if (!known) {
-      again = detail::pass_over(source_->ledger.books(), wanted, &source_->horizon);
-      if (!again->horizon.complete)
-        throw Error(errc::incomplete,
-                    "assert_under" + what +
-                        " cannot tell: records were evicted since the report was made. Group the "
-                        "report by the key that the assertion names");
-    }
-    for (const detail::Cell& cell : known ? source_->cells : again->cells)
-      if (matches([&](std::string_view key) { return cell.value(key); }))
-        spent += Usd::from_nanos(cell.sums.usd);
+    spent = source_->spent(tags, what);
   } else {
     for (const ReportRow& row : rows_)
-      if (matches([&](std::string_view key) { return row.tags.find(key); })) spent += row.usd;
+      if (std::all_of(tags.begin(), tags.end(), [&](const Tags::value_type& tag) {
+            const std::string* value = row.tags.find(tag.first);
+            return value && *value == tag.second;
+          }))
+        spent += row.usd;
   }
   if (spent > limit)
     throw Error(errc::over_limit,
