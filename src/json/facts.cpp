@@ -31,7 +31,7 @@ void Facts::clear(Field field) noexcept {
 }
 
 void Facts::begin_event() noexcept {
-  usage_now = empty_choices = false;
+  usage_now = done_now = empty_choices = false;
   choices_now = 0;
   list = Field::none;
   type.clear();

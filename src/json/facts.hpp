@@ -104,6 +104,7 @@ struct Facts {
 
   // Of the event that is being read.
   bool usage_now = false;      // it carries counts
+  bool done_now = false;       // it says that it is the last
   bool empty_choices = false;  // it carries an empty `choices`
   std::int32_t choices_now = 0;
 

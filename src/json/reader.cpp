@@ -6,6 +6,7 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 namespace json = boost::json;
 
@@ -28,6 +29,7 @@ std::string plain_word(std::string_view text) {
 
 void Reader::begin_event() noexcept {
   facts.begin_event();
+  tool_ = -1;
   pieces.clear();
   text_.clear();
 }
@@ -52,6 +54,7 @@ std::string_view Reader::whole(std::string_view last_part) {
 Piece& Reader::new_piece(StreamDelta::Kind kind) {
   Piece& piece = pieces.emplace_back();
   piece.kind = kind;
+  piece.tool = -1;  // until the event tells
   return piece;
 }
 
@@ -110,6 +113,9 @@ bool Reader::end(bool array) {
   const Field field = paths_->field(frames_[depth_].node);
   if (field >= Field::choices && field != Field::none) scope_ends(field);
   if (depth_ == 0) {
+    for (Piece& piece : pieces)
+      if (piece.tool < 0) piece.tool = std::max(tool_, 0);
+    if (facts.done_now) facts.done = true;
     format_->event(facts, pieces);
     if (facts.usage_now && facts.empty_choices) facts.final_usage = true;
     if (sink_ != nullptr) sink_->event_read();
@@ -263,7 +269,7 @@ void Reader::boolean(bool value) {
   if (raw_ != 0) {
     raw_value(value ? "true" : "false");
   } else if (field_ == Field::done) {
-    facts.done = facts.done || value;
+    facts.done_now = value;  // not the end before the whole event is read
   } else if (field_ == Field::thought) {
     thought_ = value;
   }
@@ -280,10 +286,10 @@ void Reader::scope_begins(Field field) {
       choice_finished_ = false;
       choice_ = facts.choices_now++;
       choice_begin_ = pieces.size();
-      tool_ = 0;
       break;
     case Field::tool:
       tool_begin_ = pieces.size();
+      outer_tool_ = std::exchange(tool_, -1);  // some number the call outside of it
       tool_id_ = tool_name_ = {};
       break;
     case Field::part:
@@ -345,6 +351,7 @@ void Reader::scope_ends(Field field) {
         pieces[i].tool_name = tool_name_;
       }
       tool_id_ = tool_name_ = {};
+      tool_ = outer_tool_;
       break;
     }
     case Field::part:

@@ -161,7 +161,8 @@ class Reader {
   std::size_t tool_begin_ = 0;
   std::size_t part_begin_ = 0;
   std::int32_t choice_ = 0;
-  std::int32_t tool_ = 0;
+  std::int32_t tool_ = -1;
+  std::int32_t outer_tool_ = -1;
   bool choice_finished_ = false;
   bool in_choice_ = false;
   bool thought_ = false;

@@ -33,6 +33,7 @@ class OpenAiResponses final : public Format {
         {"type", Field::type},
         {"delta", Field::text},  // named by the event's type
         {"output_index", Field::tool_index},
+        {"item", Field::tool},
         {"item.name", Field::tool_name},
         {"item.call_id", Field::tool_id},
         {"code", Field::error_code},
@@ -82,7 +83,7 @@ class OpenAiResponses final : public Format {
     StreamDelta::Kind kind = StreamDelta::Kind::text;
     if (type == "response.reasoning_summary_text.delta" || type == "response.reasoning_text.delta")
       kind = StreamDelta::Kind::reasoning;
-    else if (type == "response.function_call_arguments.delta" ||
+    else if (type == "response.output_item.added" || type == "response.function_call_arguments.delta" ||
              type == "response.custom_tool_call_input.delta" || type == "response.mcp_call_arguments.delta" ||
              type == "response.code_interpreter_call_code.delta" ||
              type == "response.shell_call_command.delta")
