@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
+#include <numeric>
 
 #include "core/sink_worker.hpp"
 #include "outlay/error.hpp"
