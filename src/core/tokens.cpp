@@ -253,7 +253,7 @@ struct Weight {
   std::int32_t typical;
 };
 constexpr std::array<Weight, features> weights = {{
-    {38, 37},    // word
+    {38, 57},    // word
     {43, 38},    // joined_word
     {74, 0},     // resumed_word
     {116, 59},   // rare_small
@@ -271,9 +271,9 @@ constexpr std::array<Weight, features> weights = {{
     {68, 51},    // blanks
     {70, 7},     // more_blanks
     {64, 47},    // control
-    {64, 64},    // latin
+    {64, 67},    // latin
     {118, 77},   // latin_next
-    {128, 128},  // combining
+    {128, 384},  // combining
     {82, 28},    // greek
     {128, 108},  // cyrillic
     {32, 5},     // cyrillic_next
@@ -301,20 +301,23 @@ constexpr std::array<Weight, features> weights = {{
 constexpr std::int64_t unit = 64;
 constexpr std::int64_t slack = 3;  // short texts may be off by the odd token
 
+std::int64_t upper_of(const Counts& counts, std::size_t bytes) noexcept {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < features; ++i) sum += counts[i] * weights[i].upper;
+  return std::min((sum + unit - 1) / unit + slack, static_cast<std::int64_t>(bytes));
+}
+
 class BuiltInTokenizer final : public Tokenizer {
  public:
   [[nodiscard]] std::int64_t upper(std::string_view text) const override {
-    const Counts counts = scan(text);
-    std::int64_t sum = 0;
-    for (std::size_t i = 0; i < features; ++i) sum += counts[i] * weights[i].upper;
-    return std::min((sum + unit - 1) / unit + slack, static_cast<std::int64_t>(text.size()));
+    return upper_of(scan(text), text.size());
   }
   [[nodiscard]] std::int64_t typical(std::string_view text) const override {
+    if (text.empty()) return 0;
     const Counts counts = scan(text);
     std::int64_t sum = 0;
     for (std::size_t i = 0; i < features; ++i) sum += counts[i] * weights[i].typical;
-    const auto bytes = static_cast<std::int64_t>(text.size());
-    return std::clamp((sum + unit / 2) / unit, std::min<std::int64_t>(1, bytes), bytes);
+    return std::clamp<std::int64_t>((sum + unit / 2) / unit, 1, upper_of(counts, text.size()));
   }
 };
 
