@@ -1,0 +1,500 @@
+#include "json/price_json.hpp"
+
+#include <boost/json.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "outlay/error.hpp"
+#include "outlay/price.hpp"
+#include "support/catch.hpp"
+
+using namespace outlay;
+using namespace outlay::literals;
+using Catch::Matchers::Contains;
+
+namespace {
+
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& text) {
+    std::random_device random;
+    path_ = std::filesystem::temp_directory_path() / ("outlay-prices-" + std::to_string(random()) + ".json");
+    std::ofstream(path_, std::ios::binary) << text;
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
+    std::error_code ec;
+    std::filesystem::remove(path_, ec);
+  }
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+PriceTable litellm(const std::string& text) { return PriceTable::load_litellm(TemporaryFile(text).path()); }
+PriceTable own(const std::string& text) { return PriceTable::load(TemporaryFile(text).path()); }
+
+std::string refused(const std::string& text, bool own_format = false) {
+  try {
+    (void)(own_format ? own(text) : litellm(text));
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "was read";
+}
+
+Usd cost(const PriceTable& table, std::string_view model, const Usage& usage, std::string_view tier = {}) {
+  return table.cost(model, usage, {.service_tier = tier}).usd;
+}
+
+// Entries in LiteLLM's format with the figures of its snapshot of 2026-08-01 (BerriAI/litellm, MIT).
+const char* const snapshot = R"({
+  "sample_spec": {"input_cost_per_token": 0.0, "output_cost_per_token": 0.0, "max_tokens": "set to max output tokens",
+                  "litellm_provider": "one of https://docs.litellm.ai/docs/providers"},
+  "fallback_generalizations": {"rules": [{"name": "x", "pattern": "^(?:[a-z-]+\\.)?anthropic"}]},
+  "gpt-5.6": {
+    "cache_creation_input_token_cost": 6.25e-06, "cache_creation_input_token_cost_above_272k_tokens": 1.25e-05,
+    "cache_creation_input_token_cost_above_272k_tokens_flex": 6.25e-06, "cache_creation_input_token_cost_flex": 3.125e-06,
+    "cache_read_input_token_cost": 5e-07, "cache_read_input_token_cost_above_272k_tokens": 1e-06,
+    "cache_read_input_token_cost_flex": 2.5e-07, "input_cost_per_token": 5e-06,
+    "input_cost_per_token_above_272k_tokens": 1e-05, "input_cost_per_token_above_272k_tokens_flex": 5e-06,
+    "input_cost_per_token_batches": 2.5e-06, "input_cost_per_token_flex": 2.5e-06, "input_cost_per_token_priority": 1e-05,
+    "litellm_provider": "openai", "max_input_tokens": 1050000, "max_output_tokens": 128000, "max_tokens": 128000,
+    "mode": "chat", "output_cost_per_token": 3e-05, "output_cost_per_token_above_272k_tokens": 4.5e-05,
+    "output_cost_per_token_above_272k_tokens_flex": 2.25e-05, "output_cost_per_token_batches": 1.5e-05,
+    "output_cost_per_token_flex": 1.5e-05, "output_cost_per_token_priority": 6e-05,
+    "regional_processing_uplift_multiplier_eu": 1.1, "supports_vision": true, "supported_endpoints": ["/v1/responses"]},
+  "claude-sonnet-4-5": {
+    "cache_creation_input_token_cost": 3.75e-06, "cache_creation_input_token_cost_above_1hr": 6e-06,
+    "cache_creation_input_token_cost_above_1hr_above_200k_tokens": 1.2e-05, "cache_read_input_token_cost": 3e-07,
+    "input_cost_per_token": 3e-06, "input_cost_per_token_above_200k_tokens": 6e-06,
+    "output_cost_per_token_above_200k_tokens": 2.25e-05, "cache_creation_input_token_cost_above_200k_tokens": 7.5e-06,
+    "cache_read_input_token_cost_above_200k_tokens": 6e-07, "litellm_provider": "anthropic", "max_tokens": 64000,
+    "mode": "chat", "output_cost_per_token": 1.5e-05,
+    "search_context_cost_per_query": {"search_context_size_high": 0.01, "search_context_size_low": 0.01,
+                                      "search_context_size_medium": 0.01}},
+  "claude-opus-5": {"input_cost_per_token": 5e-06, "output_cost_per_token": 2.5e-05, "cache_read_input_token_cost": 5e-07,
+    "litellm_provider": "anthropic", "mode": "chat", "provider_specific_entry": {"us": 1.1, "fast": 2.0}},
+  "xai/grok-4.5": {"input_cost_per_token": 2e-06, "input_cost_per_token_above_200k_tokens": 4e-06,
+    "output_cost_per_token": 6e-06, "output_cost_per_token_above_200k_tokens": 1.2e-05,
+    "cache_read_input_token_cost": 5e-07, "cache_read_input_token_cost_above_200k_tokens": 1e-06,
+    "litellm_provider": "xai", "mode": "chat", "max_input_tokens": 500000.0, "max_output_tokens": 500000.0},
+  "deepseek/deepseek-v4-pro": {"cache_creation_input_token_cost": 0.0, "cache_read_input_token_cost": 3.625e-09,
+    "input_cost_per_token": 4.35e-07, "output_cost_per_token": 8.7e-07, "litellm_provider": "deepseek", "mode": "chat"},
+  "text-embedding-3-small": {"input_cost_per_token": 2e-08, "input_cost_per_token_batches": 1e-08,
+    "output_cost_per_token": 0.0, "litellm_provider": "openai", "mode": "embedding"},
+  "dashscope/qwen-flash": {"litellm_provider": "dashscope", "mode": "chat", "tiered_pricing": [
+    {"input_cost_per_token": 5e-08, "output_cost_per_token": 4e-07, "range": [0, 256000.0]},
+    {"input_cost_per_token": 2.5e-07, "output_cost_per_token": 2e-06, "range": [256000.0, 1000000.0]}]},
+  "dall-e-3": {"input_cost_per_image": 0.04, "litellm_provider": "openai", "mode": "image_generation"},
+  "whisper-1": {"input_cost_per_second": 0.0001, "output_cost_per_second": 0.0001, "litellm_provider": "openai"},
+  "lyria": {"input_cost_per_token": 0, "output_cost_per_token": 0, "output_cost_per_image": 0.04, "litellm_provider": "gemini"},
+  "pegasus": {"output_cost_per_token": 7.5e-06, "input_cost_per_video_per_second": 0.00049, "litellm_provider": "bedrock"},
+  "github_copilot/gpt-4o": {"litellm_provider": "github_copilot", "mode": "chat", "max_tokens": 4096},
+  "rerank-v3.5": {"input_cost_per_query": 0.002, "input_cost_per_token": 0.0, "output_cost_per_token": 0.0,
+    "litellm_provider": "cohere", "mode": "rerank"},
+  "ollama/llama3": {"input_cost_per_token": 0.0, "output_cost_per_token": 0.0, "litellm_provider": "ollama", "mode": "chat"},
+  "databricks/dusty": {"input_cost_per_token": 2.9999900000000002e-06, "input_dbu_cost_per_token": 4.2857e-05,
+    "output_cost_per_token": 1.5000020000000002e-05, "litellm_provider": "databricks", "mode": "chat"},
+  "openrouter/auto": {"input_cost_per_token": -1, "output_cost_per_token": -1, "litellm_provider": "openrouter"},
+  "deepseek-coder": {"input_cost_per_token": 1.4e-07, "input_cost_per_token_cache_hit": 1.4e-08,
+    "output_cost_per_token": 2.8e-07, "litellm_provider": "deepseek", "mode": "chat"},
+  "input-only": {"input_cost_per_token": 1e-06, "litellm_provider": "x", "mode": "chat"}
+})";
+
+}  // namespace
+
+// ---- decimal text
+
+TEST_CASE("prices from JSON: numbers are read from their text, exactly", "[json][price]") {
+  const auto read = [](std::string_view text, int scale) {
+    const auto decimal = detail::scaled_decimal(text, scale);
+    REQUIRE(decimal);
+    CHECK_FALSE(decimal->rounded);
+    return decimal->value;
+  };
+  CHECK(read("2.5e-06", 12) == 2'500'000);
+  CHECK(read("0.0000025", 12) == 2'500'000);
+  CHECK(read("3.625e-09", 12) == 3'625);
+  CHECK(read("25E-7", 12) == 2'500'000);
+  CHECK(read("1e-12", 12) == 1);
+  CHECK(read("0", 12) == 0);
+  CHECK(read("0.0e99999999", 12) == 0);
+  CHECK(read("9223372.036854775807", 12) == INT64_MAX);
+  CHECK(read("1.10", 6) == 1'100'000);
+  CHECK(read("1000000000000000000000000000000000000000000e-42", 0) == 1);
+}
+
+TEST_CASE("prices from JSON: a finer number is rounded half to even and said to be", "[json][price]") {
+  const auto read = [](std::string_view text) {
+    const auto decimal = detail::scaled_decimal(text, 0);
+    REQUIRE(decimal);
+    CHECK(decimal->rounded);
+    return decimal->value;
+  };
+  CHECK(read("0.5") == 0);
+  CHECK(read("1.5") == 2);
+  CHECK(read("2.5") == 2);
+  CHECK(read("2.5000000000000000000000000000000000000000000000000001") == 3);
+  CHECK(read("2.4999999999999999999999999999999999999999999999999999") == 2);
+  CHECK(read("0.05e1") == 0);
+  CHECK(read("1e-400") == 0);
+  CHECK(read("1e-99999999999999999999") == 0);
+  CHECK(read("0.51") == 1);
+}
+
+TEST_CASE("prices from JSON: what is no number, below zero or too large is not read", "[json][price]") {
+  for (const char* text : {"", "-1", "+1", "e5", "1e", "1e+", ".", "1.2.3", "1,5", "NaN", "Infinity", "0x1",
+                           " 1", "1 ", "1e5x"}) {
+    INFO(text);
+    CHECK_FALSE(detail::scaled_decimal(text, 0));
+  }
+  CHECK_FALSE(detail::scaled_decimal("9223372036854775808", 0));
+  CHECK_FALSE(detail::scaled_decimal("9223372036854775807.5", 0));
+  CHECK_FALSE(detail::scaled_decimal("1e99999999999", 0));
+  CHECK_FALSE(detail::scaled_decimal(std::string(5000, '9'), 0));
+}
+
+TEST_CASE("prices from JSON: random decimals agree with integer arithmetic", "[json][price]") {
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 20'000; ++i) {
+    const auto picos = static_cast<std::int64_t>(random() >> (random() % 62 + 1));
+    // The same number with the point anywhere.
+    std::string digits = std::to_string(picos);
+    const int exponent = static_cast<int>(random() % digits.size());
+    std::string text = digits;
+    text.insert(digits.size() - static_cast<std::size_t>(exponent), ".");
+    if (text.back() == '.') text += '0';
+    if (text.front() == '.') text.insert(0, "0");
+    text += "e" + std::to_string(exponent - 12);
+    const auto decimal = detail::scaled_decimal(text, 12);
+    INFO(text);
+    REQUIRE(decimal);
+    REQUIRE(decimal->value == picos);
+    REQUIRE_FALSE(decimal->rounded);
+  }
+}
+
+// ---- LiteLLM
+
+TEST_CASE("litellm: the golden costs agree to the nano-dollar", "[json][price]") {
+  const auto table = litellm(snapshot);
+  // Computed apart from this library, in decimals, by LiteLLM's formula.
+  CHECK(cost(table, "gpt-5.6",
+             {.input = 476, .cache_read = 1024, .cache_write = 1500, .output = 220, .reasoning = 200}) ==
+        0.018867_usd);
+  CHECK(cost(table, "gpt-5.6", {.input = 1000, .output = 1000}, "flex") == 0.0175_usd);
+  CHECK(cost(table, "claude-sonnet-4-5",
+             {.input = 50,
+              .cache_read = 10000,
+              .cache_write = 300,
+              .cache_write_1h = 2000,
+              .output = 420,
+              .reasoning = 300}) == 0.022575_usd);
+  CHECK(cost(table, "claude-sonnet-4-5", {.input = 200001, .output = 10}) == 1.200231_usd);
+  CHECK(cost(table, "xai/grok-4.5", {.input = 26, .cache_read = 6, .output = 103, .reasoning = 94}) ==
+        0.000673_usd);
+  CHECK(cost(table, "deepseek/deepseek-v4-pro",
+             {.input = 360, .cache_read = 640, .output = 500, .reasoning = 450}) == 0.00059392_usd);
+  CHECK(cost(table, "text-embedding-3-small", {.input = 3}) == 0.00000006_usd);
+  // The edges of the thresholds: above for most, at for xAI.
+  CHECK(cost(table, "claude-sonnet-4-5", {.input = 200000, .output = 10}) == 0.60015_usd);
+  CHECK(cost(table, "claude-sonnet-4-5", {.cache_write_1h = 200001}) == 2.400012_usd);
+  CHECK(cost(table, "gpt-5.6", {.input = 272000}) == 1.36_usd);
+  CHECK(cost(table, "gpt-5.6", {.input = 272001}) == 2.72001_usd);
+  CHECK(cost(table, "gpt-5.6", {.input = 272001}, "flex") == 1.360005_usd);
+  CHECK(cost(table, "xai/grok-4.5", {.input = 199999}) == 0.399998_usd);
+  CHECK(cost(table, "xai/grok-4.5", {.input = 200000}) == 0.8_usd);
+}
+
+TEST_CASE("litellm: a service tier without a long-context rate changes the step by its own factor",
+          "[json][price]") {
+  const auto table = litellm(snapshot);
+  CHECK(cost(table, "gpt-5.6", {.input = 300000}, "priority") == 6_usd);
+  CHECK(cost(table, "gpt-5.6", {.input = 300000}, "batch") == 1.5_usd);
+  CHECK(cost(table, "gpt-5.6", {.cache_read = 300000}, "flex") == 0.15_usd);
+}
+
+TEST_CASE("litellm: batches never make cached input dearer than it is, nor free", "[json][price]") {
+  const auto table = litellm(snapshot);
+  CHECK(cost(table, "gpt-5.6", {.cache_read = 1000}, "batch") == 0.0025_usd);     // the batch's input rate
+  CHECK(cost(table, "gpt-5.6", {.cache_write = 1000}, "batch") == 0.003125_usd);  // the surcharge stays
+}
+
+TEST_CASE("litellm: multipliers become service tiers of their names", "[json][price]") {
+  const auto table = litellm(snapshot);
+  CHECK(cost(table, "claude-opus-5", {.input = 1000, .cache_read = 1000, .output = 1000}, "fast") ==
+        0.061_usd);
+  CHECK(cost(table, "claude-opus-5", {.input = 1000, .output = 1000}, "us") == 0.033_usd);
+  CHECK(cost(table, "gpt-5.6", {.input = 1000}, "eu") == 0.0055_usd);
+  CHECK(cost(table, "gpt-5.6", {.input = 300000}, "eu") == 3.3_usd);
+}
+
+TEST_CASE("litellm: tiered_pricing becomes a base and steps", "[json][price]") {
+  const auto table = litellm(snapshot);
+  CHECK(cost(table, "dashscope/qwen-flash", {.input = 256000}) == 0.0128_usd);
+  CHECK(cost(table, "dashscope/qwen-flash", {.input = 256001}) == 0.06400025_usd);
+  CHECK(cost(table, "dashscope/qwen-flash", {.output = 1000}) == 0.0004_usd);
+}
+
+TEST_CASE("litellm: what is not priced by tokens or requests is unknown, not free", "[json][price]") {
+  const auto table = litellm(snapshot);
+  for (const char* model : {"dall-e-3", "whisper-1", "lyria", "pegasus", "github_copilot/gpt-4o",
+                            "openrouter/auto", "sample_spec", "fallback_generalizations"}) {
+    INFO(model);
+    CHECK_FALSE(table.find(model));
+  }
+  CHECK(table.size() == 12);
+  CHECK(cost(table, "ollama/llama3", {.input = 1000, .output = 1000}) == Usd{});
+  CHECK(cost(table, "rerank-v3.5", {}) == 0.002_usd);
+}
+
+TEST_CASE("litellm: missing rates fall back to dearer ones, never to zero", "[json][price]") {
+  const auto table = litellm(snapshot);
+  CHECK(cost(table, "input-only", {.output = 1000}) == 0.001_usd);
+  CHECK(cost(table, "text-embedding-3-small", {.cache_read = 1'000'000}) == 0.02_usd);
+  CHECK(cost(table, "deepseek-coder", {.cache_read = 1'000'000}) == 0.014_usd);  // by its older name
+}
+
+TEST_CASE("litellm: limits and providers are read, and web searches", "[json][price]") {
+  const auto table = litellm(snapshot);
+  const auto gpt = table.find("gpt-5.6");
+  REQUIRE(gpt);
+  CHECK(gpt->provider == "openai");
+  CHECK(gpt->max_input_tokens == 1'050'000);
+  CHECK(gpt->max_output_tokens == 128'000);
+  CHECK(table.find("claude-sonnet-4-5")->max_output_tokens == 64'000);
+  CHECK(table.find("xai/grok-4.5")->max_input_tokens == 500'000);
+  CHECK(cost(table, "claude-sonnet-4-5", {.web_searches = 2}) == 0.02_usd);
+}
+
+TEST_CASE("litellm: a rate finer than a pico-dollar is rounded and its costs are marked", "[json][price]") {
+  const auto table = litellm(snapshot);
+  const auto dusty = table.cost("databricks/dusty", {.input = 1'000'000});
+  CHECK(dusty.usd == 2.99999_usd);
+  CHECK(dusty.assumed);
+  CHECK(dusty.rule == PriceRule::exact);
+  CHECK_FALSE(table.cost("gpt-5.6", {}).assumed);
+}
+
+TEST_CASE("litellm: a first party's model is found under its bare name", "[json][price]") {
+  const auto table = litellm(snapshot);
+  CHECK(table.cost("grok-4.5", {}).model == "xai/grok-4.5");
+  CHECK(table.cost("grok-4.5", {}).rule == PriceRule::provider_prefix);
+  CHECK(table.cost("deepseek-v4-pro-2029-01-01", {}).rule == PriceRule::date_suffix);
+  CHECK_FALSE(table.find("llama3"));
+}
+
+TEST_CASE("litellm: the table is undated and its version tells two files apart", "[json][price]") {
+  const auto one = litellm(snapshot), same = litellm(snapshot), other = litellm(std::string(snapshot) + "\n");
+  CHECK_FALSE(one.as_of());
+  CHECK(one.version() == same.version());
+  CHECK(one.version() != other.version());
+  CHECK_THAT(one.source(), Contains("litellm"));
+}
+
+TEST_CASE("litellm: the last of two members of one name counts", "[json][price]") {
+  const auto table = litellm(R"({"m":{"input_cost_per_token":1e-06,"output_cost_per_token":0},
+                                 "m":{"input_cost_per_token":2e-06,"output_cost_per_token":0}})");
+  CHECK(table.size() == 1);
+  CHECK(cost(table, "m", {.input = 1000}) == 0.002_usd);
+}
+
+TEST_CASE("litellm: escapes in names and strings as numbers are read", "[json][price]") {
+  const auto table = litellm(
+      "{\"m\\u006fdel\\n\":{\"input_cost_per_token\":\"0.000001\",\"output_cost_per_token\":null,"
+      "\"litellm_provider\":\"a\\u0062c\"}}");
+  REQUIRE(table.find("model\n"));
+  CHECK(table.find("model\n")->provider == "abc");
+  CHECK(cost(table, "model\n", {.input = 1000, .output = 1000}) == 0.002_usd);
+}
+
+TEST_CASE("litellm: a file that is none is refused with its name and the place", "[json][price]") {
+  CHECK_THAT(refused(""), Contains("not JSON"));
+  CHECK_THAT(refused("{\"a\": "), Contains("not JSON at byte"));
+  CHECK_THAT(refused("{\"a\": {}} x"), Contains("not JSON"));
+  CHECK_THAT(refused("[]"), Contains("not a JSON object"));
+  CHECK_THAT(refused("{}"), Contains("none of its 0 models"));
+  CHECK_THAT(refused(R"({"m":{"mode":"chat"}})"), Contains("none of its 1 models"));
+  CHECK_THAT(refused("{\"m\":{\"input_cost_per_token\":1e-6,\"x\":\"\xff\"}}"), Contains("not JSON"));
+  CHECK_THAT(refused(std::string(100'000, '[')), Contains("not JSON"));
+  CHECK_THAT(refused("{\"a\":" + std::string(100'000, '[') + "}"), Contains("not JSON"));
+  CHECK_THAT(refused("nonsense"), Contains("outlay-prices-"));
+}
+
+TEST_CASE("litellm: a price that is no price is refused with the model and the member", "[json][price]") {
+  CHECK_THAT(refused(R"({"m":{"input_cost_per_token":"cheap"}})"),
+             Contains("\"m\"") && Contains("input_cost_per_token"));
+  CHECK_THAT(refused(R"({"m":{"input_cost_per_token":true}})"), Contains("input_cost_per_token"));
+  CHECK_THAT(refused(R"({"m":{"input_cost_per_token":1e300}})"), Contains("input_cost_per_token"));
+  CHECK_THAT(refused(R"({"m":{"input_cost_per_token":[1]}})"), Contains("input_cost_per_token"));
+  const auto long_name =
+      refused("{\"" + std::string(60'000, 'n') + "\":{\"input_cost_per_token\":\"cheap\"}}");
+  CHECK(long_name.size() < 500);
+}
+
+TEST_CASE("litellm: one entry that varies does not spoil the next", "[json][price]") {
+  const auto table = litellm(R"({"varies":{"input_cost_per_token":-1,"output_cost_per_token":-1},
+    "varies-too":{"input_cost_per_token":1e-6,"output_cost_per_token":1e-6,"search_context_cost_per_query":{"a":-1},
+                  "provider_specific_entry":{"fast":-2}},
+    "good":{"input_cost_per_token":1e-6,"output_cost_per_token":1e-6}})");
+  CHECK_FALSE(table.find("varies"));
+  CHECK_FALSE(table.find("varies-too"));
+  CHECK(table.find("good"));
+}
+
+TEST_CASE("litellm: any cut of a file is refused, and any change of a byte is read or refused",
+          "[json][price]") {
+  const std::string text = snapshot;
+  for (std::size_t size = 0; size + 1 < text.size(); size += 7)
+    REQUIRE_THROWS_AS(detail::read_litellm(text.substr(0, size), "cut"), ConfigError);
+  std::mt19937 random(17);
+  for (int i = 0; i < 2'000; ++i) {
+    std::string changed = text;
+    for (int n = 0; n < 3; ++n) changed[random() % changed.size()] = static_cast<char>(random());
+    try {
+      (void)detail::read_litellm(changed, "changed");
+    } catch (const Error&) {
+    }
+  }
+}
+
+TEST_CASE("prices from JSON: a file that cannot be opened is refused by name", "[json][price]") {
+  const std::filesystem::path missing = std::filesystem::temp_directory_path() / "outlay-no-such-prices.json";
+  CHECK_THROWS_WITH(PriceTable::load_litellm(missing),
+                    Contains("outlay-no-such-prices.json") && Contains("cannot be opened"));
+  CHECK_THROWS_AS(PriceTable::load(missing), ConfigError);
+  CHECK_THROWS_AS(PriceTable::load_litellm(std::filesystem::temp_directory_path()), ConfigError);
+}
+
+TEST_CASE("prices from JSON: a file that is too large is refused before it is parsed", "[json][price]") {
+  const std::string text(detail::max_price_file + 1, ' ');
+  CHECK_THROWS_WITH(detail::read_litellm(text, "large"), Contains(std::to_string(detail::max_price_file)));
+}
+
+// ---- the library's own format
+
+TEST_CASE("own prices: everything that the format has is read", "[json][price]") {
+  const auto table = own(R"({
+    "$schema": "price_table.schema.json", "format": "outlay-prices-1", "version": "2026-Q3", "source": "our contract",
+    "as_of": "2026-07-31",
+    "models": {
+      "m": {"provider": "acme", "input": "2.50", "output": 10, "cache_read": 1.25, "cache_write": "3.125",
+            "cache_write_1h": "5", "reasoning": "11", "input_audio": 40, "output_audio": 80, "input_image": 2,
+            "output_image": 30, "cache_read_audio": 20, "web_search": "0.01", "request": 0.0001,
+            "max_input_tokens": 128000, "max_output_tokens": 16384,
+            "tiers": [{"service_tier": "batch", "input": "1.25", "output": "5"},
+                      {"above_input_tokens": 1000, "inclusive": true, "input": 5, "output": 15}]}},
+    "deployments": {"prod": "m", "prod-too": "prod"}})");
+  CHECK(table.version() == "2026-Q3");
+  CHECK(table.source() == "our contract");
+  CHECK(table.as_of() == std::chrono::sys_days(std::chrono::year(2026) / 7 / 31));
+  const auto price = table.find("m");
+  REQUIRE(price);
+  const auto per_million = [](Usd usd) { return Rate::per_million(usd); };
+  const Rates rates{.input = per_million(2.50_usd),
+                    .output = per_million(10_usd),
+                    .cache_read = per_million(1.25_usd),
+                    .cache_write = per_million(3.125_usd),
+                    .cache_write_1h = per_million(5_usd),
+                    .reasoning = per_million(11_usd),
+                    .input_audio = per_million(40_usd),
+                    .output_audio = per_million(80_usd),
+                    .input_image = per_million(2_usd),
+                    .output_image = per_million(30_usd),
+                    .cache_read_audio = per_million(20_usd)};
+  CHECK(price->rates == rates);
+  CHECK(price->provider == "acme");
+  CHECK(price->web_search == 0.01_usd);
+  CHECK(price->request == 0.0001_usd);
+  CHECK(price->max_input_tokens == 128'000);
+  CHECK(price->max_output_tokens == 16'384);
+  REQUIRE(price->tiers.size() == 2);
+  CHECK(price->tiers[0].service_tier == "batch");
+  CHECK(price->tiers[1].above_input_tokens == 1000);
+  CHECK(price->tiers[1].inclusive);
+  CHECK(price->tiers[1].rates.input == per_million(5_usd));
+  CHECK(table.cost("prod-too", {}).model == "m");
+  CHECK(table.cost("prod", {}).rule == PriceRule::alias);
+}
+
+TEST_CASE("own prices: a rate is read from its text, not through a double", "[json][price]") {
+  const auto table =
+      own(R"({"format":"outlay-prices-1","models":{"m":{"input":0.1,"output":1234567.890123}}})");
+  CHECK(table.find("m")->rates.input.picos() == 100'000);
+  CHECK(table.find("m")->rates.output.picos() == 1'234'567'890'123);
+  CHECK_FALSE(table.cost("m", {}).assumed);
+  const auto fine = own(R"({"format":"outlay-prices-1","models":{"m":{"input":"0.0000015","output":"0"}}})");
+  CHECK(fine.find("m")->rates.input.picos() == 2);
+  CHECK(fine.cost("m", {}).assumed);
+}
+
+TEST_CASE("own prices: what the format does not allow is refused by name", "[json][price]") {
+  const auto with = [](const std::string& model) {
+    return refused(R"({"format":"outlay-prices-1","models":{"m":)" + model + "}}", true);
+  };
+  CHECK_THAT(refused(R"({"models":{}})", true), Contains("outlay-prices-1"));
+  CHECK_THAT(refused(R"({"format":"outlay-prices-2","models":{}})", true), Contains("outlay-prices-2"));
+  CHECK_THAT(refused(R"({"format":"outlay-prices-1"})", true), Contains("\"models\" is missing"));
+  CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{},"extra":1})", true), Contains("\"extra\""));
+  CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{"":{"input":1,"output":1}}})", true),
+             Contains("empty name"));
+  CHECK_THAT(with(R"({"output":1})"), Contains("\"m\"") && Contains("\"input\" is missing"));
+  CHECK_THAT(with(R"({"input":1})"), Contains("\"output\" is missing"));
+  CHECK_THAT(with(R"({"input":-1,"output":1})"), Contains("\"input\""));
+  CHECK_THAT(with(R"({"input":"a lot","output":1})"), Contains("\"input\""));
+  CHECK_THAT(with(R"({"input":null,"output":1})"), Contains("\"input\""));
+  CHECK_THAT(with(R"({"input":1,"output":1e30})"), Contains("\"output\""));
+  CHECK_THAT(with(R"({"input":1,"output":1,"cached":1})"), Contains("\"cached\""));
+  CHECK_THAT(with(R"({"input":1,"output":1,"max_output_tokens":1.5})"), Contains("max_output_tokens"));
+  CHECK_THAT(with(R"({"input":1,"output":1,"max_output_tokens":"9"})"), Contains("max_output_tokens"));
+  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":{}})"), Contains("tiers"));
+  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"input":1,"output":1}]})"), Contains("always apply"));
+  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"service_tier":"batch","input":1}]})"),
+             Contains("\"output\" is missing"));
+  CHECK_THAT(
+      with(R"({"input":1,"output":1,"tiers":[{"service_tier":"b","input":1,"output":1,"inclusive":1}]})"),
+      Contains("inclusive"));
+  CHECK_THAT(with("7"), Contains("must be an object"));
+  for (const char* day : {"2026-13-01", "2026-02-30", "01.08.2026", "2026-8-1", "", "2026-08-01T00:00:00Z"}) {
+    INFO(day);
+    CHECK_THAT(
+        refused(std::string(R"({"format":"outlay-prices-1","models":{},"as_of":")") + day + "\"}", true),
+        Contains("as_of"));
+  }
+  CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{},"deployments":{"d":"nothing"}})", true),
+             Contains("\"d\"") && Contains("\"nothing\""));
+}
+
+TEST_CASE("own prices: the schema names the members that the reader knows", "[json][price]") {
+  std::ifstream in(std::filesystem::path(__FILE__).parent_path() /
+                   "../../../src/json/price_table.schema.json");
+  if (!in) {
+    WARN("skipped: the source tree is not where it was compiled");
+    return;
+  }
+  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const auto schema = boost::json::parse(text);
+  // A model with every member of the schema is read, so each of them is known.
+  boost::json::object model, tier;
+  const auto fill = [](boost::json::object& into, const boost::json::value& properties) {
+    for (const auto& member : properties.as_object()) into[member.key()] = 1;
+  };
+  fill(model, schema.at("$defs").at("model").at("properties"));
+  fill(tier, schema.at("$defs").at("tier").at("properties"));
+  CHECK(model.size() == 17);
+  CHECK(tier.size() == 14);
+  tier["service_tier"] = "batch";
+  tier["inclusive"] = true;
+  model["provider"] = "p";
+  model["tiers"] = boost::json::array{tier};
+  const auto table = own(boost::json::serialize(boost::json::object{
+      {"format", schema.at("properties").at("format").at("const")}, {"models", {{"m", model}}}}));
+  CHECK(table.find("m")->tiers.size() == 1);
+}
