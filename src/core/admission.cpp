@@ -451,11 +451,11 @@ bool Admission::try_clamp(BudgetNode& budget, std::int64_t min_tokens) {
 
 Admission::Outcome Admission::evaluate() {
   Slow& slow = *slow_;
+  for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer)
+    if (budget->gate & BudgetNode::gate_closed) return refuse_by(*budget, errc::closed_to_new_calls);
 restart:
   for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer) {
     const bool own = fits(*budget);
-    if (!own && (budget->gate & BudgetNode::gate_closed))
-      return refuse_by(*budget, errc::closed_to_new_calls);
     bool around = true;  // every enforcing budget outside has room
     if (budget->has_clamp)
       for (const BudgetNode* at = budget->outer; at && around; at = at->outer)
