@@ -1,0 +1,320 @@
+#include <boost/json.hpp>
+#include <string>
+#include <vector>
+
+#include "outlay/json.hpp"
+#include "outlay/testing.hpp"
+#include "support/catch.hpp"
+
+namespace json = boost::json;
+using namespace outlay;
+using namespace outlay::literals;
+
+namespace {
+
+struct Books {
+  explicit Books(PriceTable prices = testing::fixture_prices())
+      : ledger({.prices = std::move(prices)}), scope(ledger) {}
+  Record last() const {
+    const std::vector<Record> records = ledger.records();
+    REQUIRE_FALSE(records.empty());
+    return records.back();
+  }
+  Ledger ledger;
+  LedgerScope scope;
+};
+
+const json::object chat_request{{"model", "gpt-4o"},
+                                {"max_completion_tokens", 600},
+                                {"messages", {{{"role", "user"}, {"content", "Summarize invoice 1042."}}}}};
+
+json::value chat_reply() {
+  return json::parse(
+      R"({"model": "gpt-4o-mini", "choices": [{"index": 0, "message": {"content": "Paid."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 900, "completion_tokens": 60, "prompt_tokens_details": {"cached_tokens": 512},
+              "completion_tokens_details": {"reasoning_tokens": 16}}})");
+}
+
+json::value reply_with_usage(const char* usage) {
+  json::value reply = chat_reply();
+  reply.as_object()["usage"] = json::parse(usage);
+  return reply;
+}
+
+}  // namespace
+
+TEST_CASE("guard: a request is rerouted, sent and settled by its reply", "[json][guard]") {
+  Books books;
+  const auto send_over_http = [](const json::object& request) {
+    CHECK(request.at("model") == "gpt-4o-mini");
+    return chat_reply();
+  };
+  //! [guard]
+  outlay::Budget budget({.usd = 0.005_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
+  const json::object request{
+      {"model", "gpt-4o"},
+      {"max_completion_tokens", 600},
+      {"messages", {{{"role", "user"}, {"content", "Summarize invoice 1042."}}}},
+  };
+  const json::value reply = outlay::guard(outlay::Api::openai_chat, request, send_over_http);
+  //! [guard]
+  CHECK(reply.at("choices").at(0).at("message").at("content") == "Paid.");
+  const Record record = books.last();
+  CHECK(record.status == RecordStatus::settled);
+  CHECK(record.usage == Usage{.input = 388, .cache_read = 512, .output = 60, .reasoning = 16});
+  CHECK(record.model == "gpt-4o-mini");
+  CHECK(budget.spent().tokens == 960);
+  CHECK(budget.reserved() == Amounts{});
+}
+
+TEST_CASE("guard: the request is otherwise untouched", "[json][guard]") {
+  Books books;
+  Budget budget({.tokens = 400, .on_exceed = Clamp{}});
+  json::object request = chat_request;
+  request["x_unknown"] = json::value{{"deep", {1, 2.5, nullptr}}};
+  guard(Api::openai_chat, request, [&](const json::object& sent) {
+    CHECK(sent.at("max_completion_tokens").as_int64() < 400);
+    CHECK_FALSE(sent.contains("max_tokens"));
+    json::object same = sent;
+    same["max_completion_tokens"] = 600;
+    CHECK(same == request);
+    return chat_reply();
+  });
+}
+
+TEST_CASE("guard: a refused request is not sent", "[json][guard]") {
+  Books books;
+  Budget budget({.usd = 0.001_usd});
+  bool sent = false;
+  CHECK_THROWS_AS(guard(Api::openai_chat, chat_request,
+                        [&](const json::object&) {
+                          sent = true;
+                          return chat_reply();
+                        }),
+                  BudgetExceeded);
+  CHECK_FALSE(sent);
+  CHECK(books.ledger.records().empty());
+  CHECK(budget.reserved() == Amounts{});
+}
+
+TEST_CASE("guard: a transport that throws leaves the call indeterminate", "[json][guard]") {
+  Books books;
+  Budget budget({.usd = 1_usd});
+  CHECK_THROWS_AS(guard(Api::openai_chat, chat_request,
+                        [](const json::object&) -> json::value { throw std::runtime_error("reset"); }),
+                  std::runtime_error);
+  CHECK(books.last().status == RecordStatus::indeterminate);
+  CHECK(budget.spent().usd > 0.006_usd);
+  CHECK(budget.reserved() == Amounts{});
+}
+
+TEST_CASE("guard: a reply without usage is settled by its visible text, marked estimated", "[json][guard]") {
+  Books books;
+  Budget budget({.usd = 1_usd});
+  json::value reply = chat_reply();
+  reply.as_object().erase("usage");
+  guard(Api::openai_chat, chat_request, [&](const json::object&) { return reply; });
+  const Record record = books.last();
+  CHECK(record.status == RecordStatus::estimated);
+  CHECK(record.usage.input > 0);
+  CHECK(record.usage.output > 0);
+  CHECK(record.usage.output < 20);
+}
+
+TEST_CASE("guard: a value that is no reply is a typed error, with the reservation charged", "[json][guard]") {
+  for (const char* const text : {"null", "[]", "{}", "7", "\"secret\"", "{\"answer\":\"secret\"}"}) {
+    INFO(text);
+    Books books;
+    Budget budget({.usd = 1_usd});
+    try {
+      guard(Api::openai_chat, chat_request, [&](const json::object&) { return json::parse(text); });
+      FAIL("it was taken for a reply");
+    } catch (const Error& error) {
+      CHECK(error.reason() == errc::bad_reply);
+      CHECK(std::string(error.what()).find("secret") == std::string::npos);
+    }
+    CHECK(books.last().status == RecordStatus::indeterminate);
+    CHECK(budget.spent().usd > 0.006_usd);
+  }
+}
+
+TEST_CASE("guard: a usage that cannot be is charged as indeterminate, and the reply returned",
+          "[json][guard]") {
+  for (const char* const usage : {R"({"prompt_tokens": -1, "completion_tokens": 5})",
+                                  R"({"prompt_tokens": 1.5, "completion_tokens": 5})",
+                                  R"({"prompt_tokens": 1e30, "completion_tokens": 5})",
+                                  R"({"prompt_tokens": 18446744073709551615, "completion_tokens": 5})"}) {
+    INFO(usage);
+    Books books;
+    const json::value reply =
+        guard(Api::openai_chat, chat_request, [&](const json::object&) { return reply_with_usage(usage); });
+    CHECK(reply.is_object());
+    CHECK(books.last().status == RecordStatus::indeterminate);
+    CHECK(books.last().usd > 0.006_usd);
+  }
+}
+
+TEST_CASE("guard: counts that contradict one another are read dearly and marked", "[json][guard]") {
+  Books books;
+  guard(Api::openai_chat, chat_request, [&](const json::object&) {
+    return reply_with_usage(
+        R"({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 30}})");
+  });
+  CHECK(books.last().status == RecordStatus::estimated);
+  CHECK(books.last().usage == Usage{.input = 10, .cache_read = 30, .output = 5});
+}
+
+TEST_CASE("guard: a paid reply is returned though it crosses a Raise budget", "[json][guard]") {
+  Books books;
+  Budget budget({.usd = 0.00001_usd, .on_exceed = Raise{}});
+  CHECK(guard(Api::openai_chat, chat_request, [&](const json::object&) { return chat_reply(); }).is_object());
+  CHECK(budget.spent().usd > 0.00001_usd);
+  CHECK_THROWS_AS(guard(Api::openai_chat, chat_request, [&](const json::object&) { return chat_reply(); }),
+                  BudgetExceeded);
+}
+
+TEST_CASE("guard: the status says whether a refusal is charged", "[json][guard]") {
+  struct Case {
+    Api api;
+    int status;
+    const char* body;
+    RecordStatus expected;
+    bool charged;
+  };
+  const char* const filtered = R"({"error": {"code": "content_filter", "message": "m", "innererror": {}}})";
+  for (const Case& one : std::vector<Case>{
+           {Api::openai_chat, 400, "{}", RecordStatus::rejected, false},
+           {Api::openai_chat, 400, filtered, RecordStatus::rejected, false},
+           {Api::azure_chat, 400, filtered, RecordStatus::estimated, true},
+           {Api::azure_chat, 400, R"({"error": {"code": "BadRequest"}})", RecordStatus::rejected, false},
+           {Api::openai_chat, 401, "null", RecordStatus::rejected, false},
+           {Api::openrouter_chat, 402, "{}", RecordStatus::rejected, false},
+           {Api::openai_chat, 429, "{}", RecordStatus::rejected, false},
+           {Api::openai_chat, 503, "null", RecordStatus::rejected, false},
+           {Api::openai_chat, 529, "null", RecordStatus::rejected, false},
+           {Api::openai_chat, 408, "null", RecordStatus::indeterminate, true},
+           {Api::openai_chat, 500, "null", RecordStatus::indeterminate, true},
+           {Api::openai_chat, 502, "null", RecordStatus::indeterminate, true},
+           {Api::openai_chat, 302, "null", RecordStatus::indeterminate, true}}) {
+    INFO(one.api.name() << " " << one.status);
+    Books books;
+    Budget budget({.usd = 1_usd});
+    const HttpReply reply = guard(one.api, chat_request, [&](const json::object&) {
+      return HttpReply{one.status, json::parse(one.body)};
+    });
+    CHECK(reply.status == one.status);
+    CHECK(books.last().status == one.expected);
+    CHECK((budget.spent().usd > 0_usd) == one.charged);
+    CHECK(budget.reserved() == Amounts{});
+  }
+}
+
+TEST_CASE("guard: an error in place of a reply ends by the status that it names", "[json][guard]") {
+  Books books;
+  guard(Api::openrouter_chat, chat_request,
+        [](const json::object&) { return json::parse(R"({"error": {"code": 402, "message": "m"}})"); });
+  CHECK(books.last().status == RecordStatus::rejected);
+  guard(Api::anthropic_messages,
+        json::object{{"model", "gpt-4o"}, {"max_tokens", 5}, {"messages", json::array{}}},
+        [](const json::object&) {
+          return json::parse(R"({"type": "error", "error": {"type": "overloaded_error"}})");
+        });
+  CHECK(books.last().status == RecordStatus::rejected);
+  guard(Api::openai_chat, chat_request,
+        [](const json::object&) { return json::parse(R"({"error": {"message": "m"}})"); });
+  CHECK(books.last().status == RecordStatus::indeterminate);
+}
+
+TEST_CASE("guard: an answer that is still being made is not booked as free", "[json][guard]") {
+  Books books;
+  guard(Api::openai_responses,
+        json::object{{"model", "gpt-4o"}, {"max_output_tokens", 100}, {"input", "hi"}, {"background", true}},
+        [](const json::object&) {
+          return json::parse(
+              R"({"id": "r", "status": "queued", "model": "gpt-4o", "output": [], "usage": null})");
+        });
+  CHECK(books.last().status == RecordStatus::indeterminate);
+  CHECK(books.last().usd > 0_usd);
+}
+
+TEST_CASE("guard: requests that make no sense name the member", "[json][guard]") {
+  Books books;
+  const auto refused = [](json::object request, const char* named, Api api = Api::openai_chat) {
+    try {
+      guard(api, request, [](const json::object&) { return chat_reply(); });
+    } catch (const Error& error) {
+      CHECK(error.reason() == errc::invalid_argument);
+      CHECK_THAT(error.what(), Catch::Contains(named));
+      return true;
+    }
+    return false;
+  };
+  CHECK(refused({{"messages", json::array{}}}, "model"));
+  CHECK(refused({{"model", 7}}, "model"));
+  CHECK(refused({{"model", "gpt-4o"}, {"max_tokens", "many"}}, "max_tokens"));
+  CHECK(refused({{"model", "gpt-4o"}, {"n", 1.5}}, "\"n\""));
+  CHECK(refused({{"model", "gpt-4o"}, {"stream", true}}, "stream"));
+  CHECK(refused({{"contents", "hi"}}, "GuardOptions::model", Api::gemini));
+  CHECK(books.ledger.records().empty());
+}
+
+TEST_CASE("guard: a transport may ask for the model, where it belongs into the URL", "[json][guard]") {
+  Books books;
+  Budget budget({.usd = 0.0005_usd, .on_exceed = Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
+  const json::object request{{"contents", json::array{{{"parts", json::array{{{"text", "hi"}}}}}}},
+                             {"generationConfig", {{"maxOutputTokens", 100}}}};
+  guard(Api::gemini, request,
+        [&](const GuardedCall& call) {
+          CHECK(call.model() == "gpt-4o-mini");
+          CHECK(call.body() == request);
+          return json::parse(
+              R"({"candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}],
+                             "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 2, "thoughtsTokenCount": 3}})");
+        },
+        {.model = "gpt-4o"});
+  CHECK(books.last().usage == Usage{.input = 10, .output = 5, .reasoning = 3});
+}
+
+TEST_CASE("guard: a streamed request asks for its usage, once and only where it must", "[json][guard]") {
+  Books books;
+  json::object request = chat_request;
+  request["stream"] = true;
+  request["stream_options"] = {{"include_obfuscation", false}};
+  {
+    GuardedCall call(Api::openai_chat, request);
+    CHECK(call.body().at("stream_options") ==
+          json::value{{"include_obfuscation", false}, {"include_usage", true}});
+    CHECK(call.request().drop_usage_event());
+  }
+  {
+    GuardedCall call(Api::openai_chat, request, {.ask_for_usage = false});
+    CHECK(call.body() == request);
+  }
+  {
+    GuardedCall call(Api::mistral_chat, request);  // refuses members that it does not know
+    CHECK(call.body() == request);
+  }
+  request["stream_options"] = {{"include_usage", true}};
+  {
+    GuardedCall call(Api::openai_chat, request);
+    CHECK(call.body() == request);
+    CHECK_FALSE(call.request().drop_usage_event());
+  }
+  CHECK(books.ledger.records().empty());  // none was sent: all released
+}
+
+TEST_CASE("estimate: says what a request costs at most, and reserves nothing", "[json][estimate]") {
+  Books books;
+  Budget budget({.usd = 1_usd});
+  const Estimate estimated = estimate(Api::openai_chat, chat_request);
+  CHECK(estimated.usage.output == 600);
+  CHECK(estimated.usage.input > 5);
+  CHECK(estimated.usage.input <= estimated.input_upper);
+  CHECK(estimated.input_upper < 60);
+  CHECK(estimated.usd ==
+        books.ledger.prices().cost("gpt-4o", {.input = estimated.input_upper, .output = 600}).usd);
+  CHECK(estimated.bounded);
+  CHECK(estimated.rule == PriceRule::exact);
+  CHECK(budget.reserved() == Amounts{});
+  CHECK_THROWS_AS(estimate(Api::openai_chat, json::object{{"model", "no-such-model"}}), PriceUnknown);
+}

@@ -1,0 +1,305 @@
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "outlay/json.hpp"
+#include "outlay/testing.hpp"
+#include "streams.hpp"
+#include "support/catch.hpp"
+
+using namespace outlay;
+using namespace outlay::literals;
+using namespace outlay_test;
+
+namespace {
+
+struct Books {
+  Ledger ledger{{.prices = testing::fixture_prices()}};
+  LedgerScope scope{ledger};
+  Record last() const {
+    const std::vector<Record> records = ledger.records();
+    REQUIRE_FALSE(records.empty());
+    return records.back();
+  }
+};
+
+std::string text_chunk(const std::string& text) {
+  return R"(data: {"choices":[{"index":0,"delta":{"content":")" + text + "\"}}]}\n\n";
+}
+
+struct Texts final : StreamConsumer {
+  std::string text;
+  std::int64_t tokens = 0;
+  void on_delta(const StreamDelta& delta) override {
+    text += delta.text;
+    if (!delta.text.empty()) tokens += built_in_tokenizer().upper(delta.text);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("stream: settles exactly when the provider reported", "[json][stream]") {
+  Books books;
+  Budget budget({.tokens = 2'000});
+  Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'900});
+  Stream stream(call, Api::openai_chat);
+  CHECK(stream.open());
+  stream.feed(text_chunk("Hello"));
+  CHECK(stream.open());
+  stream.feed(
+      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
+  CHECK_FALSE(stream.open());
+  const Settled settled = stream.finish();
+  CHECK(settled.first);
+  CHECK(settled.usage == Usage{.input = 100, .output = 4});
+  CHECK(budget.spent().tokens == 104);
+  CHECK(budget.reserved() == Amounts{});
+  CHECK(books.last().status == RecordStatus::settled);
+  CHECK_FALSE(stream.finish().first);
+  CHECK(books.ledger.records().size() == 1);
+  CHECK_NOTHROW(stream.check());
+}
+
+TEST_CASE("stream: says sent() at the first feed", "[json][stream]") {
+  Books books;
+  {
+    Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 100});
+    Stream stream(call, Api::openai_chat);
+    stream.finish();  // nothing came: it is the Call's
+  }
+  CHECK(books.ledger.records().empty());
+  {
+    Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 100});
+    Stream stream(call, Api::openai_chat);
+    stream.feed(": waiting\n\n");
+  }
+  CHECK(books.last().status == RecordStatus::indeterminate);
+  CHECK(books.last().usd == 0.00125_usd);
+}
+
+TEST_CASE("stream: destroyed early it is charged for what it had shown", "[json][stream]") {
+  Books books;
+  Budget budget({.usd = 1_usd});
+  {
+    Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+    Stream stream(call, Api::openai_chat);
+    stream.feed(text_chunk("one two three four"));
+  }
+  const Record record = books.last();
+  CHECK(record.status == RecordStatus::estimated);
+  CHECK(record.usage.input == 100);
+  CHECK(record.usage.output == built_in_tokenizer().upper("one two three four"));
+  CHECK(budget.reserved() == Amounts{});
+}
+
+TEST_CASE("stream: at whatever byte it stops, it is never free and never stays reserved", "[json][stream]") {
+  for (const KnownStream& known : known_streams()) {
+    for (std::size_t cut = 1; cut <= known.bytes.size(); cut += known.bytes.size() < 1'000 ? 1 : 7) {
+      INFO(known.name << " at " << cut);
+      Books books;
+      Budget budget({.usd = 100_usd, .unpriced = Unpriced::assume(1_usd)});
+      {
+        Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+        Stream stream(call, known.api);
+        stream.feed(std::string_view(known.bytes).substr(0, cut));
+      }
+      REQUIRE(books.ledger.records().size() == 1);
+      REQUIRE(books.last().usd > 0_usd);
+      REQUIRE(budget.reserved() == Amounts{});
+    }
+  }
+}
+
+TEST_CASE("stream: the Call may move, and end first", "[json][stream]") {
+  Books books;
+  Budget budget({.usd = 1_usd});
+  auto call =
+      std::make_unique<Call>(CallRequest{.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+  Stream stream(*call, Api::openai_chat);
+  auto moved = std::make_unique<Call>(std::move(*call));
+  call.reset();
+  stream.feed(text_chunk("Hello"));
+  CHECK(stream.open());
+  moved.reset();
+  CHECK(stream.open());
+  CHECK(books.ledger.records().empty());
+  stream.feed(
+      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
+  CHECK(stream.finish().usage == Usage{.input = 9, .output = 4});
+  CHECK(books.ledger.records().size() == 1);
+  CHECK(budget.reserved() == Amounts{});
+}
+
+TEST_CASE("stream: one that is never fed gives the reservation back with its Call", "[json][stream]") {
+  Books books;
+  Budget budget({.usd = 1_usd});
+  {
+    auto call = std::make_unique<Call>(
+        CallRequest{.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+    Stream stream(*call, Api::openai_chat);
+    call.reset();
+  }
+  CHECK(budget.reserved() == Amounts{});
+  CHECK(books.ledger.records().empty());
+}
+
+TEST_CASE("stream: a moved stream goes on", "[json][stream]") {
+  Books books;
+  Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+  Stream first(call, Api::openai_chat);
+  first.feed("data: {\"choices\":[{\"index\":0,\"delta\":{\"con");
+  Stream second(std::move(first));
+  second.feed(
+      "tent\":\"Hello\"}}]}\n\ndata: "
+      "{\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
+  CHECK(second.finish().usage == Usage{.input = 9, .output = 4});
+}
+
+TEST_CASE("stream: without a ceiling it is cut before a chunk that does not fit is handed on",
+          "[json][stream]") {
+  Books books;
+  Budget budget({.tokens = 600});
+  Call call({.model = "gpt-4o", .input_tokens = 100});
+  Stream stream(call, Api::openai_chat);
+  Texts texts;
+  bool threw = false;
+  for (int i = 0; i < 1'000 && stream.open(); ++i) {
+    try {
+      stream.feed(text_chunk("word"), texts);
+    } catch (const BudgetExceeded& e) {
+      threw = true;
+      CHECK(e.dimension() == Dimension::tokens);
+    }
+  }
+  CHECK(threw);
+  CHECK(stream.cut());
+  CHECK_FALSE(stream.open());
+  CHECK(texts.tokens >= 500 - 64);
+  CHECK(texts.tokens <= 500);
+  CHECK(budget.spent().tokens <= 600 + built_in_tokenizer().upper("word"));
+  CHECK(budget.reserved() == Amounts{});
+  CHECK(books.last().status == RecordStatus::estimated);
+  CHECK_NOTHROW(stream.check());
+}
+
+TEST_CASE("stream: Truncate cuts quietly and keeps what arrived", "[json][stream]") {
+  Books books;
+  Budget budget({.tokens = 600, .on_exceed = Truncate{}});
+  Call call({.model = "gpt-4o", .input_tokens = 100});
+  Stream stream(call, Api::openai_chat);
+  Texts texts;
+  for (int i = 0; i < 1'000 && stream.open(); ++i) stream.feed(text_chunk("word"), texts);
+  CHECK(stream.cut());
+  CHECK_FALSE(texts.text.empty());
+  stream.finish();
+  CHECK(books.ledger.records().size() == 1);
+}
+
+TEST_CASE("stream: with a ceiling in the request it is not cut", "[json][stream]") {
+  Books books;
+  Budget budget({.tokens = 600});
+  Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 500});
+  Stream stream(call, Api::openai_chat);
+  for (int i = 0; i < 2'000; ++i)
+    stream.feed(text_chunk("word"));  // more than it may send: reported as overrun, not lost
+  CHECK(stream.open());
+  stream.finish();
+  CHECK(books.last().overrun > 0_usd);
+}
+
+TEST_CASE("stream: streams without a ceiling under one cap together stay below it", "[json][stream]") {
+  Books books;
+  Budget budget({.tokens = 3'000, .on_exceed = Truncate{}});
+  std::vector<Call> calls;
+  std::vector<Stream> streams;
+  for (int i = 0; i < 8; ++i) calls.emplace_back(CallRequest{.model = "gpt-4o", .input_tokens = 10});
+  for (Call& call : calls) streams.emplace_back(call, Api::openai_chat);
+  Texts texts;
+  for (int round = 0; round < 2'000; ++round)
+    for (Stream& stream : streams)
+      if (stream.open()) stream.feed(text_chunk("word"), texts);
+  CHECK(texts.tokens <= 3'000 - 80);
+  CHECK(budget.spent().tokens <= 3'000 + 8 * built_in_tokenizer().upper("word"));
+  for (const Stream& stream : streams) CHECK(stream.cut());
+}
+
+TEST_CASE("stream: a usage that cannot be leaves the call indeterminate", "[json][stream]") {
+  Books books;
+  Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+  Stream stream(call, Api::openai_chat);
+  stream.feed(
+      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
+  stream.finish();
+  CHECK(books.last().status == RecordStatus::indeterminate);
+  CHECK(books.last().usd == 0.01025_usd);
+}
+
+TEST_CASE("stream: broken bytes end in a typed error, and what was seen is charged", "[json][stream]") {
+  Books books;
+  Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+  Stream stream(call, Api::openai_chat);
+  CHECK_THROWS_AS(stream.feed(text_chunk("Hello") + "data: {broken\n\n"), Error);
+  CHECK_FALSE(stream.open());
+  stream.finish();
+  CHECK(books.last().status == RecordStatus::estimated);
+  CHECK(books.last().usage.output > 0);
+}
+
+TEST_CASE("stream: check() tells a broken stream from one with an error", "[json][stream]") {
+  Books books;
+  const auto reason_of = [](const std::string& bytes) {
+    Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+    Stream stream(call, Api::openai_chat);
+    stream.feed(bytes);
+    stream.finish();
+    try {
+      stream.check();
+    } catch (const Error& error) {
+      CHECK(std::string(error.what()).find("fault") == std::string::npos);
+      return error.reason();
+    }
+    return errc::ok;
+  };
+  CHECK(reason_of(text_chunk("Hello")) == errc::stream_broken);
+  CHECK(reason_of(read_data("openai_chat_error.sse")) == errc::provider_error);
+  CHECK(reason_of(read_data("openai_chat_no_usage.sse")) == errc::ok);
+}
+
+TEST_CASE("stream: a Raise budget throws at the crossing, after booking", "[json][stream]") {
+  Books books;
+  Budget budget({.usd = 0.001_usd, .on_exceed = Raise{}});
+  Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+  SECTION("finish throws") {
+    Stream stream(call, Api::openai_chat);
+    stream.feed(
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":400}}\n\ndata: "
+        "[DONE]\n\n");
+    CHECK_THROWS_AS(stream.finish(), BudgetExceeded);
+  }
+  SECTION("try_finish does not") {
+    Stream stream(call, Api::openai_chat);
+    stream.feed(
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":400}}\n\ndata: "
+        "[DONE]\n\n");
+    CHECK(stream.try_finish().has_value());
+  }
+  CHECK(budget.spent().usd == 0.00425_usd);
+}
+
+TEST_CASE("stream: the served model, tier and cost are settled", "[json][stream]") {
+  Books books;
+  Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+  Stream stream(call, Api::openrouter_chat);
+  stream.feed(read_data("openrouter_chat.sse"));
+  stream.finish();
+  CHECK(books.last().usd == 0.00095_usd);
+  CHECK(books.last().cost_source == CostSource::provider);
+  CHECK(books.last().model == "anthropic/claude-sonnet-4.5");
+}
+
+TEST_CASE("stream: a call that was moved from is refused", "[json][stream]") {
+  Books books;
+  Call call({.model = "gpt-4o", .input_tokens = 1, .max_output_tokens = 1});
+  const Call moved(std::move(call));
+  CHECK_THROWS_AS(Stream(call, Api::openai_chat), Error);
+}
