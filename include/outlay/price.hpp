@@ -77,7 +77,9 @@ struct Rates {
 /// Everything known of one model's price.
 struct Price {
   Rates rates{};
-  /// Rates for a service tier as the provider names it (`"batch"`, `"flex"`, `"priority"`); a tier that is not listed costs `rates`.
+  /// Rates of a service tier as the provider names it (`"batch"`, `"flex"`, `"priority"`, `"fast"`), or of a region that is dearer
+  /// (`"eu"`, `"us"`); large and small letters are the same. A tier that is not listed, or has no entry for an input of that size,
+  /// costs what the default tier does.
   struct Tier {
     std::string service_tier{};  ///< Empty: the default tier.
     std::int64_t
@@ -125,8 +127,19 @@ class PriceTable {
   /// The table in the library: no file, no network. See as_of() and source().
   [[nodiscard]] static PriceTable bundled();
   /// Reads LiteLLM's `model_prices_and_context_window.json`. Defined in outlay::json.
+  ///
+  /// Entries without a price per token or request (images, seconds of audio) are left out: such a model is unknown, not free. Where
+  /// the file has no rate of a service tier for long inputs, the tier changes the long-context rate by the factor that it has
+  /// otherwise. Prices of tools other than web search and off-peak prices are not read. The table is undated: see describe().
+  /// \par Errors
+  /// ConfigError that names the file and the place for one that cannot be read, is larger than 64 MiB, is no JSON, or has a price
+  /// that is none.
+  /// \par Blocking
+  /// Reads the file; some ten milliseconds for the whole of LiteLLM's.
   [[nodiscard]] static PriceTable load_litellm(const std::filesystem::path& path);
   /// Reads the library's own format (`src/json/price_table.schema.json`). Defined in outlay::json.
+  /// \par Errors
+  /// ConfigError as for load_litellm, and for every member that the format does not have.
   [[nodiscard]] static PriceTable load(const std::filesystem::path& path);
 
   /// Adds or replaces a model.
