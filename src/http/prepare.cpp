@@ -1,0 +1,48 @@
+#include "prepare.hpp"
+
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json.hpp>
+
+#include "outlay/asio/async_call.hpp"
+#include "outlay/error.hpp"
+
+namespace outlay::http::detail {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+asio::awaitable<Admitted> admit(const ClientState& state, const OwnedRequest& request) {
+  const Api api = state.endpoint.api;
+  std::vector<Tag> tags;
+  tags.reserve(request.tags.size());
+  for (const auto& [key, value] : request.tags) tags.push_back({key, value});
+  const GuardOptions options{.model = request.model, .tags = tags, .traceparent = request.traceparent};
+  GuardedRequest guarded(api, request.body, options);
+  const CallRequest call_request = guarded.call_request();
+  Call admitted = co_await async_call(call_request, asio::use_awaitable);
+  GuardedCall call(std::move(guarded), std::move(admitted));
+  const std::string target = request_target(state.endpoint, call.model(), request.body, request.stream);
+  const std::string body = json::serialize(call.body());
+  std::string message =
+      request_head(state.endpoint, target, body.size(), request.stream, request.traceparent);
+  message += body;
+  co_return Admitted{std::move(call), std::move(message)};
+}
+
+json::value settle_reply(const ClientState& state, GuardedCall& call, std::string_view body) {
+  json::parse_options options;
+  options.max_depth = 64;
+  boost::system::error_code failed;
+  json::value reply = json::parse(body, failed, {}, options);
+  if (failed) {
+    const Settled settled = call.failed("the reply is no JSON");
+    throw Error(errc::bad_reply, "http client: " + std::string(state.endpoint.api.name()) + " at " +
+                                     state.endpoint.url.authority() + ": the reply is no JSON (" +
+                                     failed.message() + "); " + to_string(settled.usd) +
+                                     " was charged, since it may have been billed");
+  }
+  call.reply(reply);
+  return reply;
+}
+
+}  // namespace outlay::http::detail

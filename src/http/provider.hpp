@@ -1,0 +1,44 @@
+#pragma once
+
+#include <boost/json/fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "outlay/http/options.hpp"
+#include "url.hpp"
+
+namespace outlay::http::detail {
+
+/// Where and how one API is spoken to, with everything that options and environment say.
+struct Endpoint {
+  Api api = Api::openai_chat;
+  Url url{};
+  std::string api_version{};
+  std::string
+      fixed_head{};  ///< The header fields that are the same in every request, each with its line end. Holds the key.
+};
+
+/// \par Errors
+/// ConfigError: no address, a key for an open `http://` address, a control character in a header.
+[[nodiscard]] Endpoint make_endpoint(const ClientOptions& options);
+
+/// The target of one request. `model` is used where the API has it in the path.
+///
+/// \par Errors
+/// Error with errc::invalid_argument where the model is missing, or streaming is asked of an API that has none.
+[[nodiscard]] std::string request_target(const Endpoint& endpoint, std::string_view model,
+                                         const boost::json::object& request, bool stream);
+
+/// Everything up to the body. A malformed `traceparent` is left out.
+[[nodiscard]] std::string request_head(const Endpoint& endpoint, std::string_view target,
+                                       std::size_t body_bytes, bool stream, std::string_view traceparent);
+
+/// The API has a stream at all: embeddings have none.
+[[nodiscard]] bool can_stream(Api api) noexcept;
+/// A stream is asked for by `"stream": true` in the body, not by the path.
+[[nodiscard]] bool stream_in_body(Api api) noexcept;
+/// It streams where the request does not say otherwise.
+[[nodiscard]] bool streams_unasked(Api api) noexcept;
+
+}  // namespace outlay::http::detail
