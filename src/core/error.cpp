@@ -55,6 +55,8 @@ class Category final : public std::error_category {
         return "a file cannot be used";
       case errc::storage:
         return "a file cannot be opened, read or written";
+      case errc::cancelled:
+        return "the operation was cancelled";
     }
     return "unknown error " + std::to_string(code);
   }

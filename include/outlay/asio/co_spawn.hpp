@@ -78,6 +78,8 @@ concept SafeTemporary =
 template <class F>
 concept SafeTemporary = true;
 #endif
+template <class>
+inline constexpr bool never = false;
 
 }  // namespace detail
 
@@ -148,10 +150,13 @@ requires detail::AwaitableFunction < std::decay_t<F>
   }(std::forward<F>(function));
 }
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-/// g++ 12 destroys such a temporary twice: give the lambda a name first (`auto child = [...]...; co_await outlay::branch(child);`).
 template <class F>
-requires(detail::AwaitableFunction<std::decay_t<F>&> &&
-         !detail::SafeTemporary<F>) void branch(F&& function) = delete;
+requires(detail::AwaitableFunction<std::decay_t<F>&> && !detail::SafeTemporary<F>) auto branch(F&&) {
+  static_assert(detail::never<F>,
+                "g++ 12 destroys a temporary lambda with captures by value twice in a co_await expression. "
+                "Give it a name first: "
+                "auto child = [...]...; co_await outlay::branch(child);");
+}
 #endif
 
 }  // namespace outlay

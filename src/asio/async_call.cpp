@@ -1,0 +1,161 @@
+#include "outlay/asio/async_call.hpp"
+
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/prefer.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/system/system_error.hpp>
+#include <memory>
+#include <mutex>
+
+#include "core/admission.hpp"
+#include "outlay/tokens.hpp"
+
+namespace outlay::detail {
+
+OwnedRequest::OwnedRequest(const CallRequest& request)
+    : plain_(request),
+      model_(request.model),
+      service_tier_(request.service_tier),
+      traceparent_(request.traceparent) {
+  if (!plain_.input_tokens) plain_.input_tokens = built_in_tokenizer().upper(request.input_text);
+  plain_.input_text = {};
+  plain_.tags = {};
+  tags_.reserve(request.tags.size());
+  for (const Tag& tag : request.tags) tags_.emplace_back(tag.key, tag.value);
+}
+
+CallRequest OwnedRequest::view(std::vector<Tag>& tags) const {
+  CallRequest request = plain_;
+  request.model = model_;
+  request.service_tier = service_tier_;
+  request.traceparent = traceparent_;
+  tags.reserve(tags_.size());
+  for (const auto& [key, value] : tags_) tags.push_back({key, value});
+  request.tags = tags;
+  return request;
+}
+
+namespace {
+
+/// One asynchronous admission. Kept alive by its timer while it waits; everything under its mutex, since it is woken from any thread.
+class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
+ public:
+  using Done = boost::asio::any_completion_handler<void(Admitted)>;
+
+  AsyncAdmission(OwnedRequest request, Done done, const boost::asio::any_io_executor& executor)
+      : scope_(capture()),
+        request_(std::move(request)),
+        view_(request_.view(tags_)),
+        done_(std::move(done)),
+        work_(boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked)) {}
+
+  void start(boost::asio::cancellation_slot slot) {
+    const std::unique_lock lock(mutex_);
+    admission_.emplace(view_);
+    Admission::Step step = admission_->start(true);
+    if (step == Admission::Step::waiting) {
+      if (slot.is_connected()) {
+        slot.assign([operation = weak_from_this()](boost::asio::cancellation_type type) {
+          if (type == boost::asio::cancellation_type::none) return;
+          if (const auto self = operation.lock()) boost::asio::post(self->work_, [self] { self->cancel(); });
+        });
+      }
+      step = admission_->queue(std::make_shared<Wake>(weak_from_this()));
+    }
+    go_on(step);
+  }
+
+ private:
+  // The admission holds its waiter, and the operation holds the admission: hence a weak reference.
+  struct Wake final : Waiter {
+    explicit Wake(std::weak_ptr<AsyncAdmission> to_wake) noexcept : operation(std::move(to_wake)) {}
+    void wake() noexcept override {
+      if (const auto self = operation.lock()) {
+        try {
+          boost::asio::post(self->work_, [self] { self->retry(); });
+        } catch (...) {  // no memory: its deadline wakes it
+        }
+      }
+    }
+    std::weak_ptr<AsyncAdmission> operation;
+  };
+
+  void retry() {
+    const std::unique_lock lock(mutex_);
+    if (admission_) go_on(admission_->retry());
+  }
+
+  void time_out(std::uint64_t wait) {
+    const std::unique_lock lock(mutex_);
+    if (admission_ && wait == wait_) go_on(admission_->time_out());
+  }
+
+  void cancel() {
+    const std::unique_lock lock(mutex_);
+    if (admission_) finish({});
+  }
+
+  void go_on(Admission::Step step) {
+    switch (step) {
+      case Admission::Step::admitted:
+        return finish(Result<Call>(Call(admission_->take())));
+      case Admission::Step::refused:
+        return finish(Result<Call>(admission_->failure()));
+      case Admission::Step::waiting:
+        break;
+    }
+    if (!timer_) timer_.emplace(work_);
+    timer_->expires_at(admission_->deadline());
+    timer_->async_wait([self = shared_from_this(), wait = ++wait_](const boost::system::error_code& error) {
+      if (!error) self->time_out(wait);
+    });
+  }
+
+  void finish(Admitted admitted) {
+    admission_.reset();  // leaves the line
+    if (timer_) timer_->cancel();
+    auto complete = [done = std::move(done_), result = std::move(admitted)]() mutable {
+      std::move(done)(std::move(result));
+    };
+    boost::asio::post(work_,
+                      std::move(complete));  // never from within the initiating function, nor under the lock
+  }
+
+  std::mutex mutex_;
+  const NodeRef scope_;  // the admission looks at it until it waits
+  const OwnedRequest request_;
+  std::vector<Tag> tags_;
+  const CallRequest view_;
+  Done done_;
+  const boost::asio::any_io_executor work_;  // in the context of the start
+  std::optional<boost::asio::steady_timer> timer_;
+  std::uint64_t wait_ = 0;              // which wait the timer is for
+  std::optional<Admission> admission_;  // empty: ended
+};
+
+}  // namespace
+
+void start_call(OwnedRequest request, boost::asio::any_completion_handler<void(Admitted)> done,
+                const boost::asio::any_io_executor& executor, boost::asio::cancellation_slot slot) {
+  std::make_shared<AsyncAdmission>(std::move(request), std::move(done), executor)->start(slot);
+}
+
+std::exception_ptr exception_of(const Admitted& admitted) noexcept try {
+  if (!admitted)
+    throw boost::system::system_error(boost::asio::error::operation_aborted, "outlay::async_call");
+  if (!*admitted) throw_failure(admitted->error());
+  return nullptr;
+} catch (...) {
+  return std::current_exception();
+}
+
+Result<Call> result_of(Admitted admitted) {
+  if (admitted) return std::move(*admitted);
+  return Failure(errc::cancelled,
+                 "outlay::async_try_call was cancelled before the call was admitted; nothing is reserved.");
+}
+
+}  // namespace outlay::detail
