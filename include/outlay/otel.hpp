@@ -1,0 +1,4 @@
+#pragma once
+
+// Everything that outlay::otel adds.
+#include "outlay/otel/sink.hpp"
