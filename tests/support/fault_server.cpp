@@ -78,7 +78,7 @@ std::pair<std::string, std::string> self_signed(const std::string& host) {
 }  // namespace
 
 struct FaultServer::State {
-  explicit State(Script s) : script(std::move(s)), acceptor(io, {asio::ip::address_v4::loopback(), 0}) {}
+  State(Script s, std::uint16_t port) : script(std::move(s)), acceptor(io, {asio::ip::address_v4::loopback(), port}) {}
 
   asio::awaitable<void> accept() {
     for (;;) {
@@ -221,7 +221,7 @@ struct FaultServer::State {
 FaultServer::FaultServer(Script script) : FaultServer(std::move(script), Options{}) {}
 
 FaultServer::FaultServer(Script script, const Options& options)
-    : state_(std::make_shared<State>(std::move(script))) {
+    : state_(std::make_shared<State>(std::move(script), options.port)) {
   if (options.tls) {
     std::string certificate = options.certificate, key = options.private_key;
     if (certificate.empty()) std::tie(certificate, key) = self_signed(options.certificate_host);

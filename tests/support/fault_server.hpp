@@ -41,6 +41,7 @@ class FaultServer {
     std::string certificate_host = "localhost";
     bool only_old_tls = false;  ///< TLS 1.1 and nothing later.
     bool blind = false;         ///< Answers at once, without reading a request.
+    std::uint16_t port = 0;     ///< 0: a free one.
   };
 
   explicit FaultServer(Script script);
