@@ -1,0 +1,320 @@
+#include <boost/json.hpp>
+#include <string>
+#include <vector>
+
+#include "json/api.hpp"
+#include "outlay/json.hpp"
+#include "support/catch.hpp"
+
+namespace json = boost::json;
+using namespace outlay;
+
+namespace {
+
+json::object parse(const char* text) { return json::parse(text).as_object(); }
+
+detail::RequestFacts read(Api api, const json::object& request) {
+  detail::RequestFacts facts;
+  detail::format(api).read_request(request, facts);
+  return facts;
+}
+
+json::object clamped(Api api, const char* request, std::int64_t ceiling) {
+  json::object copy = parse(request);
+  detail::format(api).write_ceiling(copy, ceiling);
+  return copy;
+}
+
+}  // namespace
+
+TEST_CASE("request: the ceiling is read from where each API has it", "[json][request]") {
+  struct Case {
+    Api api;
+    const char* request;
+    std::optional<std::int64_t> ceiling;
+    std::int64_t choices;
+  };
+  for (const Case& one : std::vector<Case>{
+           {Api::openai_chat, R"({"model":"m","max_completion_tokens":200,"n":3})", 200, 3},
+           {Api::openai_chat, R"({"model":"m","max_tokens":200.0})", 200, 1},
+           {Api::openai_chat, R"({"model":"m","max_completion_tokens":null,"max_tokens":90})", 90, 1},
+           {Api::openai_chat, R"({"model":"m","max_completion_tokens":100,"max_tokens":90})", 100, 1},
+           {Api::openai_chat, R"({"model":"m"})", std::nullopt, 1},
+           {Api::openai_compatible, R"({"model":"m","max_tokens":-1})", std::nullopt, 1},
+           {Api::openai_compatible, R"({"model":"m","max_tokens":0,"best_of":4})", 1, 4},
+           {Api::openai_responses, R"({"model":"m","max_output_tokens":64})", 64, 1},
+           {Api::openai_embeddings, R"({"model":"m","input":"x"})", 0, 1},
+           {Api::anthropic_messages, R"({"model":"m","max_tokens":4096})", 4096, 1},
+           {Api::gemini, R"({"generationConfig":{"maxOutputTokens":256,"candidateCount":2}})", 256, 2},
+           {Api::gemini, R"({"generation_config":{"max_output_tokens":256}})", 256, 1},
+           {Api::bedrock_converse, R"({"inferenceConfig":{"maxTokens":300}})", 300, 1},
+           {Api::ollama_chat, R"({"model":"m","options":{"num_predict":50}})", 50, 1},
+           {Api::ollama_generate, R"({"model":"m","options":{"num_predict":-1}})", std::nullopt, 1},
+           {Api::mistral_chat, R"({"model":"m","max_tokens":70,"n":2})", 70, 2},
+           {Api::deepseek_chat, R"({"model":"m","max_tokens":70})", 70, 1},
+           {Api::xai_chat, R"({"model":"m","max_completion_tokens":70})", 70, 1},
+           {Api::cohere_chat,
+            R"({"model":"m","max_tokens":70,"thinking":{"type":"enabled","token_budget":30}})", 100, 1},
+           {Api::openrouter_chat, R"({"models":["m","n"],"max_tokens":70})", 70, 1},
+           {Api::azure_chat, R"({"max_tokens":70})", 70, 1},
+       }) {
+    INFO(one.api.name() << " " << one.request);
+    const detail::RequestFacts facts = read(one.api, parse(one.request));
+    CHECK(facts.ceiling == one.ceiling);
+    CHECK(facts.choices == one.choices);
+  }
+}
+
+TEST_CASE("request: a clamp reuses the caller's member, and makes the API's own where there is none",
+          "[json][request]") {
+  struct Case {
+    Api api;
+    const char* request;
+    const char* expected;  // at a ceiling of 40
+  };
+  for (const Case& one : std::vector<Case>{
+           {Api::openai_chat, R"({"model":"m","max_tokens":200,"x":1})",
+            R"({"model":"m","max_tokens":40,"x":1})"},
+           {Api::openai_chat, R"({"model":"m"})", R"({"model":"m","max_completion_tokens":40})"},
+           {Api::openai_chat, R"({"model":"m","max_completion_tokens":null})",
+            R"({"model":"m","max_completion_tokens":40})"},
+           {Api::openai_chat, R"({"model":"m","max_completion_tokens":200.0})",
+            R"({"model":"m","max_completion_tokens":40.0})"},
+           {Api::azure_chat, R"({"messages":[]})", R"({"messages":[],"max_completion_tokens":40})"},
+           {Api::openai_compatible, R"({"model":"m"})", R"({"model":"m","max_tokens":40})"},
+           {Api::mistral_chat, R"({"model":"m"})", R"({"model":"m","max_tokens":40})"},
+           {Api::deepseek_chat, R"({"model":"m","max_tokens":9000})", R"({"model":"m","max_tokens":40})"},
+           {Api::xai_chat, R"({"model":"m","max_completion_tokens":90})",
+            R"({"model":"m","max_completion_tokens":40})"},
+           {Api::openrouter_chat, R"({"model":"m"})", R"({"model":"m","max_tokens":40})"},
+           {Api::openai_responses, R"({"model":"m"})", R"({"model":"m","max_output_tokens":40})"},
+           {Api::gemini, R"({"contents":[]})",
+            R"({"contents":[],"generationConfig":{"maxOutputTokens":40}})"},
+           {Api::gemini, R"({"generation_config":{"temperature":1,"max_output_tokens":90}})",
+            R"({"generation_config":{"temperature":1,"max_output_tokens":40}})"},
+           {Api::bedrock_converse, R"({"inferenceConfig":{"temperature":0}})",
+            R"({"inferenceConfig":{"temperature":0,"maxTokens":40}})"},
+           {Api::ollama_chat, R"({"model":"m","options":{"num_predict":-1,"seed":3}})",
+            R"({"model":"m","options":{"num_predict":40,"seed":3}})"},
+           {Api::ollama_generate, R"({"model":"m"})", R"({"model":"m","options":{"num_predict":40}})"},
+           {Api::cohere_chat, R"({"model":"m","max_tokens":90})", R"({"model":"m","max_tokens":40})"},
+           {Api::cohere_chat, R"({"model":"m","max_tokens":90,"thinking":{"token_budget":30}})",
+            R"({"model":"m","max_tokens":10,"thinking":{"token_budget":30}})"},
+       }) {
+    INFO(one.api.name() << " " << one.request);
+    CHECK(clamped(one.api, one.request, 40) == parse(one.expected));
+  }
+}
+
+TEST_CASE("request: a thinking budget stays below the ceiling, and the ceiling above its minimum",
+          "[json][request]") {
+  const char* const request =
+      R"({"model":"m","max_tokens":8000,"thinking":{"type":"enabled","budget_tokens":4000}})";
+  CHECK(read(Api::anthropic_messages, parse(request)).min_output == 1'025);
+  CHECK(clamped(Api::anthropic_messages, request, 3'000) ==
+        parse(R"({"model":"m","max_tokens":3000,"thinking":{"type":"enabled","budget_tokens":2999}})"));
+  CHECK(clamped(Api::anthropic_messages, request, 5'000) ==
+        parse(R"({"model":"m","max_tokens":5000,"thinking":{"type":"enabled","budget_tokens":4000}})"));
+  CHECK(read(Api::anthropic_messages, parse(R"({"model":"m","max_tokens":9,"thinking":{"type":"adaptive"}})"))
+            .min_output == 1);
+
+  const char* const bedrock =
+      R"({"inferenceConfig":{"maxTokens":8000},"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":4000}}})";
+  CHECK(read(Api::bedrock_converse, parse(bedrock)).min_output == 1'025);
+  CHECK(
+      clamped(Api::bedrock_converse, bedrock, 2'000) ==
+      parse(
+          R"({"inferenceConfig":{"maxTokens":2000},"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":1999}}})"));
+}
+
+TEST_CASE("request: minimums of the providers are told to the admission", "[json][request]") {
+  CHECK(read(Api::openai_responses, parse(R"({"model":"m"})")).min_output == 16);
+  CHECK(read(Api::openai_chat, parse(R"({"model":"m"})")).min_output == 16);
+  CHECK(read(Api::mistral_chat, parse(R"({"model":"m"})")).min_output == 1);
+  CHECK(read(Api::cohere_chat, parse(R"({"model":"m","thinking":{"token_budget":30}})")).min_output == 31);
+  CHECK(read(Api::openai_embeddings, parse(R"({"model":"m","input":"x"})")).fixed_ceiling);
+}
+
+TEST_CASE("request: a new model is written where the API has it, and nowhere else", "[json][request]") {
+  const auto with_model = [](Api api, const char* request) {
+    json::object copy = parse(request);
+    detail::format(api).write_model(copy, "small");
+    return copy;
+  };
+  CHECK(with_model(Api::openai_chat, R"({"model":"m","n":1})") == parse(R"({"model":"small","n":1})"));
+  CHECK(with_model(Api::gemini, R"({"contents":[]})") == parse(R"({"contents":[]})"));
+  CHECK(with_model(Api::bedrock_converse, R"({"messages":[]})") == parse(R"({"messages":[]})"));
+  CHECK(with_model(Api::azure_chat, R"({"messages":[]})") == parse(R"({"messages":[]})"));
+  CHECK(with_model(Api::azure_chat, R"({"model":"m"})") == parse(R"({"model":"small"})"));
+  CHECK(with_model(Api::openrouter_chat, R"({"models":["m","n"]})") == parse(R"({"model":"small"})"));
+}
+
+TEST_CASE("request: tools, schemas and system prompts count as input", "[json][request]") {
+  const auto input = [](Api api, const char* request) { return read(api, parse(request)).input.upper(); };
+  const std::int64_t plain =
+      input(Api::openai_chat, R"({"model":"m","messages":[{"role":"user","content":"hello there"}]})");
+  CHECK(plain > 3);
+  CHECK(
+      input(
+          Api::openai_chat,
+          R"({"model":"m","messages":[{"role":"user","content":"hello there"}],"tools":[{"type":"function","function":
+                 {"name":"look_up","description":"Looks a town up","parameters":{"type":"object","properties":{"town":{"type":"string"}}}}}]})") >
+      plain + 30);
+  CHECK(input(Api::anthropic_messages,
+              R"({"model":"m","system":"a long prompt of many words","messages":[]})") >
+        input(Api::anthropic_messages, R"({"model":"m","messages":[]})") + 5);
+  CHECK(input(Api::gemini, R"({"systemInstruction":{"parts":[{"text":"be brief please"}]},"contents":[]})") >
+        input(Api::gemini, R"({"contents":[]})"));
+  CHECK(input(Api::openai_embeddings, R"({"model":"m","input":[[1,2,3],[4,5]]})") == 5);
+  CHECK(input(Api::cohere_embed, R"({"model":"m","texts":["one","two"]})") >= 2);
+}
+
+TEST_CASE("request: pictures and sound are not counted as text", "[json][request]") {
+  const std::string blob(400'000, 'A');
+  const auto upper = [&](Api api, const std::string& request) {
+    return read(api, json::parse(request).as_object()).input.upper();
+  };
+  CHECK(
+      upper(
+          Api::openai_chat,
+          R"({"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,)" +
+              blob + R"("}}]}]})") < 2'000);
+  CHECK(
+      upper(
+          Api::anthropic_messages,
+          R"({"model":"m","messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":")" +
+              blob + R"("}}]}]})") < 2'000);
+  CHECK(upper(Api::gemini, R"({"contents":[{"parts":[{"inlineData":{"mimeType":"image/png","data":")" + blob +
+                               R"("}}]}]})") < 2'000);
+  CHECK(upper(Api::ollama_chat, R"({"model":"m","messages":[{"role":"user","content":"x","images":[")" +
+                                    blob + R"("]}]})") < 2'000);
+  CHECK(
+      upper(
+          Api::openai_chat,
+          R"({"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":")" +
+              blob + R"(","format":"mp3"}}]}]})") < 4'000);
+}
+
+TEST_CASE("request: marks for the longer-lived cache and the fast tier are seen", "[json][request]") {
+  const detail::RequestFacts facts = read(
+      Api::anthropic_messages,
+      parse(
+          R"({"model":"m","max_tokens":9,"speed":"fast","system":[{"type":"text","text":"x","cache_control":{"type":"ephemeral","ttl":"1h"}}]})"));
+  CHECK(facts.long_cache);
+  CHECK(facts.service_tier == "fast");
+  CHECK_FALSE(
+      read(Api::anthropic_messages,
+           parse(R"({"model":"m","messages":[{"content":[{"cache_control":{"type":"ephemeral"}}]}]})"))
+          .long_cache);
+}
+
+TEST_CASE("request: one that is nested without end is refused, not followed", "[json][request]") {
+  json::value deep = "x";
+  for (int i = 0; i < 1'000; ++i) deep = json::array{deep};
+  const json::object request{{"model", "m"}, {"messages", json::array{json::object{{"content", deep}}}}};
+  CHECK_THROWS_AS(read(Api::openai_chat, request), Error);
+}
+
+TEST_CASE("api: detect knows each API by its path, and by its host where the path is shared", "[json][api]") {
+  const json::value body = json::object{{"model", "m"}, {"input", "x"}};
+  const auto detect = [&](const char* target) { return Api::detect(target, body); };
+  CHECK(detect("https://api.openai.com/v1/chat/completions") == Api::openai_chat);
+  CHECK(detect("https://API.openai.com:443/v1/chat/completions?x=1") == Api::openai_chat);
+  CHECK(detect("https://api.openai.com.evil.example/v1/chat/completions") == Api::openai_compatible);
+  CHECK(detect("/v1/chat/completions") == Api::openai_compatible);
+  CHECK(detect("http://localhost:8080/v1/chat/completions") == Api::openai_compatible);
+  CHECK(detect("https://api.openai.com/v1/responses") == Api::openai_responses);
+  CHECK(detect("/v1/embeddings") == Api::openai_embeddings);
+  CHECK(detect("https://api.anthropic.com/v1/messages") == Api::anthropic_messages);
+  CHECK(detect("/v1beta/models/gemini-2.5-flash:generateContent") == Api::gemini);
+  CHECK(detect("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse") == Api::gemini);
+  CHECK(detect("/v1beta/models/gemini-embedding-001:batchEmbedContents") == Api::gemini_embeddings);
+  CHECK(detect("/model/anthropic.claude-v1%3A0/converse-stream") == Api::bedrock_converse);
+  CHECK(detect("/api/chat") == Api::ollama_chat);
+  CHECK(detect("/api/generate/") == Api::ollama_generate);
+  CHECK(detect("https://api.mistral.ai/v1/chat/completions") == Api::mistral_chat);
+  CHECK(detect("https://api.deepseek.com/chat/completions") == Api::deepseek_chat);
+  CHECK(detect("https://api.x.ai/v1/chat/completions") == Api::xai_chat);
+  CHECK(detect("/v2/chat") == Api::cohere_chat);
+  CHECK(detect("/v2/embed") == Api::cohere_embed);
+  CHECK(detect("https://openrouter.ai/api/v1/chat/completions") == Api::openrouter_chat);
+  CHECK(detect("https://x.openai.azure.com/openai/v1/chat/completions") == Api::azure_chat);
+  CHECK(detect("/openai/deployments/d/chat/completions?api-version=1") == Api::azure_chat);
+  CHECK(detect("/") == std::nullopt);
+  CHECK(detect("") == std::nullopt);
+  CHECK(detect("https://") == std::nullopt);
+}
+
+TEST_CASE("api: names lead back to their API", "[json][api]") {
+  CHECK(Api::all().size() == 17);
+  for (const Api api : Api::all()) CHECK(Api::from_name(api.name()) == api);
+  CHECK(Api::from_name("nothing") == std::nullopt);
+}
+
+TEST_CASE("usage: replies of each API are read as the provider means them", "[json][usage]") {
+  const auto usage = [](Api api, const char* reply) { return read_usage(api, json::parse(reply)); };
+  CHECK(usage(Api::openai_chat, R"({"usage":{"prompt_tokens":2048,"completion_tokens":130,"total_tokens":2178,
+      "prompt_tokens_details":{"cached_tokens":1024,"cache_write_tokens":512,"image_tokens":85},"completion_tokens_details":{"reasoning_tokens":128}}})") ==
+        Usage{.input = 512,
+              .cache_read = 1024,
+              .cache_write = 512,
+              .output = 130,
+              .reasoning = 128,
+              .input_image = 85});
+  CHECK(
+      usage(
+          Api::xai_chat,
+          R"({"usage":{"prompt_tokens":32,"completion_tokens":9,"total_tokens":135,"completion_tokens_details":{"reasoning_tokens":94}}})") ==
+      Usage{.input = 32, .output = 103, .reasoning = 94});
+  CHECK(
+      usage(
+          Api::openai_responses,
+          R"({"output":[{"type":"web_search_call","action":{"type":"search"}},{"type":"web_search_call","action":{"type":"open_page"}}],
+      "usage":{"input_tokens":100,"output_tokens":20},"tool_usage":{"web_search":{"num_requests":2}}})") ==
+      Usage{.input = 100, .output = 20, .web_searches = 2});
+  CHECK(
+      usage(Api::anthropic_messages,
+            R"({"usage":{"input_tokens":50,"cache_creation_input_tokens":2300,"cache_read_input_tokens":10000,
+      "cache_creation":null,"output_tokens":420}})") ==
+      Usage{.input = 50, .cache_read = 10000, .cache_write = 2300, .output = 420});
+  CHECK(
+      usage(
+          Api::gemini,
+          R"({"usageMetadata":{"promptTokenCount":13,"candidatesTokenCount":10,"thoughtsTokenCount":61,"toolUsePromptTokenCount":5}})") ==
+      Usage{.input = 18, .output = 71, .reasoning = 61});
+  CHECK(usage(Api::gemini_embeddings, R"({"embedding":{},"usageMetadata":{"promptTokenCount":7}})") ==
+        Usage{.input = 7});
+  CHECK(
+      usage(
+          Api::bedrock_converse,
+          R"({"usage":{"inputTokens":458,"outputTokens":4,"cacheReadInputTokens":2098,"cacheReadInputTokenCount":2098}})") ==
+      Usage{.input = 458, .cache_read = 2098, .output = 4});
+  CHECK(usage(Api::ollama_chat, R"({"done":true,"prompt_eval_count":26,"eval_count":237})") ==
+        Usage{.input = 26, .output = 237});
+  CHECK(
+      usage(
+          Api::cohere_chat,
+          R"({"usage":{"billed_units":{"input_tokens":431,"output_tokens":661},"tokens":{"input_tokens":2190,"output_tokens":1257}}})") ==
+      Usage{.input = 431, .output = 661});
+  CHECK(usage(Api::cohere_embed, R"({"meta":{"billed_units":{"input_tokens":3,"image_tokens":4}}})") ==
+        Usage{.input = 7, .input_image = 4});
+  CHECK(usage(Api::openai_embeddings, R"({"usage":{"prompt_tokens":4,"total_tokens":4}})") ==
+        Usage{.input = 4});
+}
+
+TEST_CASE("usage: none, or one that cannot be, is a typed error", "[json][usage]") {
+  const auto reason = [](const char* reply) {
+    try {
+      static_cast<void>(read_usage(Api::openai_chat, json::parse(reply)));
+    } catch (const Error& error) {
+      return error.reason();
+    }
+    return errc::ok;
+  };
+  CHECK(reason("{}") == errc::bad_reply);
+  CHECK(reason("null") == errc::bad_reply);
+  CHECK(reason(R"({"usage":null})") == errc::bad_reply);
+  CHECK(reason(R"({"usage":{"prompt_tokens":-1}})") == errc::invalid_usage);
+  CHECK(reason(R"({"usage":{"prompt_tokens":2.5}})") == errc::invalid_usage);
+  CHECK(reason(R"({"usage":{"prompt_tokens":5,"completion_tokens":3000000000}})") == errc::invalid_usage);
+}
