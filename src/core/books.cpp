@@ -141,28 +141,30 @@ std::int64_t Books::now() const noexcept {
 
 ModelSlot Books::resolve(std::string_view model) {
   ThreadCache& cache = thread_cache();
-  ModelSlot& slot = cache.models[hash_text(model) % ThreadCache::model_slots];
+  const ModelSlot& slot = cache.models[hash_text(model) % ThreadCache::model_slots];
   const std::uint64_t prices = prices_uid_.load(std::memory_order_acquire);
   if (slot.books_uid == uid && slot.prices_uid == prices && slot.name->text == model) return slot;
+  return resolve_anew(model, prices, cache);
+}
 
+ModelSlot Books::resolve_anew(std::string_view model, std::uint64_t prices, ThreadCache& cache) {
   std::shared_ptr<const PriceBook> book;
   for (const auto& held : cache.price_books)
     if (held && held->uid == prices) book = held;
   if (!book) {
     book = price_book();
-    if (cache.ended) {
-      const PricedModel* priced = book->find(model);
-      return {uid, 0, name(model), priced};
+    if (!cache.ended) {
+      // Slots that point into the book that goes are forgotten with it.
+      auto& place = cache.price_books[cache.next_price_book++ % cache.price_books.size()];
+      if (place)
+        for (ModelSlot& other : cache.models)
+          if (other.prices_uid == place->uid) other = {};
+      place = book;
     }
-    // The slots that point into the book that goes are found stale: their prices_uid is another one's, unless that one is current.
-    auto& place = cache.price_books[cache.next_price_book++ % cache.price_books.size()];
-    if (place)
-      for (ModelSlot& other : cache.models)
-        if (other.prices_uid == place->uid) other = {};
-    place = book;
   }
-  ModelSlot fresh{uid, book->uid, name(model), book->find(model)};
-  if (fresh.name->id != ModelName::overflow_id) slot = fresh;
+  ModelSlot fresh{uid, book->uid, name(model), book->find(model), nullptr};
+  if (fresh.priced && !fresh.priced->price->provider.empty()) fresh.provider = name(fresh.priced->price->provider);
+  if (fresh.name->id != ModelName::overflow_id && !cache.ended) cache.models[hash_text(model) % ThreadCache::model_slots] = fresh;
   return fresh;
 }
 

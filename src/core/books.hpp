@@ -185,6 +185,7 @@ class Books {
   friend class SinkWorker;
 
   void update_recording();  // under sinks_mutex_
+  ModelSlot resolve_anew(std::string_view model, std::uint64_t prices, ThreadCache& cache);
   void sweep();
   bool stop_sinks() noexcept;
   template <class F>

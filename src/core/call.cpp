@@ -214,7 +214,7 @@ Priced price(Books& books, const Reservation& reservation, const Settlement& set
     result.usd = sum.value_or(Usd::max());
     result.table = result.usd;
     result.source = slot.priced->assumed ? CostSource::assumed : CostSource::table;
-    if (!slot.priced->price->provider.empty()) result.provider = books.name(slot.priced->price->provider);
+    result.provider = slot.provider;
   } else if (reservation.assumed_rate >= 0) {
     const std::optional<Usd> sum =
         cost(AssumedPrice(reservation.assumed_rate).model, Usage{.output = settlement.usage.total()}, {});

@@ -43,6 +43,7 @@ struct ModelSlot {
   std::uint64_t prices_uid = 0;
   const ModelName* name = nullptr;      // in the books' dictionary
   const PricedModel* priced = nullptr;  // in a price book that this cache holds; null: unknown
+  const ModelName* provider = nullptr;  // of the price; null: not known
 };
 
 /// What a thread keeps so that the path of a call takes no shared lock but the budgets' own and its shard's.

@@ -56,7 +56,7 @@ struct BudgetNode final : Node {
   // What a newcomer cannot pass whatever the amounts.
   static constexpr std::uint32_t gate_waiting = 1, gate_closed = 2;
 
-  alignas(64) std::mutex mutex;  // of the root alone
+  std::mutex mutex;             // of the root alone
   std::uint32_t gate = 0;        // (lock)
   Vector used{};                 // (lock) spent + reserved
   Vector held{};                 // (lock) reserved
