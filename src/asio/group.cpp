@@ -45,7 +45,7 @@ class Group : public std::enable_shared_from_this<Group> {
   /// \param work The handler's executor; keeps it busy until then.
   void start(std::vector<boost::asio::awaitable<void>> children, Handler done,
              boost::asio::any_io_executor work, boost::asio::cancellation_slot slot) {
-    done_ = std::move(done);
+    done_.swap(done);  // the move assignment of Boost 1.81 calls itself without end
     work_ = std::move(work);
     if (slot.is_connected()) {
       slot.assign([group = weak_from_this()](boost::asio::cancellation_type type) {
