@@ -158,7 +158,7 @@ bool Admission::prepare() {
   draft_.books = draft_.scope && draft_.scope->books ? draft_.scope->books : &Books::default_books();
   draft_.budget = draft_.scope ? draft_.scope->budget : nullptr;
   Books& books = *draft_.books;
-  const ModelSlot slot = books.resolve(request.model);
+  const ModelSlot slot = books.resolve(request.model);  // a copy: the thread may resolve again below
   draft_.requested = slot.name;
   draft_.input =
       request.input_tokens ? *request.input_tokens : built_in_tokenizer().upper(request.input_text);

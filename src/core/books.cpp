@@ -86,7 +86,7 @@ Books::Books(LedgerOptions ledger_options)
   attribution_by_id_.push_back(nullptr);
   name_by_id_.push_back({});
   names_.emplace(name_by_id_.back().text, &name_by_id_.back());
-  name_by_id_.push_back({"(other)", ModelName::overflow_id});
+  name_by_id_.push_back({"(other)", ModelName::overflow_id, 0});
   set_price_book(options.prices.book());
   const std::lock_guard lock(sinks_mutex_);
   update_recording();
@@ -139,7 +139,7 @@ std::int64_t Books::now() const noexcept {
   return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-ModelSlot Books::resolve(std::string_view model) {
+const ModelSlot& Books::resolve(std::string_view model) {
   ThreadCache& cache = thread_cache();
   const ModelSlot& slot = cache.models[hash_text(model) % ThreadCache::model_slots];
   const std::uint64_t prices = prices_uid_.load(std::memory_order_acquire);
@@ -147,7 +147,15 @@ ModelSlot Books::resolve(std::string_view model) {
   return resolve_anew(model, prices, cache);
 }
 
-ModelSlot Books::resolve_anew(std::string_view model, std::uint64_t prices, ThreadCache& cache) {
+const ModelSlot& Books::resolve(const ModelName& model, const std::string& text) {
+  ThreadCache& cache = thread_cache();
+  const ModelSlot& slot = cache.models[model.hash % ThreadCache::model_slots];
+  const std::uint64_t prices = prices_uid_.load(std::memory_order_acquire);
+  if (slot.name == &model && slot.books_uid == uid && slot.prices_uid == prices) return slot;
+  return resolve_anew(text, prices, cache);
+}
+
+const ModelSlot& Books::resolve_anew(std::string_view model, std::uint64_t prices, ThreadCache& cache) {
   std::shared_ptr<const PriceBook> book;
   for (const auto& held : cache.price_books)
     if (held && held->uid == prices) book = held;
@@ -163,9 +171,13 @@ ModelSlot Books::resolve_anew(std::string_view model, std::uint64_t prices, Thre
     }
   }
   ModelSlot fresh{uid, book->uid, name(model), book->find(model), nullptr};
-  if (fresh.priced && !fresh.priced->price->provider.empty()) fresh.provider = name(fresh.priced->price->provider);
-  if (fresh.name->id != ModelName::overflow_id && !cache.ended) cache.models[hash_text(model) % ThreadCache::model_slots] = fresh;
-  return fresh;
+  if (fresh.priced && !fresh.priced->price->provider.empty())
+    fresh.provider = name(fresh.priced->price->provider);
+  const bool keep = fresh.name->id != ModelName::overflow_id && !cache.ended;
+  ModelSlot& place = keep ? cache.models[fresh.name->hash % ThreadCache::model_slots] : cache.unkept;
+  if (!keep) cache.unkept_book = std::move(book);
+  place = fresh;
+  return place;
 }
 
 std::shared_ptr<const PriceBook> Books::price_book() const {
@@ -190,7 +202,7 @@ const ModelName* Books::name(std::string_view text) {
   const std::lock_guard lock(dictionary_mutex_);
   if (const auto known = names_.find(text); known != names_.end()) return known->second;
   if (name_by_id_.size() >= max_names) return &name_by_id_[ModelName::overflow_id];
-  name_by_id_.push_back({std::string(text), static_cast<std::uint32_t>(name_by_id_.size())});
+  name_by_id_.push_back({std::string(text), static_cast<std::uint32_t>(name_by_id_.size()), hash_text(text)});
   names_.emplace(name_by_id_.back().text, &name_by_id_.back());
   return &name_by_id_.back();
 }

@@ -30,6 +30,7 @@ struct BudgetNode;
 struct ModelName {
   std::string text;
   std::uint32_t id = 0;
+  std::uint64_t hash = 0;  // of the text
 
   static constexpr std::uint32_t overflow_id = 1;  // "(other)": the dictionary is full
 };
@@ -123,7 +124,10 @@ class Books {
 
   // Reading the time and the price of a model: see the thread's cache first.
   [[nodiscard]] std::int64_t now() const noexcept;
-  [[nodiscard]] ModelSlot resolve(std::string_view model);
+  // The slot belongs to the thread, and is safe only until it resolves again.
+  [[nodiscard]] const ModelSlot& resolve(std::string_view model);
+  /// The same by a name of this dictionary, without reading the text; `text` where the dictionary was full.
+  [[nodiscard]] const ModelSlot& resolve(const ModelName& model, const std::string& text);
   /// The table's book, held for the caller: a PricedModel of resolve() is safe only until this thread resolves again.
   [[nodiscard]] std::shared_ptr<const PriceBook> price_book() const;
   void set_price_book(std::shared_ptr<const PriceBook> book);
@@ -185,7 +189,7 @@ class Books {
   friend class SinkWorker;
 
   void update_recording();  // under sinks_mutex_
-  ModelSlot resolve_anew(std::string_view model, std::uint64_t prices, ThreadCache& cache);
+  const ModelSlot& resolve_anew(std::string_view model, std::uint64_t prices, ThreadCache& cache);
   void sweep();
   bool stop_sinks() noexcept;
   template <class F>

@@ -199,22 +199,21 @@ Priced price(Books& books, const Reservation& reservation, const Settlement& set
   const std::string_view tier = !settlement.service_tier.empty() ? settlement.service_tier
                                 : reservation.tier               ? reservation.tier->text
                                                                  : std::string_view();
-  const std::string_view served = settlement.served_model.empty() || settlement.served_model.size() > 256
-                                      ? std::string_view(reservation.model_name())
-                                      : settlement.served_model;
-  ModelSlot slot = books.resolve(served);
-  result.served = slot.name;
-  if (!slot.priced && served != reservation.model_name()) slot = books.resolve(reservation.model_name());
+  const bool as_admitted = settlement.served_model.empty() || settlement.served_model.size() > 256;
+  const ModelSlot* slot = as_admitted ? &books.resolve(*reservation.model, reservation.model_name())
+                                      : &books.resolve(settlement.served_model);
+  result.served = slot->name;
+  if (!slot->priced && !as_admitted) slot = &books.resolve(*reservation.model, reservation.model_name());
   if (reservation.has_flat) {
     result.usd = Usd::from_nanos(reservation.flat);
     result.source = CostSource::flat;
-  } else if (slot.priced) {
-    const std::optional<Usd> sum = cost(*slot.priced, settlement.usage, tier);
+  } else if (slot->priced) {
+    const std::optional<Usd> sum = cost(*slot->priced, settlement.usage, tier);
     result.overflow = !sum;
     result.usd = sum.value_or(Usd::max());
     result.table = result.usd;
-    result.source = slot.priced->assumed ? CostSource::assumed : CostSource::table;
-    result.provider = slot.provider;
+    result.source = slot->priced->assumed ? CostSource::assumed : CostSource::table;
+    result.provider = slot->provider;
   } else if (reservation.assumed_rate >= 0) {
     const std::optional<Usd> sum =
         cost(AssumedPrice(reservation.assumed_rate).model, Usage{.output = settlement.usage.total()}, {});
@@ -294,60 +293,63 @@ Vector vector_of(Usd usd, const Usage& usage) noexcept {
   return {usd.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
 }
 
-struct Ended {
-  Settled settled{};
-  std::unique_ptr<FailureFacts> crossed{};
+/// How an ending is told to the caller: `settled` is filled in where this was the first.
+struct Ending {
+  Settled& settled;
+  std::unique_ptr<FailureFacts> crossed{};  // a Raise budget went over its cap
+  const char* invalid = nullptr;            // the member of the usage that cannot be believed
 };
 
-Ended finish(Reservation& reservation, const Vector& actual, const Usage& usage, const Priced& priced,
-             RecordStatus status, const Settlement& settlement, std::string_view reason) {
-  Ended ended;
+void finish(Reservation& reservation, const Vector& actual, const Usage& usage, const Priced& priced,
+            RecordStatus status, const Settlement& settlement, std::string_view reason, Ending& ending) {
   Booked booked;
   apply(reservation, actual, booked);
-  if (!booked.first) return ended;
-  Books& books = *reservation.books;
-  ended.settled = {priced.usd, usage,
-                   priced.usd > Usd::from_nanos(reservation.request[0])
-                       ? priced.usd - Usd::from_nanos(reservation.request[0])
-                       : Usd{},
-                   booked.over_cap, true};
-  tell(books, reservation, usage, priced, status, settlement, reason, booked);
+  if (!booked.first) return;
+  Settled& settled = ending.settled;
+  const std::int64_t overrun = priced.usd.nanos() - reservation.request[0];
+  settled.usd = priced.usd;
+  settled.usage = usage;
+  settled.overrun = Usd::from_nanos(overrun > 0 ? overrun : 0);
+  settled.over_cap = booked.over_cap;
+  settled.first = true;
+  tell(*reservation.books, reservation, usage, priced, status, settlement, reason, booked);
   if (booked.failure) {
     booked.failure->scope = reservation.scope;
     booked.failure->model = reservation.requested_name();
-    ended.crossed = std::move(booked.failure);
+    ending.crossed = std::move(booked.failure);
   }
-  return ended;
 }
 
-Ended charge_reservation(Reservation& reservation, std::string_view reason) {
+void charge_reservation(Reservation& reservation, std::string_view reason, Ending& ending) {
   Books& books = *reservation.books;
   if (reservation.has_shown) {
     const Settlement shown{.usage = reservation.shown};
     const Priced priced = price(books, reservation, shown);
-    return finish(reservation, vector_of(priced.usd, shown.usage), shown.usage, priced,
-                  RecordStatus::indeterminate, shown, reason);
+    finish(reservation, vector_of(priced.usd, shown.usage), shown.usage, priced, RecordStatus::indeterminate,
+           shown, reason, ending);
+    return;
   }
   const Usage usage{.input = reservation.input, .output = reservation.output};
   Priced priced = price(books, reservation, Settlement{.usage = usage});
   if (priced.source != CostSource::none) priced.usd = Usd::from_nanos(reservation.request[0]);
   Vector actual = reservation.request;
   actual[index(Dimension::concurrent)] = 0;
-  return finish(reservation, actual, usage, priced, RecordStatus::indeterminate, {}, reason);
+  finish(reservation, actual, usage, priced, RecordStatus::indeterminate, {}, reason, ending);
 }
 
-Ended settle(Reservation& reservation, const Settlement& settlement, const char*& invalid) {
-  if (!reservation_open(reservation)) return {};
-  invalid = settlement.usage.first_invalid();
-  if (!invalid && settlement.provider_cost && *settlement.provider_cost < Usd{}) invalid = "provider_cost";
-  if (invalid) {
+void settle(Reservation& reservation, const Settlement& settlement, Ending& ending) {
+  if (!reservation_open(reservation)) return;
+  ending.invalid = settlement.usage.first_invalid();
+  if (!ending.invalid && settlement.provider_cost && *settlement.provider_cost < Usd{})
+    ending.invalid = "provider_cost";
+  if (ending.invalid) {
     reservation.has_shown = false;  // neither can be trusted
-    return charge_reservation(reservation, "the usage that was handed in is invalid");
+    charge_reservation(reservation, "the usage that was handed in is invalid", ending);
+    return;
   }
-  Books& books = *reservation.books;
-  const Priced priced = price(books, reservation, settlement);
-  return finish(reservation, vector_of(priced.usd, settlement.usage), settlement.usage, priced,
-                settlement.estimated ? RecordStatus::estimated : RecordStatus::settled, settlement, {});
+  const Priced priced = price(*reservation.books, reservation, settlement);
+  finish(reservation, vector_of(priced.usd, settlement.usage), settlement.usage, priced,
+         settlement.estimated ? RecordStatus::estimated : RecordStatus::settled, settlement, {}, ending);
 }
 
 std::string invalid_text(const Reservation& reservation, const char* member) {
@@ -369,9 +371,11 @@ void abandon(Reservation& reservation) noexcept try {
     case Reservation::State::admitted:
       reservation_release(reservation, {});
       break;
-    case Reservation::State::sent:
-      charge_reservation(reservation, "ended without a verdict");
-      break;
+    case Reservation::State::sent: {
+      Settled settled;
+      Ending ending{settled};
+      charge_reservation(reservation, "ended without a verdict", ending);
+    } break;
     case Reservation::State::ended:
       break;
   }
@@ -458,22 +462,23 @@ void reservation_shown(Reservation& reservation, const Usage& usage) noexcept {
 }
 
 Settled reservation_settle(Reservation& reservation, const Settlement& settlement) {
-  const char* invalid = nullptr;
-  Ended ended = settle(reservation, settlement, invalid);
-  if (!ended.settled.first) {
-    report_late(reservation, "settle");
-    return ended.settled;
-  }
-  if (invalid) throw Error(errc::invalid_usage, invalid_text(reservation, invalid));
-  if (ended.crossed) throw BudgetExceeded(Failure(ended.crossed.release()));
-  return ended.settled;
+  Settled settled;
+  Ending ending{settled};
+  settle(reservation, settlement, ending);
+  if (!settled.first) report_late(reservation, "settle");
+  if (settled.first && ending.invalid)
+    throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  if (ending.crossed) throw BudgetExceeded(Failure(ending.crossed.release()));
+  return settled;
 }
 
 Result<Settled> reservation_try_settle(Reservation& reservation, const Settlement& settlement) noexcept {
-  const char* invalid = nullptr;
-  const Ended ended = settle(reservation, settlement, invalid);
-  if (invalid) return Failure(errc::invalid_usage, invalid_text(reservation, invalid));
-  return ended.settled;
+  Settled settled;
+  Ending ending{settled};
+  settle(reservation, settlement, ending);
+  if (settled.first && ending.invalid)
+    return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  return settled;
 }
 
 bool reservation_release(Reservation& reservation, std::string_view reason) noexcept {
@@ -493,7 +498,10 @@ bool reservation_release(Reservation& reservation, std::string_view reason) noex
 }
 
 Settled reservation_indeterminate(Reservation& reservation, std::string_view reason) noexcept {
-  return reservation_open(reservation) ? charge_reservation(reservation, reason).settled : Settled{};
+  Settled settled;
+  Ending ending{settled};
+  if (reservation_open(reservation)) charge_reservation(reservation, reason, ending);
+  return settled;
 }
 
 ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output_tokens) {

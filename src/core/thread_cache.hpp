@@ -62,6 +62,8 @@ struct ThreadCache {
   std::array<ModelSlot, model_slots> models{};
   std::array<std::shared_ptr<const PriceBook>, 4> price_books{};
   unsigned next_price_book = 0;
+  ModelSlot unkept;  // a look-up that is not to be remembered
+  std::shared_ptr<const PriceBook> unkept_book;
 
   static constexpr std::size_t spare_reservations = 64;
   Reservation* free_reservations = nullptr;
