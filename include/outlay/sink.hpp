@@ -25,7 +25,8 @@ class Sink {
   virtual ~Sink() = default;
   virtual void write(const Record& record) = 0;
   virtual void event(const BudgetEvent& event) { (void)event; }
-  /// Make durable, or send, whatever was written; called by Ledger::flush and after a batch that ran `max_delay` late.
+  /// Make durable, or send, whatever was written; called by Ledger::flush, and before close(). A sink that must not keep rows until
+  /// then sees to that itself.
   ///
   /// \param deadline When the caller stops waiting. Return late and the flush counts as timed out.
   virtual void flush(std::chrono::steady_clock::time_point deadline) { (void)deadline; }

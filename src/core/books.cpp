@@ -223,10 +223,13 @@ void Books::update_recording() {
 void Books::book(Row&& row) {
   if (has_sinks_.load(std::memory_order_relaxed)) {
     std::unique_lock lock(sinks_mutex_);
-    for (std::size_t i = 0; i < sinks_.size(); ++i) {
-      const std::shared_ptr<SinkWorker> worker = sinks_[i];
-      while (!worker->push(row)) worker->room.wait(lock);
-    }
+    std::vector<std::shared_ptr<SinkWorker>>
+        full;  // whose rule is to block: waited for when the others have theirs
+    for (const auto& worker : sinks_)
+      if (!worker->push(row)) full.push_back(worker);
+    for (const auto& worker : full) do
+        worker->room.wait(lock);
+      while (!worker->push(row));
   }
   if (has_on_spend_.load(std::memory_order_relaxed)) {
     std::shared_ptr<const std::function<void(const Record&)>> callback;
@@ -600,17 +603,21 @@ void Books::flush(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   std::unique_lock lock(sinks_mutex_);
   const std::vector<std::shared_ptr<SinkWorker>> workers = sinks_;
+  std::vector<SinkWorker::Ticket> tickets;
   for (const auto& worker : workers) {
     worker->set_deadline(deadline);
-    worker->ask_flush();
+    tickets.push_back(worker->ask_flush());
   }
   bool late = false, failed = false;
-  for (const auto& worker : workers) {
+  for (std::size_t i = 0; i < workers.size(); ++i) {
+    const auto& worker = workers[i];
+    const SinkWorker::Ticket& ticket = tickets[i];
     // A dead exporter never extends a flush: only durable sinks are waited for beyond what they take anyway.
-    const bool done = worker->flushed_event.wait_until(lock, deadline, [&] { return worker->flushed(); });
+    const bool done =
+        worker->flushed_event.wait_until(lock, deadline, [&] { return worker->flushed(ticket); });
     if (!worker->sink()->durable()) continue;
     late |= !done;
-    failed |= worker->take_troubles();
+    failed |= worker->take_troubles(ticket);
   }
   lock.unlock();
   if (failed)

@@ -1,5 +1,6 @@
 #include "core/sink_worker.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -13,13 +14,19 @@ SinkWorker::SinkWorker(Books& books, std::shared_ptr<Sink> sink, SinkOptions opt
 void SinkWorker::wake_worker() noexcept {
   // One system call for each time that the worker has gone to sleep; while rows gather it needs none.
   if (std::exchange(idle_, false)) work_event_.notify_one();
+  // The queue fills faster than the thread wakes by itself.
+  if (gathering_ && waiting_.size() - front_ >= options_.queue / 2) {
+    gathering_ = false;
+    work_event_.notify_one();
+  }
 }
 
 bool SinkWorker::make_room() {
   if (waiting_.size() - front_ < options_.queue) return true;
   switch (options_.when_full) {
     case WhenFull::drop_oldest:
-      ++stats_.dropped, ++troubles_;
+      ++stats_.dropped;
+      note_troubles(covered_ + 1, offered_);
       waiting_[front_++] = {};
       if (front_ * 2 >= waiting_.size()) {
         waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(front_));
@@ -27,7 +34,8 @@ bool SinkWorker::make_room() {
       }
       return true;
     case WhenFull::drop_newest:
-      ++stats_.dropped, ++troubles_;
+      ++stats_.dropped;
+      note_troubles(offered_, offered_);
       return false;
     case WhenFull::block:
       break;
@@ -36,10 +44,14 @@ bool SinkWorker::make_room() {
 }
 
 bool SinkWorker::push(const Row& row) {
+  ++offered_;
   if (!make_room()) {
     const bool wait =
         options_.when_full == WhenFull::block && !stopping_ && std::this_thread::get_id() != thread_.get_id();
-    if (!wait && options_.when_full == WhenFull::block) ++stats_.dropped, ++troubles_;
+    if (!wait && options_.when_full == WhenFull::block) {
+      ++stats_.dropped;
+      note_troubles(offered_, offered_);
+    }
     return !wait;
   }
   waiting_.push_back({row, nullptr});
@@ -48,8 +60,12 @@ bool SinkWorker::push(const Row& row) {
 }
 
 void SinkWorker::push(const EventRow& event) {
+  ++offered_;
   if (!make_room()) {
-    if (options_.when_full == WhenFull::block) ++stats_.dropped, ++troubles_;
+    if (options_.when_full == WhenFull::block) {
+      ++stats_.dropped;
+      note_troubles(offered_, offered_);
+    }
     return;
   }
   waiting_.push_back({{}, std::make_unique<EventRow>(event)});
@@ -64,13 +80,25 @@ void SinkWorker::mark(const Books::Mark& mark) const {
     }
 }
 
-void SinkWorker::ask_flush() noexcept {
-  ++flush_asked_;
+SinkWorker::Ticket SinkWorker::ask_flush() noexcept {
   idle_ = false;
   work_event_.notify_one();
+  return {++flush_asked_, offered_};
 }
 
-bool SinkWorker::take_troubles() noexcept { return std::exchange(troubles_taken_, troubles_) != troubles_; }
+void SinkWorker::note_troubles(std::uint64_t first_row, std::uint64_t last_row) noexcept {
+  if (trouble_first_ == 0 || first_row < trouble_first_) trouble_first_ = first_row;
+  if (last_row > trouble_last_) trouble_last_ = last_row;
+}
+
+bool SinkWorker::take_troubles(const Ticket& ticket) noexcept {
+  if (trouble_first_ == 0 || trouble_first_ > std::max<std::uint64_t>(ticket.row, 1)) return false;
+  if (trouble_last_ <= ticket.row)
+    trouble_first_ = trouble_last_ = 0;
+  else
+    trouble_first_ = ticket.row + 1;
+  return true;
+}
 
 template <class F>
 bool SinkWorker::contained(const char* what, F&& call) noexcept {
@@ -86,7 +114,8 @@ bool SinkWorker::contained(const char* what, F&& call) noexcept {
   bool say = false;
   {
     const std::lock_guard lock(books_.sinks_mutex_);
-    ++stats_.failures, ++troubles_;
+    ++stats_.failures;
+    note_troubles(std::min(covered_ + 1, std::max<std::uint64_t>(taken_, 1)), taken_);
     say = !std::exchange(said_, true);
   }
   if (say)
@@ -122,10 +151,13 @@ void SinkWorker::work() noexcept {
     idle_ = false;
     if (flush_asked_ == flush_done_ && !stopping_ && waiting_.size() - front_ < options_.queue / 2) {
       // Let rows gather: one wake-up for many of them.
+      gathering_ = true;
       work_event_.wait_for(lock, options_.max_delay, [this] {
         return flush_asked_ != flush_done_ || stopping_ || waiting_.size() - front_ >= options_.queue / 2;
       });
+      gathering_ = false;
     }
+    taken_ = offered_;
     const std::uint64_t asked = flush_asked_;  // a flush covers what waits now, however much comes meanwhile
     if (waiting_.size() != front_) {
       waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(front_));
@@ -142,6 +174,7 @@ void SinkWorker::work() noexcept {
       contained("flush", [&] { sink_->flush(deadline); });
       lock.lock();
       flush_done_ = asked;
+      covered_ = taken_;
       flushed_event.notify_all();
     }
     if (stopping_ && waiting_.size() == front_ && flush_asked_ == flush_done_) break;

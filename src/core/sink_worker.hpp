@@ -29,10 +29,14 @@ class SinkWorker {
   void push(const EventRow& event);
   void mark(const Books::Mark& mark) const;
   [[nodiscard]] SinkStats stats() const noexcept { return stats_; }
-  void ask_flush() noexcept;
-  [[nodiscard]] bool flushed() const noexcept { return flush_done_ >= flush_asked_; }
-  /// Has it failed or dropped since the last time it was asked?
-  bool take_troubles() noexcept;
+  /// A flush, and the last row that it covers.
+  struct Ticket {
+    std::uint64_t flush = 0, row = 0;
+  };
+  Ticket ask_flush() noexcept;
+  [[nodiscard]] bool flushed(const Ticket& ticket) const noexcept { return flush_done_ >= ticket.flush; }
+  /// Has it failed or dropped any row up to the ticket's, and not said so to an earlier ticket?
+  bool take_troubles(const Ticket& ticket) noexcept;
   void set_deadline(std::chrono::steady_clock::time_point deadline) noexcept { flush_deadline_ = deadline; }
 
   std::condition_variable room;  // waited on with the books' lock
@@ -48,6 +52,7 @@ class SinkWorker {
   template <class F>
   bool contained(const char* what, F&& call) noexcept;
   bool make_room();
+  void note_troubles(std::uint64_t first_row, std::uint64_t last_row) noexcept;
   void wake_worker() noexcept;
 
   Books& books_;
@@ -57,13 +62,19 @@ class SinkWorker {
   std::size_t front_ = 0;
   std::vector<SinkItem> batch_;  // being written: read by mark()
   bool idle_ = false;
+  bool gathering_ = false;
   bool stopping_ = false;
   bool finished_ = false;
   bool said_ = false;
   std::uint64_t flush_asked_ = 0, flush_done_ = 0;
   std::chrono::steady_clock::time_point flush_deadline_{};
   SinkStats stats_;
-  std::uint64_t troubles_ = 0, troubles_taken_ = 0;
+  // Rows are numbered as they are offered. Two threads may flush at once: what one of them offered must not be reported to the other
+  // alone, so troubles are kept as the rows that they may concern, rather too many than too few.
+  std::uint64_t offered_ = 0;  // the last row that was offered
+  std::uint64_t taken_ = 0;    // the last row that was waiting when the thread last looked
+  std::uint64_t covered_ = 0;  // the last row of the last flush that ended
+  std::uint64_t trouble_first_ = 0, trouble_last_ = 0;  // 0: none
   std::condition_variable work_event_;
   std::thread thread_;
 };

@@ -1,0 +1,371 @@
+// The contract of Sink, SinkOptions and Ledger::flush.
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "outlay/log.hpp"
+#include "unit/core/fixture.hpp"
+
+using namespace outlay_test;
+using namespace std::chrono_literals;
+using outlay::Record;
+using outlay::SinkStats;
+using outlay::testing::BlockingSink;
+using outlay::testing::FailingSink;
+using outlay::testing::RecordingSink;
+
+namespace {
+
+std::uint64_t book_cent() {
+  outlay::Call call(cent_request());
+  const std::uint64_t id = call.id();
+  call.settle(outlay::Usage{});
+  return id;
+}
+
+std::vector<std::uint64_t> ids(const std::vector<Record>& records) {
+  std::vector<std::uint64_t> result;
+  for (const Record& record : records) result.push_back(record.call_id);
+  return result;
+}
+
+template <class F>
+outlay::errc failure_of(F&& call) {
+  try {
+    std::forward<F>(call)();
+  } catch (const outlay::Error& error) {
+    return error.reason();
+  }
+  return outlay::errc::ok;
+}
+
+struct LogLines {
+  LogLines()
+      : previous(outlay::set_log_handler([this](outlay::LogLevel, std::string_view line) {
+          const std::lock_guard lock(mutex);
+          lines.emplace_back(line);
+        })) {}
+  LogLines(const LogLines&) = delete;
+  LogLines& operator=(const LogLines&) = delete;
+  ~LogLines() { outlay::set_log_handler(previous); }
+  int count(std::string_view part) {
+    const std::lock_guard lock(mutex);
+    return static_cast<int>(std::count_if(
+        lines.begin(), lines.end(), [&](const std::string& line) { return line.find(part) != line.npos; }));
+  }
+  std::mutex mutex{};
+  std::vector<std::string> lines{};
+  outlay::LogHandler previous;
+};
+
+/// A BlockingSink that what it kept must outlive.
+class DurableBlockingSink : public BlockingSink {
+ public:
+  [[nodiscard]] bool durable() const noexcept override { return true; }
+};
+
+}  // namespace
+
+TEST_CASE("sink: gets the rows of a thread in the order in which they were booked", "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<RecordingSink>();
+  fixture.ledger.add_sink(sink);
+  std::vector<std::uint64_t> booked;
+  for (int i = 0; i < 500; ++i) booked.push_back(book_cent());
+  fixture.ledger.flush();
+  CHECK(ids(sink->records()) == booked);
+  CHECK(fixture.ledger.sink_stats(sink).written == 500);
+}
+
+TEST_CASE("sink: is called by one thread at a time, and never by the one that settles", "[core][sink]") {
+  class Watching : public RecordingSink {
+   public:
+    void write(const Record& record) override {
+      if (inside++ != 0) overlapped = true;
+      {
+        const std::lock_guard lock(mutex);
+        threads.insert(std::this_thread::get_id());
+      }
+      RecordingSink::write(record);
+      --inside;
+    }
+    std::atomic<int> inside{0};
+    std::atomic<bool> overlapped{false};
+    std::mutex mutex{};
+    std::set<std::thread::id> threads{};
+  };
+  Fixture fixture;
+  const auto sink = std::make_shared<Watching>();
+  fixture.ledger.add_sink(sink);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      const outlay::LedgerScope scope(fixture.ledger);
+      for (int i = 0; i < 500; ++i) book_cent();
+    });
+  for (std::thread& thread : threads) thread.join();
+  fixture.ledger.flush();
+  CHECK(sink->records().size() == 2'000);
+  CHECK_FALSE(sink->overlapped);
+  CHECK(sink->threads.size() == 1);
+  CHECK(sink->threads.count(std::this_thread::get_id()) == 0);
+}
+
+TEST_CASE("sink: gets events as well as records", "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<RecordingSink>();
+  fixture.ledger.add_sink(sink);
+  const outlay::Budget outer({.name = "run", .usd = 0.01_usd});
+  const outlay::Budget inner({.name = "answer", .usd = 1_usd});
+  book_cent();
+  CHECK_FALSE(outlay::try_call(cent_request()));
+  fixture.ledger.flush();
+  CHECK(sink->records().size() == 1);
+  REQUIRE(sink->events().size() == 1);
+  const outlay::BudgetEvent event = sink->events()[0];
+  CHECK((event.action == outlay::Action::blocked));
+  CHECK(event.path == "run");
+  CHECK(event.budgets == std::vector<std::string>{"run", "answer"});
+}
+
+TEST_CASE("sink: one that throws on every row is contained, counted and reported once", "[core][sink]") {
+  Fixture fixture;
+  LogLines log;
+  const auto bad = std::make_shared<FailingSink>();
+  const auto good = std::make_shared<RecordingSink>();
+  fixture.ledger.add_sink(bad);
+  fixture.ledger.add_sink(good);
+  for (int i = 0; i < 100; ++i) book_cent();
+  fixture.ledger.flush();  // not durable: only counted
+  const SinkStats stats = fixture.ledger.sink_stats(bad);
+  CHECK(stats.written == 0);
+  CHECK(stats.dropped == 100);
+  CHECK(stats.failures == 101);  // and the flush
+  CHECK(log.count("this sink fails on purpose") == 1);
+  CHECK(good->records().size() == 100);
+  CHECK(fixture.ledger.records().size() == 100);
+}
+
+TEST_CASE("sink: the failure of a durable one fails the flush that covers it, and no later one",
+          "[core][sink]") {
+  Fixture fixture;
+  LogLines log;
+  const auto sink = std::make_shared<FailingSink>(std::set<std::uint64_t>{2}, true);
+  fixture.ledger.add_sink(sink);
+  book_cent();
+  book_cent();
+  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::sink_failed));
+  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
+  CHECK(sink->records().size() == 1);
+}
+
+TEST_CASE("sink: a durable one that cannot flush fails the flush even without rows", "[core][sink]") {
+  Fixture fixture;
+  LogLines log;
+  fixture.ledger.add_sink(std::make_shared<FailingSink>(std::set<std::uint64_t>{1}, true));
+  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::sink_failed));
+  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
+}
+
+TEST_CASE("sink: rows dropped while another thread flushes are reported to the one that waits for them",
+          "[core][sink]") {
+  Fixture fixture;
+  LogLines log;
+  const auto sink = std::make_shared<DurableBlockingSink>();
+  fixture.ledger.add_sink(sink, {.queue = 1, .max_delay = 0ms});
+  book_cent();
+  sink->wait_until_held();
+  outlay::errc first = outlay::errc::ok;
+  std::thread flusher([&] { first = failure_of([&] { fixture.ledger.flush(20s); }); });
+  book_cent();
+  book_cent();  // dropped: one may wait
+  book_cent();  // dropped
+  CHECK(fixture.ledger.sink_stats(sink).dropped >= 2);
+  sink->open();
+  flusher.join();
+  const outlay::errc second = failure_of([&] { fixture.ledger.flush(20s); });
+  // Whichever flush began later than the drop says so.
+  CHECK(((first == outlay::errc::sink_failed) || (second == outlay::errc::sink_failed)));
+  CHECK((failure_of([&] { fixture.ledger.flush(20s); }) == outlay::errc::ok));
+}
+
+TEST_CASE("sink: a full queue drops the newest row and counts it", "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<BlockingSink>();
+  fixture.ledger.add_sink(sink, {.queue = 2, .when_full = outlay::WhenFull::drop_newest, .max_delay = 0ms});
+  std::vector<std::uint64_t> booked{book_cent()};
+  sink->wait_until_held();
+  for (int i = 0; i < 5; ++i) booked.push_back(book_cent());
+  CHECK(fixture.ledger.sink_stats(sink).dropped == 3);
+  sink->open();
+  fixture.ledger.flush();
+  booked.resize(3);
+  CHECK(ids(sink->records()) == booked);
+}
+
+TEST_CASE("sink: a full queue drops the oldest row and counts it", "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<BlockingSink>();
+  fixture.ledger.add_sink(sink, {.queue = 2, .when_full = outlay::WhenFull::drop_oldest, .max_delay = 0ms});
+  std::vector<std::uint64_t> booked{book_cent()};
+  sink->wait_until_held();
+  for (int i = 0; i < 5; ++i) booked.push_back(book_cent());
+  CHECK(fixture.ledger.sink_stats(sink).dropped == 3);
+  sink->open();
+  fixture.ledger.flush();
+  booked.erase(booked.begin() + 1, booked.begin() + 4);
+  CHECK(ids(sink->records()) == booked);
+}
+
+TEST_CASE("sink: a blocking queue holds settle and loses nothing", "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<BlockingSink>();
+  fixture.ledger.add_sink(sink, {.queue = 1, .when_full = outlay::WhenFull::block, .max_delay = 0ms});
+  book_cent();
+  sink->wait_until_held();
+  book_cent();  // waits in the queue
+  std::atomic<bool> settled{false};
+  std::thread settler([&] {
+    const outlay::LedgerScope scope(fixture.ledger);
+    book_cent();
+    settled = true;
+  });
+  // An admission and its refusal go on meanwhile.
+  {
+    const outlay::Budget budget({.name = "small", .usd = 0.001_usd});
+    CHECK_FALSE(outlay::try_call(cent_request()));
+  }
+  CHECK_FALSE(settled);
+  sink->open();
+  settler.join();
+  fixture.ledger.flush();
+  CHECK(sink->records().size() == 3);
+  CHECK(sink->events().empty());  // the refusal's event: dropped, and counted
+  CHECK(fixture.ledger.sink_stats(sink).dropped == 1);
+}
+
+TEST_CASE("sink: while one queue blocks, the other sinks have their rows", "[core][sink]") {
+  Fixture fixture;
+  const auto slow = std::make_shared<BlockingSink>();
+  const auto fast = std::make_shared<RecordingSink>();
+  fixture.ledger.add_sink(slow, {.queue = 1, .when_full = outlay::WhenFull::block, .max_delay = 0ms});
+  fixture.ledger.add_sink(fast, {.max_delay = 0ms});
+  book_cent();
+  slow->wait_until_held();
+  book_cent();
+  std::thread settler([&] {
+    const outlay::LedgerScope scope(fixture.ledger);
+    book_cent();
+  });
+  while (fast->records().size() != 3) std::this_thread::yield();
+  slow->open();
+  settler.join();
+  fixture.ledger.flush();
+  CHECK(slow->records().size() == 3);
+}
+
+TEST_CASE("sink: a small queue that blocks is drained as it fills, not only every max_delay",
+          "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<RecordingSink>();
+  fixture.ledger.add_sink(sink, {.queue = 4, .when_full = outlay::WhenFull::block, .max_delay = 60s});
+  for (int i = 0; i < 100; ++i) book_cent();  // would take hours
+  fixture.ledger.flush();
+  CHECK(sink->records().size() == 100);
+}
+
+TEST_CASE("sink: a flush ends at its deadline, and says so for a durable sink", "[core][sink]") {
+  Fixture fixture;
+  const auto durable = std::make_shared<DurableBlockingSink>();
+  fixture.ledger.add_sink(durable, {.max_delay = 0ms});
+  book_cent();
+  durable->wait_until_held();
+  CHECK((failure_of([&] { fixture.ledger.flush(10ms); }) == outlay::errc::timed_out));
+  durable->open();
+  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
+}
+
+TEST_CASE("sink: an exporter that hangs never fails a flush", "[core][sink]") {
+  Fixture fixture;
+  const auto exporter = std::make_shared<BlockingSink>();
+  const auto durable = std::make_shared<FailingSink>(std::set<std::uint64_t>{1'000'000}, true);
+  fixture.ledger.add_sink(exporter, {.max_delay = 0ms});
+  fixture.ledger.add_sink(durable);
+  book_cent();
+  exporter->wait_until_held();
+  CHECK((failure_of([&] { fixture.ledger.flush(10ms); }) != outlay::errc::sink_failed));
+  CHECK((failure_of([&] { fixture.ledger.flush(10ms); }) == outlay::errc::ok));
+  CHECK(durable->records().size() == 1);
+  exporter->open();
+}
+
+TEST_CASE("sink: close is the last call, after what was booked", "[core][sink]") {
+  class Ordered : public RecordingSink {
+   public:
+    void write(const Record& record) override {
+      late = late || closes() != 0;
+      RecordingSink::write(record);
+    }
+    std::atomic<bool> late{false};
+  };
+  const auto sink = std::make_shared<Ordered>();
+  {
+    Fixture fixture;
+    fixture.ledger.add_sink(sink);
+    for (int i = 0; i < 100; ++i) book_cent();
+  }
+  CHECK(sink->records().size() == 100);
+  CHECK(sink->flushes() == 1);
+  CHECK(sink->closes() == 1);
+  CHECK_FALSE(sink->late);
+}
+
+TEST_CASE("sink: one that was removed gets what was booked before, is closed, and gets no more",
+          "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<RecordingSink>();
+  fixture.ledger.add_sink(sink);
+  book_cent();
+  CHECK(fixture.ledger.remove_sink(sink));
+  book_cent();
+  fixture.ledger.flush();
+  CHECK(sink->records().size() == 1);
+  CHECK(sink->closes() == 1);
+  CHECK_FALSE(fixture.ledger.remove_sink(sink));
+}
+
+TEST_CASE("sink: may itself open budgets and make calls", "[core][sink]") {
+  class Calling : public RecordingSink {
+   public:
+    explicit Calling(outlay::Ledger books) : ledger(std::move(books)) {}
+    void write(const Record& record) override {
+      RecordingSink::write(record);
+      if (records().size() > 5) return;
+      const outlay::LedgerScope scope(ledger);
+      const outlay::Budget budget({.name = "own", .usd = 1_usd});
+      book_cent();
+    }
+    outlay::Ledger ledger;
+  };
+  Fixture fixture;
+  const auto sink = std::make_shared<Calling>(fixture.ledger);
+  // A queue of one that blocks: the sink's own thread must not wait for itself.
+  const auto when_full = GENERATE(outlay::WhenFull::drop_newest, outlay::WhenFull::block);
+  fixture.ledger.add_sink(sink, {.queue = 1, .when_full = when_full, .max_delay = 0ms});
+  book_cent();
+  for (int i = 0; i < 10; ++i) fixture.ledger.flush();
+  CHECK(sink->records().size() >= 2);
+  CHECK(fixture.ledger.remove_sink(sink));
+}
+
+TEST_CASE("sink: null, a queue of 0 and a negative delay are refused", "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<RecordingSink>();
+  CHECK((failure_of([&] { fixture.ledger.add_sink(nullptr); }) == outlay::errc::config));
+  CHECK((failure_of([&] { fixture.ledger.add_sink(sink, {.queue = 0}); }) == outlay::errc::config));
+  CHECK((failure_of([&] { fixture.ledger.add_sink(sink, {.max_delay = -1ms}); }) == outlay::errc::config));
+}
