@@ -1,0 +1,120 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "outlay/error.hpp"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace outlay::detail {
+
+/// A failure that SQLite reported.
+class SqliteError : public Error {
+ public:
+  SqliteError(errc code, int sqlite_code, const std::string& message)
+      : Error(code, message), sqlite_code_(sqlite_code) {}
+  /// SQLite's extended result code.
+  [[nodiscard]] int sqlite_code() const noexcept { return sqlite_code_; }
+  /// Another connection holds a lock: worth another try.
+  [[nodiscard]] bool busy() const noexcept;
+
+ private:
+  int sqlite_code_;
+};
+
+/// One connection to one file.
+///
+/// \par Thread safety
+/// One thread at a time; SQLite's own locks are off.
+class Database {
+ public:
+  enum class Mode {
+    read_only,   ///< Never writes, not even beside the file where the disk is read-only.
+    read_write,  ///< Makes the file if it is missing.
+  };
+  Database(const std::filesystem::path& path, Mode mode);
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+  ~Database();
+
+  /// How long a statement that meets another connection's lock may wait.
+  void set_deadline(std::chrono::steady_clock::time_point deadline) noexcept { deadline_ = deadline; }
+
+  void exec(const char* sql);
+  [[nodiscard]] std::int64_t query_int(const char* sql);
+  [[nodiscard]] std::string query_text(const char* sql);
+
+  [[nodiscard]] bool in_transaction() const noexcept;
+  [[nodiscard]] std::int64_t last_insert_id() const noexcept;
+  [[nodiscard]] std::int64_t changes() const noexcept;
+  [[nodiscard]] sqlite3* handle() const noexcept { return handle_; }
+  /// As it goes into messages: well-formed UTF-8.
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+  /// Throws what the last failed call deserves.
+  [[noreturn]] void fail(int code) const;
+
+ private:
+  void open(const char* where, int flags);
+  void close() noexcept;
+  static int wait_for_lock(void* self, int tries) noexcept;
+
+  std::string name_;
+  sqlite3* handle_ = nullptr;
+  std::chrono::steady_clock::time_point deadline_{};
+};
+
+/// A prepared statement.
+class Statement {
+ public:
+  Statement(Database& database, std::string_view sql);
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  ~Statement();
+
+  // Parameters count from 1. Text is not copied: it must live until reset().
+  void bind(int parameter, std::int64_t value);
+  void bind(int parameter, double value);
+  void bind(int parameter, std::string_view value);
+  void bind_null(int parameter);
+
+  /// \return There is a row.
+  bool step();
+  void reset() noexcept;
+  /// step() to the end, and reset().
+  void run();
+
+  // Columns count from 0.
+  [[nodiscard]] std::int64_t integer(int column) const noexcept;
+  [[nodiscard]] double real(int column) const noexcept;
+  [[nodiscard]] std::string text(int column) const;
+  [[nodiscard]] bool is_null(int column) const noexcept;
+
+ private:
+  Database& database_;
+  sqlite3_stmt* handle_ = nullptr;
+};
+
+/// A transaction that is undone unless it was committed.
+class Transaction {
+ public:
+  enum class Kind { read, write };
+  Transaction(Database& database, Kind kind) : database_(database) {
+    database_.exec(kind == Kind::write ? "BEGIN IMMEDIATE" : "BEGIN");
+  }
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  ~Transaction();
+  void commit() { database_.exec("COMMIT"); }
+
+ private:
+  Database& database_;
+};
+
+}  // namespace outlay::detail

@@ -1,0 +1,502 @@
+#include "outlay/sqlite/report.hpp"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <new>
+#include <tuple>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "core/report_source.hpp"
+#include "outlay/error.hpp"
+#include "sqlite/database.hpp"
+#include "sqlite/schema.hpp"
+
+namespace outlay {
+
+namespace detail {
+
+namespace {
+
+constexpr std::int64_t day_length = 86'400'000'000'000;
+constexpr auto busy_timeout = std::chrono::seconds(2);
+
+std::int64_t day_index(std::int64_t nanos) noexcept {
+  return nanos >= 0 ? nanos / day_length : (nanos - day_length + 1) / day_length;
+}
+
+std::string day_text(std::int64_t day) {
+  return to_iso8601(Time(std::chrono::nanoseconds(day * day_length))).substr(0, 10);
+}
+
+/// `2026-11-22` as a number of days; empty for anything else.
+std::optional<std::int64_t> parse_day(const std::string& text) noexcept {
+  int year = 0;
+  unsigned month = 0, day = 0;
+  const auto number = [&](std::size_t at, std::size_t length, auto& out) {
+    const char* begin = text.data() + at;
+    return std::from_chars(begin, begin + length, out).ptr == begin + length;
+  };
+  if (text.size() != 10 || text[4] != '-' || text[7] != '-' || !number(0, 4, year) || !number(5, 2, month) ||
+      !number(8, 2, day))
+    return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month),
+                                         std::chrono::day(day)};
+  if (!date.ok()) return std::nullopt;
+  return std::chrono::sys_days(date).time_since_epoch().count();
+}
+
+/// The finest group that the asked-for keys can tell apart; what they do not ask for is 0.
+struct Key {
+  std::int64_t tag_set = 0, budget_path = 0, model = 0, provider = 0, day = 0;
+  bool operator==(const Key&) const noexcept = default;
+};
+struct KeyHash {
+  std::size_t operator()(const Key& key) const noexcept {
+    auto hash = static_cast<std::uint64_t>(key.tag_set);
+    for (const std::int64_t part : {key.budget_path, key.model, key.provider, key.day})
+      hash = (hash ^ (hash >> 29U)) * 0x9E3779B97F4A7C15U + static_cast<std::uint64_t>(part);
+    return static_cast<std::size_t>((hash ^ (hash >> 32U)) * 0x9E3779B97F4A7C15U);
+  }
+};
+
+/// The sums of a group. Checked: a damaged or doctored file must not come out as a plausible total.
+struct Sums {
+  std::int64_t calls = 0, usd = 0, estimated = 0, indeterminate = 0;
+  std::int64_t unpriced = 0, estimated_calls = 0, indeterminate_calls = 0, rejected = 0, blocked = 0;
+  Usage usage{};
+  bool overflow = false;
+
+  void add(std::int64_t& sum, std::int64_t more) noexcept {
+    overflow |= __builtin_add_overflow(sum, more, &sum);
+  }
+  void add(const Sums& other) noexcept {
+    overflow |= other.overflow;
+    add(calls, other.calls), add(usd, other.usd), add(estimated, other.estimated),
+        add(indeterminate, other.indeterminate);
+    add(unpriced, other.unpriced), add(estimated_calls, other.estimated_calls);
+    add(indeterminate_calls, other.indeterminate_calls), add(rejected, other.rejected),
+        add(blocked, other.blocked);
+    for (const auto member : members) add(usage.*member, other.usage.*member);
+  }
+  static constexpr std::int64_t Usage::*members[] = {
+      &Usage::input,          &Usage::cache_read,   &Usage::cache_write,
+      &Usage::cache_write_1h, &Usage::output,       &Usage::reasoning,
+      &Usage::input_audio,    &Usage::input_image,  &Usage::cache_read_audio,
+      &Usage::output_audio,   &Usage::output_image, &Usage::web_searches};
+
+  [[nodiscard]] ReportRow row(Tags tags) const {
+    std::int64_t exact = usd;
+    if (overflow || __builtin_sub_overflow(exact, estimated, &exact) ||
+        __builtin_sub_overflow(exact, indeterminate, &exact))
+      throw Error(
+          errc::overflow,
+          "a sum of the report is too large to be counted: ask for a shorter time, or group it by more keys");
+    ReportRow result;
+    result.tags = std::move(tags);
+    result.usd = Usd::from_nanos(usd);
+    result.usage = usage;
+    result.calls = calls;
+    result.exact = Usd::from_nanos(exact);
+    result.estimated = Usd::from_nanos(estimated);
+    result.indeterminate = Usd::from_nanos(indeterminate);
+    result.unpriced_calls = unpriced;
+    result.estimated_calls = estimated_calls;
+    result.indeterminate_calls = indeterminate_calls;
+    result.rejected_calls = rejected;
+    result.blocked_calls = blocked;
+    return result;
+  }
+};
+
+/// Which rows a pass looks at: the filter, in the file's ids.
+struct Selection {
+  std::int64_t since = INT64_MIN, before = INT64_MAX;  // `before` is exclusive, but at its maximum
+  std::int64_t last_record = INT64_MAX, last_event = INT64_MAX;
+  std::optional<std::unordered_set<std::int64_t>> tag_sets{}, budget_paths{}, models{}, providers{};
+
+  [[nodiscard]] bool none() const noexcept {
+    return since >= before || (tag_sets && tag_sets->empty()) || (budget_paths && budget_paths->empty()) ||
+           (models && models->empty()) || (providers && providers->empty());
+  }
+  [[nodiscard]] bool all_ids() const noexcept { return !tag_sets && !budget_paths && !models && !providers; }
+  [[nodiscard]] bool has(std::int64_t tag_set, std::int64_t path, std::int64_t model,
+                         std::int64_t provider) const {
+    const auto in = [](const auto& ids, std::int64_t id) { return !ids || ids->count(id) != 0; };
+    return in(tag_sets, tag_set) && in(budget_paths, path) && in(models, model) && in(providers, provider);
+  }
+};
+
+std::unordered_set<std::int64_t> ids_of(Database& database, const char* sql,
+                                        std::initializer_list<std::string_view> texts) {
+  Statement statement(database, sql);
+  int parameter = 0;
+  for (const std::string_view text : texts) statement.bind(++parameter, text);
+  std::unordered_set<std::int64_t> ids;
+  while (statement.step()) ids.insert(statement.integer(0));
+  return ids;
+}
+
+void narrow(std::optional<std::unordered_set<std::int64_t>>& ids, std::unordered_set<std::int64_t> more) {
+  if (!ids) {
+    ids = std::move(more);
+    return;
+  }
+  for (auto id = ids->begin(); id != ids->end();) id = more.count(*id) != 0 ? std::next(id) : ids->erase(id);
+}
+
+Selection select(Database& database, const ReportFilter& filter) {
+  Selection selection;
+  if (filter.since) selection.since = filter.since->time_since_epoch().count();
+  if (filter.until) selection.before = filter.until->time_since_epoch().count();
+  for (const auto& [key, value] : filter.tags) {
+    if (key == "day") {
+      const std::optional<std::int64_t> day = parse_day(value);
+      std::int64_t begin = 0, end = 0;
+      const bool sensible = day && !__builtin_mul_overflow(*day, day_length, &begin) &&
+                            !__builtin_add_overflow(begin, day_length, &end);
+      selection.since = sensible ? std::max(selection.since, begin) : INT64_MAX;
+      selection.before = sensible ? std::min(selection.before, end) : INT64_MIN;
+    } else if (value.empty() && (key == "model" || key == "provider" || key == "budget")) {
+      selection.models.emplace();  // an absent value is no value: nothing carries it
+    } else if (key == "model") {
+      narrow(selection.models, ids_of(database, "SELECT id FROM names WHERE name = ?1", {value}));
+    } else if (key == "provider") {
+      narrow(selection.providers, ids_of(database, "SELECT id FROM names WHERE name = ?1", {value}));
+    } else if (key == "budget") {
+      narrow(selection.budget_paths,
+             ids_of(database, "SELECT id FROM budget_paths WHERE path = ?1", {value}));
+    } else {
+      narrow(selection.tag_sets,
+             ids_of(database, "SELECT tag_set FROM tags WHERE key = ?1 AND value = ?2", {key, value}));
+    }
+  }
+  return selection;
+}
+
+/// Adds rows up by group, inside SQLite: its scan hands each row to one aggregate function. (Measured on a million rows: a quarter of
+/// the time of SQL's own GROUP BY, which sorts them, and less than reading them out one by one.)
+class Aggregator {
+ public:
+  Aggregator(Database& database, const std::vector<std::string>& by, const Selection& selection)
+      : database_(database), selection_(selection), all_ids_(selection.all_ids()) {
+    for (const std::string& key : by)
+      model_ |= key == "model", provider_ |= key == "provider", day_ |= key == "day";
+    define("outlay_add", &Aggregator::step<&Aggregator::add_record>);
+    define("outlay_add_usage", &Aggregator::step<&Aggregator::add_usage>);
+    define("outlay_add_refused", &Aggregator::step<&Aggregator::add_refused>);
+  }
+  Aggregator(const Aggregator&) = delete;
+  Aggregator& operator=(const Aggregator&) = delete;
+
+  void run() {
+    if (selection_.none()) return;
+    scan(
+        "SELECT outlay_add(tag_set, budget_path, model, provider, ended, status, cost_source, usd, input, "
+        "cache_read, "
+        "cache_write, cache_write_1h, output, reasoning) FROM records",
+        "ended", "id", selection_.last_record);
+    scan(
+        "SELECT outlay_add_usage(tag_set, budget_path, model, provider, ended, input_audio, input_image, "
+        "cache_read_audio, "
+        "output_audio, output_image, web_searches) FROM record_usage CROSS JOIN records USING(id)",
+        "ended", "id", selection_.last_record);
+    scan("SELECT outlay_add_refused(tag_set, budget_path, model, time) FROM events", "time", "id",
+         selection_.last_event, "action IN (0, 1)");
+  }
+
+  [[nodiscard]] const std::unordered_map<Key, Sums, KeyHash>& groups() const noexcept { return groups_; }
+
+ private:
+  using Values = sqlite3_value**;
+
+  void define(const char* name, void (*step_function)(sqlite3_context*, int, Values)) {
+    const int code = sqlite3_create_function_v2(
+        database_.handle(), name, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, this, nullptr, step_function,
+        [](sqlite3_context* context) { sqlite3_result_null(context); }, nullptr);
+    if (code != SQLITE_OK) database_.fail(code);
+  }
+
+  void scan(std::string sql, const std::string& time, const std::string& id, std::int64_t last,
+            const char* also = nullptr) {
+    std::string where;
+    const auto condition = [&](const std::string& text) {
+      where += (where.empty() ? " WHERE " : " AND ") + text;
+    };
+    if (also) condition(also);
+    if (selection_.since != INT64_MIN) condition(time + " >= ?1");
+    if (selection_.before != INT64_MAX) condition(time + " < ?2");
+    if (last != INT64_MAX) condition("+" + id + " <= ?3");  // "+": no reason to prefer the table's own order
+    sql += where;
+    Statement statement(database_, sql);
+    if (selection_.since != INT64_MIN) statement.bind(1, selection_.since);
+    if (selection_.before != INT64_MAX) statement.bind(2, selection_.before);
+    if (last != INT64_MAX) statement.bind(3, last);
+    statement.run();
+  }
+
+  template <void (Aggregator::*Member)(Values)>
+  static void step(sqlite3_context* context, int /*count*/, Values values) noexcept {
+    try {
+      (static_cast<Aggregator*>(sqlite3_user_data(context))->*Member)(values);
+    } catch (...) {
+      sqlite3_result_error_nomem(context);
+    }
+  }
+
+  /// \return Null: not selected.
+  Sums* group(std::int64_t tag_set, std::int64_t path, std::int64_t model, std::int64_t provider,
+              std::int64_t time) {
+    if (!all_ids_ && !selection_.has(tag_set, path, model, provider)) return nullptr;
+    const Key key{tag_set, path, model_ ? model : 0, provider_ ? provider : 0, day_ ? day_index(time) : 0};
+    if (last_ && key == last_key_) return last_;  // rows come in runs
+    last_ = &groups_[key];
+    last_key_ = key;
+    return last_;
+  }
+
+  static std::int64_t integer(sqlite3_value* value) noexcept { return sqlite3_value_int64(value); }
+
+  void add_record(Values values) {
+    Sums* sums = group(integer(values[0]), integer(values[1]), integer(values[2]), integer(values[3]),
+                       day_ ? integer(values[4]) : 0);
+    if (!sums) return;
+    const auto status = static_cast<RecordStatus>(integer(values[5]));
+    const std::int64_t usd = integer(values[7]);
+    ++sums->calls;
+    sums->add(sums->usd, usd);
+    for (int i = 0; i < 6; ++i) sums->add(sums->usage.*Sums::members[i], integer(values[8 + i]));
+    switch (status) {
+      case RecordStatus::settled:
+        break;
+      case RecordStatus::estimated:
+        ++sums->estimated_calls;
+        sums->add(sums->estimated, usd);
+        break;
+      case RecordStatus::indeterminate:
+        ++sums->indeterminate_calls;
+        sums->add(sums->indeterminate, usd);
+        break;
+      case RecordStatus::rejected:
+        ++sums->rejected;
+        return;
+    }
+    sums->unpriced += static_cast<CostSource>(integer(values[6])) == CostSource::none;
+  }
+  void add_usage(Values values) {
+    Sums* sums = group(integer(values[0]), integer(values[1]), integer(values[2]), integer(values[3]),
+                       integer(values[4]));
+    if (!sums) return;
+    for (int i = 0; i < 6; ++i) sums->add(sums->usage.*Sums::members[6 + i], integer(values[5 + i]));
+  }
+  void add_refused(Values values) {
+    Sums* sums = group(integer(values[0]), integer(values[1]), integer(values[2]), 0, integer(values[3]));
+    if (sums) ++sums->blocked;
+  }
+
+  Database& database_;
+  const Selection& selection_;
+  const bool all_ids_;
+  bool model_ = false, provider_ = false, day_ = false;
+  std::unordered_map<Key, Sums, KeyHash> groups_;
+  Key last_key_{};
+  Sums* last_ = nullptr;
+};
+
+/// One key of `by`, and its value for each id of the column that it depends on.
+struct Column {
+  std::string key;
+  std::int64_t Key::*part = &Key::tag_set;
+  std::unordered_map<std::int64_t, std::string> values{};
+
+  [[nodiscard]] const std::string* value(const Key& group) {
+    const std::int64_t id = group.*part;
+    if (part == &Key::day) return &values.try_emplace(id, day_text(id)).first->second;
+    const auto at = values.find(id);
+    return at == values.end() || (part != &Key::tag_set && at->second.empty()) ? nullptr : &at->second;
+  }
+};
+
+Column make_column(Database& database, const std::string& key) {
+  Column column{key};
+  const auto read = [&](std::string_view sql, bool with_key) {
+    Statement statement(database, sql);
+    if (with_key) statement.bind(1, std::string_view(key));
+    while (statement.step()) column.values.emplace(statement.integer(0), statement.text(1));
+  };
+  if (key == "day") {
+    column.part = &Key::day;
+  } else if (key == "model" || key == "provider") {
+    column.part = key == "model" ? &Key::model : &Key::provider;
+    read("SELECT id, name FROM names", false);
+  } else if (key == "budget") {
+    column.part = &Key::budget_path;
+    read("SELECT id, path FROM budget_paths", false);
+  } else {
+    read("SELECT tag_set, value FROM tags WHERE key = ?1", true);
+  }
+  return column;
+}
+
+/// The file, open for one report.
+struct Reading {
+  explicit Reading(const std::filesystem::path& path) : database(path, Database::Mode::read_only) {
+    database.set_deadline(std::chrono::steady_clock::now() + busy_timeout);
+    check_for_reading(database);
+  }
+  std::int64_t info(const char* key) {
+    Statement statement(database, "SELECT value FROM info WHERE key = ?1");
+    statement.bind(1, std::string_view(key));
+    return statement.step() ? statement.integer(0) : 0;
+  }
+  Database database;
+};
+
+struct FileSource final : Report::Source {
+  FileSource(std::filesystem::path file, ReportFilter report_filter)
+      : path(std::move(file)), filter(std::move(report_filter)) {}
+
+  [[nodiscard]] Usd spent(const Tags& tags, std::string_view what) const override {
+    ReportFilter narrower = filter;
+    for (const auto& [key, value] : tags) {
+      // Two values for one key: no record carries both.
+      if (const std::string* other = narrower.tags.find(key); other && *other != value) return {};
+      narrower.tags.set(key, value);
+    }
+    Reading reading(path);
+    const Transaction snapshot(reading.database, Transaction::Kind::read);
+    if (reading.info("deleted") != deleted)
+      throw Error(errc::incomplete,
+                  "assert_under" + std::string(what) + " cannot tell: retention has deleted rows of \"" +
+                      reading.database.name() + "\" since the report was made. Make it anew");
+    Selection selection = select(reading.database, narrower);
+    selection.last_record = last_record;
+    selection.last_event = 0;
+    Aggregator aggregator(reading.database, {}, selection);
+    aggregator.run();
+    Sums sum;
+    for (const auto& [key, sums] : aggregator.groups()) sum.add(sums);
+    return sum.row({}).usd;
+  }
+
+  const std::filesystem::path path;
+  const ReportFilter filter;
+  std::int64_t last_record = 0;
+  std::int64_t deleted = 0;
+};
+
+Report make_report(const std::filesystem::path& path, const std::vector<std::string>& by,
+                   const ReportFilter& filter) {
+  Reading reading(path);
+  Database& database = reading.database;
+  const Transaction snapshot(database, Transaction::Kind::read);
+  auto source = std::make_shared<FileSource>(std::filesystem::absolute(path), filter);
+  source->last_record = database.query_int("SELECT max(id) FROM records");
+  source->deleted = reading.info("deleted");
+  const Selection selection = select(database, filter);
+  const bool complete = source->deleted == 0 || selection.since > reading.info("deleted_until");
+
+  Aggregator aggregator(database, by, selection);
+  aggregator.run();
+
+  std::vector<Column> columns;
+  columns.reserve(by.size());
+  for (const std::string& key : by) columns.push_back(make_column(database, key));
+  std::map<Tags, Sums> groups;
+  for (const auto& [key, sums] : aggregator.groups()) {
+    Tags tags;
+    for (Column& column : columns)
+      if (const std::string* value = column.value(key)) tags.set(column.key, *value);
+    groups[std::move(tags)].add(sums);
+  }
+  std::vector<ReportRow> rows;
+  rows.reserve(groups.size());
+  for (const auto& [tags, sums] : groups) rows.push_back(sums.row(tags));
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const ReportRow& a, const ReportRow& b) { return a.usd > b.usd; });
+  return {std::move(rows), complete, std::move(source)};
+}
+
+}  // namespace
+
+}  // namespace detail
+
+Report report_sqlite(const std::filesystem::path& path, std::initializer_list<std::string_view> by,
+                     const ReportFilter& filter) {
+  return detail::make_report(path, std::vector<std::string>(by.begin(), by.end()), filter);
+}
+
+Report report_sqlite(const std::filesystem::path& path, const std::vector<std::string>& by,
+                     const ReportFilter& filter) {
+  return detail::make_report(path, by, filter);
+}
+
+std::vector<Record> indeterminate_sqlite(const std::filesystem::path& path, const ReportFilter& filter,
+                                         std::size_t limit) {
+  using namespace detail;
+  Reading reading(path);
+  Database& database = reading.database;
+  const Transaction snapshot(database, Transaction::Kind::read);
+  const Selection selection = select(database, filter);
+  std::vector<Record> records;
+  if (selection.none()) return records;
+  Statement rows(database, R"sql(
+SELECT r.tag_set, r.budget_path, r.model, r.provider, r.ended, r.cost_source, r.usd, r.input, r.cache_read, r.cache_write,
+  r.cache_write_1h, r.output, r.reasoning, r.started, r.reserved, r.overrun, r.requested_model, r.admitted_model, r.service_tier,
+  r.price_version, r.unbounded, r.call, u.input_audio, u.input_image, u.cache_read_audio, u.output_audio, u.output_image,
+  u.web_searches, x.provider_cost, x.table_cost, x.reason, x.traceparent
+FROM records r LEFT JOIN record_usage u ON u.id = r.id LEFT JOIN record_extras x ON x.id = r.id
+WHERE r.status = 2 AND r.ended >= ?1 AND r.ended <= ?2 ORDER BY r.ended, r.id)sql");
+  rows.bind(1, selection.since);
+  rows.bind(2, selection.before == INT64_MAX ? INT64_MAX : selection.before - 1);
+  Statement names(database, "SELECT name FROM names WHERE id = ?1");
+  Statement tags(database, "SELECT key, value FROM tags WHERE tag_set = ?1");
+  Statement budgets(database, "SELECT name FROM budgets WHERE budget_path = ?1 ORDER BY depth");
+  const auto name = [&](int column) {
+    names.bind(1, rows.integer(column));
+    std::string text = names.step() ? names.text(0) : std::string();
+    names.reset();
+    return text;
+  };
+  const auto time = [](std::int64_t nanos) { return Time(std::chrono::nanoseconds(nanos)); };
+  const auto cost = [&](int column) -> std::optional<Usd> {
+    if (rows.is_null(column)) return std::nullopt;
+    return Usd::from_nanos(rows.integer(column));
+  };
+  while (records.size() < limit && rows.step()) {
+    if (!selection.has(rows.integer(0), rows.integer(1), rows.integer(2), rows.integer(3))) continue;
+    Record record;
+    record.status = RecordStatus::indeterminate;
+    record.model = name(2), record.provider = name(3);
+    record.ended = time(rows.integer(4));
+    record.cost_source = static_cast<CostSource>(rows.integer(5));
+    record.usd = Usd::from_nanos(rows.integer(6));
+    for (int i = 0; i < 6; ++i) record.usage.*Sums::members[i] = rows.integer(7 + i);
+    record.started = time(rows.integer(13));
+    record.reserved = Usd::from_nanos(rows.integer(14)), record.overrun = Usd::from_nanos(rows.integer(15));
+    record.requested_model = name(16), record.admitted_model = name(17);
+    record.service_tier = name(18), record.price_version = name(19);
+    record.unbounded = rows.integer(20) != 0;
+    record.call_id = static_cast<std::uint64_t>(rows.integer(21));
+    for (int i = 0; i < 6; ++i) record.usage.*Sums::members[6 + i] = rows.integer(22 + i);
+    record.provider_cost = cost(28), record.table_cost = cost(29);
+    record.reason = rows.text(30), record.traceparent = rows.text(31);
+    tags.bind(1, rows.integer(0));
+    while (tags.step()) record.tags.set(tags.text(0), tags.text(1));
+    tags.reset();
+    budgets.bind(1, rows.integer(1));
+    while (budgets.step()) record.budgets.push_back(budgets.text(0));
+    budgets.reset();
+    records.push_back(std::move(record));
+  }
+  return records;
+}
+
+}  // namespace outlay

@@ -1,0 +1,153 @@
+#include "sqlite/schema.hpp"
+
+#include <sqlite3.h>
+
+#include <optional>
+#include <string>
+
+namespace outlay::detail {
+
+namespace {
+
+// Enumerations are stored as the numbers of record.hpp and usage.hpp, whose order is therefore part of the format. 0 in a column that
+// refers to a dictionary means: nothing (no tags, no budgets, the empty name).
+//
+// What a report adds up comes first in `records`, and all of it is integers, so that its one pass is short. There is no index by tags:
+// it would make each group commit touch a page for each tag set (measured: an eighth of the rows a second), and a report reads all
+// rows anyway.
+constexpr const char* format_1 = R"sql(
+CREATE TABLE info(key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO info VALUES('dictionary', 0), ('deleted', 0), ('deleted_until', -9223372036854775808);
+
+CREATE TABLE writers(
+  id INTEGER PRIMARY KEY, instance TEXT NOT NULL UNIQUE, pid INTEGER NOT NULL, opened INTEGER NOT NULL, last INTEGER NOT NULL
+) STRICT;
+CREATE TABLE names(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE tag_sets(id INTEGER PRIMARY KEY, tags TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE tags(
+  tag_set INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(tag_set, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tags_by_value ON tags(key, value);
+CREATE TABLE budget_paths(id INTEGER PRIMARY KEY, budgets TEXT NOT NULL UNIQUE, path TEXT NOT NULL) STRICT;
+CREATE TABLE budgets(
+  budget_path INTEGER NOT NULL, depth INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY(budget_path, depth)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE records(
+  id INTEGER PRIMARY KEY,
+  tag_set INTEGER NOT NULL, budget_path INTEGER NOT NULL, model INTEGER NOT NULL, provider INTEGER NOT NULL,
+  ended INTEGER NOT NULL, status INTEGER NOT NULL, cost_source INTEGER NOT NULL, usd INTEGER NOT NULL,
+  input INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, cache_write_1h INTEGER NOT NULL,
+  output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
+  started INTEGER NOT NULL, reserved INTEGER NOT NULL, overrun INTEGER NOT NULL,
+  requested_model INTEGER NOT NULL, admitted_model INTEGER NOT NULL, service_tier INTEGER NOT NULL, price_version INTEGER NOT NULL,
+  unbounded INTEGER NOT NULL, writer INTEGER NOT NULL, call INTEGER NOT NULL
+) STRICT;
+CREATE INDEX records_by_time ON records(ended);
+CREATE INDEX records_indeterminate ON records(ended) WHERE status = 2;
+CREATE TABLE record_usage(
+  id INTEGER PRIMARY KEY, input_audio INTEGER NOT NULL, input_image INTEGER NOT NULL, cache_read_audio INTEGER NOT NULL,
+  output_audio INTEGER NOT NULL, output_image INTEGER NOT NULL, web_searches INTEGER NOT NULL
+) STRICT;
+CREATE TABLE record_extras(
+  id INTEGER PRIMARY KEY, provider_cost INTEGER, table_cost INTEGER, reason TEXT NOT NULL, traceparent TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE events(
+  id INTEGER PRIMARY KEY,
+  tag_set INTEGER NOT NULL, budget_path INTEGER NOT NULL, model INTEGER NOT NULL, time INTEGER NOT NULL, action INTEGER NOT NULL,
+  new_model INTEGER NOT NULL, budget TEXT NOT NULL, path TEXT NOT NULL, description TEXT NOT NULL, reason TEXT NOT NULL,
+  dimension INTEGER NOT NULL, projected INTEGER NOT NULL, cap INTEGER NOT NULL, threshold REAL NOT NULL,
+  max_output_tokens INTEGER, writer INTEGER NOT NULL, call INTEGER NOT NULL, traceparent TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_by_time ON events(time);
+CREATE INDEX events_refused ON events(time) WHERE action IN (0, 1);
+
+CREATE VIEW calls AS
+SELECT r.id, r.writer, r.call, strftime('%Y-%m-%dT%H:%M:%SZ', r.ended / 1000000000, 'unixepoch') AS ended,
+  CASE r.status WHEN 0 THEN 'settled' WHEN 1 THEN 'estimated' WHEN 2 THEN 'indeterminate' WHEN 3 THEN 'rejected' END AS status,
+  m.name AS model, p.name AS provider, r.usd AS usd_nanos, r.reserved AS reserved_nanos, r.overrun AS overrun_nanos,
+  r.input, r.cache_read, r.cache_write, r.cache_write_1h, r.output, r.reasoning,
+  coalesce(t.tags, '{}') AS tags, coalesce(b.path, '') AS budgets, coalesce(x.reason, '') AS reason
+FROM records r LEFT JOIN names m ON m.id = r.model LEFT JOIN names p ON p.id = r.provider
+LEFT JOIN tag_sets t ON t.id = r.tag_set LEFT JOIN budget_paths b ON b.id = r.budget_path LEFT JOIN record_extras x ON x.id = r.id;
+
+CREATE VIEW indeterminate AS
+SELECT r.id, strftime('%Y-%m-%dT%H:%M:%SZ', r.ended / 1000000000, 'unixepoch') AS ended, m.name AS model, r.usd AS usd_nanos,
+  coalesce(t.tags, '{}') AS tags, coalesce(b.path, '') AS budgets, coalesce(x.reason, '') AS reason
+FROM records r LEFT JOIN names m ON m.id = r.model LEFT JOIN tag_sets t ON t.id = r.tag_set
+LEFT JOIN budget_paths b ON b.id = r.budget_path LEFT JOIN record_extras x ON x.id = r.id
+WHERE r.status = 2;
+)sql";
+
+constexpr const char* steps_1[] = {format_1};
+
+struct Format {
+  std::int64_t application = 0;
+  std::int64_t version = 0;
+  std::int64_t tables = 0;
+
+  [[nodiscard]] bool fresh() const noexcept { return application == 0 && version == 0 && tables == 0; }
+};
+
+/// \return Its format; throws if the file is none of ours, or too new.
+Format check_format(Database& database, std::size_t newest) {
+  Format format;
+  // One snapshot: another process may be making the file's tables just now.
+  std::optional<Transaction> snapshot;
+  if (!database.in_transaction()) snapshot.emplace(database, Transaction::Kind::read);
+  format.application = database.query_int("PRAGMA application_id");
+  format.version = database.query_int("PRAGMA user_version");
+  format.tables = database.query_int("SELECT count(*) FROM sqlite_schema");
+  snapshot.reset();
+  if (format.fresh()) return format;
+  if (format.application != application_id || format.version < 1)
+    throw SqliteError(errc::bad_file, SQLITE_NOTADB,
+                      "\"" + database.name() +
+                          "\" is a database of another program: choose another path; it was not changed");
+  if (format.version > static_cast<std::int64_t>(newest))
+    throw SqliteError(errc::bad_file, SQLITE_NOTADB,
+                      "\"" + database.name() + "\" was written by a newer outlay (its format is " +
+                          std::to_string(format.version) + ", this one knows up to " +
+                          std::to_string(newest) +
+                          "): use that version, or another path; it was not changed");
+  return format;
+}
+
+}  // namespace
+
+std::span<const char* const> schema_steps() noexcept { return steps_1; }
+
+void prepare_for_writing(Database& database, std::span<const char* const> steps) {
+  Format format = check_format(database, steps.size());
+  // Fixed with the first page of a file; a no-op later.
+  if (format.fresh()) database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  if (const std::string mode = database.query_text("PRAGMA journal_mode = WAL"); mode != "wal")
+    throw SqliteError(errc::storage, SQLITE_CANTOPEN,
+                      "\"" + database.name() + "\" cannot have a write-ahead log (its journal is \"" + mode +
+                          "\"): use a local file system, not a network one");
+  if (format.version == static_cast<std::int64_t>(steps.size())) return;
+  Transaction transaction(database, Transaction::Kind::write);
+  format = check_format(database, steps.size());  // another process may have been first
+  if (format.version == static_cast<std::int64_t>(steps.size())) return;
+  for (auto step = static_cast<std::size_t>(format.version); step < steps.size(); ++step)
+    database.exec(steps[step]);
+  database.exec(("PRAGMA application_id = " + std::to_string(application_id)).c_str());
+  database.exec(("PRAGMA user_version = " + std::to_string(steps.size())).c_str());
+  transaction.commit();
+}
+
+void check_for_reading(Database& database, std::span<const char* const> steps) {
+  const Format format = check_format(database, steps.size());
+  if (format.fresh())
+    throw SqliteError(
+        errc::bad_file, SQLITE_NOTADB,
+        "\"" + database.name() + "\" is empty: check the path, or open it with sqlite_sink first");
+  if (format.version < static_cast<std::int64_t>(steps.size()))
+    throw SqliteError(errc::bad_file, SQLITE_NOTADB,
+                      "\"" + database.name() + "\" has the older format " + std::to_string(format.version) +
+                          " (this version reads " + std::to_string(steps.size()) +
+                          "): open it once with sqlite_sink, which brings it up to date");
+}
+
+}  // namespace outlay::detail
