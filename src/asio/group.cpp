@@ -155,17 +155,19 @@ boost::asio::awaitable<GroupOutcome> run_group(std::vector<boost::asio::awaitabl
                                                Until until) {
   if (children.empty()) co_return GroupOutcome{};
   const boost::asio::any_io_executor own = co_await boost::asio::this_coro::executor;
-  const auto group = std::make_shared<Group>(strand_of(own), until, children.size());
+  auto group = std::make_shared<Group>(strand_of(own), until, children.size());
 
   // First onto the strand: the children start inline then, so that none can be cancelled between its spawn and its first run (before
   // Boost 1.86 that ends the process).
   co_await boost::asio::dispatch(boost::asio::bind_executor(group->strand(), boost::asio::deferred));
 
   auto initiate = [&](auto handler) {
+    // From here on the children own the group, the group this frame's handler: were it to stay in the frame, it would own itself.
+    const std::shared_ptr<Group> started = std::move(group);
     const boost::asio::any_io_executor executor = boost::asio::get_associated_executor(handler, own);
     const boost::asio::cancellation_slot slot = boost::asio::get_associated_cancellation_slot(handler);
-    group->start(std::move(children), std::move(handler),
-                 boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked), slot);
+    started->start(std::move(children), std::move(handler),
+                   boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked), slot);
   };
   co_return co_await boost::asio::async_initiate<const boost::asio::deferred_t, void(GroupOutcome)>(
       initiate, boost::asio::deferred);

@@ -13,6 +13,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <mutex>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <thread>
@@ -98,26 +99,38 @@ inline void run_on(asio::io_context& io, int threads) {
 
 /// An operation that keeps its handler without a tracked executor, for somebody else to complete.
 class Gate {
+  using Handler = asio::any_completion_handler<void()>;
+
+  [[nodiscard]] auto take() {
+    Handler taken = std::move(*waiting_);
+    waiting_.reset();
+    return [handler = std::move(taken)]() mutable { std::move(handler)(); };
+  }
+
  public:
   template <class Token>
   auto async_wait(Token&& token) {
     return asio::async_initiate<Token, void()>(
         [this](auto handler) {
           executor_ = asio::get_associated_executor(handler, asio::system_executor());
-          waiting_ = std::move(handler);
+          waiting_.emplace(std::move(handler));
         },
         token);
   }
-  [[nodiscard]] bool taken() const { return static_cast<bool>(waiting_); }
+  [[nodiscard]] bool taken() const { return waiting_.has_value(); }
   /// Through the handler's executor, as it is found now.
-  void complete() { asio::post(std::exchange(executor_, {}), std::move(waiting_)); }
+  void complete() {
+    auto call = take();
+    asio::post(std::exchange(executor_, {}), std::move(call));
+  }
   /// Through no executor at all.
   void call_directly() {
+    auto call = take();
     executor_ = {};
-    std::move(waiting_)();
+    call();
   }
 
  private:
   asio::any_io_executor executor_;
-  asio::any_completion_handler<void()> waiting_;
+  std::optional<Handler> waiting_;  // the move assignment of Boost 1.81 calls itself without end
 };

@@ -152,7 +152,8 @@ TEST_CASE("preserve: an awaitable that does not suspend, or fails to, leaves eve
           "[asio][preserve]") {
   const auto coroutine = [&]() -> Task<int> {
     Track track({{"who", "coroutine"}});
-    CHECK(co_await outlay::preserve(Decline{}) == 3);
+    const int declined = co_await outlay::preserve(Decline{});
+    CHECK(declined == 3);
     CHECK(who() == "coroutine");
     bool caught = false;
     try {
