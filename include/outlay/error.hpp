@@ -39,7 +39,7 @@ enum class errc {
   sink_failed,        ///< A durable sink failed or dropped rows.
   bad_file,  ///< A file is damaged, is no file of outlay's, or was written by a newer version. Do not retry; the message says what to do.
   storage,  ///< A file cannot be opened, read or written: disk full, no permission, locked. Retry once the cause, which the message names, is gone.
-  cancelled,          ///< An asynchronous operation was cancelled before its call was admitted. Nothing was sent or reserved.
+  cancelled,  ///< An asynchronous operation was cancelled before its call was admitted. Nothing was sent or reserved.
 };
 [[nodiscard]] const std::error_category& outlay_category() noexcept;
 [[nodiscard]] std::error_code make_error_code(errc code) noexcept;

@@ -95,7 +95,8 @@ struct BudgetEvent {
   Tags tags{};
   std::uint64_t call_id{};
   std::string traceparent{};
-  std::vector<std::string> budgets{};  ///< Budgets that enclose the call, from the outermost in; `path` ends at the one that acted.
+  std::vector<std::string>
+      budgets{};  ///< Budgets that enclose the call, from the outermost in; `path` ends at the one that acted.
 };
 
 }  // namespace outlay

@@ -135,7 +135,8 @@ void validate_tags(std::span<const Tag> tags, const Attribution* outer) {
     if (tag.value.size() > max_value)
       throw ConfigError("the value of tag \"" + std::string(tag.key) + "\" has " +
                         std::to_string(tag.value.size()) + " bytes; at most 1024 are allowed");
-    if (tag.key.size() <= 8 && std::find(reserved_keys.begin(), reserved_keys.end(), tag.key) != reserved_keys.end())
+    if (tag.key.size() <= 8 &&
+        std::find(reserved_keys.begin(), reserved_keys.end(), tag.key) != reserved_keys.end())
       throw ConfigError("the tag key \"" + std::string(tag.key) +
                         "\" is reserved for reports (model, provider, budget, day): choose another name");
   }

@@ -56,11 +56,11 @@ struct BudgetNode final : Node {
   // What a newcomer cannot pass whatever the amounts.
   static constexpr std::uint32_t gate_waiting = 1, gate_closed = 2;
 
-  std::mutex mutex;             // of the root alone
-  std::uint32_t gate = 0;        // (lock)
-  Vector used{};                 // (lock) spent + reserved
-  Vector held{};                 // (lock) reserved
-  Vector cap;                    // (lock) no_cap where there is none
+  std::mutex mutex;        // of the root alone
+  std::uint32_t gate = 0;  // (lock)
+  Vector used{};           // (lock) spent + reserved
+  Vector held{};           // (lock) reserved
+  Vector cap;              // (lock) no_cap where there is none
 
   // Over this budget and all that enclose it; fixed when it opens.
   const std::uint32_t depth;
