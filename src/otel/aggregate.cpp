@@ -36,7 +36,8 @@ std::size_t sequence_at(std::string_view text) noexcept {
   if (lead >= 0xE0 && lead <= 0xEF)
     return follows(1, lead == 0xE0 ? 0xA0 : 0x80, lead == 0xED ? 0x9F : 0xBF) && follows(2) ? 3 : 0;
   if (lead >= 0xF0 && lead <= 0xF4)
-    return follows(1, lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF) && follows(2) && follows(3) ? 4 : 0;
+    return follows(1, lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF) && follows(2) && follows(3) ? 4
+                                                                                                          : 0;
   return 0;
 }
 
@@ -73,7 +74,8 @@ std::string_view tag_of(const Tags& tags, std::string_view key) noexcept {
 }
 
 bool is_hex(std::string_view text) noexcept {
-  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 bool all_zero(std::string_view text) noexcept { return text.find_first_not_of('0') == text.npos; }
@@ -96,7 +98,9 @@ std::string clean_text(std::string_view text) {
 void append_attribute(std::string& out, std::string_view key, std::string_view value) {
   const std::string clean_key = clean_text(key), clean_value = clean_text(value);
   out.append(R"({"key":)").append(boost::json::serialize(boost::json::string_view(clean_key)));
-  out.append(R"(,"value":{"stringValue":)").append(boost::json::serialize(boost::json::string_view(clean_value))).append("}}");
+  out.append(R"(,"value":{"stringValue":)")
+      .append(boost::json::serialize(boost::json::string_view(clean_value)))
+      .append("}}");
 }
 
 std::string_view provider_name(std::string_view provider) noexcept {
@@ -117,7 +121,8 @@ std::string_view error_type(const Record& record) noexcept {
   if (record.status == RecordStatus::settled || record.status == RecordStatus::estimated) return {};
   const std::string_view reason = record.reason;
   const auto digit = [&](std::size_t i) { return reason[i] >= '0' && reason[i] <= '9'; };
-  if (reason.starts_with("HTTP ") && reason.size() >= 8 && digit(5) && digit(6) && digit(7) && (reason.size() == 8 || !digit(8)))
+  if (reason.starts_with("HTTP ") && reason.size() >= 8 && digit(5) && digit(6) && digit(7) &&
+      (reason.size() == 8 || !digit(8)))
     return reason.substr(5, 3);
   return "_OTHER";
 }
@@ -195,12 +200,13 @@ void Aggregate::read_trace(std::string_view traceparent, Time time) {
   exemplar_ = {};
   if (filter_ == ExemplarFilter::always_off) return;
   // 00-<trace>-<span>-<flags>; a later version may have more behind a further dash.
-  const bool read = traceparent.size() >= 55 && traceparent[2] == '-' && traceparent[35] == '-' && traceparent[52] == '-' &&
-                    is_hex(traceparent.substr(0, 2)) && is_hex(traceparent.substr(3, 32)) &&
-                    is_hex(traceparent.substr(36, 16)) && is_hex(traceparent.substr(53, 2)) &&
-                    traceparent.substr(0, 2) != "ff" && !all_zero(traceparent.substr(3, 32)) &&
-                    !all_zero(traceparent.substr(36, 16)) &&
-                    (traceparent.size() == 55 || (traceparent.substr(0, 2) != "00" && traceparent[55] == '-'));
+  const bool read =
+      traceparent.size() >= 55 && traceparent[2] == '-' && traceparent[35] == '-' && traceparent[52] == '-' &&
+      is_hex(traceparent.substr(0, 2)) && is_hex(traceparent.substr(3, 32)) &&
+      is_hex(traceparent.substr(36, 16)) && is_hex(traceparent.substr(53, 2)) &&
+      traceparent.substr(0, 2) != "ff" && !all_zero(traceparent.substr(3, 32)) &&
+      !all_zero(traceparent.substr(36, 16)) &&
+      (traceparent.size() == 55 || (traceparent.substr(0, 2) != "00" && traceparent[55] == '-'));
   constexpr std::string_view odd = "13579bdf";
   const bool sampled = read && odd.find(traceparent[54]) != odd.npos;
   if (filter_ == ExemplarFilter::trace_based && !sampled) return;
@@ -212,8 +218,10 @@ void Aggregate::read_trace(std::string_view traceparent, Time time) {
   exemplar_.time = nanoseconds(time);
 }
 
-void Aggregate::add(Histogram& histogram, const std::array<std::int64_t, bound_count>& bounds, std::int64_t value) {
-  const auto bucket = static_cast<std::size_t>(std::lower_bound(bounds.begin(), bounds.end(), value) - bounds.begin());
+void Aggregate::add(Histogram& histogram, const std::array<std::int64_t, bound_count>& bounds,
+                    std::int64_t value) {
+  const auto bucket =
+      static_cast<std::size_t>(std::lower_bound(bounds.begin(), bounds.end(), value) - bounds.begin());
   ++histogram.buckets[bucket];
   ++histogram.count;
   histogram.sum = added(histogram.sum, value);
@@ -241,13 +249,17 @@ void Aggregate::add_tokens(CallSeries& series, const Usage& usage) {
     tokens.seen[k][m] = true;
   };
   // What no modality was reported for is text only where others were: a provider that splits tells them all.
-  const auto split = [&](TokenKind kind, std::int64_t total, std::int64_t audio, std::int64_t image, bool even_if_none) {
+  const auto split = [&](TokenKind kind, std::int64_t total, std::int64_t audio, std::int64_t image,
+                         bool even_if_none) {
     count(kind, Modality::audio, audio);
     count(kind, Modality::image, image);
-    count(kind, audio + image > 0 ? Modality::text : Modality::unknown, total - audio - image, even_if_none && audio + image == 0);
+    count(kind, audio + image > 0 ? Modality::text : Modality::unknown, total - audio - image,
+          even_if_none && audio + image == 0);
   };
-  split(TokenKind::input, usage.input_total(), usage.input_audio + usage.cache_read_audio, usage.input_image, true);
-  if (!series.embeddings) split(TokenKind::output, usage.output, usage.output_audio, usage.output_image, true);
+  split(TokenKind::input, usage.input_total(), usage.input_audio + usage.cache_read_audio, usage.input_image,
+        true);
+  if (!series.embeddings)
+    split(TokenKind::output, usage.output, usage.output_audio, usage.output_image, true);
   split(TokenKind::cache_read, usage.cache_read, usage.cache_read_audio, 0, false);
   split(TokenKind::cache_write, usage.cache_write + usage.cache_write_1h, 0, 0, false);
   split(TokenKind::reasoning, usage.reasoning, 0, 0, false);
@@ -280,7 +292,8 @@ void Aggregate::add(const Record& record) {
     outcome = series.outcomes.insert(series.outcomes.end(), CallSeries::Outcome{});
     outcome->error = error;
   }
-  add(outcome->duration, duration_bounds, std::max<std::int64_t>(0, nanoseconds(record.ended) - nanoseconds(record.started)));
+  add(outcome->duration, duration_bounds,
+      std::max<std::int64_t>(0, nanoseconds(record.ended) - nanoseconds(record.started)));
   if (coming_) {
     add(outcome->input, token_bounds, usage.input_total());
     if (!series.embeddings) add(outcome->output, token_bounds, usage.output);

@@ -51,7 +51,8 @@ bool blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == 
 std::string gzipped(std::string_view text) {
   z_stream stream{};
   // The fastest level: these bodies shrink to a twentieth at any. 16: with gzip's head.
-  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) throw std::bad_alloc();
+  if (deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    throw std::bad_alloc();
   const std::unique_ptr<z_stream, int (*)(z_streamp)> ended(&stream, deflateEnd);
   std::string packed(deflateBound(&stream, static_cast<uLong>(text.size())), '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
@@ -68,7 +69,8 @@ Collector::Collector(const OtelSettings& settings) : settings_(settings) {}
 std::string Collector::message_with(const std::string& body) const {
   const std::string packed = settings_.gzip ? gzipped(body) : std::string();
   const std::string& sent = settings_.gzip ? packed : body;
-  std::string message = "POST " + settings_.target + " HTTP/1.1\r\nHost: " + settings_.url.authority() + "\r\n";
+  std::string message =
+      "POST " + settings_.target + " HTTP/1.1\r\nHost: " + settings_.url.authority() + "\r\n";
   const auto has = [this](std::string_view name) {
     return std::any_of(settings_.headers.begin(), settings_.headers.end(), [name](const auto& header) {
       return std::equal(name.begin(), name.end(), header.first.begin(), header.first.end(),
@@ -76,12 +78,14 @@ std::string Collector::message_with(const std::string& body) const {
     });
   };
   if (!has("user-agent"))
-    message += "User-Agent: outlay/" OUTLAY_VERSION_STRING " OTel-OTLP-Exporter-Cpp/" OUTLAY_VERSION_STRING "\r\n";
+    message +=
+        "User-Agent: outlay/" OUTLAY_VERSION_STRING " OTel-OTLP-Exporter-Cpp/" OUTLAY_VERSION_STRING "\r\n";
   if (!has("accept")) message += "Accept: application/json\r\n";
   message += "Content-Type: application/json\r\n";
   if (settings_.gzip) message += "Content-Encoding: gzip\r\n";
   message += "Content-Length: " + std::to_string(sent.size()) + "\r\n";
-  for (const auto& [name, value] : settings_.headers) message.append(name).append(": ").append(value).append("\r\n");
+  for (const auto& [name, value] : settings_.headers)
+    message.append(name).append(": ").append(value).append("\r\n");
   return message.append("\r\n").append(sent);
 }
 
@@ -91,7 +95,8 @@ Answer Collector::post(const std::string& body, std::chrono::steady_clock::time_
   Answer answer;
   bool done = false;
   io_.restart();
-  asio::co_spawn(io_, exchange(message, deadline), asio::bind_cancellation_slot(cancel_.slot(), [&](std::exception_ptr error, Answer result) {
+  asio::co_spawn(io_, exchange(message, deadline),
+                 asio::bind_cancellation_slot(cancel_.slot(), [&](std::exception_ptr error, Answer result) {
                    done = true;
                    if (!error) {
                      answer = std::move(result);
@@ -116,7 +121,8 @@ void Collector::cancel() {
   });
 }
 
-asio::awaitable<Answer> Collector::exchange(const std::string& message, std::chrono::steady_clock::time_point deadline) {
+asio::awaitable<Answer> Collector::exchange(const std::string& message,
+                                            std::chrono::steady_clock::time_point deadline) {
   for (;;) {
     std::unique_ptr<Connection> connection = std::move(idle_);
     if (connection && !connection->quiet()) connection.reset();
@@ -124,10 +130,13 @@ asio::awaitable<Answer> Collector::exchange(const std::string& message, std::chr
     if (!connection) {
       connection = std::make_unique<Connection>(io_.get_executor());
       const Fault fault = co_await connection->connect(settings_.url, settings_.tls.get(), deadline);
-      if (fault) co_return Answer{fault.refused ? Answer::Kind::unreachable : Answer::Kind::broken, 0, fault.what, {}};
+      if (fault)
+        co_return Answer{fault.refused ? Answer::Kind::unreachable : Answer::Kind::broken, 0, fault.what, {}};
     }
-    const http::Timeouts timeouts{.connect = {}, .first_byte = {}, .idle = {}, .total = {}};  // the deadline alone
-    const http::SizeLimits limits{.request_bytes = 0, .reply_bytes = most_reply_bytes, .header_bytes = 64 << 10};
+    const http::Timeouts timeouts{
+        .connect = {}, .first_byte = {}, .idle = {}, .total = {}};  // the deadline alone
+    const http::SizeLimits limits{
+        .request_bytes = 0, .reply_bytes = most_reply_bytes, .header_bytes = 64 << 10};
     Exchange exchange(std::move(connection), timeouts, limits, deadline);
     Fault fault = co_await exchange.send(message);
     if (!fault) fault = co_await exchange.read_head();
@@ -144,10 +153,13 @@ asio::awaitable<Answer> Collector::exchange(const std::string& message, std::chr
       const bool unreadable = fault.code == errc::bad_reply;
       co_return Answer{unreadable ? Answer::Kind::unreadable : Answer::Kind::broken, 0, fault.what, {}};
     }
-    Answer answer = exchange.head().encoded ? Answer{Answer::Kind::unreadable, 0, "the reply is compressed, which was not asked for", {}}
-                                            : read_answer(exchange.head().status, body);
+    Answer answer =
+        exchange.head().encoded
+            ? Answer{Answer::Kind::unreadable, 0, "the reply is compressed, which was not asked for", {}}
+            : read_answer(exchange.head().status, body);
     if (answer.kind == Answer::Kind::busy)
-      answer.retry_after = http::detail::read_retry_after(exchange.head().retry_after, {}, std::time(nullptr));
+      answer.retry_after =
+          http::detail::read_retry_after(exchange.head().retry_after, {}, std::time(nullptr));
     idle_ = exchange.finish();
     co_return answer;
   }
@@ -176,14 +188,21 @@ Answer Collector::read_answer(int status, std::string_view body) const {
 
   if (status >= 200 && status <= 299) {
     if (blank(body)) return {Answer::Kind::accepted, 0, {}, {}};
-    if (!object) return {Answer::Kind::unreadable, 0, "HTTP " + std::to_string(status) + ", but its body is no answer of OTLP's", {}};
+    if (!object)
+      return {Answer::Kind::unreadable,
+              0,
+              "HTTP " + std::to_string(status) + ", but its body is no answer of OTLP's",
+              {}};
     const json::value* partial_value = object->if_contains("partialSuccess");
     const json::object* partial = partial_value ? partial_value->if_object() : nullptr;
     if (!partial) return {Answer::Kind::accepted, 0, {}, {}};
-    const std::int64_t rejected = std::max<std::int64_t>(0, whole_number(partial->if_contains("rejectedDataPoints")).value_or(0));
+    const std::int64_t rejected =
+        std::max<std::int64_t>(0, whole_number(partial->if_contains("rejectedDataPoints")).value_or(0));
     std::string text = text_in(partial, "errorMessage");
-    if (rejected > 0) text = "it refused " + std::to_string(rejected) + " data points" + text;
-    else if (!text.empty()) text = "it warns" + text;
+    if (rejected > 0)
+      text = "it refused " + std::to_string(rejected) + " data points" + text;
+    else if (!text.empty())
+      text = "it warns" + text;
     return {Answer::Kind::accepted, rejected, std::move(text), {}};
   }
   const std::string text = "HTTP " + std::to_string(status) + text_in(object, "message");
@@ -202,7 +221,8 @@ std::string Collector::printable(std::string_view text) const {
       const std::string_view word = rest.substr(0, length);
       rest.remove_prefix(std::min(length + 1, rest.size()));
       if (word.size() < 4) continue;
-      for (std::size_t at = shown.find(word); at != shown.npos; at = shown.find(word, at + 3)) shown.replace(at, word.size(), "***");
+      for (std::size_t at = shown.find(word); at != shown.npos; at = shown.find(word, at + 3))
+        shown.replace(at, word.size(), "***");
     }
   }
   if (shown.size() > most_logged) shown.resize(most_logged), shown += "...";

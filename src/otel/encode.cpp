@@ -28,7 +28,8 @@ void append_quoted(std::string& out, Integer number) {
 /// `amount / 10^9` as a decimal number, exactly: seconds of nanoseconds, dollars of nano-dollars.
 void append_billionths(std::string& out, std::int64_t amount) {
   if (amount < 0) out += '-';
-  const std::uint64_t magnitude = amount < 0 ? 0 - static_cast<std::uint64_t>(amount) : static_cast<std::uint64_t>(amount);
+  const std::uint64_t magnitude =
+      amount < 0 ? 0 - static_cast<std::uint64_t>(amount) : static_cast<std::uint64_t>(amount);
   append_number(out, magnitude / 1'000'000'000);
   std::uint64_t rest = magnitude % 1'000'000'000;
   if (rest == 0) return;
@@ -76,7 +77,8 @@ class Writer {
       if (i > 0) head_ += ',';
       append_attribute(head_, settings.resource[i].first, settings.resource[i].second);
     }
-    head_.append(R"(]},"scopeMetrics":[{"scope":{"name":"outlay","version":")" OUTLAY_VERSION_STRING R"("},"metrics":[)");
+    head_.append(R"(]},"scopeMetrics":[{"scope":{"name":"outlay","version":")" OUTLAY_VERSION_STRING
+                 R"("},"metrics":[)");
     times_ = R"("startTimeUnixNano":)";
     append_quoted(times_, span.start);
     times_.append(R"(,"timeUnixNano":)");
@@ -127,7 +129,8 @@ class Writer {
     end_point();
   }
 
-  void sum(const std::string& attributes, const std::string& more, const Counter& counter, Unit unit = Unit::count) {
+  void sum(const std::string& attributes, const std::string& more, const Counter& counter,
+           Unit unit = Unit::count) {
     std::string& out = begin_point(attributes, more);
     out.append(times_).append(",");
     append_value(out, counter.value, unit);
@@ -156,7 +159,11 @@ class Writer {
   // A metric begins with its first data point, so that none is without.
   void begin(const Metric& metric, std::string_view kind) {
     metric_ = R"({"name":")";
-    metric_.append(metric.name).append(R"(","description":")").append(metric.description).append(R"(","unit":")").append(metric.unit);
+    metric_.append(metric.name)
+        .append(R"(","description":")")
+        .append(metric.description)
+        .append(R"(","unit":")")
+        .append(metric.unit);
     metric_.append(R"(",)").append(kind);
     in_metric_ = false;
   }
@@ -233,25 +240,30 @@ std::string extra(std::string_view key, std::string_view value) {
   return text;
 }
 
-std::string error_extra(const std::string& error) { return error.empty() ? std::string() : extra("error.type", error); }
+std::string error_extra(const std::string& error) {
+  return error.empty() ? std::string() : extra("error.type", error);
+}
 
 void write_published(Writer& writer, const Aggregate& aggregate) {
-  const std::string of_input = extra("gen_ai.token.type", "input"), of_output = extra("gen_ai.token.type", "output");
-  writer.begin_histogram({"gen_ai.client.token.usage", "Number of input and output tokens used.", "{token}"}, Unit::count);
+  const std::string of_input = extra("gen_ai.token.type", "input"),
+                    of_output = extra("gen_ai.token.type", "output");
+  writer.begin_histogram({"gen_ai.client.token.usage", "Number of input and output tokens used.", "{token}"},
+                         Unit::count);
   for (const CallSeries& series : aggregate.calls()) {
     if (series.input.count > 0) writer.histogram(series.attributes, of_input, series.input);
     if (series.output.count > 0) writer.histogram(series.attributes, of_output, series.output);
   }
   writer.end();
-  writer.begin_histogram({"gen_ai.client.operation.duration", "GenAI operation duration.", "s"}, Unit::seconds);
+  writer.begin_histogram({"gen_ai.client.operation.duration", "GenAI operation duration.", "s"},
+                         Unit::seconds);
   for (const CallSeries& series : aggregate.calls())
     for (const CallSeries::Outcome& outcome : series.outcomes)
       writer.histogram(series.attributes, error_extra(outcome.error), outcome.duration);
   writer.end();
 }
 
-void write_histograms(Writer& writer, const Aggregate& aggregate, const Metric& metric, Unit unit, bool embeddings,
-                      Histogram CallSeries::Outcome::*which) {
+void write_histograms(Writer& writer, const Aggregate& aggregate, const Metric& metric, Unit unit,
+                      bool embeddings, Histogram CallSeries::Outcome::*which) {
   writer.begin_histogram(metric, unit);
   for (const CallSeries& series : aggregate.calls()) {
     if (series.embeddings != embeddings) continue;
@@ -263,11 +275,16 @@ void write_histograms(Writer& writer, const Aggregate& aggregate, const Metric& 
 
 void write_coming(Writer& writer, const Aggregate& aggregate) {
   static constexpr std::array<Metric, token_kinds> counters{
-      Metric{"gen_ai.client.inference.usage.input_tokens", "Input tokens used, cached ones included.", "{token}"},
-      Metric{"gen_ai.client.inference.usage.output_tokens", "Output tokens used, reasoning included.", "{token}"},
-      Metric{"gen_ai.client.inference.usage.cache_read.input_tokens", "Of the input tokens: read from a cache.", "{token}"},
-      Metric{"gen_ai.client.inference.usage.cache_write.input_tokens", "Of the input tokens: written to a cache.", "{token}"},
-      Metric{"gen_ai.client.inference.usage.reasoning.output_tokens", "Of the output tokens: reasoning.", "{token}"}};
+      Metric{"gen_ai.client.inference.usage.input_tokens", "Input tokens used, cached ones included.",
+             "{token}"},
+      Metric{"gen_ai.client.inference.usage.output_tokens", "Output tokens used, reasoning included.",
+             "{token}"},
+      Metric{"gen_ai.client.inference.usage.cache_read.input_tokens",
+             "Of the input tokens: read from a cache.", "{token}"},
+      Metric{"gen_ai.client.inference.usage.cache_write.input_tokens",
+             "Of the input tokens: written to a cache.", "{token}"},
+      Metric{"gen_ai.client.inference.usage.reasoning.output_tokens", "Of the output tokens: reasoning.",
+             "{token}"}};
   static constexpr std::array<std::string_view, modalities> names{"unknown", "text", "audio", "image"};
   for (std::size_t kind = 0; kind < token_kinds; ++kind) {
     writer.begin_sum(counters[kind]);
@@ -275,26 +292,36 @@ void write_coming(Writer& writer, const Aggregate& aggregate) {
       if (!series.tokens || series.embeddings) continue;
       for (std::size_t modality = 0; modality < modalities; ++modality)
         if (series.tokens->seen[kind][modality])
-          writer.sum(series.attributes, extra("gen_ai.token.modality", names[modality]), {series.tokens->value[kind][modality], {}});
+          writer.sum(series.attributes, extra("gen_ai.token.modality", names[modality]),
+                     {series.tokens->value[kind][modality], {}});
     }
     writer.end();
   }
   using Outcome = CallSeries::Outcome;
-  write_histograms(writer, aggregate, {"gen_ai.client.inference.operation.input_tokens", "Input tokens of an operation.", "{token}"},
-                   Unit::count, false, &Outcome::input);
-  write_histograms(writer, aggregate, {"gen_ai.client.inference.operation.output_tokens", "Output tokens of an operation.", "{token}"},
-                   Unit::count, false, &Outcome::output);
-  write_histograms(writer, aggregate, {"gen_ai.client.inference.duration", "Duration of an inference operation.", "s"}, Unit::seconds,
-                   false, &Outcome::duration);
-  write_histograms(writer, aggregate, {"gen_ai.client.embeddings.operation.input_tokens", "Input tokens of an operation.", "{token}"},
-                   Unit::count, true, &Outcome::input);
-  write_histograms(writer, aggregate, {"gen_ai.client.embeddings.duration", "Duration of an embeddings operation.", "s"}, Unit::seconds,
-                   true, &Outcome::duration);
+  write_histograms(
+      writer, aggregate,
+      {"gen_ai.client.inference.operation.input_tokens", "Input tokens of an operation.", "{token}"},
+      Unit::count, false, &Outcome::input);
+  write_histograms(
+      writer, aggregate,
+      {"gen_ai.client.inference.operation.output_tokens", "Output tokens of an operation.", "{token}"},
+      Unit::count, false, &Outcome::output);
+  write_histograms(writer, aggregate,
+                   {"gen_ai.client.inference.duration", "Duration of an inference operation.", "s"},
+                   Unit::seconds, false, &Outcome::duration);
+  write_histograms(
+      writer, aggregate,
+      {"gen_ai.client.embeddings.operation.input_tokens", "Input tokens of an operation.", "{token}"},
+      Unit::count, true, &Outcome::input);
+  write_histograms(writer, aggregate,
+                   {"gen_ai.client.embeddings.duration", "Duration of an embeddings operation.", "s"},
+                   Unit::seconds, true, &Outcome::duration);
 }
 
 }  // namespace
 
-std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& settings, Span span, std::size_t max_bytes) {
+std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& settings, Span span,
+                                std::size_t max_bytes) {
   Writer writer(settings, span, max_bytes);
   if (settings.published) write_published(writer, aggregate);
   if (settings.coming) write_coming(writer, aggregate);
@@ -302,8 +329,8 @@ std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& 
   writer.begin_sum({"outlay.cost", "What calls cost, in billionths of a dollar.", "{nanodollar}"});
   for (const CallSeries& series : aggregate.calls())
     for (const CallSeries::Cost& cost : series.costs) {
-      const std::string more =
-          extra("outlay.status", to_string(cost.status)) + extra("outlay.cost.source", to_string(cost.source));
+      const std::string more = extra("outlay.status", to_string(cost.status)) +
+                               extra("outlay.cost.source", to_string(cost.source));
       writer.sum(series.attributes, more, cost.total);
     }
   writer.end();
@@ -321,8 +348,10 @@ std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& 
   writer.begin_sum({"outlay.budget.events", "What budgets did.", "{event}"});
   for (const EventSeries& series : aggregate.events()) writer.sum(series.attributes, {}, series.total);
   writer.end();
-  writer.begin_gauge({"outlay.budget.remaining",
-                      "The cap less what was spent, when a threshold was reached last: nano-dollars for usd, else counts.", "1"});
+  writer.begin_gauge(
+      {"outlay.budget.remaining",
+       "The cap less what was spent, when a threshold was reached last: nano-dollars for usd, else counts.",
+       "1"});
   for (const EventSeries& series : aggregate.remaining()) writer.gauge(series);
   return writer.finish();
 }

@@ -147,10 +147,12 @@ bool is_field_value(std::string_view value) {
 
 /// Why a header cannot be sent; null if it can.
 const char* fault_of(std::string_view name, std::string_view value) {
-  static constexpr std::array<std::string_view, 7> own{"host",       "content-length",    "content-type", "content-encoding",
-                                                       "connection", "transfer-encoding", "expect"};
+  static constexpr std::array<std::string_view, 7> own{
+      "host",       "content-length",    "content-type", "content-encoding",
+      "connection", "transfer-encoding", "expect"};
   if (!is_token(name)) return "its name is not one that HTTP allows";
-  if (std::find(own.begin(), own.end(), lower(std::string(name))) != own.end()) return "the sink sets it itself";
+  if (std::find(own.begin(), own.end(), lower(std::string(name))) != own.end())
+    return "the sink sets it itself";
   if (!is_field_value(value)) return "its value has a control character in it";
   return nullptr;
 }
@@ -172,7 +174,8 @@ Pairs headers_of(const OtelOptions& options) {
   }
   for (const auto& [name, value] : options.headers) {
     if (const char* fault = fault_of(name, value))
-      throw ConfigError("otel sink: header \"" + (is_token(name) ? name : std::string("?")) + "\" cannot be sent: " + fault);
+      throw ConfigError("otel sink: header \"" + (is_token(name) ? name : std::string("?")) +
+                        "\" cannot be sent: " + fault);
     by_name[lower(name)] = {name, value};
   }
   Pairs headers;
@@ -190,22 +193,27 @@ void read_endpoint(const OtelOptions& options, OtelSettings& settings) {
   const std::size_t path = scheme == text.npos ? text.npos : text.find_first_of("/?#", scheme + 3);
   settings.url = http::detail::parse_url(text.substr(0, path), who);
   settings.target = path == text.npos ? "" : text.substr(path);
-  if (settings.target.find('#') != std::string::npos) throw ConfigError(who + " has a fragment" + endpoint_form);
-  if (!std::all_of(settings.target.begin(), settings.target.end(), [](char c) { return c > 0x20 && c < 0x7F; }))
+  if (settings.target.find('#') != std::string::npos)
+    throw ConfigError(who + " has a fragment" + endpoint_form);
+  if (!std::all_of(settings.target.begin(), settings.target.end(),
+                   [](char c) { return c > 0x20 && c < 0x7F; }))
     throw ConfigError(who + " contains a space, a control character or a byte above ASCII" + endpoint_form);
   if (found.of_metrics) {  // used as it is
     if (!settings.target.starts_with('/')) settings.target.insert(0, 1, '/');
     return;
   }
   if (settings.target.find('?') != std::string::npos)
-    throw ConfigError(who + " has a query, and /v1/metrics is to be appended; give the whole address in OTEL_EXPORTER_OTLP_METRICS_ENDPOINT");
+    throw ConfigError(who +
+                      " has a query, and /v1/metrics is to be appended; give the whole address in "
+                      "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT");
   if (!settings.target.ends_with('/')) settings.target += '/';
   settings.target += "v1/metrics";
 }
 
 void read_tls(const OtelOptions& options, OtelSettings& settings) {
   const Found ca = find(options.ca_file, "ca_file", "CERTIFICATE");
-  const Found certificate = find(options.client_certificate_file, "client_certificate_file", "CLIENT_CERTIFICATE");
+  const Found certificate =
+      find(options.client_certificate_file, "client_certificate_file", "CLIENT_CERTIFICATE");
   const Found key = find(options.client_key_file, "client_key_file", "CLIENT_KEY");
   if (certificate.value.empty() != key.value.empty())
     throw ConfigError("otel sink: " + (key.value.empty() ? certificate : key).where +
@@ -214,16 +222,20 @@ void read_tls(const OtelOptions& options, OtelSettings& settings) {
   try {
     settings.tls = http::detail::make_tls_context(ca.value);
   } catch (const ConfigError&) {
-    if (ca.value.empty()) throw ConfigError("otel sink: the system's certificate authorities cannot be read; set ca_file");
+    if (ca.value.empty())
+      throw ConfigError("otel sink: the system's certificate authorities cannot be read; set ca_file");
     throw ConfigError("otel sink: " + ca.where + " names a file that cannot be read as PEM certificates");
   }
   if (certificate.value.empty()) return;
   boost::system::error_code error;
   settings.tls->use_certificate_chain_file(certificate.value, error);
-  if (error) throw ConfigError("otel sink: " + certificate.where + " names a file that cannot be read as a PEM certificate");
+  if (error)
+    throw ConfigError("otel sink: " + certificate.where +
+                      " names a file that cannot be read as a PEM certificate");
   settings.tls->use_private_key_file(key.value, boost::asio::ssl::context::pem, error);
   if (error || SSL_CTX_check_private_key(settings.tls->native_handle()) != 1)
-    throw ConfigError("otel sink: " + key.where + " names a file that cannot be read as the PEM key of the client's certificate");
+    throw ConfigError("otel sink: " + key.where +
+                      " names a file that cannot be read as the PEM key of the client's certificate");
 }
 
 /// A random (version 4) UUID.
@@ -251,9 +263,11 @@ Pairs resource_of(const OtelOptions& options) {
   if (const auto list = list_in(variable)) {
     for (const auto& [key, value] : *list) by_key[key] = value;
   } else {
-    ignored("OTEL_RESOURCE_ATTRIBUTES", "it must be a list of key=value, separated by commas, percent-encoded");
+    ignored("OTEL_RESOURCE_ATTRIBUTES",
+            "it must be a list of key=value, separated by commas, percent-encoded");
   }
-  if (std::string name = environment("OTEL_SERVICE_NAME"); !name.empty()) by_key["service.name"] = std::move(name);
+  if (std::string name = environment("OTEL_SERVICE_NAME"); !name.empty())
+    by_key["service.name"] = std::move(name);
   for (const auto& [key, value] : options.resource) by_key[key] = value;
   if (!options.service_name.empty()) by_key["service.name"] = options.service_name;
   by_key["telemetry.sdk.name"] = "outlay";
@@ -265,7 +279,8 @@ Pairs resource_of(const OtelOptions& options) {
 void read_conventions(const OtelOptions& options, OtelSettings& settings) {
   OtelConventions conventions = options.conventions.value_or(OtelConventions::published);
   if (!options.conventions) {
-    std::string variable = environment("OTEL_SEMCONV_STABILITY_OPT_IN");  // a list for all kinds of instrumentation
+    std::string variable =
+        environment("OTEL_SEMCONV_STABILITY_OPT_IN");  // a list for all kinds of instrumentation
     std::string_view rest = variable;
     while (!rest.empty()) {
       const std::size_t comma = std::min(rest.find(','), rest.size());
@@ -281,13 +296,14 @@ void read_conventions(const OtelOptions& options, OtelSettings& settings) {
 
 void read_tags(const OtelOptions& options, OtelSettings& settings) {
   static constexpr std::array<std::string_view, 12> taken{
-      "gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model",
-      "gen_ai.token.type",     "gen_ai.token.modality", "error.type",          "outlay.status",
-      "outlay.cost.source",    "outlay.budget",        "outlay.action",        "outlay.dimension"};
+      "gen_ai.operation.name", "gen_ai.provider.name",  "gen_ai.request.model", "gen_ai.response.model",
+      "gen_ai.token.type",     "gen_ai.token.modality", "error.type",           "outlay.status",
+      "outlay.cost.source",    "outlay.budget",         "outlay.action",        "outlay.dimension"};
   for (const std::string& tag : options.tags) {
     if (tag.empty()) throw ConfigError("otel sink: an empty name in `tags`");
     if (std::find(taken.begin(), taken.end(), tag) != taken.end())
-      throw ConfigError("otel sink: the tag \"" + tag + "\" has the name of an attribute that the sink writes itself; choose another");
+      throw ConfigError("otel sink: the tag \"" + tag +
+                        "\" has the name of an attribute that the sink writes itself; choose another");
     if (std::find(settings.tags.begin(), settings.tags.end(), tag) != settings.tags.end())
       throw ConfigError("otel sink: the tag \"" + tag + "\" is listed twice");
     settings.tags.push_back(tag);
@@ -298,13 +314,16 @@ void read_tags(const OtelOptions& options, OtelSettings& settings) {
 void warn_of_other_protocols() {
   const Found protocol = find("", "", "PROTOCOL");
   if (lower(protocol.value) == "grpc")
-    ignored(protocol.where, "OTLP is sent over HTTP, in JSON; the collector must listen for that, by default on port 4318");
+    ignored(protocol.where,
+            "OTLP is sent over HTTP, in JSON; the collector must listen for that, by default on port 4318");
   const std::string temporality = lower(environment("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"));
   if (!temporality.empty() && temporality != "cumulative")
     ignored("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "the sums that are sent are cumulative");
-  const std::string histograms = lower(environment("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"));
+  const std::string histograms =
+      lower(environment("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"));
   if (!histograms.empty() && histograms != "explicit_bucket_histogram")
-    ignored("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "the GenAI conventions name their buckets");
+    ignored("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "the GenAI conventions name their buckets");
 }
 
 class SystemClock final : public Clock {
@@ -322,12 +341,14 @@ OtelSettings resolve(const OtelOptions& options) {
   read_endpoint(options, settings);
   settings.headers = headers_of(options);
   read_tls(options, settings);
-  settings.interval = time_of(options.interval, "interval",
-                              {environment("OTEL_METRIC_EXPORT_INTERVAL"), "OTEL_METRIC_EXPORT_INTERVAL", true}, settings.interval);
+  settings.interval = time_of(
+      options.interval, "interval",
+      {environment("OTEL_METRIC_EXPORT_INTERVAL"), "OTEL_METRIC_EXPORT_INTERVAL", true}, settings.interval);
   settings.timeout = time_of(options.timeout, "timeout", find("", "", "TIMEOUT"), settings.timeout);
-  settings.export_timeout =
-      std::max(settings.timeout, time_of({}, "", {environment("OTEL_METRIC_EXPORT_TIMEOUT"), "OTEL_METRIC_EXPORT_TIMEOUT", true},
-                                         settings.export_timeout));
+  settings.export_timeout = std::max(
+      settings.timeout,
+      time_of({}, "", {environment("OTEL_METRIC_EXPORT_TIMEOUT"), "OTEL_METRIC_EXPORT_TIMEOUT", true},
+              settings.export_timeout));
   settings.gzip = options.gzip.value_or(true);
   if (!options.gzip) {
     const Found compression = find("", "", "COMPRESSION");
@@ -341,7 +362,8 @@ OtelSettings resolve(const OtelOptions& options) {
   settings.resource = resource_of(options);
   read_conventions(options, settings);
   settings.usage_cost = options.usage_cost;
-  if (options.operation.empty()) throw ConfigError("otel sink: `operation` is empty: name it, as in \"chat\"");
+  if (options.operation.empty())
+    throw ConfigError("otel sink: `operation` is empty: name it, as in \"chat\"");
   settings.operation = options.operation;
   if (options.max_values == 0 || options.max_series == 0)
     throw ConfigError("otel sink: max_values and max_series must be at least 1");

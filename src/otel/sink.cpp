@@ -32,7 +32,10 @@ constexpr std::size_t least_request_bytes = std::size_t{16} << 10;
 class Exporter : public std::enable_shared_from_this<Exporter> {
  public:
   explicit Exporter(OtelSettings settings)
-      : settings_(std::move(settings)), aggregate_(settings_), max_bytes_(settings_.max_request_bytes), random_(std::random_device{}()) {
+      : settings_(std::move(settings)),
+        aggregate_(settings_),
+        max_bytes_(settings_.max_request_bytes),
+        random_(std::random_device{}()) {
     start_ = last_time_ = settings_.clock->now().time_since_epoch().count();
     pid_ = getpid();
   }
@@ -134,7 +137,17 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
   }
 
   /// What kept an export from succeeding; each is said once, until one succeeds.
-  enum class Trouble : unsigned { unreachable, broken, busy, refused, unreadable, too_large, partial, waiting, internal };
+  enum class Trouble : unsigned {
+    unreachable,
+    broken,
+    busy,
+    refused,
+    unreadable,
+    too_large,
+    partial,
+    waiting,
+    internal
+  };
 
   void export_or_say() {
     std::string problem;
@@ -161,7 +174,8 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
         encoded_version = aggregate_.version();
         exemplars = aggregate_.exemplar_order();
         // A clock that stands still or was set back must not make a sum older than it was.
-        last_time_ = std::max(last_time_ + 1, static_cast<std::int64_t>(settings_.clock->now().time_since_epoch().count()));
+        last_time_ = std::max(last_time_ + 1,
+                              static_cast<std::int64_t>(settings_.clock->now().time_since_epoch().count()));
         bodies = encode(aggregate_, settings_, {start_, last_time_}, max_bytes_);
       }
       {
@@ -171,7 +185,8 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
       }
       bool smaller = false, told = false;
       for (const std::string& body : bodies) {
-        const Answer answer = post_with_retries(body, std::min(deadline, SteadyClock::now() + settings_.timeout));
+        const Answer answer =
+            post_with_retries(body, std::min(deadline, SteadyClock::now() + settings_.timeout));
         if (answer.kind == Answer::Kind::too_large && max_bytes_ > least_request_bytes) {
           // What it would take is not known. From now on everything is sent in smaller parts: the sums are cumulative, so to send
           // those again that have arrived does no harm.
@@ -214,7 +229,8 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
       }
       if (SteadyClock::now() + wait >= deadline) return answer;
       std::unique_lock lock(mutex_);
-      if (wake_.wait_for(lock, wait, [this] { return stopping_; })) return {Answer::Kind::cancelled, 0, answer.text, {}};
+      if (wake_.wait_for(lock, wait, [this] { return stopping_; }))
+        return {Answer::Kind::cancelled, 0, answer.text, {}};
       ++stats_.retries;
       delay = std::min(delay * 2, settings_.max_retry_delay);
     }
@@ -250,7 +266,8 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
     count_failure();
     failing_ = true;
     if (trouble != Trouble::waiting)
-      say(trouble, text + "; the sums are kept, the next export carries them (reported once until one succeeds)");
+      say(trouble,
+          text + "; the sums are kept, the next export carries them (reported once until one succeeds)");
   }
 
   void succeeded(std::uint64_t version, std::uint64_t exemplars, bool told) {
@@ -266,7 +283,8 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
       lost = stats_.failed_exports;
     }
     if (failing_)
-      log(LogLevel::info, where() + ": exports succeed again, after " + std::to_string(lost - failures_told_) + " that failed");
+      log(LogLevel::info, where() + ": exports succeed again, after " +
+                              std::to_string(lost - failures_told_) + " that failed");
     failures_told_ = lost;
     failing_ = false;
     said_ = told ? 1U << static_cast<unsigned>(Trouble::partial) : 0;
@@ -281,7 +299,8 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
 
   /// Without the path: it may hold a key.
   [[nodiscard]] std::string where() const {
-    return std::string("otel sink: the collector at ") + (settings_.url.tls ? "https://" : "http://") + settings_.url.authority();
+    return std::string("otel sink: the collector at ") + (settings_.url.tls ? "https://" : "http://") +
+           settings_.url.authority();
   }
 
   const OtelSettings settings_;
@@ -343,12 +362,16 @@ class OtelSinkImpl final : public OtelSink {
 
 }  // namespace
 
-std::shared_ptr<OtelSink> make_otel_sink(OtelSettings settings) { return std::make_shared<OtelSinkImpl>(std::move(settings)); }
+std::shared_ptr<OtelSink> make_otel_sink(OtelSettings settings) {
+  return std::make_shared<OtelSinkImpl>(std::move(settings));
+}
 
 }  // namespace outlay::detail
 
 namespace outlay {
 
-std::shared_ptr<OtelSink> otel_sink(const OtelOptions& options) { return detail::make_otel_sink(detail::resolve(options)); }
+std::shared_ptr<OtelSink> otel_sink(const OtelOptions& options) {
+  return detail::make_otel_sink(detail::resolve(options));
+}
 
 }  // namespace outlay

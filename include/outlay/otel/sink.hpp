@@ -65,8 +65,9 @@ struct OtelOptions {
   /// For one request with all its retries. 0: see above.
   std::chrono::milliseconds timeout{};
   std::optional<bool> gzip{};
-  std::string ca_file{};                  ///< PEM.
-  std::string client_certificate_file{};  ///< PEM, for a collector that asks for one. Goes with client_key_file.
+  std::string ca_file{};  ///< PEM.
+  std::string
+      client_certificate_file{};  ///< PEM, for a collector that asks for one. Goes with client_key_file.
   std::string client_key_file{};
   std::optional<OtelConventions> conventions{};
   /// Writes the cost a second time, as the counter `gen_ai.usage.cost` in dollars. No convention has it; some backends know it.
@@ -85,12 +86,12 @@ struct OtelOptions {
 
 /// What an otel_sink has done so far.
 struct OtelStats {
-  std::uint64_t exports{};           ///< Everything was accepted; or all but the data points in `rejected_points`.
-  std::uint64_t failed_exports{};    ///< Not sent, or not accepted: the next one carries the same sums.
-  std::uint64_t requests{};          ///< Sent, retries included.
+  std::uint64_t exports{};  ///< Everything was accepted; or all but the data points in `rejected_points`.
+  std::uint64_t failed_exports{};  ///< Not sent, or not accepted: the next one carries the same sums.
+  std::uint64_t requests{};        ///< Sent, retries included.
   std::uint64_t retries{};
-  std::uint64_t rejected_points{};   ///< Data points that the collector says it refused ("partial success").
-  std::uint64_t folded{};            ///< Records and events with an attribute that became `other`.
+  std::uint64_t rejected_points{};  ///< Data points that the collector says it refused ("partial success").
+  std::uint64_t folded{};           ///< Records and events with an attribute that became `other`.
 };
 
 /// The sink that otel_sink() makes.
