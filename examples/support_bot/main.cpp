@@ -156,10 +156,8 @@ class Desk {
       speaker.remarks(std::string("not sent: ") + unknown.what());
       verdict_.note(1);
     } catch (const outlay::Error& error) {
-      const outlay::Usd spent = budget.spent().usd;
-      speaker.remarks(std::string(error.what()) + "; " +
-                      (spent == outlay::Usd{} ? std::string("nothing was billed")
-                                              : outlay::to_string(spent) + " may have been billed"));
+      speaker.remarks(std::string(error.what()) + "; this answer has cost " +
+                      outlay::to_string(budget.spent().usd));
       verdict_.note(error.reason());
     }
   }

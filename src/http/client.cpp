@@ -6,6 +6,7 @@
 #include <deque>
 #include <exception>
 
+#include "outlay/call.hpp"
 #include "outlay/error.hpp"
 #include "prepare.hpp"
 #include "state.hpp"
@@ -213,7 +214,13 @@ bool ReplyStream::complete() const noexcept { return state_->stream.complete(); 
 bool ReplyStream::truncated() const noexcept { return state_->quiet; }
 const std::string& ReplyStream::model() const noexcept { return state_->guarded.model(); }
 std::string ReplyStream::served_model() const { return std::string(state_->stream.meter().served_model()); }
-Usage ReplyStream::usage() const { return state_->stream.meter().usage(); }
+Usage ReplyStream::usage() const {
+  const StreamMeter& meter = state_->stream.meter();
+  Usage usage = meter.usage();
+  if (!meter.input_reported())
+    usage.input = outlay::detail::reservation_input_tokens(*state_->guarded.call().reservation());
+  return usage;
+}
 std::uint64_t ReplyStream::call_id() const noexcept { return state_->guarded.call().id(); }
 std::optional<Usd> ReplyStream::charged() const noexcept { return state_->charged; }
 asio::any_io_executor ReplyStream::get_executor() const { return state_->executor; }

@@ -341,6 +341,32 @@ TEST_CASE("meter: a report of zeros beside an answer is estimated", "[json][mete
   CHECK(meter.usage().output > 0);
 }
 
+TEST_CASE("meter: a count that a broken connection tore is not believed", "[json][meter]") {
+  const std::string answer =
+      "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"It "
+      "rains.\"},\"finish_reason\":\"stop\"}]}\n\n";
+  const std::string usage =
+      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":5";  // or 57
+  outlay::StreamMeter torn(outlay::Api::openai_chat);
+  torn.feed(answer + usage);
+  torn.finish();
+  CHECK(torn.estimated());
+  CHECK_FALSE(torn.reported());
+  CHECK(torn.usage().output == torn.counted_output());
+
+  outlay::StreamMeter whole(outlay::Api::openai_chat);
+  whole.feed(answer + usage + "}}");  // only the blank line is missing
+  whole.finish();
+  CHECK_FALSE(whole.estimated());
+  CHECK(whole.usage().output == 5);
+
+  outlay::StreamMeter plain(outlay::Api::openai_chat);
+  plain.feed(
+      R"({"choices":[{"index":0,"message":{"content":"It rains."},"finish_reason":"stop"}],"usage":{"prompt_tokens":2)");
+  plain.finish();
+  CHECK(plain.estimated());
+}
+
 TEST_CASE("meter: broken bytes are a typed error that names no text", "[json][meter]") {
   const auto refused = [](Api api, const std::string& bytes) {
     StreamMeter meter(api);
