@@ -3,7 +3,7 @@
 say() { printf '\n==> %s\n' "$*"; }
 
 # The compiler cache is used where it is installed, from any directory of this clone.
-export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$PWD}"
+export CCACHE_BASEDIR="${CCACHE_BASEDIR:-$PWD}" CCACHE_NOHASHDIR=1
 export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 
 as_root() {
