@@ -130,8 +130,7 @@ asio::awaitable<Answer> Collector::exchange(const std::string& message,
     if (!connection) {
       connection = std::make_unique<Connection>(io_.get_executor());
       const Fault fault = co_await connection->connect(settings_.url, settings_.tls.get(), deadline);
-      if (fault)
-        co_return Answer{fault.refused ? Answer::Kind::unreachable : Answer::Kind::broken, 0, fault.what, {}};
+      if (fault) co_return Answer{Answer::Kind::unreachable, 0, fault.what, {}};
     }
     const http::Timeouts timeouts{
         .connect = {}, .first_byte = {}, .idle = {}, .total = {}};  // the deadline alone

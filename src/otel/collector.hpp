@@ -21,7 +21,7 @@ struct Answer {
     accepted,     ///< As a whole, or with `rejected` data points refused for good.
     busy,         ///< 429, 502, 503, 504: the same may be sent again.
     broken,       ///< No answer: the connection broke, or it took too long. The same may be sent again.
-    unreachable,  ///< Nobody listens there.
+    unreachable,  ///< No connection: nobody listens, or it is not the one that it should be.
     too_large,    ///< 413.
     refused,      ///< Any other status: the same would be refused again.
     unreadable,   ///< What came is no answer of OTLP's.

@@ -127,8 +127,8 @@ class OtelSink : public Sink {
 /// ConfigError: an endpoint or a header that makes no sense, a file that cannot be read, a limit out of its range, a tag that is named
 /// like an attribute above. What goes wrong later is counted (OtelStats) and reported to the log handler, once for each kind until an
 /// export succeeds. A collector that answers 429, 502, 503 or 504, or breaks the connection, is asked again, not before the time that it
-/// names, else after 1 s and then ever longer; after 413 the requests are made smaller; after any other answer, and where nobody
-/// listens, the next interval is waited for. Redirects are not followed.
+/// names, else after 1 s and then ever longer; after 413 the requests are made smaller; after any other answer, and where no
+/// connection comes about, the next interval is waited for. Redirects are not followed.
 /// \par Blocking
 /// Does no I/O. The sink's flush() waits for an export until its deadline, unless nothing has come since the last one; a collector that
 /// is not there costs it a refused connect. The sink's close() exports what no export has tried to send yet, within what is left of the

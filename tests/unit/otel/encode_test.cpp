@@ -181,11 +181,12 @@ TEST_CASE("otel encode: a call that ended before it began lasted no time", "[ote
   CHECK(found[0].json.at("bucketCounts").at(0) == "1");
 }
 
-TEST_CASE("otel encode: a million charges of 150 nano-dollars are exactly $0.15", "[otel][encode]") {
+TEST_CASE("otel encode: a hundred thousand charges of 1,500 nano-dollars are exactly $0.15",
+          "[otel][encode]") {
   const OtelSettings settings = settings_for("http://127.0.0.1", {.usage_cost = true});
   Aggregate aggregate(settings);
-  const Record one = record(1, 0, 150);
-  for (int i = 0; i < 1'000'000; ++i) aggregate.add(one);
+  const Record one = record(1, 0, 1'500);
+  for (int i = 0; i < 100'000; ++i) aggregate.add(one);
   const std::string body = encoded(aggregate, settings);
   CHECK(total(body, "outlay.cost") == 150'000'000);
   CHECK(body.find(R"("asDouble":0.15})") != std::string::npos);

@@ -255,7 +255,7 @@ TEST_CASE("otel faults: a stalled collector holds a flush until its deadline, an
 TEST_CASE("otel faults: a ledger's flush is not extended by a stalled collector", "[otel][faults]") {
   FaultServer server([](std::size_t, std::string_view) { return Plan{.then = Plan::Then::stall}; });
   const Log log;
-  const auto sink = sink_for(server.url());
+  const auto sink = sink_for(server.url(), {.timeout = 400ms});
   {
     outlay::Ledger ledger({.prices = outlay::testing::fixture_prices()});
     outlay::LedgerScope scope(ledger);
