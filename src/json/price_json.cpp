@@ -307,6 +307,8 @@ class LiteLlmReader {
  private:
   using Row = std::array<std::int64_t, buckets>;  // pico-dollars a token; absent: none
   static constexpr std::int64_t none = -1;
+  // Of one model. The file's own have a dozen at most; every tier is made for every step, and each is looked for among all.
+  static constexpr std::size_t max_columns = 64;
 
   struct Column {
     std::string_view service_tier;
@@ -316,6 +318,7 @@ class LiteLlmReader {
 
   bool read_model(PriceEntry& entry, std::uint32_t object) {
     columns_.clear();
+    model_ = entry.name;
     unpriceable_ = false;
     bool other_cost = false;
     std::int64_t cache_hit = none;
@@ -337,8 +340,13 @@ class LiteLlmReader {
           cache_hit = number(entry, key, value, picos_per_dollar).value_or(none);
           break;
         case FieldKind::request_fee:
-          if (const auto fee = number(entry, key, value, nanos_per_dollar))
-            price.request += Usd::from_nanos(*fee);
+          if (const auto fee = number(entry, key, value, nanos_per_dollar)) {
+            std::int64_t sum = 0;
+            if (__builtin_add_overflow(price.request.nanos(), *fee, &sum))
+              refuse(file_, "model \"" + printable_name(entry.name) +
+                                "\": its fees for a request are beyond 9.2 billion dollars");
+            price.request = Usd::from_nanos(sum);
+          }
           break;
         case FieldKind::web_search:
           price.web_search = web_search(entry, key, value);
@@ -424,6 +432,9 @@ class LiteLlmReader {
   Column& column(std::string_view service_tier, std::int64_t above) {
     for (auto& one : columns_)
       if (one.above == above && one.service_tier == service_tier) return one;
+    if (columns_.size() == max_columns)
+      refuse(file_, "model \"" + printable_name(model_) + "\": more than " + std::to_string(max_columns) +
+                        " service tiers and steps for long inputs");
     Column& added = columns_.emplace_back(Column{service_tier, above, {}});
     added.row.fill(none);
     return added;
@@ -621,6 +632,7 @@ class LiteLlmReader {
   std::string_view file_;
   std::unordered_map<std::string_view, Field> fields_;
   std::vector<Column> columns_;
+  std::string_view model_;  // whose columns they are
   std::size_t models_ = 0;
   bool unpriceable_ = false;
 };

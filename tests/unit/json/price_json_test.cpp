@@ -339,6 +339,19 @@ TEST_CASE("litellm: a price that is no price is refused with the model and the m
   CHECK(long_name.size() < 500);
 }
 
+TEST_CASE("litellm: fees for a request that cannot be added up are refused with the model", "[json][price]") {
+  CHECK_THAT(refused(R"({"m":{"input_cost_per_request":9e9,"input_cost_per_query":9e9}})"),
+             Contains("\"m\"") && Contains("fees for a request"));
+}
+
+TEST_CASE("litellm: a model with more steps than any has is refused, not worked through", "[json][price]") {
+  std::string steps;
+  for (int i = 1; i <= 100'000; ++i)
+    steps += R"({"range":[)" + std::to_string(i) + R"(],"input_cost_per_token":1e-6},)";
+  CHECK_THAT(refused(R"({"m":{"tiered_pricing":[)" + steps + "{}]}}"),
+             Contains("\"m\"") && Contains("more than 64"));
+}
+
 TEST_CASE("litellm: one entry that varies does not spoil the next", "[json][price]") {
   const auto table = litellm(R"({"varies":{"input_cost_per_token":-1,"output_cost_per_token":-1},
     "varies-too":{"input_cost_per_token":1e-6,"output_cost_per_token":1e-6,"search_context_cost_per_query":{"a":-1},
