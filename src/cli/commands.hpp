@@ -1,0 +1,55 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "outlay/clock.hpp"
+
+namespace outlay::cli {
+
+/// What the command ends with.
+enum Exit {
+  success = 0,
+  not_found = 1,  ///< The question has no answer: the model has no price.
+  usage = 2,      ///< An option or argument makes no sense.
+  bad_input = 3,  ///< A file is missing, damaged, of a newer version, or not what it should be.
+  failed = 4,     ///< Anything else.
+};
+
+enum class Format { table, csv, json };
+
+struct ReportArguments {
+  std::filesystem::path file{};
+  std::vector<std::string> by{};
+  std::string since{};
+  std::string until{};
+  std::vector<std::string> tags{};  ///< `key=value`
+  Format format{};
+  std::size_t limit{};  ///< Rows printed; 0: all.
+};
+struct PricesArguments {
+  std::filesystem::path prices{};
+  std::filesystem::path litellm{};
+};
+struct EstimateArguments {
+  std::filesystem::path file{};  ///< `-`: standard input.
+  std::string api{};
+  std::string model{};
+  PricesArguments prices{};
+  Format format{};
+};
+
+// Each prints its answer to standard output, what is wrong to standard error, and returns an Exit.
+int report(const ReportArguments& arguments);
+int explain(const std::string& model, const PricesArguments& arguments);
+int estimate(const EstimateArguments& arguments);
+
+/// `30m`, `12h`, `7d`, `2w` before `now`; `2026-11-01`; `2026-11-01T12:00:00Z`.
+///
+/// \return Empty if it is none of them.
+[[nodiscard]] std::optional<Time> parse_time(std::string_view text, Time now);
+
+}  // namespace outlay::cli

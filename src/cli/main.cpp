@@ -1,0 +1,145 @@
+// The outlay command: reports from files, prices, estimates.
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+#include <map>
+#include <string>
+
+#include "cli/commands.hpp"
+#include "outlay/error.hpp"
+#include "outlay/version.hpp"
+
+namespace {
+
+using namespace outlay::cli;
+
+int exit_of(outlay::errc code) noexcept {
+  switch (code) {
+    case outlay::errc::price_unknown:
+      return not_found;
+    case outlay::errc::bad_file:
+    case outlay::errc::storage:
+    case outlay::errc::config:
+    case outlay::errc::invalid_argument:
+      return bad_input;
+    default:
+      return failed;
+  }
+}
+
+constexpr const char* exits =
+    "Exit status: 0 done, 1 the model has no price, 2 wrong usage, 3 a file that cannot be used, 4 anything "
+    "else.";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Where LLM spend went, and what it will cost.", "outlay");
+  app.footer(std::string("Examples:\n"
+                         "  outlay report spend.db --by feature,user_id --since 7d\n"
+                         "  outlay prices explain gpt-4o-2024-08-06\n"
+                         "  outlay estimate request.json --api anthropic_messages\n") +
+             exits);
+  app.set_version_flag("--version", "outlay " OUTLAY_VERSION_STRING);
+  app.require_subcommand(1);
+
+  ReportArguments report_arguments;
+  CLI::App* report_command =
+      app.add_subcommand("report", "Sums over the calls in a file that an SQLite sink wrote");
+  const std::map<std::string, Format> formats{
+      {"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}};
+  report_command->add_option("file", report_arguments.file, "The file: spend.db")->required();
+  report_command
+      ->add_option("--by", report_arguments.by,
+                   "Group by these tags, or by model, provider, budget, day; separated by commas")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  report_command->add_option(
+      "--since", report_arguments.since,
+      "Only calls that ended then or later: 30m, 12h, 7d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00Z");
+  report_command->add_option("--until", report_arguments.until, "Only calls that ended before");
+  report_command
+      ->add_option("--tag", report_arguments.tags, "Only calls with this tag: key=value; may be repeated")
+      ->allow_extra_args(false);
+  report_command->add_option("--format", report_arguments.format, "table (fits the terminal), csv or json")
+      ->transform(CLI::CheckedTransformer(formats))
+      ->default_str("table");
+  report_command
+      ->add_option("--limit", report_arguments.limit,
+                   "Print so many rows, dearest first; 0: all. Sums are of all rows")
+      ->default_str("0");
+  report_command->footer(
+      std::string("Examples:\n"
+                  "  outlay report spend.db --by feature,user_id --since 7d\n"
+                  "  outlay report spend.db --by model,day --tag feature=search --format csv > spend.csv\n"
+                  "  outlay report spend.db --format json | jq .total.usd\n") +
+      exits);
+
+  PricesArguments prices_arguments;
+  std::string model;
+  CLI::App* prices_command = app.add_subcommand("prices", "What models cost");
+  prices_command->require_subcommand(1);
+  CLI::App* explain_command =
+      prices_command->add_subcommand("explain", "The price of a model, and how it was found");
+  explain_command->add_option("model", model, "The model's name, as a request gives it")->required();
+  explain_command->footer(std::string("Examples:\n"
+                                      "  outlay prices explain us.anthropic.claude-sonnet-4-20250514-v1:0\n"
+                                      "  outlay prices explain my-model --prices prices.json\n") +
+                          exits);
+
+  EstimateArguments estimate_arguments;
+  CLI::App* estimate_command = app.add_subcommand("estimate", "What a request would cost; nothing is sent");
+  estimate_command->add_option("file", estimate_arguments.file, "The request's JSON; - reads standard input")
+      ->required();
+  estimate_command
+      ->add_option("--api", estimate_arguments.api,
+                   "Whose format it has (openai_chat, anthropic_messages ...)")
+      ->default_str("openai_chat");
+  estimate_command->add_option("--model", estimate_arguments.model,
+                               "The model, where the request does not say it (Gemini, Bedrock)");
+  estimate_command->add_option("--format", estimate_arguments.format, "table or json")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Format>{{"table", Format::table}, {"json", Format::json}}))
+      ->default_str("table");
+  estimate_command->footer(
+      std::string("Examples:\n"
+                  "  outlay estimate request.json\n"
+                  "  outlay estimate - --api gemini --model gemini-2.5-flash < request.json\n") +
+      exits);
+
+  for (auto& [command, arguments] : {std::pair{explain_command, &prices_arguments},
+                                     std::pair{estimate_command, &estimate_arguments.prices}}) {
+    CLI::Option* own = command->add_option("--prices", arguments->prices, "A price file in outlay's format");
+    command->add_option("--litellm", arguments->litellm, "LiteLLM's model_prices_and_context_window.json")
+        ->excludes(own);
+  }
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version end here too; they go to standard output.
+    return app.exit(error) == 0 ? success : usage;
+  }
+
+  try {
+    int status = failed;
+    if (*report_command)
+      status = report(report_arguments);
+    else if (*explain_command)
+      status = explain(model, prices_arguments);
+    else
+      status = estimate(estimate_arguments);
+    std::cout.flush();
+    if (!std::cout) {
+      std::cerr << "outlay: the output could not be written\n";
+      return failed;
+    }
+    return status;
+  } catch (const outlay::Error& error) {
+    std::cerr << "outlay: " << error.what() << '\n';
+    return exit_of(error.reason());
+  } catch (const std::exception& error) {
+    std::cerr << "outlay: " << error.what() << '\n';
+    return failed;
+  }
+}

@@ -1,0 +1,114 @@
+#include <boost/json.hpp>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "cli/commands.hpp"
+#include "cli/terminal.hpp"
+#include "core/json_text.hpp"
+#include "outlay/error.hpp"
+#include "outlay/json.hpp"
+#include "outlay/ledger.hpp"
+#include "outlay/price.hpp"
+
+namespace outlay::cli {
+
+namespace {
+
+constexpr std::size_t max_request = 64U << 20U;
+
+PriceTable table_of(const PricesArguments& arguments) {
+  if (!arguments.prices.empty()) return PriceTable::load(arguments.prices);
+  if (!arguments.litellm.empty()) return PriceTable::load_litellm(arguments.litellm);
+  return PriceTable::bundled();
+}
+
+std::string read_all(const std::filesystem::path& path) {
+  std::ifstream file;
+  const bool standard_input = path == "-";
+  if (!standard_input) {
+    file.open(path, std::ios::binary);
+    if (!file || std::filesystem::is_directory(path))
+      throw Error(errc::storage,
+                  "\"" + printable(path.native()) + "\" cannot be read: check the path and its permissions");
+  }
+  std::istream& in = standard_input ? std::cin : file;
+  std::string text;
+  char block[65'536];
+  while (in.read(block, sizeof block), in.gcount() > 0) {
+    text.append(block, static_cast<std::size_t>(in.gcount()));
+    if (text.size() > max_request)
+      throw Error(errc::invalid_argument,
+                  "the request is larger than " + std::to_string(max_request >> 20U) + " MiB");
+  }
+  return text;
+}
+
+}  // namespace
+
+int explain(const std::string& model, const PricesArguments& arguments) {
+  const PriceTable table = table_of(arguments);
+  const bool known = table.find(model).has_value();
+  const std::string text = table.explain(model);
+  (known ? std::cout : std::cerr) << text << (text.empty() || text.back() == '\n' ? "" : "\n");
+  return known ? success : not_found;
+}
+
+int estimate(const EstimateArguments& arguments) {
+  Api api = Api::openai_chat;
+  if (!arguments.api.empty()) {
+    const std::optional<Api> named = Api::from_name(arguments.api);
+    if (!named) {
+      std::cerr << "outlay: --api: there is no \"" << printable(arguments.api) << "\"; write one of";
+      for (const Api& known : Api::all()) std::cerr << ' ' << known.name();
+      std::cerr << '\n';
+      return usage;
+    }
+    api = *named;
+  }
+  const std::string text = read_all(arguments.file);
+  boost::system::error_code error;
+  const boost::json::value request = boost::json::parse(text, error);
+  if (error || !request.is_object())
+    throw Error(errc::invalid_argument, "\"" + printable(arguments.file.native()) + "\" is no JSON object" +
+                                            (error ? ": " + error.message() : std::string()));
+  const Ledger ledger(LedgerOptions{.prices = table_of(arguments.prices)});
+  const LedgerScope scope(ledger);
+  GuardOptions options;
+  options.model = arguments.model;
+  const Estimate result = outlay::estimate(api, request.as_object(), options);
+  if (arguments.format == Format::json) {
+    std::string out = "{\"model\":";
+    detail::append_json(out, result.model);
+    out += ",\"priced_as\":";
+    detail::append_json(out, result.priced_as);
+    out += ",\"rule\":";
+    detail::append_json(out, to_string(result.rule));
+    out += ",\"usd\":";
+    detail::append_json(out, detail::decimal_usd(result.usd));
+    out += ",\"usd_nanos\":";
+    detail::append_number(out, result.usd.nanos());
+    out += ",\"input\":";
+    detail::append_number(out, result.usage.input_total());
+    out += ",\"input_upper\":";
+    detail::append_number(out, result.input_upper);
+    out += ",\"output\":";
+    detail::append_number(out, result.usage.output);
+    out += std::string(",\"bounded\":") + (result.bounded ? "true" : "false") + "}\n";
+    std::cout << out;
+    return success;
+  }
+  std::cout << printable(result.model) << ": " << (result.bounded ? "at most " : "about ")
+            << to_string(result.usd) << '\n'
+            << "  input   about " << result.usage.input_total() << " tokens, at most " << result.input_upper
+            << '\n'
+            << "  output  " << (result.bounded ? "at most " : "counted as ") << result.usage.output
+            << " tokens\n"
+            << "  price   of " << printable(result.priced_as) << " (" << to_string(result.rule) << ")\n";
+  if (!result.bounded)
+    std::cout << "The request has no output ceiling, so this is no bound: set max_tokens, or what the API "
+                 "calls it\n";
+  return success;
+}
+
+}  // namespace outlay::cli

@@ -1,0 +1,242 @@
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <set>
+
+#include "cli/commands.hpp"
+#include "cli/terminal.hpp"
+#include "core/json_text.hpp"
+#include "outlay/error.hpp"
+#include "outlay/sqlite.hpp"
+
+namespace outlay::cli {
+
+namespace {
+
+/// A row's numbers, for the formats that machines read: one list, so that none of them forgets a column.
+struct Field {
+  const char* name;
+  std::int64_t (*value)(const ReportRow&);
+};
+constexpr Field fields[] = {
+    {"usd_nanos", [](const ReportRow& r) { return r.usd.nanos(); }},
+    {"calls", [](const ReportRow& r) { return r.calls; }},
+    {"input", [](const ReportRow& r) { return r.usage.input; }},
+    {"cache_read", [](const ReportRow& r) { return r.usage.cache_read; }},
+    {"cache_write", [](const ReportRow& r) { return r.usage.cache_write; }},
+    {"cache_write_1h", [](const ReportRow& r) { return r.usage.cache_write_1h; }},
+    {"output", [](const ReportRow& r) { return r.usage.output; }},
+    {"reasoning", [](const ReportRow& r) { return r.usage.reasoning; }},
+    {"input_audio", [](const ReportRow& r) { return r.usage.input_audio; }},
+    {"input_image", [](const ReportRow& r) { return r.usage.input_image; }},
+    {"cache_read_audio", [](const ReportRow& r) { return r.usage.cache_read_audio; }},
+    {"output_audio", [](const ReportRow& r) { return r.usage.output_audio; }},
+    {"output_image", [](const ReportRow& r) { return r.usage.output_image; }},
+    {"web_searches", [](const ReportRow& r) { return r.usage.web_searches; }},
+    {"exact_nanos", [](const ReportRow& r) { return r.exact.nanos(); }},
+    {"estimated_nanos", [](const ReportRow& r) { return r.estimated.nanos(); }},
+    {"indeterminate_nanos", [](const ReportRow& r) { return r.indeterminate.nanos(); }},
+    {"unpriced_calls", [](const ReportRow& r) { return r.unpriced_calls; }},
+    {"estimated_calls", [](const ReportRow& r) { return r.estimated_calls; }},
+    {"indeterminate_calls", [](const ReportRow& r) { return r.indeterminate_calls; }},
+    {"rejected_calls", [](const ReportRow& r) { return r.rejected_calls; }},
+    {"blocked_calls", [](const ReportRow& r) { return r.blocked_calls; }},
+};
+
+std::string csv_cell(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == text.npos) return std::string(text);
+  std::string cell = "\"";
+  for (const char c : text) {
+    if (c == '"') cell += '"';
+    cell += c;
+  }
+  return cell + '"';
+}
+
+std::string as_csv(const Report& report, const std::vector<std::string>& by, std::size_t limit) {
+  std::string out;
+  for (const std::string& key : by) out += csv_cell(key) + ',';
+  out += "usd";
+  for (const Field& field : fields) out.append(",").append(field.name);
+  out += "\r\n";  // RFC 4180
+  for (std::size_t i = 0; i < std::min(report.size(), limit); ++i) {
+    const ReportRow& row = report.at(i);
+    for (const std::string& key : by) {
+      const std::string* value = row.tags.find(key);
+      out += (value ? csv_cell(*value) : std::string()) + ',';
+    }
+    out += detail::decimal_usd(row.usd);
+    for (const Field& field : fields) out.append(",").append(std::to_string(field.value(row)));
+    out += "\r\n";
+  }
+  return out;
+}
+
+void append_row(std::string& out, const ReportRow& row) {
+  out += "{\"tags\":";
+  detail::append_json(out, row.tags);
+  out += ",\"usd\":";
+  detail::append_json(out, detail::decimal_usd(row.usd));
+  for (const Field& field : fields) {
+    out.append(",\"").append(field.name).append("\":");
+    detail::append_number(out, field.value(row));
+  }
+  out += '}';
+}
+
+std::string as_json(const Report& report, std::size_t limit) {
+  std::string out = "{\"complete\":";
+  out += report.complete() ? "true" : "false";
+  out += ",\"total\":";
+  append_row(out, report.total());
+  out += ",\"rows\":[";
+  for (std::size_t i = 0; i < std::min(report.size(), limit); ++i) {
+    out += i == 0 ? "\n" : ",\n";
+    append_row(out, report.at(i));
+  }
+  out += "\n]}\n";
+  return out;
+}
+
+std::string as_table(const Report& report, const std::vector<std::string>& by, std::size_t limit,
+                     const Terminal& terminal) {
+  const ReportRow total = report.total();
+  std::vector<Table::Column> columns;
+  columns.reserve(by.size() + 8);
+  for (const std::string& key : by) columns.push_back({printable(key)});
+  if (by.empty()) columns.push_back({""});
+  columns.push_back({"usd", true});
+  columns.push_back({"calls", true});
+  columns.push_back({"tokens in", true, false});
+  columns.push_back({"tokens out", true, false});
+  // Columns that say something about a few reports only.
+  struct Rare {
+    const char* title;
+    std::string (*text)(const ReportRow&);
+    bool wanted;
+  };
+  const Rare rare[] = {
+      {"estimated", [](const ReportRow& r) { return to_string(r.estimated); }, total.estimated_calls != 0},
+      {"indeterminate", [](const ReportRow& r) { return to_string(r.indeterminate); },
+       total.indeterminate_calls != 0},
+      {"unpriced", [](const ReportRow& r) { return std::to_string(r.unpriced_calls); },
+       total.unpriced_calls != 0},
+      {"rejected", [](const ReportRow& r) { return std::to_string(r.rejected_calls); },
+       total.rejected_calls != 0},
+      {"refused", [](const ReportRow& r) { return std::to_string(r.blocked_calls); },
+       total.blocked_calls != 0},
+  };
+  for (const Rare& column : rare)
+    if (column.wanted) columns.push_back({column.title, true, false});
+  Table table(std::move(columns));
+  const auto cells = [&](const ReportRow& row, const char* label) {
+    std::vector<std::string> line;
+    for (const std::string& key : by) {
+      const std::string* value = row.tags.find(key);
+      line.push_back(label && line.empty() ? label : label ? "" : value ? printable(*value) : "-");
+    }
+    if (by.empty()) line.emplace_back(label ? label : "all");
+    line.push_back(to_string(row.usd));
+    line.push_back(std::to_string(row.calls));
+    line.push_back(std::to_string(row.usage.input_total()));
+    line.push_back(std::to_string(row.usage.output));
+    for (const Rare& column : rare)
+      if (column.wanted) line.push_back(column.text(row));
+    return line;
+  };
+  const std::size_t shown = std::min(report.size(), limit);
+  for (std::size_t i = 0; i < shown; ++i) table.add(cells(report.at(i), nullptr));
+  if (report.size() != 1 || shown != 1) table.set_total(cells(total, "total"));
+  std::string out = table.render(terminal);
+  if (shown < report.size())
+    out += std::to_string(report.size() - shown) + " more rows are left out: --limit 0 prints all\n";
+  if (!report.complete()) out += "Retention has deleted older rows: these are the sums of what is left\n";
+  return out;
+}
+
+template <class Int>
+bool read_number(std::string_view text, Int& out) {
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), out);
+  return end.ec == std::errc() && end.ptr == text.data() + text.size() && !text.empty();
+}
+
+}  // namespace
+
+std::optional<Time> parse_time(std::string_view text, Time now) {
+  using namespace std::chrono;
+  std::int64_t count = 0;
+  if (text.size() >= 2 && read_number(text.substr(0, text.size() - 1), count) && count >= 0 &&
+      count <= 1'000'000) {
+    switch (text.back()) {
+      case 'm':
+        return now - minutes(count);
+      case 'h':
+        return now - hours(count);
+      case 'd':
+        if (count > 36'500) return std::nullopt;
+        return now - hours(24 * count);
+      case 'w':
+        if (count > 5'200) return std::nullopt;
+        return now - hours(7 * 24 * count);
+      default:
+        return std::nullopt;
+    }
+  }
+  int y = 0;
+  unsigned mo = 0, d = 0;
+  int h = 0, mi = 0, s = 0;
+  if (text.size() != 10 && text.size() != 20) return std::nullopt;
+  if (text[4] != '-' || text[7] != '-' || !read_number(text.substr(0, 4), y) ||
+      !read_number(text.substr(5, 2), mo) || !read_number(text.substr(8, 2), d))
+    return std::nullopt;
+  const year_month_day date{year(y), month(mo), day(d)};
+  // What nanoseconds in 64 bits can say.
+  if (!date.ok() || y < 1700 || y > 2250) return std::nullopt;
+  if (text.size() == 20) {
+    if (text[10] != 'T' || text[13] != ':' || text[16] != ':' || text[19] != 'Z' ||
+        !read_number(text.substr(11, 2), h) || !read_number(text.substr(14, 2), mi) ||
+        !read_number(text.substr(17, 2), s) || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 || s > 59)
+      return std::nullopt;
+  }
+  return Time(sys_days(date)) + hours(h) + minutes(mi) + seconds(s);
+}
+
+int report(const ReportArguments& arguments) {
+  const Time now(std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::system_clock::now().time_since_epoch()));
+  ReportFilter filter;
+  for (const auto& [option, text, out] : {std::tuple{"--since", &arguments.since, &filter.since},
+                                          std::tuple{"--until", &arguments.until, &filter.until}}) {
+    if (text->empty()) continue;
+    *out = parse_time(*text, now);
+    if (!*out) {
+      std::cerr << "outlay: " << option << ": \"" << printable(*text)
+                << "\" is no time: write 30m, 12h, 7d, 2w, 2026-11-01 or 2026-11-01T12:00:00Z\n";
+      return usage;
+    }
+  }
+  for (const std::string& tag : arguments.tags) {
+    const std::size_t equals = tag.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      std::cerr << "outlay: --tag: \"" << printable(tag) << "\" is no tag: write key=value\n";
+      return usage;
+    }
+    filter.tags.set(std::string_view(tag).substr(0, equals), std::string_view(tag).substr(equals + 1));
+  }
+  for (const std::string& key : arguments.by)
+    if (key.empty()) {
+      std::cerr << "outlay: --by has an empty name: write names separated by commas, as in feature,user_id\n";
+      return usage;
+    }
+  const Report result = report_sqlite(arguments.file, arguments.by, filter);
+  const std::size_t limit = arguments.limit == 0 ? result.size() : arguments.limit;
+  std::cout << (arguments.format == Format::csv ? as_csv(result, arguments.by, limit)
+                : arguments.format == Format::json
+                    ? as_json(result, limit)
+                    : as_table(result, arguments.by, limit, standard_output()));
+  return success;
+}
+
+}  // namespace outlay::cli
