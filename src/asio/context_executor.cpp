@@ -49,13 +49,14 @@ boost::asio::any_io_executor with_home(const boost::asio::any_io_executor& execu
     return ContextExecutor(*io, std::move(home));
   if (const auto* pool = executor.target<boost::asio::thread_pool::executor_type>())
     return ContextExecutor(*pool, std::move(home));
-  return ContextExecutor(executor, std::move(home));
+  using Held = Compact<boost::asio::any_io_executor>;
+  return ContextExecutor<Held>(Held(executor), std::move(home));
 }
 
 boost::asio::any_io_executor strand_of(const boost::asio::any_io_executor& executor) {
   if (boost::asio::any_io_executor ours = ask(executor, {}, true)) return ours;
   using Strand = boost::asio::strand<boost::asio::any_io_executor>;
-  return ContextExecutor<Strand>(Strand(executor), current_home());
+  return ContextExecutor<Compact<Strand>>(Compact<Strand>(Strand(executor)), current_home());
 }
 
 }  // namespace outlay::detail

@@ -54,7 +54,7 @@ template <class Target, class Executor>
   } else if constexpr (is_context_executor<Executor>) {
     return ContextExecutor(executor.get_inner_executor(), std::move(home));
   } else {
-    return ContextExecutor<Executor>(executor, std::move(home));
+    return ContextExecutor<Compact<Executor>>(Compact<Executor>(executor), std::move(home));
   }
 }
 

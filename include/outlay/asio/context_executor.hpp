@@ -12,6 +12,7 @@
 #include <boost/asio/strand.hpp>
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -54,10 +55,73 @@ struct Rewrap {
 /// A strand of the same home; the same one if it is a strand already.
 [[nodiscard]] boost::asio::any_io_executor strand_of(const boost::asio::any_io_executor& executor);
 
+/// An executor that is too large for any_io_executor's own storage together with a context, by reference.
+///
+/// Asio would share the pair, too, but counts with a fence that ThreadSanitizer does not see: every program with a strand would be
+/// reported.
+template <class Inner>
+class SharedExecutor {
+ public:
+  // Deduced: no copy of this may ask whether it converts to an any_io_executor, for which it would have to be copyable.
+  template <std::same_as<Inner> Executor>
+  explicit SharedExecutor(Executor inner) : inner_(std::make_shared<const Inner>(std::move(inner))) {}
+
+  [[nodiscard]] const Inner& get_inner_executor() const noexcept { return *inner_; }
+
+  template <class F>
+  void execute(F&& function) const {
+    inner_->execute(std::forward<F>(function));
+  }
+  template <class Property>
+  requires(boost::asio::can_require<const Inner&, const Property&>::value)
+      [[nodiscard]] auto require(const Property& property) const {
+    return share(boost::asio::require(*inner_, property));
+  }
+  template <class Property>
+  requires(boost::asio::can_prefer<const Inner&, const Property&>::value)
+      [[nodiscard]] auto prefer(const Property& property) const {
+    return share(boost::asio::prefer(*inner_, property));
+  }
+  template <class Property>
+  requires(boost::asio::can_query<const Inner&, const Property&>::value) [[nodiscard]] decltype(auto)
+      query(const Property& property) const {
+    return boost::asio::query(*inner_, property);
+  }
+
+  friend bool operator==(const SharedExecutor& a, const SharedExecutor& b) noexcept {
+    return a.inner_ == b.inner_ || *a.inner_ == *b.inner_;
+  }
+  friend bool operator!=(const SharedExecutor& a, const SharedExecutor& b) noexcept { return !(a == b); }
+
+ private:
+  template <class Other>
+  static SharedExecutor<Other> share(Other inner) {
+    return SharedExecutor<Other>(std::move(inner));
+  }
+
+  std::shared_ptr<const Inner> inner_;
+};
+
+template <class Executor>
+[[nodiscard]] boost::asio::any_io_executor erased(const Executor& executor) {
+  return executor;
+}
+template <class Inner>
+[[nodiscard]] boost::asio::any_io_executor erased(const SharedExecutor<Inner>& executor) {
+  return executor.get_inner_executor();
+}
+
+/// What a ContextExecutor over an executor holds.
+template <class Executor>
+using Compact =
+    std::conditional_t<(sizeof(Executor) > 2 * sizeof(void*)), SharedExecutor<Executor>, Executor>;
+
 template <class T>
 inline constexpr bool is_strand = false;
 template <class Inner>
 inline constexpr bool is_strand<boost::asio::strand<Inner>> = true;
+template <class Inner>
+inline constexpr bool is_strand<SharedExecutor<Inner>> = is_strand<Inner>;
 
 template <class T>
 inline constexpr bool is_context_executor = false;
@@ -186,8 +250,8 @@ class ContextExecutor {
     } else if (question.strand) {
       // Over the erased executor: one type for all, and the group's work is I/O.
       using Strand = boost::asio::strand<boost::asio::any_io_executor>;
-      question.answer =
-          ContextExecutor<Strand>(Strand(boost::asio::any_io_executor(inner_)), std::move(home));
+      using Held = detail::Compact<Strand>;
+      question.answer = ContextExecutor<Held>(Held(Strand(detail::erased(inner_))), std::move(home));
     } else {
       question.answer = ContextExecutor(inner_, std::move(home));
     }
@@ -204,8 +268,8 @@ class ContextExecutor {
 /// that it opens there stay its own. Outside a coroutine: an executor that carries the current context to where work runs.
 /// \param executor Anything that fits any_io_executor.
 template <class Executor>
-[[nodiscard]] ContextExecutor<Executor> on(const Executor& executor) {
-  return {executor, detail::current_home()};
+[[nodiscard]] ContextExecutor<detail::Compact<Executor>> on(const Executor& executor) {
+  return {detail::Compact<Executor>(executor), detail::current_home()};
 }
 template <class ExecutionContext>
 requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>

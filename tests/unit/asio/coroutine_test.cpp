@@ -444,3 +444,14 @@ TEST_CASE("homes: an operation without a tracked executor resumes in the innermo
   io.run();
   checks.report(2);
 }
+
+TEST_CASE("ContextExecutor: fits any_io_executor's own storage, whatever it is made of", "[asio][context]") {
+  // 1.81's holds a shared_ptr and one word more.
+  constexpr std::size_t own_storage = sizeof(std::shared_ptr<void>) + sizeof(void*);
+  using outlay::ContextExecutor;
+  using outlay::detail::Compact;
+  STATIC_REQUIRE(sizeof(ContextExecutor<asio::io_context::executor_type>) == 2 * sizeof(void*));
+  STATIC_REQUIRE(sizeof(ContextExecutor<asio::thread_pool::executor_type>) <= own_storage);
+  STATIC_REQUIRE(sizeof(ContextExecutor<Compact<asio::strand<asio::any_io_executor>>>) <= own_storage);
+  STATIC_REQUIRE(sizeof(ContextExecutor<Compact<asio::any_io_executor>>) <= own_storage);
+}
