@@ -7,13 +7,7 @@
 const http = require('http');
 const zlib = require('zlib');
 
-let root;
-try {
-  root = require('@opentelemetry/otlp-transformer/build/src/generated/root');
-} catch (error) {
-  console.log(JSON.stringify({ missing: '@opentelemetry/otlp-transformer@0.57.2' }));
-  process.exit(0);
-}
+const root = require('@opentelemetry/otlp-transformer/build/src/generated/root');
 const Request = root.opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest;
 
 // The decoder takes anything for anything (a word for a number is 0), so the JSON is held to OTLP's rules first: names that exist, in
