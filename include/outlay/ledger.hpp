@@ -25,7 +25,7 @@ void release(const Books* books) noexcept;
 }  // namespace detail
 
 struct LedgerOptions {
-  /// How many records and how many events stay in memory; older ones are evicted first, and dropped() counts them.
+  /// How many records and how many events stay in memory; older ones are evicted first. dropped() counts the records.
   std::size_t max_records = 100'000;
   std::size_t max_events = 10'000;
   PriceTable prices = PriceTable::bundled();
@@ -79,7 +79,7 @@ class Ledger {
   /// Recounts: do the running totals agree with the records and the totals of evicted ones?
   [[nodiscard]] Audit audit() const;
 
-  /// Calls admitted from now on are priced by this table.
+  /// Calls admitted from now on are priced by this table; those under way keep theirs, over the last 16 replacements.
   void set_prices(PriceTable prices);
   [[nodiscard]] PriceTable prices() const;
 

@@ -63,7 +63,7 @@ enum class Action : std::uint8_t {
   truncated,  ///< A call was refused by Truncate.
   downgraded,
   clamped,
-  raised,   ///< A call was admitted by Raise although it may cross, or its settle crossed.
+  raised,   ///< The settle of a call that Raise had admitted took `spent` over the cap.
   allowed,  ///< A callback let a call through.
   warned,
   waited,     ///< A call waited and was admitted.
@@ -73,6 +73,7 @@ enum class Action : std::uint8_t {
   cap_raised,
   closed,    ///< close_to_new_calls.
   observed,  ///< Observe mode: would have been refused, was let through.
+  retry_storm,  ///< `projected` attempts in a row have failed, of one feature and model. Said by the HTTP client.
 };
 [[nodiscard]] const char* to_string(Action action) noexcept;
 

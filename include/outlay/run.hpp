@@ -52,7 +52,7 @@ detail::RunResult<std::invoke_result_t<F>> run(BudgetOptions options, F&& functi
       if (detail::truncated_a_call(budget)) result.reset();
       return result;
     }
-  } catch (const BudgetExceeded&) {
+  } catch (...) {
     if (!detail::truncated_a_call(budget)) throw;
     return {};
   }

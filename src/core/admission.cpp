@@ -21,6 +21,12 @@ bool in_the_way(const BudgetNode& budget, const Vector& request, std::size_t d) 
   return request[d] > budget.cap[d] - budget.used[d];
 }
 
+std::chrono::steady_clock::time_point later(std::chrono::nanoseconds by) noexcept {
+  using Point = std::chrono::steady_clock::time_point;
+  const Point now = std::chrono::steady_clock::now();
+  return by >= Point::max() - now ? Point::max() : now + by;
+}
+
 std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
   std::int64_t sum = 0;
   return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
@@ -110,7 +116,8 @@ const char* fault(const CallRequest& request) noexcept {
       (*request.max_output_tokens < 0 || *request.max_output_tokens > Usage::max_count))
     return "CallRequest::max_output_tokens is negative or above 2,000,000,000";
   if (request.choices < 1 || request.choices > 1024) return "CallRequest::choices is not between 1 and 1,024";
-  if (request.usd && *request.usd < Usd{}) return "CallRequest::usd is negative";
+  if (request.usd && (*request.usd < Usd{} || *request.usd > max_call_cost))
+    return "CallRequest::usd is negative or above $1,000,000,000";
   if (request.service_tier.size() > 64) return "CallRequest::service_tier has more than 64 bytes";
   if (request.min_output_tokens < 1) return "CallRequest::min_output_tokens is below 1";
   return nullptr;
@@ -118,11 +125,24 @@ const char* fault(const CallRequest& request) noexcept {
 
 }  // namespace
 
+bool Admission::allow_unpriced(Draft& draft) const {
+  draft.assumed_rate = -1;
+  if (draft.flat || !draft.budget || !draft.budget->usd_capped) return true;
+  const Unpriced& unpriced = draft.budget->unpriced;
+  if (unpriced.kind() == Unpriced::Kind::assume)
+    draft.assumed_rate = Rate::per_million(unpriced.per_million_tokens()).picos();
+  return unpriced.kind() != Unpriced::Kind::refuse;
+}
+
 bool Admission::price(Draft& draft, const ModelName* model, const PricedModel* priced) const {
   std::int64_t output = draft.output;
-  if (!draft.ceiling && draft.budget && draft.budget->unbounded == Unbounded::model_max && priced &&
-      priced->price->max_output_tokens)
-    output = *priced->price->max_output_tokens * draft.choices;
+  bool unbounded = draft.unbounded;
+  if (!draft.ceiling) {
+    const bool by_model = draft.budget && draft.budget->unbounded == Unbounded::model_max && priced &&
+                          priced->price->max_output_tokens;
+    output = (by_model ? *priced->price->max_output_tokens : draft.reserve) * draft.choices;
+    unbounded = !by_model;
+  }
   std::int64_t nanos = 0;
   if (draft.flat) {
     nanos = draft.flat->nanos();
@@ -139,6 +159,7 @@ bool Admission::price(Draft& draft, const ModelName* model, const PricedModel* p
   draft.model = model;
   draft.priced = priced;
   draft.output = output;
+  draft.unbounded = unbounded;
   draft.request = request_vector(nanos, draft.input, output);
   return true;
 }
@@ -170,50 +191,44 @@ bool Admission::prepare() {
   draft_.min_ceiling = request.min_output_tokens;
   draft_.ceiling = request.max_output_tokens;
 
+  if (slot.name->id == ModelName::overflow_id)
+    return refuse(errc::invalid_argument,
+                  "the ledger has seen 65,536 names of models, providers and tiers, and takes no new ones: "
+                  "CallRequest::model must come from a bounded set"),
+           false;
+  const bool observing = books.options.observe;
   const BudgetNode* budget = draft_.budget;
   if (!budget) {
-    if (books.options.strict && !books.options.observe)
-      return refuse(errc::outside_budget,
-                    "no budget encloses the call to \"" + slot.name->text +
-                        "\", and the ledger is strict: open an outlay::Budget around it"),
-             false;
+    if (books.options.strict) {
+      std::string text = "no budget encloses the call to \"" + slot.name->text +
+                         "\", and the ledger is strict: open an outlay::Budget around it";
+      if (!observing) return refuse(errc::outside_budget, std::move(text)), false;
+      observe_outright(text);
+    }
     note_call_outside_budgets(slot.name->text);
   }
   if (!draft_.ceiling) {
-    const std::int64_t reserve = budget ? budget->output_reserve + budget->reasoning_reserve : 256;
+    draft_.reserve = budget ? budget->output_reserve + budget->reasoning_reserve : 256;
     const Unbounded mode = budget ? budget->unbounded : Unbounded::estimate;
-    if (mode == Unbounded::refuse && !books.options.observe)
-      return refuse(errc::unbounded_refused,
-                    "the request to \"" + slot.name->text +
-                        "\" has no output ceiling, and a budget around it refuses such: set "
-                        "max_output_tokens"),
-             false;
-    if (mode == Unbounded::clamp && !draft_.fixed_ceiling && !books.options.observe)
-      draft_.ceiling = std::max(reserve, draft_.min_ceiling);
-    else
-      draft_.unbounded =
-          mode != Unbounded::model_max || !slot.priced || !slot.priced->price->max_output_tokens;
-    draft_.output = (draft_.ceiling ? *draft_.ceiling : reserve) * draft_.choices;
-  } else {
-    draft_.output = *draft_.ceiling * draft_.choices;
-  }
-
-  if (!slot.priced && !draft_.flat && budget && budget->usd_capped) {
-    switch (budget->unpriced.kind()) {
-      case Unpriced::Kind::refuse:
-        if (books.options.observe) break;
-        return refuse(errc::price_unknown, "no price is known for \"" + printable_name(request.model) +
-                                               "\", and a budget around the call caps money: register it "
-                                               "(PriceTable::register_model, "
-                                               "register_deployment), or set unpriced to "
-                                               "Unpriced::assume(...) or Unpriced::ignore()"),
-               false;
-      case Unpriced::Kind::assume:
-        draft_.assumed_rate = Rate::per_million(budget->unpriced.per_million_tokens()).picos();
-        break;
-      case Unpriced::Kind::ignore:
-        break;
+    if (mode == Unbounded::refuse) {
+      std::string text = "the request to \"" + slot.name->text +
+                         "\" has no output ceiling, and a budget around it refuses such: set "
+                         "max_output_tokens";
+      if (!observing) return refuse(errc::unbounded_refused, std::move(text)), false;
+      observe_outright(text);
     }
+    if (mode == Unbounded::clamp && !draft_.fixed_ceiling && !observing)
+      draft_.ceiling = std::max(draft_.reserve, draft_.min_ceiling);
+  }
+  if (draft_.ceiling) draft_.output = *draft_.ceiling * draft_.choices;
+
+  if (!slot.priced && !allow_unpriced(draft_)) {
+    std::string text = "no price is known for \"" + printable_name(request.model) +
+                       "\", and a budget around the call caps money: register it "
+                       "(PriceTable::register_model, register_deployment), or set unpriced to "
+                       "Unpriced::assume(...) or Unpriced::ignore()";
+    if (!observing) return refuse(errc::price_unknown, std::move(text)), false;
+    observe_outright(text);
   }
   if (!price(draft_, slot.name, slot.priced))
     return refuse(errc::overflow,
@@ -252,6 +267,7 @@ Admission::Step Admission::start(bool may_wait) {
   }
   // Made before the room is taken: after that a failure ends it by itself.
   reservation_ = make_reservation(thread_cache());
+  reservation_->call_id = next_call_id(thread_cache());
   if (draft_.budget) {
     std::unique_lock lock(draft_.budget->root->mutex);
     bool all = true;
@@ -290,16 +306,11 @@ Admission::Step Admission::admit() {
   reservation.assumed_rate = draft_.assumed_rate;
   reservation.long_cache = draft_.long_cache;
   reservation.request = draft_.request;
-  reservation.call_id = next_call_id(thread_cache());
+  reservation.prices_uid = slow_ && slow_->prices ? slow_->prices->uid : books.prices_uid();
   reservation.started = books.recording() ? books.now() : 0;
   reservation.state.store(Reservation::State::admitted, std::memory_order_release);
   // From here on the reservation ends by itself, whatever is thrown below.
 
-  if (draft_.requested->id == ModelName::overflow_id || draft_.model->id == ModelName::overflow_id) {
-    if (draft_.requested->id == ModelName::overflow_id && request_)
-      reservation.requested_text = request_->model;
-    if (draft_.model->id == ModelName::overflow_id && request_) reservation.model_text = request_->model;
-  }
   reservation.tier = draft_.tier.empty() ? nullptr : books.name(draft_.tier);
   const auto add_tags = [&](std::span<const Tag> tags) {
     const Attribution* outer = reservation.attribution && reservation.attribution->books_uid == books.uid
@@ -311,8 +322,7 @@ Admission::Step Admission::admit() {
   };
   if (request_) {
     if (!request_->tags.empty()) add_tags(request_->tags);
-    if (!request_->traceparent.empty() && request_->traceparent.size() <= max_traceparent)
-      reservation.traceparent = request_->traceparent;
+    if (is_traceparent(request_->traceparent)) reservation.traceparent = request_->traceparent;
   } else if (slow_) {
     std::vector<Tag> tags;
     for (const auto& [key, value] : slow_->tags) tags.push_back({key, value});
@@ -367,6 +377,8 @@ Admission::Outcome Admission::refuse_by(BudgetNode& budget, errc code) {
   }
   if (code == errc::truncated && !draft_.books->options.observe)
     budget.truncated.store(true, std::memory_order_relaxed);
+  // What was decided on the way did not come to be: the refusal is all that happened.
+  if (!draft_.books->options.observe) slow_->events.clear();
   note(code == errc::truncated ? Action::truncated : Action::blocked, budget);
   return Outcome::refuse;
 }
@@ -375,16 +387,21 @@ bool Admission::try_downgrade(BudgetNode& budget, const Downgrade& downgrade) {
   // "In the way" is money here; more tokens or calls are not saved by a cheaper model.
   if (!in_the_way(budget, draft_.request, index(Dimension::usd)) || draft_.flat) return false;
   std::string_view from = draft_.model->text;
+  const auto leads_from = [&](std::string_view name) {
+    return std::find_if(downgrade.map.begin(), downgrade.map.end(),
+                        [&](const Downgrade::Route& candidate) { return candidate.from == name; });
+  };
+  // A prefixed or dated name goes the way of the entry that prices it.
+  if (leads_from(from) == downgrade.map.end() && draft_.priced) from = draft_.priced->name;
   for (std::size_t steps = 0; steps < downgrade.map.size(); ++steps) {
-    const auto route =
-        std::find_if(downgrade.map.begin(), downgrade.map.end(),
-                     [&](const Downgrade::Route& candidate) { return candidate.from == from; });
+    const auto route = leads_from(from);
     if (route == downgrade.map.end()) return false;
     from = route->to;
     const ModelName* name = draft_.books->name(from);
     const PricedModel* priced = slow_->prices->find(from);
     Draft cheaper = draft_;
-    if (!priced || !price(cheaper, name, priced)) continue;
+    if (!priced || name->id == ModelName::overflow_id || !price(cheaper, name, priced)) continue;
+    cheaper.assumed_rate = -1;
     if (cheaper.request[0] >= draft_.request[0] || !fits_vector(budget, cheaper.request)) continue;
     note(Action::downgraded, budget);
     slow_->events.back().new_model = name;
@@ -398,7 +415,8 @@ bool Admission::try_clamp(BudgetNode& budget, std::int64_t min_tokens) {
   if (draft_.fixed_ceiling) return false;
   std::int64_t affordable = INT64_MAX;  // over all choices
   for (const BudgetNode* at = draft_.budget; at; at = at->outer) {
-    if (!at->enforcing) continue;
+    if (!at->enforcing && at != &budget)
+      continue;  // its own Clamp stands in front of what lets calls through
     const auto room = [&](Dimension dimension) {
       const std::size_t d = index(dimension);
       return at->cap[d] == no_cap ? INT64_MAX : at->cap[d] - at->used[d];
@@ -461,6 +479,7 @@ restart:
       for (const BudgetNode* at = budget->outer; at && around; at = at->outer)
         around = !at->enforcing || fits(*at);
     if (own && around) continue;
+    if (!own && in_callback_of(*budget)) return refuse_by(*budget, errc::budget_exceeded);
 
     bool through = own;
     const std::vector<Policy>* chain = budget->chain();
@@ -490,7 +509,6 @@ restart:
         }
         through = true;
       } else if (std::holds_alternative<Callback>(policy)) {
-        if (in_callback_of(*budget)) return refuse_by(*budget, errc::budget_exceeded);
         const auto known = std::find_if(slow.asked.begin(), slow.asked.end(), [&](const Slow::Asked& asked) {
           return asked.budget == budget && asked.policy == i && asked.model == draft_.model &&
                  asked.ceiling == draft_.ceiling;
@@ -524,8 +542,7 @@ restart:
           continue;
         }
         slow.waiting_at = budget;
-        if (!slow.deadline || slow.ticket.at != budget)
-          slow.deadline = std::chrono::steady_clock::now() + wait->timeout;
+        if (!slow.deadline || slow.ticket.at != budget) slow.deadline = later(wait->timeout);
         return Outcome::wait;
       }
       if (through) break;
@@ -559,10 +576,8 @@ Admission::Step Admission::judge() {
     const Outcome outcome = evaluate();
     switch (outcome) {
       case Outcome::admit: {
+        if (slow.waited) note(Action::waited, *(slow.ticket.at ? slow.ticket.at : draft_.budget));
         take_room();
-        if (slow.waited) {
-          note(Action::waited, *(slow.ticket.at ? slow.ticket.at : draft_.budget));
-        }
         leave_line();
         lock.unlock();
         return admit();
@@ -622,8 +637,9 @@ bool Admission::ask(std::unique_lock<std::mutex>& lock) {
   if (decision.kind() == Decision::Kind::reroute && !decision.model().empty() &&
       decision.model().size() <= 256) {
     const PricedModel* priced = slow.prices->find(decision.model());
-    if (!priced && !draft_.flat && draft_.budget->usd_capped &&
-        draft_.budget->unpriced.kind() == Unpriced::Kind::refuse) {
+    const ModelName* name = draft_.books->name(decision.model());
+    changed.assumed_rate = -1;
+    if (name->id == ModelName::overflow_id || (!priced && !allow_unpriced(changed))) {
       refuse(errc::price_unknown, "a callback of budget \"" + budget.shown_name() + "\" reroutes to \"" +
                                       printable_name(decision.model()) +
                                       "\", whose price is unknown: register it");
@@ -631,7 +647,7 @@ bool Admission::ask(std::unique_lock<std::mutex>& lock) {
       note(Action::blocked, budget);
       return false;
     }
-    ok = price(changed, draft_.books->name(decision.model()), priced);
+    ok = price(changed, name, priced);
   } else if (decision.kind() == Decision::Kind::clamp && decision.max_output_tokens() >= draft_.min_ceiling &&
              !draft_.fixed_ceiling && (!draft_.ceiling || decision.max_output_tokens() < *draft_.ceiling)) {
     changed.ceiling = decision.max_output_tokens();
@@ -684,8 +700,8 @@ Admission::Step Admission::queue(std::shared_ptr<Waiter> waiter) {
     slow.original.tier = slow.tier;
     if (request_) {
       for (const Tag& tag : request_->tags) slow.tags.emplace_back(tag.key, tag.value);
-      slow.traceparent = request_->traceparent.size() <= max_traceparent ? std::string(request_->traceparent)
-                                                                         : std::string();
+      slow.traceparent =
+          is_traceparent(request_->traceparent) ? std::string(request_->traceparent) : std::string();
       request_ = nullptr;
     }
   }
@@ -717,14 +733,13 @@ void Admission::emit() {
   Slow& slow = *slow_;
   Books& books = *draft_.books;
   const std::uint64_t call_id = reservation_->call_id;
+  const Attribution* where = slow.events.empty() ? nullptr : attribution();
   for (const Pending& event : std::exchange(slow.events, {})) {
     PinnedEvent out(books, *event.budget, event.action, event.dimension);
     out.row.projected = event.projected;
     out.row.cap = event.cap;
     out.row.call_id = call_id;
-    const Attribution* attribution =
-        reservation_->attribution ? reservation_->attribution : draft_.scope->attribution;
-    out.row.attribution = attribution ? attribution->id : 0;
+    out.row.attribution = where ? where->id : 0;
     out.row.model = event.model->id;
     out.row.new_model = event.new_model ? event.new_model->id : 0;
     out.row.ceiling = event.ceiling;
@@ -740,6 +755,7 @@ void Admission::emit() {
                                  format_amount(event.dimension, event.cap) +
                                  ": calls go on, since its policy is Warn");
   }
+  unpin(where);
   if (std::exchange(slow.cannot_wait, false))
     log(LogLevel::warning,
         "a Wait policy was passed over, since a blocking call in a coroutine would hold its thread: use "
@@ -754,25 +770,59 @@ void Admission::wake_others() noexcept {
 
 std::string Admission::traceparent() const {
   if (!request_) return slow_->traceparent;
-  return request_->traceparent.size() <= max_traceparent ? std::string(request_->traceparent) : std::string();
+  return is_traceparent(request_->traceparent) ? std::string(request_->traceparent) : std::string();
+}
+
+bool is_traceparent(std::string_view text) noexcept {
+  if (text.size() != 55) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool dash = i == 2 || i == 35 || i == 52;
+    if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+  }
+  return text.substr(0, 2) == "00";
+}
+
+const Attribution* Admission::attribution() const {
+  const Attribution* around = draft_.scope ? draft_.scope->attribution : nullptr;
+  std::vector<Tag> own;
+  if (request_)
+    own.assign(request_->tags.begin(), request_->tags.end());
+  else
+    for (const auto& [key, value] : slow_->tags) own.push_back({key, value});
+  pin(around);
+  if (own.empty()) return around;
+  const Attribution* inside = intern(*draft_.books, around, {false, {}, {}, own});
+  unpin(around);
+  return inside;
 }
 
 void Admission::emit_refused_outright() {
   // An unknown price, no ceiling, outside every budget: no policy was asked.
   if (failure_->code == errc::invalid_argument || failure_->code == errc::config) return;
+  book_outright(Action::blocked, failure_->text);
+}
+
+void Admission::observe_outright(const std::string& what) {
+  book_outright(Action::observed, "observed: would have been refused: " + what);
+}
+
+void Admission::book_outright(Action action, const std::string& reason) {
   Books& books = *draft_.books;
   EventRow row;
   row.time = books.now();
-  row.action = Action::blocked;
+  row.action = action;
   row.call_id = next_call_id(thread_cache());
-  row.attribution = draft_.scope && draft_.scope->attribution ? draft_.scope->attribution->id : 0;
+  const Attribution* where = attribution();
+  row.attribution = where ? where->id : 0;
   row.model = draft_.requested ? draft_.requested->id : 0;
-  row.reason = failure_->text;
+  row.reason = reason;
   row.traceparent = traceparent();
   const Attribution* budget = draft_.budget ? intern_in(books, draft_.budget->attribution) : nullptr;
   row.budget = budget ? budget->id : 0;
   books.book(std::move(row));
   unpin(budget);
+  unpin(where);
 }
 
 Admission::Step Admission::refuse_plainly(std::unique_lock<std::mutex>& lock) {
@@ -790,11 +840,13 @@ Admission::Step Admission::refuse_plainly(std::unique_lock<std::mutex>& lock) {
   PinnedEvent out(*draft_.books, *refuser, Action::blocked, breach.dimension);
   out.row.projected = saturating_add(breach.spent + breach.reserved, breach.requested);
   out.row.cap = breach.limit;
-  out.row.call_id = next_call_id(thread_cache());
-  out.row.attribution = draft_.scope->attribution ? draft_.scope->attribution->id : 0;
+  out.row.call_id = reservation_->call_id;
+  const Attribution* where = attribution();
+  out.row.attribution = where ? where->id : 0;
   out.row.model = draft_.requested->id;
   out.row.traceparent = traceparent();
   out.book();
+  unpin(where);
   return Step::refused;
 }
 

@@ -28,6 +28,7 @@ struct Draft {
   std::int64_t assumed_rate = -1;  // picos a token
   std::string_view tier{};
   bool long_cache = false;
+  std::int64_t reserve = 0;  // per choice, for a request without a ceiling
   bool unbounded = false;
   bool fixed_ceiling = false;
   std::int64_t min_ceiling = 1;
@@ -77,7 +78,8 @@ class Admission {
   struct Slow;
   struct Pending;
 
-  bool prepare();  // false: refused
+  bool prepare();                           // false: refused
+  bool allow_unpriced(Draft& draft) const;  // false: a price is required
   bool price(Draft& draft, const ModelName* model,
              const PricedModel* priced) const;  // false: cannot be priced
   Step refuse(errc code, std::string text);
@@ -95,8 +97,12 @@ class Admission {
   void leave_line();
   void emit();
   void emit_refused_outright();
+  void book_outright(Action action, const std::string& reason);
   void wake_others() noexcept;
   [[nodiscard]] std::string traceparent() const;
+  /// What the call is attributed to, its own tags included; pinned for the caller.
+  [[nodiscard]] const Attribution* attribution() const;
+  void observe_outright(const std::string& what);
   Step observe();
   Step refuse_plainly(std::unique_lock<std::mutex>& lock);
 
@@ -131,7 +137,8 @@ class PinnedEvent {
 };
 /// How much of a reason given by the program is kept.
 inline constexpr std::size_t max_reason = 512;
-inline constexpr std::size_t max_traceparent = 64;
+/// A W3C trace context of version 00: `00-<32 hex>-<16 hex>-<2 hex>`.
+[[nodiscard]] bool is_traceparent(std::string_view text) noexcept;
 /// The dimension most in the way of a request in one budget.
 Dimension dimension_in_the_way(const BudgetNode& budget, const Vector& request) noexcept;
 

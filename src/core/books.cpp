@@ -29,7 +29,7 @@ Time to_time(std::int64_t nanos) noexcept { return Time(std::chrono::nanoseconds
 
 void RowTotals::add(const Row& row) noexcept {
   ++calls;
-  usd += row.usd;
+  if (__builtin_add_overflow(usd, row.usd, &usd)) usd = INT64_MAX;
   tokens[0] += row.input;
   tokens[1] += row.cache_read;
   tokens[2] += row.cache_write;
@@ -42,7 +42,7 @@ void RowTotals::add(const Row& row) noexcept {
 
 void RowTotals::add(const RowTotals& other) noexcept {
   calls += other.calls;
-  usd += other.usd;
+  if (__builtin_add_overflow(usd, other.usd, &usd)) usd = INT64_MAX;
   for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] += other.tokens[i];
   for (std::size_t i = 0; i < by_status.size(); ++i) by_status[i] += other.by_status[i];
   unpriced += other.unpriced;
@@ -76,7 +76,8 @@ void Shard::push(Row&& row, std::size_t max_rows) {
 void Shard::clear() {
   const std::lock_guard lock(mutex);
   chunks.clear();
-  begin = end = chunk_begin = 0;
+  begin = chunk_begin =
+      end;  // indices are never used again: a reading made before knows that its rows are gone
   pushed = evicted = {};
   pushed_rows = 0;
 }
@@ -157,8 +158,9 @@ const ModelSlot& Books::resolve(const ModelName& model, const std::string& text)
 
 const ModelSlot& Books::resolve_anew(std::string_view model, std::uint64_t prices, ThreadCache& cache) {
   std::shared_ptr<const PriceBook> book;
-  for (const auto& held : cache.price_books)
-    if (held && held->uid == prices) book = held;
+  if (!cache.ended)
+    for (const auto& held : cache.price_books)
+      if (held && held->uid == prices) book = held;
   if (!book) {
     book = price_book();
     if (!cache.ended) {
@@ -188,8 +190,22 @@ std::shared_ptr<const PriceBook> Books::price_book() const {
 void Books::set_price_book(std::shared_ptr<const PriceBook> book) {
   prices_version_id_.store(name(book->version)->id, std::memory_order_relaxed);
   const std::lock_guard lock(prices_mutex_);
+  if (price_book_) {
+    // Calls that are under way keep the table that they were admitted by; a handful of them is enough for that.
+    constexpr std::size_t kept = 16;
+    retired_prices_.push_back(price_book_);
+    if (retired_prices_.size() > kept) retired_prices_.pop_front();
+  }
   price_book_ = std::move(book);
   prices_uid_.store(price_book_->uid, std::memory_order_release);
+}
+
+std::shared_ptr<const PriceBook> Books::price_book(std::uint64_t book_uid) const {
+  const std::lock_guard lock(prices_mutex_);
+  if (price_book_->uid == book_uid) return price_book_;
+  for (const auto& retired : retired_prices_)
+    if (retired->uid == book_uid) return retired;
+  return nullptr;
 }
 
 void Books::warn_if_prices_are_stale() noexcept {
@@ -356,6 +372,7 @@ std::string Books::name_of(std::uint32_t id) const {
 }
 
 std::vector<Record> Books::records() const {
+  const std::shared_lock reading(sweep_mutex_);
   std::vector<Row> rows;
   visit_rows([&](const Row* first, std::size_t count) { rows.insert(rows.end(), first, first + count); });
   // By time, ties as they were found. (With libstdc++ 12, clang reports std::stable_sort as deprecated.)
@@ -371,6 +388,7 @@ std::vector<Record> Books::records() const {
 }
 
 std::vector<BudgetEvent> Books::events() const {
+  const std::shared_lock reading(sweep_mutex_);
   std::vector<EventRow> rows;
   visit_events([&](const EventRow& event) { rows.push_back(event); });
   std::vector<BudgetEvent> events;
@@ -485,7 +503,7 @@ Audit Books::audit() const {
   }
   RowTotals sum = kept;
   sum.add(evicted);
-  if (saturated) {
+  if (saturated || sum.usd == INT64_MAX || pushed.usd == INT64_MAX) {
     audit.verdict = Audit::Verdict::cannot_tell;
     audit.findings.emplace_back(
         "a record holds an amount too large to be kept exactly, so sums are lower bounds");
@@ -505,7 +523,7 @@ Audit Books::audit() const {
   constexpr std::array<const char*, 4> statuses{"settled", "estimated", "indeterminate", "rejected"};
   for (std::size_t i = 0; i < statuses.size(); ++i)
     compare(statuses[i], pushed.by_status[i], sum.by_status[i]);
-  compare("unpriced calls", static_cast<std::int64_t>(unpriced_calls.load()), sum.unpriced);
+  compare("unpriced calls", pushed.unpriced, sum.unpriced);
   return audit;
 }
 
@@ -524,6 +542,9 @@ void Books::reset() {
 }
 
 void Books::sweep() {
+  // Readers copy ids and look them up later: while one does, what is swept waits for the next time.
+  const std::unique_lock alone(sweep_mutex_, std::try_to_lock);
+  if (!alone) return;
   // Marks under each lock in turn, all held to the end: an id must not come into use between its mark and the decision.
   std::vector<std::unique_lock<std::mutex>> locks;
   for (Shard& shard : shards_) locks.emplace_back(shard.mutex);
@@ -563,6 +584,13 @@ void Books::add_sink(std::shared_ptr<Sink> sink, SinkOptions sink_options) {
     throw ConfigError("SinkOptions::queue is 0: at least one row must be able to wait");
   if (sink_options.max_delay < std::chrono::milliseconds::zero())
     throw ConfigError("SinkOptions::max_delay is negative");
+  {
+    const std::lock_guard lock(sinks_mutex_);
+    for (const auto& known : sinks_)
+      if (known->sink() == sink)
+        throw ConfigError(
+            "Ledger::add_sink was given a sink that is there already: it would be called by two threads");
+  }
   auto worker = std::make_shared<SinkWorker>(*this, std::move(sink), sink_options);
   if (this == &default_books()) {
     // The default books never end, so their sinks are closed when the process does.
@@ -634,7 +662,7 @@ void Books::on_spend(std::function<void(const Record&)> callback) {
   auto fresh =
       callback ? std::make_shared<const std::function<void(const Record&)>>(std::move(callback)) : nullptr;
   const std::lock_guard lock(sinks_mutex_);
-  on_spend_ = std::move(fresh);
+  std::swap(on_spend_, fresh);  // the old one goes after the lock is gone: it may hold a call
   update_recording();
 }
 
@@ -642,7 +670,7 @@ void Books::on_refused(std::function<void(const BudgetEvent&)> callback) {
   auto fresh = callback ? std::make_shared<const std::function<void(const BudgetEvent&)>>(std::move(callback))
                         : nullptr;
   const std::lock_guard lock(sinks_mutex_);
-  on_refused_ = std::move(fresh);
+  std::swap(on_refused_, fresh);
   update_recording();
 }
 

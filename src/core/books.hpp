@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -130,6 +131,11 @@ class Books {
   [[nodiscard]] const ModelSlot& resolve(const ModelName& model, const std::string& text);
   /// The table's book, held for the caller: a PricedModel of resolve() is safe only until this thread resolves again.
   [[nodiscard]] std::shared_ptr<const PriceBook> price_book() const;
+  /// A table by its uid: the present one or one of the last that it replaced; null if it is long gone.
+  [[nodiscard]] std::shared_ptr<const PriceBook> price_book(std::uint64_t book_uid) const;
+  [[nodiscard]] std::uint64_t prices_uid() const noexcept {
+    return prices_uid_.load(std::memory_order_relaxed);
+  }
   void set_price_book(std::shared_ptr<const PriceBook> book);
   [[nodiscard]] const ModelName* name(std::string_view text);  // "(other)" once the dictionary is full
   void warn_if_prices_are_stale() noexcept;
@@ -168,6 +174,9 @@ class Books {
   void visit_attribution(std::uint32_t id, const std::function<void(const Attribution*)>& visit) const;
   [[nodiscard]] std::string name_of(std::uint32_t id) const;
   [[nodiscard]] std::size_t attribution_count() const;
+  [[nodiscard]] std::shared_lock<std::shared_mutex> hold_off_sweep() const {
+    return std::shared_lock(sweep_mutex_);
+  }
   [[nodiscard]] Record materialize(const Row& row) const;
   [[nodiscard]] BudgetEvent materialize(const EventRow& event) const;
   /// The ids in use by a queue of rows, for sweep().
@@ -204,6 +213,7 @@ class Books {
   mutable std::mutex events_mutex_;
   std::deque<EventRow> events_;
 
+  mutable std::shared_mutex sweep_mutex_;  // shared by readers, before any other lock; sweep() only tries
   mutable std::mutex dictionary_mutex_;
   std::unordered_multimap<std::uint64_t, Attribution*> attributions_;
   std::vector<Attribution*> attribution_by_id_;
@@ -215,6 +225,7 @@ class Books {
 
   mutable std::mutex prices_mutex_;
   std::shared_ptr<const PriceBook> price_book_;
+  std::deque<std::shared_ptr<const PriceBook>> retired_prices_;
   std::atomic<std::uint64_t> prices_uid_{0};
   std::atomic<std::uint32_t> prices_version_id_{0};
 

@@ -85,16 +85,22 @@ struct Booked {
   std::unique_ptr<FailureFacts> failure;
 };
 
-Dimension most_used(const BudgetNode& budget, const Threshold& threshold) noexcept {
-  for (std::size_t d = 0; d < dimension_count; ++d)
-    if (threshold.at[d] != no_cap && budget.spent(d) >= threshold.at[d]) return static_cast<Dimension>(d);
-  return Dimension::usd;
+Dimension most_used(const BudgetNode& budget) noexcept {
+  std::size_t most = 0;
+  long double share = -1;
+  for (std::size_t d = 0; d < dimension_count; ++d) {
+    if (budget.cap[d] == no_cap || budget.cap[d] == 0 || d == index(Dimension::concurrent)) continue;
+    const long double own =
+        static_cast<long double>(budget.spent(d)) / static_cast<long double>(budget.cap[d]);
+    if (own > share) share = own, most = d;
+  }
+  return static_cast<Dimension>(most);
 }
 
 #if defined(__GNUC__)
 [[gnu::noinline, gnu::cold]]
 #endif
-void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request, const Vector& before, Booked& booked) noexcept try {
+void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request, const Vector& before, Booked& booked, bool observing) noexcept try {
   for (std::size_t d = 0; d < dimension_count; ++d) {
     if (actual[d] > request[d] && budget.used[d] > budget.cap[d]) {
       booked.over_cap = true;
@@ -103,7 +109,7 @@ void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request
       break;
     }
   }
-  if (budget.has_raise) {
+  if (budget.has_raise && !observing) {
     for (std::size_t d = 0; d < dimension_count; ++d) {
       if (budget.cap[d] == no_cap || budget.spent(d) <= budget.cap[d] || before[d] > budget.cap[d]) continue;
       booked.notes.push_back(
@@ -126,7 +132,7 @@ void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request
     bool reached = false;
     for (std::size_t d = 0; d < dimension_count; ++d) reached |= budget.spent(d) >= next.at[d];
     if (!reached) break;
-    const Dimension dimension = most_used(budget, next);
+    const Dimension dimension = most_used(budget);
     booked.notes.push_back({&budget, Action::threshold, dimension, budget.spent(index(dimension)),
                             budget.cap[index(dimension)], next.fraction});
     budget.thresholds.erase(budget.thresholds.begin());
@@ -164,10 +170,13 @@ void apply(Reservation& reservation, const Vector& actual, Booked& booked) {
         budget->used[d] = saturating_add(budget->used[d], change[d]);
         budget->held[d] -= request[d];
       }
-      look_closer(*budget, actual, request, before, booked);
+      look_closer(*budget, actual, request, before, booked, reservation.books->options.observe);
     }
     if (budget->first_waiting) signal_first(*budget, booked.wakes);
   }
+  // A line further in may wait behind a Clamp, which looks outward: room out here may let it through.
+  for (Ticket* ticket = reservation.budget->root->first_ticket; ticket; ticket = ticket->next_in_tree)
+    if (ticket->at->has_clamp && ticket->at->first_waiting == ticket) signal_first(*ticket->at, booked.wakes);
 }
 
 void emit(Books& books, const Reservation& reservation, Booked& booked) {
@@ -192,6 +201,7 @@ struct Priced {
   const ModelName* served = nullptr;
   const ModelName* provider = nullptr;
   bool overflow = false;
+  std::optional<std::uint32_t> prices{};  // the version's name, where it is not the present table's
 };
 
 Priced price(Books& books, const Reservation& reservation, const Settlement& settlement) {
@@ -203,22 +213,38 @@ Priced price(Books& books, const Reservation& reservation, const Settlement& set
   const ModelSlot* slot = as_admitted ? &books.resolve(*reservation.model, reservation.model_name())
                                       : &books.resolve(settlement.served_model);
   result.served = slot->name;
-  if (!slot->priced && !as_admitted) slot = &books.resolve(*reservation.model, reservation.model_name());
+  const PricedModel* priced = slot->priced;
+  std::shared_ptr<const PriceBook> admitted_by;
+  if (slot->prices_uid != reservation.prices_uid &&
+      (admitted_by = books.price_book(reservation.prices_uid))) {
+    // The table was replaced meanwhile: a call keeps the one that it was admitted by.
+    result.prices = books.name(admitted_by->version)->id;
+    priced =
+        admitted_by->find(as_admitted ? std::string_view(reservation.model_name()) : settlement.served_model);
+    if (!priced) priced = admitted_by->find(reservation.model_name());
+  } else if (!priced && !as_admitted) {
+    priced = books.resolve(*reservation.model, reservation.model_name()).priced;
+  }
   if (reservation.has_flat) {
     result.usd = Usd::from_nanos(reservation.flat);
     result.source = CostSource::flat;
-  } else if (slot->priced) {
-    const std::optional<Usd> sum = cost(*slot->priced, settlement.usage, tier);
+  } else if (priced) {
+    const std::optional<Usd> sum = cost(*priced, settlement.usage, tier);
     result.overflow = !sum;
     result.usd = sum.value_or(Usd::max());
     result.table = result.usd;
-    result.source = slot->priced->assumed ? CostSource::assumed : CostSource::table;
-    result.provider = slot->provider;
+    result.source = priced->assumed ? CostSource::assumed : CostSource::table;
+    if (!priced->price->provider.empty())
+      result.provider = !admitted_by && slot->provider ? slot->provider : books.name(priced->price->provider);
   } else if (reservation.assumed_rate >= 0) {
     const std::optional<Usd> sum =
         cost(AssumedPrice(reservation.assumed_rate).model, Usage{.output = settlement.usage.total()}, {});
     result.overflow = !sum;
     result.usd = sum.value_or(Usd::max());
+    result.source = CostSource::assumed;
+  } else if (reservation.request[0] > 0) {
+    // It had a price when it was admitted, and the table is long gone: no less than was reserved.
+    result.usd = Usd::from_nanos(reservation.request[0]);
     result.source = CostSource::assumed;
   } else {
     result.source = CostSource::none;
@@ -261,7 +287,7 @@ void write(Books& books, const Reservation& reservation, const Usage& usage, con
     row.tier = books.name(settlement.service_tier)->id;
   else
     row.tier = reservation.tier ? reservation.tier->id : 0;
-  row.prices = books.prices_version_id();
+  row.prices = priced.prices.value_or(books.prices_version_id());
   row.status = status;
   row.source = priced.source;
   row.unbounded = reservation.unbounded;
@@ -340,7 +366,8 @@ void charge_reservation(Reservation& reservation, std::string_view reason, Endin
 void settle(Reservation& reservation, const Settlement& settlement, Ending& ending) {
   if (!reservation_open(reservation)) return;
   ending.invalid = settlement.usage.first_invalid();
-  if (!ending.invalid && settlement.provider_cost && *settlement.provider_cost < Usd{})
+  if (!ending.invalid && settlement.provider_cost &&
+      (*settlement.provider_cost < Usd{} || *settlement.provider_cost > max_call_cost))
     ending.invalid = "provider_cost";
   if (ending.invalid) {
     reservation.has_shown = false;  // neither can be trusted
@@ -350,6 +377,23 @@ void settle(Reservation& reservation, const Settlement& settlement, Ending& endi
   const Priced priced = price(*reservation.books, reservation, settlement);
   finish(reservation, vector_of(priced.usd, settlement.usage), settlement.usage, priced,
          settlement.estimated ? RecordStatus::estimated : RecordStatus::settled, settlement, {}, ending);
+}
+
+/// The same where nothing may be thrown: without memory for a price or a record the reservation is charged all the same.
+void charge_without_fail(Reservation& reservation, std::string_view reason, Ending& ending) noexcept {
+  try {
+    charge_reservation(reservation, reason, ending);
+    return;
+  } catch (...) {
+  }
+  Booked booked;
+  Vector actual = reservation.request;
+  actual[index(Dimension::concurrent)] = 0;
+  apply(reservation, actual, booked);
+  ending.settled.first = booked.first;
+  ending.settled.usd = Usd::from_nanos(reservation.request[0]);
+  for (const auto& waiter : booked.wakes) waiter->wake();
+  log(LogLevel::error, "a call was booked at its reservation, without a record: out of memory");
 }
 
 std::string invalid_text(const Reservation& reservation, const char* member) {
@@ -374,7 +418,7 @@ void abandon(Reservation& reservation) noexcept try {
     case Reservation::State::sent: {
       Settled settled;
       Ending ending{settled};
-      charge_reservation(reservation, "ended without a verdict", ending);
+      charge_without_fail(reservation, "ended without a verdict", ending);
     } break;
     case Reservation::State::ended:
       break;
@@ -420,8 +464,7 @@ void release(Reservation* reservation) noexcept {
   reservation->scope = {};
   reservation->budget = nullptr;
   reservation->has_shown = false;
-  reservation->requested_text.clear();
-  reservation->model_text.clear();
+  reservation->said_over = false;
   reservation->traceparent.clear();
   ThreadCache& cache = thread_cache();
   if (cache.ended || cache.free_count >= ThreadCache::spare_reservations) {
@@ -447,6 +490,21 @@ bool reservation_bounded(const Reservation& reservation) noexcept { return !rese
 std::uint64_t reservation_id(const Reservation& reservation) noexcept { return reservation.call_id; }
 const std::string& reservation_model(const Reservation& reservation) noexcept {
   return reservation.model_name();
+}
+void reservation_event(Reservation& reservation, Action action, std::int64_t projected,
+                       std::string_view reason) noexcept {
+  if (!reservation.budget) return;
+  try {
+    PinnedEvent out(*reservation.books, *reservation.budget, action, Dimension::calls);
+    out.row.projected = projected;
+    out.row.call_id = reservation.call_id;
+    out.row.attribution = reservation.attribution ? reservation.attribution->id : 0;
+    out.row.model = reservation.model->id;
+    out.row.reason = reason.substr(0, max_reason);
+    out.row.traceparent = reservation.traceparent;
+    out.book();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for an event; the call itself is booked
+  }
 }
 std::int64_t reservation_input_tokens(const Reservation& reservation) noexcept { return reservation.input; }
 
@@ -475,7 +533,11 @@ Settled reservation_settle(Reservation& reservation, const Settlement& settlemen
 Result<Settled> reservation_try_settle(Reservation& reservation, const Settlement& settlement) noexcept {
   Settled settled;
   Ending ending{settled};
-  settle(reservation, settlement, ending);
+  try {
+    settle(reservation, settlement, ending);
+  } catch (...) {
+    charge_without_fail(reservation, "no memory to settle it", ending);
+  }
   if (settled.first && ending.invalid)
     return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
   return settled;
@@ -500,15 +562,22 @@ bool reservation_release(Reservation& reservation, std::string_view reason) noex
 Settled reservation_indeterminate(Reservation& reservation, std::string_view reason) noexcept {
   Settled settled;
   Ending ending{settled};
-  if (reservation_open(reservation)) charge_reservation(reservation, reason, ending);
+  if (reservation_open(reservation)) charge_without_fail(reservation, reason, ending);
   return settled;
 }
 
 ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output_tokens) {
   if (!reservation_open(reservation) || output_tokens <= reservation.output) return {Extension::granted, {}};
+  const auto too_large = [&] {
+    return ExtensionResult{Extension::cut,
+                           Failure(errc::overflow, "call " + std::to_string(reservation.call_id) + " to \"" +
+                                                       reservation.model_name() + "\" asks for room for " +
+                                                       std::to_string(output_tokens) +
+                                                       " output tokens, which no stream can show")};
+  };
+  if (output_tokens > Usage::max_count * 1'024) return too_large();
   Books& books = *reservation.books;
   std::int64_t nanos = reservation.request[0];
-  std::shared_ptr<const PriceBook> prices;
   if (!reservation.has_flat) {
     const ModelSlot slot = books.resolve(reservation.model_name());
     std::optional<Usd> worst;
@@ -519,6 +588,7 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
     else if (reservation.assumed_rate >= 0)
       worst = worst_cost(AssumedPrice(reservation.assumed_rate).model, reservation.input, output_tokens, {},
                          false);
+    if ((slot.priced || reservation.assumed_rate >= 0) && !worst) return too_large();
     if (worst) nanos = std::max(nanos, worst->nanos());
   }
   const Vector wanted = request_vector(nanos, reservation.input, output_tokens);
@@ -536,7 +606,7 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
     return true;
   };
   struct Answer {
-    const BudgetNode* budget;
+    const Callback* callback;
     Decision::Kind kind;
   };
   std::vector<Answer> answers;
@@ -549,11 +619,13 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
     const Callback* callback = nullptr;
     BudgetNode* refuser = nullptr;
     bool quiet = false;
+    BudgetNode* over = nullptr;
     for (BudgetNode* budget = reservation.budget; budget && !ask && !refuser; budget = budget->outer) {
       if (fits(*budget)) continue;
       bool through = books.options.observe;
       bool decided = through;
-      if (const std::vector<Policy>* chain = budget->chain(); chain && !decided)
+      if (const std::vector<Policy>* chain = budget->chain();
+          chain && !decided && !in_callback_of(*budget))  // inside its callback it acts as Block
         for (const Policy& policy : *chain) {
           if (std::holds_alternative<Warn>(policy)) {
             through = decided = true;
@@ -561,11 +633,11 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
             quiet = decided = true;
           } else if (std::holds_alternative<Block>(policy) || std::holds_alternative<Raise>(policy)) {
             decided = true;
-          } else if (const auto* asks = std::get_if<Callback>(&policy); asks && !in_callback_of(*budget)) {
+          } else if (const auto* asks = std::get_if<Callback>(&policy); asks) {
             Decision::Kind kind = Decision::Kind::next;
             bool known = false;
             for (const Answer& answer : answers)
-              if (answer.budget == budget) kind = answer.kind, known = true;
+              if (answer.callback == asks) kind = answer.kind, known = true;
             if (!known) {
               ask = budget;
               callback = asks;
@@ -579,6 +651,7 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
           if (decided) break;
         }
       if (!ask && !through) refuser = budget;
+      if (through && !reservation.said_over) over = budget;
     }
     if (!ask && !refuser) {
       for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
@@ -588,6 +661,18 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
         }
       reservation.request = wanted;
       reservation.output = output_tokens;
+      if (over) {
+        // Once for each call: its stream goes on over a cap.
+        reservation.said_over = true;
+        for (std::size_t d = 0; d < dimension_count; ++d)
+          if (over->used[d] > over->cap[d]) {
+            booked.notes.push_back({over, books.options.observe ? Action::observed : Action::warned,
+                                    static_cast<Dimension>(d), over->used[d], over->cap[d], 0});
+            break;
+          }
+        lock.unlock();
+        emit(books, reservation, booked);
+      }
       return result;
     }
     auto facts = std::make_unique<FailureFacts>();
@@ -604,7 +689,6 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
       booked.notes.push_back({refuser, Action::cut, breach.dimension,
                               saturating_add(breach.spent + breach.reserved, breach.requested), breach.limit,
                               0});
-      if (quiet) refuser->truncated.store(true, std::memory_order_relaxed);
       lock.unlock();
       facts->scope = reservation.scope;
       facts->model = reservation.requested_name();
@@ -619,7 +703,7 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
     const Exceeded exceeded(Failure(facts.release()), reservation.requested_name(), reservation.model_name(),
                             reservation.has_ceiling ? std::optional(reservation.ceiling) : std::nullopt,
                             reservation.attribution ? reservation.attribution->tags : Tags(), true);
-    answers.push_back({ask, ask_callback(*ask, *callback, exceeded).kind()});
+    answers.push_back({callback, ask_callback(*ask, *callback, exceeded).kind()});
   }
 }
 

@@ -68,6 +68,8 @@ const char* to_string(Action action) noexcept {
       return "closed";
     case Action::observed:
       return "observed";
+    case Action::retry_storm:
+      return "retry_storm";
   }
   return "unknown";
 }

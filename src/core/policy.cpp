@@ -148,6 +148,9 @@ void validate(const BudgetOptions& options, Books& books) {
   check_reserve(options, "reasoning_reserve", options.reasoning_reserve);
   if (options.unpriced.kind() == Unpriced::Kind::assume && options.unpriced.per_million_tokens() <= Usd{})
     refuse(options, "Unpriced::assume needs a rate above $0: use Unpriced::ignore() to book nothing");
+  if (options.unpriced.kind() == Unpriced::Kind::assume &&
+      Rate::per_million(options.unpriced.per_million_tokens()).picos() == 0)
+    refuse(options, "Unpriced::assume's rate is finer than a pico-dollar a token, and would count as $0");
   double last = 0;
   for (const double fraction : options.notify_at) {
     if (!(fraction > 0 && fraction <= 1))

@@ -30,7 +30,7 @@ struct Sums {
 
   void add(const Row& row) noexcept {
     ++calls;
-    usd += row.usd;
+    if (__builtin_add_overflow(usd, row.usd, &usd)) usd = INT64_MAX;
     tokens[0] += row.input;
     tokens[1] += row.cache_read;
     tokens[2] += row.cache_write;
@@ -140,6 +140,7 @@ struct Pass {
 
 Pass pass_over(const Books& books, Fields fields, const Books::Horizon* upto) {
   Pass pass;
+  const auto reading = books.hold_off_sweep();
   std::vector<std::pair<Key, Sums>> groups;
   if (!fields.any()) {
     // By tags and budgets alone an attribution's id is the group: an array, no look-up.

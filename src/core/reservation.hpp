@@ -27,12 +27,12 @@ struct Reservation {
   bool has_flat = false;
   bool has_shown = false;
   bool long_cache = false;
+  bool said_over = false;  // a stream was let through over a cap, and that was said
   std::uint64_t call_id = 0;
+  std::uint64_t prices_uid = 0;  // the table that it was admitted by
   std::int64_t started = 0;
   const ModelName* requested = nullptr;  // in the books' dictionary
   const ModelName* model = nullptr;
-  std::string requested_text;  // set where the dictionary is full
-  std::string model_text;
   const ModelName* tier = nullptr;
   std::int64_t input = 0;
   std::int64_t output = 0;  // reserved, over all choices
@@ -44,17 +44,16 @@ struct Reservation {
   std::string traceparent;
   Reservation* next_free = nullptr;
 
-  [[nodiscard]] const std::string& model_name() const noexcept {
-    return model_text.empty() ? model->text : model_text;
-  }
-  [[nodiscard]] const std::string& requested_name() const noexcept {
-    return requested_text.empty() ? requested->text : requested_text;
-  }
+  [[nodiscard]] const std::string& model_name() const noexcept { return model->text; }
+  [[nodiscard]] const std::string& requested_name() const noexcept { return requested->text; }
 };
 
 Reservation* make_reservation(ThreadCache& cache);
 void acquire(Reservation* reservation) noexcept;
 void release(Reservation* reservation) noexcept;  // the last one ends it as Call's destructor says
+
+/// More than any one call is believed to cost.
+inline constexpr Usd max_call_cost = Usd::from_nanos(1'000'000'000LL * 1'000'000'000LL);
 
 /// The reserved amounts of a call with this input, output and price.
 [[nodiscard]] constexpr Vector request_vector(std::int64_t usd, std::int64_t input,

@@ -188,6 +188,10 @@ void SinkWorker::work() noexcept {
 
 bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
   if (!thread_.joinable()) return true;
+  if (getpid() != process_) {
+    thread_.detach();  // forked: there is no such thread here, and the parent's writes what waits
+    return false;
+  }
   {
     const std::lock_guard lock(books_.sinks_mutex_);
     flush_deadline_ = deadline;

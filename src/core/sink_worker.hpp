@@ -1,5 +1,7 @@
 #pragma once
 
+#include <unistd.h>
+
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -76,6 +78,7 @@ class SinkWorker {
   std::uint64_t covered_ = 0;  // the last row of the last flush that ended
   std::uint64_t trouble_first_ = 0, trouble_last_ = 0;  // 0: none
   std::condition_variable work_event_;
+  const int process_ = getpid();
   std::thread thread_;
 };
 

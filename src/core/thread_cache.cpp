@@ -23,6 +23,8 @@ ThreadCache::~ThreadCache() {
   ended = true;
   for (const Attribution*& slot : attributions) unpin(std::exchange(slot, nullptr));
   models = {};
+  for (auto& book : price_books) book.reset();
+  unkept_book.reset();
   while (Reservation* spare = free_reservations) {
     free_reservations = spare->next_free;
     delete spare;

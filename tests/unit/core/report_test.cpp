@@ -181,8 +181,10 @@ TEST_CASE("report: over an evicted FIFO an assertion fails rather than pass by m
 
 TEST_CASE("report: an audit that cannot tell says why", "[core][report]") {
   const Fixture fixture;
-  Call call({.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = Usd::max()});
-  call.settle(Usage{});
+  // Ten calls of the most that one may cost are beyond 64 bits of nano-dollars.
+  for (int i = 0; i < 10; ++i)
+    Call({.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd})
+        .settle(Usage{});
   const Audit audit = fixture.ledger.audit();
   REQUIRE(audit.verdict == Audit::Verdict::cannot_tell);
   REQUIRE(!audit.findings.empty());
