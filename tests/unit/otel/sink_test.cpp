@@ -481,7 +481,7 @@ TEST_CASE("otel sink: TLS with the collector's certificate trusted", "[otel][tls
 TEST_CASE("otel sink: nothing is sent to a collector whose certificate nobody vouches for", "[otel][tls]") {
   const Log log;
   FaultServer server([](std::size_t, std::string_view) { return ok(); }, FaultServer::Options{.tls = true});
-  const auto sink = sink_for(server.url(), {.timeout = 200ms});
+  const auto sink = sink_for(server.url(), {.timeout = 5s});
   sink->write(record());
   sink->flush(soon());
   CHECK(server.requests().empty());
@@ -493,7 +493,7 @@ TEST_CASE("otel sink: nothing is sent to a collector with another's certificate"
   FaultServer server([](std::size_t, std::string_view) { return ok(); },
                      FaultServer::Options{.tls = true, .certificate_host = "elsewhere.example"});
   const TemporaryFile ca(server.certificate());
-  const auto sink = sink_for(server.url(), {.timeout = 200ms, .ca_file = ca.path()});
+  const auto sink = sink_for(server.url(), {.timeout = 5s, .ca_file = ca.path()});
   sink->write(record());
   sink->flush(soon());
   CHECK(server.requests().empty());
