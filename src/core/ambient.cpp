@@ -236,26 +236,28 @@ void push(Node* node, const void* scope) noexcept {
   Node* head = current(thread);
   if (!head && !thread.reaped) expect_reaper(thread);
 
-  HomeNode* home = head ? head->home : nullptr;
-  if (home && !home->enter(head, node)) {
-    // Somebody else's scope is the innermost one of this home: another thread of execution lives here, too.
-    // Without memory for a home of our own, this scope is just not found by strangers.
-    if (auto* split = new (std::nothrow) HomeNode(head, home)) {
-      split->last = node;
-      head = split;
-      home = split;
-    }
-  }
-
-  if (node->kind != NodeKind::attach) node->parent = head;
   node->below = head;
-  node->home = home;
+  if (node->kind != NodeKind::attach) node->parent = head;
   if (const Node* parent = node->parent) {
     if (!node->budget) node->budget = parent->budget;
     if (!node->attribution) node->attribution = parent->attribution;
     if (!node->books) node->books = parent->books;
   }
   node->refs.store(2, std::memory_order_relaxed);
+
+  // Complete by now: a home shows the node to others.
+  HomeNode* home = head ? head->home : nullptr;
+  node->home = home;
+  if (home && !home->enter(head, node)) {
+    // Somebody else's scope is the innermost one of this home: another thread of execution lives here, too. Without memory for a home
+    // of our own, this scope is just not found by strangers.
+    if (auto* split = new (std::nothrow) HomeNode(head, home)) {
+      split->last = node;
+      if (node->kind != NodeKind::attach) node->parent = split;
+      node->below = split;
+      node->home = split;
+    }
+  }
   thread.head = node;
 
   if (thread.runs == 0 && inside_loop() && !on_stack(thread, scope))
@@ -266,11 +268,11 @@ void close(Node* node) noexcept {
   Thread& thread = this_thread();
   if (thread.head != node) return close_other(thread, node);
 
+  if (node->home) node->home->leave(node);  // first: from then on nobody makes new references
   Node* below = node->below;
   if (node->refs.load(std::memory_order_acquire) == 2 &&
       (!below || !below->closed.load(std::memory_order_relaxed))) {
     // Nobody has captured it, so nobody sees it go: the thread takes back the reference that the node holds.
-    if (node->home) node->home->leave(node);
     thread.head = below;
     Node* attached = node->kind == NodeKind::attach ? node->parent : nullptr;
     destroy(node);
@@ -279,7 +281,6 @@ void close(Node* node) noexcept {
   }
 
   node->closed.store(true, std::memory_order_relaxed);
-  if (node->home) node->home->leave(node);
   Node* next = next_open(thread, below);
   if (next) acquire(next);
   thread.head = next;

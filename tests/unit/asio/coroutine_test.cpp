@@ -455,3 +455,36 @@ TEST_CASE("ContextExecutor: fits any_io_executor's own storage, whatever it is m
   STATIC_REQUIRE(sizeof(ContextExecutor<Compact<asio::strand<asio::any_io_executor>>>) <= own_storage);
   STATIC_REQUIRE(sizeof(ContextExecutor<Compact<asio::any_io_executor>>) <= own_storage);
 }
+
+TEST_CASE("homes: a stranger may submit work while the owner opens and closes scopes",
+          "[asio][context][home]") {
+  Checks checks;
+  asio::thread_pool pool(2);
+  std::promise<asio::any_io_executor> executor;
+  std::atomic<bool> done{false};
+  const auto owner = [&]() -> asio::awaitable<void> {
+    executor.set_value(co_await asio::this_coro::executor);
+    for (int i = 0; i < 5'000; ++i) {
+      Track outer({{"who", "outer"}});
+      checks.is(who(), "outer");
+      {
+        Track inner({{"who", "inner"}});
+        checks.is(who(), "inner");
+      }
+      if (i % 100 == 0) co_await hop();
+    }
+    done = true;
+  };
+  outlay::co_spawn(pool, owner, asio::detached);
+  const asio::any_io_executor theirs = executor.get_future().get();
+  int submitted = 0;
+  while (!done && submitted < 20'000) {
+    asio::post(theirs, [&checks] {
+      const std::string found = who();
+      checks.that(found.empty() || found == "outer" || found == "inner");
+    });
+    ++submitted;
+  }
+  pool.join();
+  checks.report(10'000);
+}
