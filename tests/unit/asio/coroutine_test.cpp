@@ -81,7 +81,8 @@ TEST_CASE("co_spawn: an executor that already carries a context is wrapped once,
           const std::string name = "outer " + std::to_string(i);
           Track outer({{"who", name}});
           const asio::any_io_executor executor = co_await asio::this_coro::executor;
-          CHECK(executor.target<outlay::ContextExecutor<asio::thread_pool::executor_type>>() != nullptr);
+          checks.that(executor.target<outlay::ContextExecutor<asio::thread_pool::executor_type>>() !=
+                      nullptr);
           outlay::co_spawn(executor, walk(checks, "child " + std::to_string(i), 5, name), asio::detached);
           outlay::co_spawn_root(executor, walk(checks, "root child " + std::to_string(i), 5), asio::detached);
           co_await hop();
