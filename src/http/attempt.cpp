@@ -13,6 +13,7 @@
 #include "outlay/context.hpp"
 #include "outlay/http/error.hpp"
 #include "outlay/log.hpp"
+#include "outlay/record.hpp"
 #include "prepare.hpp"
 #include "refusal.hpp"
 #include "state.hpp"
@@ -150,7 +151,14 @@ asio::awaitable<std::unique_ptr<Exchange>> attempt(ClientState& state, GuardedCa
   auto exchange = std::make_unique<Exchange>(std::move(connection), options.timeouts, options.limits, last);
   call.sent();
   Fault fault = co_await exchange->send(message);
-  if (!fault) fault = co_await exchange->read_head();
+  if (!fault) {
+    fault = co_await exchange->read_head();
+  } else if (exchange->sent_bytes() > 0 && exchange->open()) {
+    // Who refuses a request unread (too large, no key) answers and closes while it is still being sent: the answer says more.
+    exchange->hurry(after(std::chrono::seconds(1)));
+    const Fault unread = co_await exchange->read_head();
+    if (!unread && exchange->head().status >= 400) fault = {};
+  }
   if (!fault && exchange->head().status >= 200 && exchange->head().status <= 299) {
     if (!exchange->head().encoded) co_return exchange;
     fault = {errc::bad_reply, false, "the reply is compressed, which was not asked for"};
@@ -210,11 +218,15 @@ asio::awaitable<Reply> begin(std::shared_ptr<ClientState> state,
       co_return Reply{std::move(admitted.call), std::move(exchange)};
     }
     const int in_a_row = state->storms.failed(feature, admitted.call.model());
-    if (retries.storm_after > 0 && in_a_row == retries.storm_after)
-      outlay::detail::log(LogLevel::warning, about(*state) + ": retry storm: " + std::to_string(in_a_row) +
-                                                 " failures in a row of " + admitted.call.model() +
+    if (retries.storm_after > 0 && in_a_row == retries.storm_after) {
+      const std::string what = std::to_string(in_a_row) + " attempts in a row have failed";
+      outlay::detail::reservation_event(*admitted.call.call().reservation(), Action::retry_storm, in_a_row,
+                                        what);
+      outlay::detail::log(LogLevel::warning, about(*state) + ": retry storm: " + what + ", of " +
+                                                 admitted.call.model() +
                                                  (feature.empty() ? "" : " for feature " + feature) +
-                                                 "; each attempt is admitted anew, but none has succeeded");
+                                                 "; each is admitted and booked by itself");
+    }
     const bool too_late = failed.retry_after && *failed.retry_after > retries.max_retry_after;
     if (!failed.again || number >= retries.max_attempts || too_late) std::rethrow_exception(failed.error);
 

@@ -56,7 +56,8 @@ asio::awaitable<Fault> Exchange::send(std::string_view message) {
     const asio::const_buffer rest = asio::buffer(message.data() + sent_bytes_, message.size() - sent_bytes_);
     sent_bytes_ +=
         co_await connection_->async_write_some(rest, asio::redirect_error(asio::use_awaitable, error));
-    if (error || connection_->watchdog().fired()) co_return fault(error, "sending the request");
+    if (connection_->watchdog().fired()) co_return fault(error, "sending the request");
+    if (error) co_return Fault{errc::network, false, "sending the request: " + error.message()};
   }
   co_return Fault{};
 }

@@ -34,7 +34,8 @@ class Exchange {
   Exchange(Exchange&&) noexcept = default;
   Exchange& operator=(Exchange&&) noexcept = default;
 
-  /// Writes head and body. `sent_bytes()` tells how far it came.
+  /// Writes head and body. `sent_bytes()` tells how far it came. Where the peer has broken off the connection stays open: an answer may
+  /// have arrived.
   boost::asio::awaitable<Fault> send(std::string_view message);
   boost::asio::awaitable<Fault> read_head();
   /// The next piece of the body, valid until the next call; empty at the end of the body.

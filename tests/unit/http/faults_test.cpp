@@ -423,6 +423,22 @@ TEST_CASE("faults: a refusal is booked by what its status means, and its words a
   CHECK(books.records()[0].reason.find("weather") == std::string::npos);
 }
 
+TEST_CASE("faults: an answer that comes before the request has been read is understood", "[http][faults]") {
+  const OwnBooks books;
+  const FaultServer server(
+      [](std::size_t, std::string_view) {
+        return answer(http_reply(413, R"({"error":{"code":"too_large"}})"), Plan::Then::close);
+      },
+      {.blind = true});
+  json::object request = chat_request();
+  request["padding"] = std::string(20'000'000, 'x');
+  const Outcome outcome = make(client_options(server), false, request);
+  CHECK(outcome.code == errc::provider_error);
+  CHECK(outcome.status == 413);
+  REQUIRE(books.records().size() == 1);
+  CHECK(books.records()[0].status == RecordStatus::rejected);
+}
+
 TEST_CASE("retries: each attempt is a call of its own, and Retry-After is kept", "[http][retries]") {
   const OwnBooks books;
   const FaultServer server([](std::size_t number, std::string_view) {
@@ -512,6 +528,8 @@ TEST_CASE("retries: failures in a row are reported as a storm, once", "[http][re
   options.retries.storm_after = 3;
   asio::io_context io;
   const outlay::http::Client client(io, options);
+  outlay::Budget budget({.name = "stormy", .usd = 1_usd});
+  outlay::Track track({{"feature", "weather"}});
   std::mutex mutex;
   int storms = 0;
   const outlay::LogHandler before = outlay::set_log_handler([&](outlay::LogLevel, std::string_view message) {
@@ -522,6 +540,14 @@ TEST_CASE("retries: failures in a row are reported as a storm, once", "[http][re
     CHECK_THROWS_AS(run(io, client.post(chat_request())), outlay::http::ProviderError);
   outlay::set_log_handler(before);
   CHECK(storms == 1);
+  std::vector<outlay::BudgetEvent> events = books.ledger.events();
+  std::erase_if(events,
+                [](const outlay::BudgetEvent& event) { return event.action != outlay::Action::retry_storm; });
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].projected == 3);
+  CHECK(events[0].model == "gpt-4o");
+  CHECK(events[0].tags.at("feature") == "weather");
+  CHECK(events[0].budget == "stormy");
 }
 
 TEST_CASE("client: a cancelled request is indeterminate, and its connection closed", "[http][client]") {
