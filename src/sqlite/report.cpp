@@ -419,8 +419,9 @@ Report make_report(const std::filesystem::path& path, const std::vector<std::str
   std::vector<ReportRow> rows;
   rows.reserve(groups.size());
   for (const auto& [tags, sums] : groups) rows.push_back(sums.row(tags));
-  std::stable_sort(rows.begin(), rows.end(),
-                   [](const ReportRow& a, const ReportRow& b) { return a.usd > b.usd; });
+  std::sort(rows.begin(), rows.end(), [](const ReportRow& a, const ReportRow& b) {
+    return a.usd != b.usd ? a.usd > b.usd : a.tags < b.tags;
+  });
   return {std::move(rows), complete, std::move(source)};
 }
 
