@@ -78,7 +78,8 @@ requires detail::AwaitableFunction < std::decay_t<F>
 
 /// Wraps a function that returns an awaitable so that each call of it runs under a fresh budget, as by async_run().
 ///
-/// The arguments of a call are copied into its frame.
+/// The arguments of a call are copied into its frame, as what they are: where the function takes a reference, pass its own type, since a
+/// reference to a converted argument would dangle at the first suspension.
 template <class F>
 [[nodiscard]] auto async_budgeted(const BudgetOptions& options, F&& function) {
   return detail::AsyncBudgeted<std::decay_t<F>>(options, std::forward<F>(function));
