@@ -191,7 +191,8 @@ Settled reservation_settle(Reservation& reservation,
 Result<Settled> reservation_try_settle(Reservation& reservation, const Settlement& settlement) noexcept;
 bool reservation_release(Reservation& reservation, std::string_view reason) noexcept;
 /// Books an event about a call, ended or not, on behalf of its innermost budget. Nothing outside every budget.
-void reservation_event(Reservation& reservation, Action action, std::int64_t projected, std::string_view reason) noexcept;
+void reservation_event(Reservation& reservation, Action action, std::int64_t projected,
+                       std::string_view reason) noexcept;
 Settled reservation_indeterminate(Reservation& reservation, std::string_view reason) noexcept;
 
 }  // namespace detail
