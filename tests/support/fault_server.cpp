@@ -78,7 +78,8 @@ std::pair<std::string, std::string> self_signed(const std::string& host) {
 }  // namespace
 
 struct FaultServer::State {
-  State(Script s, std::uint16_t port) : script(std::move(s)), acceptor(io, {asio::ip::address_v4::loopback(), port}) {}
+  State(Script s, std::uint16_t port)
+      : script(std::move(s)), acceptor(io, {asio::ip::address_v4::loopback(), port}) {}
 
   asio::awaitable<void> accept() {
     for (;;) {

@@ -292,7 +292,8 @@ TEST_CASE("async_budgeted: each call runs under a fresh budget, with its argumen
     co_await hop();
     const std::optional<std::string> first = co_await std::move(started);
     CHECK(first == "as long as no small string can be ");
-    const std::string x = "x", y = "y";  // of the parameter's type: a reference to a converted copy would dangle
+    const std::string x = "x",
+                      y = "y";  // of the parameter's type: a reference to a converted copy would dangle
     const std::optional<std::string> second = co_await wrapped(x, 3);
     CHECK_FALSE(second.has_value());
     const std::optional<std::string> third = co_await wrapped(y, 1);
