@@ -102,9 +102,7 @@ Step<World> close() {
 
 void check(World& world) {
   REQUIRE(!world.passed_a_cap);
-  std::int64_t admitted = 0;
   for (auto& actor : world.actors) {
-    admitted += actor.call.has_value();
     actor.call.reset();
     actor.admission.reset();
   }

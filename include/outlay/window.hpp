@@ -1,0 +1,87 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "outlay/clock.hpp"
+
+namespace outlay {
+
+namespace detail {
+struct Zone;
+}
+
+/// Where a day, week, month or year begins, if not at its own beginning.
+struct WindowAnchor {
+  int day = 1;   ///< Of the month, 1 to 31, for month() and year(); in a shorter month its last day.
+  int hour = 0;  ///< Of the local day, 0 to 23.
+};
+
+/// For how long what was spent under a budget's name counts.
+///
+/// A pure function of an instant and a time zone: nothing resets a counter; the next window has a counter of its own. A call counts in
+/// the window in which it was admitted, whenever it settles.
+///
+/// Where a local time is skipped, the window begins when the skipping is over; where one comes twice, at the first. So a day may have 23
+/// or 25 hours, and each instant lies in exactly one window.
+///
+/// \par Errors
+/// ConfigError for a zone that the system does not know, an anchor out of range, a rolling duration below one second or above ten years.
+/// \par Thread safety
+/// Immutable: safe from any thread.
+/// \par Blocking
+/// The first zone other than UTC reads the system's time zones (package `tzdata`).
+class Window {
+ public:
+  enum class Kind : std::uint8_t { scope, minute, hour, day, week, month, year, forever, rolling };
+
+  /// scope()
+  Window() noexcept = default;
+  /// As long as the Budget object lives; what a budget is without a window.
+  [[nodiscard]] static Window scope() noexcept { return {}; }
+  /// Minutes and hours of UTC.
+  [[nodiscard]] static Window minute() noexcept { return Window(Kind::minute); }
+  [[nodiscard]] static Window hour() noexcept { return Window(Kind::hour); }
+  /// \param zone An IANA name: `"Europe/Berlin"`.
+  [[nodiscard]] static Window day(std::string_view zone = "UTC", WindowAnchor anchor = {});
+  /// From Monday on.
+  [[nodiscard]] static Window week(std::string_view zone = "UTC", WindowAnchor anchor = {});
+  [[nodiscard]] static Window month(std::string_view zone = "UTC", WindowAnchor anchor = {});
+  /// From January on.
+  [[nodiscard]] static Window year(std::string_view zone = "UTC", WindowAnchor anchor = {});
+  /// One window without an end.
+  [[nodiscard]] static Window forever() noexcept { return Window(Kind::forever); }
+  /// The last `duration`, at every instant.
+  ///
+  /// Kept as 60 slots, of which the newest 61 must fit: at most 1/60 too strict.
+  [[nodiscard]] static Window rolling(std::chrono::seconds duration);
+
+  [[nodiscard]] Kind kind() const noexcept { return kind_; }
+  /// What tells it from others in a counter's key: `"day@Europe/Berlin"`, `"month@UTC+15d6h"`, `"rolling3600s"`.
+  [[nodiscard]] const std::string& id() const noexcept;
+
+  /// The window around an instant.
+  struct Span {
+    Time
+        begin{};  ///< Of what a call admitted now is charged to: the window, or the rolling window's newest slot.
+    std::optional<Time> end{};  ///< Exclusive; empty for forever.
+    Time counted_from{};        ///< What began there or later counts now: `begin`, but for rolling windows.
+  };
+  /// \par Preconditions
+  /// Not scope(), which has no span in time: then it is that of forever().
+  [[nodiscard]] Span at(Time instant) const;
+
+  bool operator==(const Window& other) const noexcept { return kind_ == other.kind_ && id() == other.id(); }
+
+ private:
+  explicit Window(Kind kind) noexcept : kind_(kind) {}
+  Window(Kind kind, std::string_view zone, WindowAnchor anchor);
+  Kind kind_ = Kind::scope;
+  std::shared_ptr<const detail::Zone> zone_{};  // of day, week, month, year and rolling
+};
+
+}  // namespace outlay

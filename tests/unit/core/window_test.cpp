@@ -1,0 +1,149 @@
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "outlay/error.hpp"
+#include "outlay/window.hpp"
+#include "support/catch.hpp"
+
+using namespace std::chrono_literals;
+using outlay::Time;
+using outlay::Window;
+using outlay::WindowAnchor;
+
+namespace {
+
+Time utc(int year, unsigned month, unsigned day, int hour = 0, int minute = 0, int second = 0) {
+  return Time(
+      std::chrono::sys_days(std::chrono::year(year) / static_cast<int>(month) / static_cast<int>(day)) +
+      std::chrono::hours(hour) + std::chrono::minutes(minute) + std::chrono::seconds(second));
+}
+
+std::string span(const Window& window, Time at) {
+  const Window::Span found = window.at(at);
+  return outlay::to_iso8601(found.begin) + ' ' + (found.end ? outlay::to_iso8601(*found.end) : "-");
+}
+
+/// Every zone of the system's list; some that matter, where there is no list.
+std::vector<std::string> zones() {
+  std::set<std::string> names{"UTC", "Europe/Berlin", "America/New_York", "Pacific/Apia",
+                              "Australia/Lord_Howe"};
+  std::ifstream list("/usr/share/zoneinfo/tzdata.zi");
+  for (std::string line; std::getline(list, line);) {
+    const std::size_t first = line.find(' ');
+    if (line.starts_with("Z ")) names.insert(line.substr(2, line.find(' ', 2) - 2));
+    if (line.starts_with("L ") && first != std::string::npos) names.insert(line.substr(line.rfind(' ') + 1));
+  }
+  names.erase("Factory");  // no place's
+  return {names.begin(), names.end()};
+}
+
+}  // namespace
+
+TEST_CASE("window: fixed windows of UTC", "[core][window]") {
+  const Time at = utc(2026, 11, 22, 13, 14, 15) + 16ms;
+  CHECK(span(Window::minute(), at) == "2026-11-22T13:14:00Z 2026-11-22T13:15:00Z");
+  CHECK(span(Window::hour(), at) == "2026-11-22T13:00:00Z 2026-11-22T14:00:00Z");
+  CHECK(span(Window::day(), at) == "2026-11-22T00:00:00Z 2026-11-23T00:00:00Z");
+  CHECK(span(Window::week(), at) == "2026-11-16T00:00:00Z 2026-11-23T00:00:00Z");
+  CHECK(span(Window::month(), at) == "2026-11-01T00:00:00Z 2026-12-01T00:00:00Z");
+  CHECK(span(Window::year(), at) == "2026-01-01T00:00:00Z 2027-01-01T00:00:00Z");
+  CHECK(span(Window::forever(), at) == "1970-01-01T00:00:00Z -");
+}
+
+TEST_CASE("window: a boundary belongs to the window that it begins", "[core][window]") {
+  const Window day = Window::day();
+  CHECK(day.at(utc(2026, 3, 1)).begin == utc(2026, 3, 1));
+  CHECK(day.at(utc(2026, 3, 1) - 1ns).end == utc(2026, 3, 1));
+}
+
+TEST_CASE("window: days of a zone have 23 and 25 hours where clocks change", "[core][window]") {
+  const Window day = Window::day("Europe/Berlin");
+  CHECK(span(day, utc(2026, 3, 29, 12)) == "2026-03-28T23:00:00Z 2026-03-29T22:00:00Z");
+  CHECK(span(day, utc(2026, 10, 25, 12)) == "2026-10-24T22:00:00Z 2026-10-25T23:00:00Z");
+}
+
+TEST_CASE("window: a local midnight that is skipped, or comes twice, begins one window", "[core][window]") {
+  // Sao Paulo put its clocks forward at midnight (2018-11-04) and back at midnight (2018-02-18).
+  const Window day = Window::day("America/Sao_Paulo");
+  CHECK(span(day, utc(2018, 11, 4, 3)) == "2018-11-04T03:00:00Z 2018-11-05T02:00:00Z");
+  CHECK(span(day, utc(2018, 2, 18, 2, 30)) == "2018-02-17T02:00:00Z 2018-02-18T03:00:00Z");
+  // Newfoundland put them back at 00:01 (2010-11-07): midnight came twice, and the second belongs to the new day already.
+  const Window island = Window::day("America/St_Johns");
+  CHECK(span(island, utc(2010, 11, 7, 2, 45)) == "2010-11-07T02:30:00Z 2010-11-08T03:30:00Z");
+  // Samoa left out 2011-12-30.
+  CHECK(span(Window::day("Pacific/Apia"), utc(2011, 12, 30, 10)) ==
+        "2011-12-30T10:00:00Z 2011-12-31T10:00:00Z");
+}
+
+TEST_CASE("window: anchors move the beginning, and short months end them early", "[core][window]") {
+  CHECK(span(Window::day("UTC", {.hour = 6}), utc(2026, 5, 5, 5, 59)) ==
+        "2026-05-04T06:00:00Z 2026-05-05T06:00:00Z");
+  const Window month = Window::month("UTC", {.day = 31});
+  CHECK(span(month, utc(2028, 2, 29)) == "2028-02-29T00:00:00Z 2028-03-31T00:00:00Z");
+  CHECK(span(month, utc(2027, 2, 27, 23)) == "2027-01-31T00:00:00Z 2027-02-28T00:00:00Z");
+  CHECK(span(Window::year("UTC", {.day = 6}), utc(2027, 1, 5)) ==
+        "2026-01-06T00:00:00Z 2027-01-06T00:00:00Z");
+  CHECK(span(Window::week("UTC", {.hour = 9}), utc(2026, 11, 23, 8)) ==
+        "2026-11-16T09:00:00Z 2026-11-23T09:00:00Z");
+}
+
+TEST_CASE("window: ids tell windows apart", "[core][window]") {
+  CHECK(Window::day().id() == "day@UTC");
+  CHECK(Window::month("Europe/Berlin", {.day = 15, .hour = 6}).id() == "month@Europe/Berlin+15d6h");
+  CHECK(Window::rolling(1h).id() == "rolling3600s");
+  CHECK(Window().id() == "scope");
+  CHECK(Window::day() == Window::day("UTC"));
+  CHECK_FALSE(Window::day() == Window::day("Europe/Berlin"));
+}
+
+TEST_CASE("window: a rolling window counts 61 slots of a sixtieth", "[core][window]") {
+  const Window hour = Window::rolling(1h);
+  const Time at = utc(2026, 11, 22, 13, 14, 15);
+  const Window::Span found = hour.at(at);
+  CHECK(found.begin == utc(2026, 11, 22, 13, 14));
+  CHECK(*found.end == utc(2026, 11, 22, 13, 15));
+  CHECK(found.counted_from == utc(2026, 11, 22, 12, 14));
+}
+
+TEST_CASE("window: what makes no sense is refused with what to write instead", "[core][window]") {
+  CHECK_THROWS_AS(Window::day("Mars/Olympus"), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::day("UTC", {.day = 2}), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::month("UTC", {.day = 32}), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::day("UTC", {.hour = 24}), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::rolling(0s), outlay::ConfigError);
+}
+
+TEST_CASE("window: in every zone each instant is in exactly one window", "[core][window][property]") {
+  std::mt19937_64 random(20261122);
+  const std::vector<std::string> names = zones();
+  INFO(names.size() << " zones");
+  std::uniform_int_distribution<std::int64_t> seconds(utc(1971, 1, 1).time_since_epoch() / 1s,
+                                                      utc(2037, 12, 31).time_since_epoch() / 1s);
+  for (const std::string& zone : names) {
+    CAPTURE(zone);
+    const std::vector<Window> windows{Window::day(zone),
+                                      Window::day(zone, {.hour = 2}),
+                                      Window::week(zone),
+                                      Window::month(zone),
+                                      Window::month(zone, {.day = 31, .hour = 23}),
+                                      Window::year(zone, {.day = 31})};
+    for (const Window& window : windows) {
+      for (int i = 0; i < 20; ++i) {
+        const Time at{std::chrono::seconds(seconds(random))};
+        const Window::Span found = window.at(at);
+        CAPTURE(window.id(), outlay::to_iso8601(at));
+        REQUIRE((found.begin <= at && at < *found.end));
+        // Both ends lead back to the same window, and the neighbours touch it.
+        REQUIRE(window.at(found.begin).end == found.end);
+        REQUIRE(window.at(*found.end - 1ns).begin == found.begin);
+        REQUIRE(window.at(*found.end).begin == *found.end);
+        REQUIRE(*window.at(found.begin - 1ns).end == found.begin);
+      }
+    }
+  }
+}
