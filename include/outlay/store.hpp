@@ -1,0 +1,231 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "outlay/clock.hpp"
+#include "outlay/error.hpp"
+#include "outlay/usage.hpp"
+#include "outlay/window.hpp"
+
+namespace outlay {
+
+namespace detail {
+class SharedCounter;
+class StoreQueue;
+}  // namespace detail
+
+/// What a budget in a store means while the store cannot be reached, or has lost what it knew.
+///
+/// There is no default: whoever shares a cap beyond one machine must say it.
+class OnUnreachable {
+ public:
+  enum class Kind : std::uint8_t { deny, local, allow_and_mark };
+  /// Refuse every call (StoreUnavailable): fail closed.
+  [[nodiscard]] static constexpr OnUnreachable deny() noexcept { return OnUnreachable(Kind::deny, {}); }
+  /// Let this process spend at most this much until the store is back; then it is told what was spent.
+  [[nodiscard]] static constexpr OnUnreachable local(Usd at_most) noexcept {
+    return OnUnreachable(Kind::local, at_most);
+  }
+  /// Let every call through, each with an `unshared` event; then the store is told what was spent.
+  [[nodiscard]] static constexpr OnUnreachable allow_and_mark() noexcept {
+    return OnUnreachable(Kind::allow_and_mark, {});
+  }
+  [[nodiscard]] constexpr Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] constexpr Usd at_most() const noexcept { return at_most_; }
+
+ private:
+  constexpr OnUnreachable(Kind kind, Usd at_most) noexcept : kind_(kind), at_most_(at_most) {}
+  Kind kind_;
+  Usd at_most_;
+};
+
+/// What becomes of a reservation whose process has gone silent for longer than its lease.
+enum class OnExpiry : std::uint8_t {
+  charge,   ///< Its whole amount is spent: the call may have been billed.
+  release,  ///< Its whole amount is given back.
+};
+
+/// How a store is used, whatever keeps its data.
+struct StoreOptions {
+  OnUnreachable on_unreachable;
+  /// How long a blocking admission waits for an answer before OnUnreachable decides. Between 1 ms and 1 minute.
+  std::chrono::milliseconds timeout{1'000};
+  /// How long a reservation outlives the last sign of life of its process; renewed every third of it. Between 1 second and 1 day.
+  std::chrono::milliseconds lease{60'000};
+  OnExpiry on_expiry{};  ///< Default OnExpiry::charge.
+};
+
+/// How a store checks one counter.
+enum class Room : std::uint8_t {
+  fits,  ///< `spent + reserved + amount <= limit`, in every capped dimension in which something is asked for.
+  below,  ///< `spent + reserved < limit` there: one call may cross.
+  any,    ///< Not at all: a policy has let the call through.
+};
+
+/// One counter: a name, in one window of time.
+struct StoreCounter {
+  std::string name{};    ///< The budget's; any bytes, 1 to 256.
+  std::string window{};  ///< Window::id().
+  Time begin{};          ///< Of the slot that is charged.
+  Time
+      end{};  ///< Of the same, exclusive; Time::max() without one. A store may forget the slot `keep` after it.
+  Time counted_from{};  ///< Slots of this name and window that begin there or later count together.
+  Limits limits{};
+  Room room{};
+  /// What `spent` has to reach for each notify_at fraction, ascending.
+  struct Threshold {
+    double fraction{};
+    Limits at{};
+  };
+  std::vector<Threshold> thresholds{};
+};
+
+/// One step of a store, all of it or nothing. Repeating it under the same id changes nothing.
+struct StoreCommand {
+  enum class Op : std::uint8_t {
+    /// Adds `amount` to what is reserved in every counter, if each has room for it. An id that is already held: done.
+    reserve,
+    /// Sets what the id holds to `amount` in all, if each counter has room for the difference. Less than it holds: done.
+    extend,
+    /// Ends the id: what it held (or was charged at its expiry) is replaced by `amount` spent. An unknown id is booked all the same.
+    settle,
+    /// Ends the id: what it held (or was charged at its expiry) is given back. An unknown id is remembered as ended, so that a
+    /// reservation that comes late is not made.
+    release,
+    renew,     ///< Pushes the expiry of every one of `ids` that is held to `lease` from now.
+    adjust,    ///< Adds `amount` (which may be negative) to what is spent in every counter, once for the id.
+    snapshot,  ///< Reads the counters.
+  };
+  Op op{};
+  std::string id{};                ///< 32 hexadecimal digits.
+  std::vector<std::string> ids{};  ///< For renew.
+  std::vector<StoreCounter>
+      counters{};  ///< At most 64; of extend, settle and release those of the reservation, in its order.
+  Amounts amount{};
+  std::chrono::milliseconds lease{};
+  OnExpiry on_expiry{};
+  Time now{};  ///< The caller's clock, for stores that have none of their own.
+};
+
+/// A store's answer.
+struct StoreReply {
+  enum class Outcome : std::uint8_t {
+    done,
+    refused,  ///< reserve, extend: some counter has no room. Nothing was changed.
+    turned,  ///< reserve: by the store's clock (`now`), some counter's slot is not the present one. Nothing was changed.
+    ended,  ///< The id had ended before. Nothing was changed.
+  };
+  Outcome outcome{};
+  Time now{};              ///< By the store's clock.
+  std::string epoch{};     ///< Which life of the data this is: another one after it was lost.
+  std::int64_t version{};  ///< Grows with every change within an epoch.
+  struct State {
+    Amounts spent{};
+    Amounts reserved{};
+  };
+  std::vector<State> states{};  ///< Of every counter, after the command.
+  struct Crossed {
+    std::size_t counter{};
+    double fraction{};
+  };
+  /// settle, adjust: thresholds that this change was the first to reach, in the window, of all processes.
+  std::vector<Crossed> crossed{};
+};
+
+/// Where counters are kept: memory, SQLite, Redis, or one's own. See make_store().
+///
+/// Expired leases are dealt with (StoreCommand::on_expiry as each reservation was made with) whenever a command looks at a counter that
+/// they hold, so that nothing else is needed to clean up.
+/// \par Thread safety
+/// `execute` is called by one thread at a time.
+class StoreBackend {
+ public:
+  virtual ~StoreBackend() = default;
+  /// Executes the commands in their order, each in one atomic step.
+  ///
+  /// \return One result each. A command whose fate is not known, or that was not tried, is a Failure with errc::store_unavailable; it
+  /// may be executed again.
+  /// \par Blocking
+  /// At most about `timeout`.
+  [[nodiscard]] virtual std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
+                                                                std::chrono::milliseconds timeout) = 0;
+  /// Where it blocks at most for a local file, admissions execute on their own thread; else on the store's.
+  enum class Distance : std::uint8_t {
+    memory,  ///< Never blocks: everything is executed at once.
+    local,   ///< Admissions are executed by their own thread, what ends them by the store's.
+    remote,  ///< Everything is executed by the store's thread, together with what others have for it.
+  };
+  [[nodiscard]] virtual Distance distance() const noexcept = 0;
+  /// Short, for messages, without secrets: `"redis at cache.internal:6379"`.
+  [[nodiscard]] virtual std::string description() const = 0;
+};
+
+/// Counters that outlive scopes and may be shared by processes: BudgetOptions::store.
+///
+/// \par Guarantee
+/// While the data is reachable and intact, `spent + reserved <= limit` holds over all processes, as in one process. What ends a call is
+/// delivered by a thread of the store's own, retried until it has arrived; a process that dies strands at most its own reservations, for
+/// one lease.
+/// \par Thread safety
+/// Every member is safe from any thread.
+/// \par Lifetime
+/// Shared by the budgets that name it. When the last one is gone, what is on its way is delivered within the timeout; what is not then
+/// is left to its lease. After fork(2) a child must make a store of its own.
+class Store final {
+ public:
+  /// \par Errors
+  /// ConfigError for options out of range.
+  Store(std::unique_ptr<StoreBackend> backend, const StoreOptions& options);
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+  ~Store();
+
+  /// What one name has spent and reserved in the window around now, by all processes.
+  ///
+  /// \par Errors
+  /// StoreUnavailable.
+  /// \par Blocking
+  /// At most the store's timeout.
+  [[nodiscard]] StoreReply::State state(std::string_view name, const Window& window);
+
+  /// Corrects what was spent, for refunds and bills that came late; recorded as an `adjusted` event of the current ledger.
+  ///
+  /// \param amount Added to `spent` in the present window; negative gives back.
+  /// \par Errors
+  /// StoreUnavailable: try again, it was not done or will count once.
+  /// \par Blocking
+  /// At most the store's timeout.
+  StoreReply::State adjust(std::string_view name, const Window& window, Usd amount, std::string_view reason);
+
+  /// Waits until what has ended so far has been delivered.
+  ///
+  /// \par Errors
+  /// Error with errc::timed_out.
+  void flush(std::chrono::milliseconds timeout = std::chrono::seconds(5));
+
+  /// Goes on with what the store says now, after it was restarted without its data. Until then, and until every window that was known
+  /// has turned, OnUnreachable decides.
+  void accept_lost_data() noexcept;
+
+  [[nodiscard]] const StoreOptions& options() const noexcept;
+  [[nodiscard]] std::string description() const;
+
+  [[nodiscard]] detail::StoreQueue& queue() noexcept { return *queue_; }  // for the library
+
+ private:
+  std::unique_ptr<detail::StoreQueue> queue_;
+};
+
+/// A store in this process's memory; the counters live as long as it does.
+[[nodiscard]] std::shared_ptr<Store> memory_store(const StoreOptions& options = {
+                                                      .on_unreachable = OnUnreachable::deny()});
+
+}  // namespace outlay
