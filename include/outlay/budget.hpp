@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,10 +11,12 @@
 #include "outlay/policy.hpp"
 #include "outlay/price.hpp"
 #include "outlay/usage.hpp"
+#include "outlay/window.hpp"
 
 namespace outlay {
 
 class Budget;
+class Store;
 
 namespace detail {
 struct BudgetNode;
@@ -73,6 +76,11 @@ struct BudgetOptions {
   Unpriced unpriced{};    ///< Default Unpriced::refuse().
   /// Fractions in (0, 1] of the cap in the dimension most used; each announced once, when `spent` reaches it.
   std::vector<double> notify_at{};
+  /// For how long spend counts; default Window::scope(). Any other needs a name, and the counter belongs to the name: whoever opens a
+  /// budget of that name and window counts there, under caps and policies of its own.
+  Window window{};
+  /// Where such a counter is kept. Null: in this process's memory. At most one store in a chain of budgets.
+  std::shared_ptr<Store> store{};
 };
 
 /// One consistent reading of a budget.
@@ -115,14 +123,18 @@ class Budget final {
   [[nodiscard]] const std::string& name() const noexcept;
   /// Limits, spent, reserved and remaining in one reading.
   ///
+  /// With a window: of the present one, by everybody who counts there, as the store last reported it, and with what has ended here
+  /// since. A store that is far away reports with each call; Store::state() asks it.
   /// \par Blocking
-  /// One short lock, as in all members below.
+  /// One short lock, as in all members below; with a store on this machine at most its file.
   [[nodiscard]] BudgetState state() const;
   /// What settled calls have used so far, in every dimension.
   [[nodiscard]] Amounts spent() const;
   /// What running calls hold.
   [[nodiscard]] Amounts reserved() const;
   [[nodiscard]] Limits limits() const;
+  /// When the present window ends; empty without a window, and for Window::forever(). For a rolling window: when its oldest slot goes.
+  [[nodiscard]] std::optional<Time> window_end() const;
 
   /// Raises a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired.
   ///

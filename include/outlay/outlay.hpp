@@ -14,9 +14,11 @@
 #include "outlay/report.hpp"   // IWYU pragma: export
 #include "outlay/run.hpp"      // IWYU pragma: export
 #include "outlay/sink.hpp"     // IWYU pragma: export
+#include "outlay/store.hpp"    // IWYU pragma: export
 #include "outlay/tags.hpp"     // IWYU pragma: export
 #include "outlay/tokens.hpp"   // IWYU pragma: export
 #include "outlay/track.hpp"    // IWYU pragma: export
 #include "outlay/usage.hpp"    // IWYU pragma: export
 #include "outlay/usd.hpp"      // IWYU pragma: export
 #include "outlay/version.hpp"  // IWYU pragma: export
+#include "outlay/window.hpp"   // IWYU pragma: export

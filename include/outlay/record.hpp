@@ -73,6 +73,8 @@ enum class Action : std::uint8_t {
   cap_raised,
   closed,    ///< close_to_new_calls.
   observed,  ///< Observe mode: would have been refused, was let through.
+  adjusted,  ///< Store::adjust: `projected` was added to what is spent, which is `cap` now.
+  unshared,  ///< A call was let through that its store does not know of (OnUnreachable): the store is told when it is back.
   retry_storm,  ///< `projected` attempts in a row have failed, of one feature and model. Said by the HTTP client.
 };
 [[nodiscard]] const char* to_string(Action action) noexcept;

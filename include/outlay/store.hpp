@@ -221,8 +221,12 @@ class Store final {
   [[nodiscard]] detail::StoreQueue& queue() noexcept { return *queue_; }  // for the library
 
  private:
+  StoreReply::State ask(StoreCommand::Op op, std::string_view name, const Window& window, Usd amount);
   std::unique_ptr<detail::StoreQueue> queue_;
 };
+
+/// Keeps counters in this process's memory, for a Store, and for tests.
+[[nodiscard]] std::unique_ptr<StoreBackend> memory_backend();
 
 /// A store in this process's memory; the counters live as long as it does.
 [[nodiscard]] std::shared_ptr<Store> memory_store(const StoreOptions& options = {

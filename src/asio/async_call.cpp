@@ -55,7 +55,7 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
   void start(boost::asio::cancellation_slot slot) {
     const std::unique_lock lock(mutex_);
     admission_.emplace(view_);
-    Admission::Step step = admission_->start(true);
+    Admission::Step step = admission_->start(true, false);
     if (step == Admission::Step::waiting) {
       if (slot.is_connected()) {
         slot.assign([operation = weak_from_this()](boost::asio::cancellation_type type) {

@@ -27,11 +27,6 @@ std::chrono::steady_clock::time_point later(std::chrono::nanoseconds by) noexcep
   return by >= Point::max() - now ? Point::max() : now + by;
 }
 
-std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
-  std::int64_t sum = 0;
-  return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
-
 }  // namespace
 
 /// What only a call needs that does not fit at once.
@@ -69,7 +64,25 @@ struct Admission::Slow {
   std::vector<std::shared_ptr<Waiter>> wakes;
   std::vector<const BudgetNode*> warned;
   std::vector<const BudgetNode*> allowed;
+
+  // Of budgets in a store.
+  bool may_block = true;
+  bool views = false;  // the store has refused, and the budgets' numbers are those that it gave
+  std::vector<std::pair<const SharedCounter*, SharedCounter::View>> seen;
+  std::vector<std::pair<const BudgetNode*, Room>> let_through;
+  std::unique_ptr<SharedHold> hold;  // granted
+  std::unique_ptr<SharedHold> asked_for;
+  std::shared_ptr<StoreQueue::Question> question;
+  std::optional<std::chrono::steady_clock::time_point> answer_by;
+  std::optional<std::chrono::steady_clock::time_point>
+      look_again;  // others may give room back without our knowing
+  int rounds = 0;
 };
+
+/// How often the store may contradict what it has just said before the call is refused.
+constexpr int max_rounds = 16;
+/// How often a call that waits for room in a store asks it, beside each time that a call of this process ends.
+constexpr std::chrono::milliseconds look_again_after{200};
 
 /// An event noted under the lock.
 struct Admission::Pending {
@@ -93,6 +106,10 @@ Admission::~Admission() {
     }
   }
   wake_others();
+  if (slow_) {
+    if (slow_->question) draft_.budget->chain_store->abandon(*slow_->question);
+    give_back();
+  }
   if (reservation_) release(reservation_);
 }
 
@@ -244,6 +261,7 @@ bool Admission::fits_vector(const BudgetNode& budget, const Vector& request) con
     // Somebody waits: only the first in line is judged by the amounts.
     if (!slow_ || slow_->ticket.at != &budget || budget.first_waiting != &slow_->ticket) return false;
   }
+  if (budget.shared && (!slow_ || !slow_->views)) return true;  // the store will say
   std::uint64_t over = 0;
   for (std::size_t d = 0; d < dimension_count; ++d)
     over |= static_cast<std::uint64_t>(budget.cap[d] - budget.used[d] < request[d]);
@@ -253,14 +271,16 @@ bool Admission::fits_vector(const BudgetNode& budget, const Vector& request) con
 bool Admission::fits(const BudgetNode& budget) const noexcept { return fits_vector(budget, draft_.request); }
 
 void Admission::take_room() noexcept {
-  for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer)
+  for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer) {
+    if (budget->shared) continue;
     for (std::size_t d = 0; d < dimension_count; ++d) {
       budget->used[d] = saturating_add(budget->used[d], draft_.request[d]);
       budget->held[d] = saturating_add(budget->held[d], draft_.request[d]);
     }
+  }
 }
 
-Admission::Step Admission::start(bool may_wait) {
+Admission::Step Admission::start(bool may_wait, bool may_block) {
   if (!prepare()) {
     emit_refused_outright();
     return Step::refused;
@@ -268,6 +288,13 @@ Admission::Step Admission::start(bool may_wait) {
   // Made before the room is taken: after that a failure ends it by itself.
   reservation_ = make_reservation(thread_cache());
   reservation_->call_id = next_call_id(thread_cache());
+  if (draft_.budget && draft_.budget->chain_store) {
+    slow_ = std::make_unique<Slow>();
+    slow_->original = draft_;
+    slow_->may_wait = may_wait;
+    slow_->may_block = may_block;
+    return judge();
+  }
   if (draft_.budget) {
     std::unique_lock lock(draft_.budget->root->mutex);
     bool all = true;
@@ -308,6 +335,7 @@ Admission::Step Admission::admit() {
   reservation.request = draft_.request;
   reservation.prices_uid = slow_ && slow_->prices ? slow_->prices->uid : books.prices_uid();
   reservation.started = books.recording() ? books.now() : 0;
+  if (slow_) reservation.hold = std::move(slow_->hold);
   reservation.state.store(Reservation::State::admitted, std::memory_order_release);
   // From here on the reservation ends by itself, whatever is thrown below.
 
@@ -336,6 +364,8 @@ Admission::Step Admission::admit() {
                                  "\" has no output ceiling, so its budgets are not hard caps for it: set "
                                  "max_output_tokens, or Budget's unbounded");
   }
+  if (reservation.hold && !reservation.hold->unshared)
+    draft_.budget->chain_store->keep_alive(reservation.hold->id);
   if (slow_) emit();
   return Step::admitted;
 }
@@ -353,12 +383,18 @@ void Admission::note(Action action, BudgetNode& budget) {
                            budget.cap[d], draft_.model, nullptr, -1, action});
 }
 
-void add_breaches(FailureFacts& facts, const BudgetNode* innermost, const Vector& request) {
+void add_breaches(FailureFacts& facts, const BudgetNode* innermost, const Vector& request, Time now) {
   for (const BudgetNode* budget = innermost; budget; budget = budget->outer)
     for (std::size_t d = 0; d < dimension_count; ++d)
-      if (in_the_way(*budget, request, d))
-        facts.add({budget, static_cast<Dimension>(d), budget->cap[d], budget->spent(d), budget->held[d],
-                   request[d]});
+      if (in_the_way(*budget, request, d)) {
+        RawBreach breach{
+            budget, static_cast<Dimension>(d), budget->cap[d], budget->spent(d), budget->held[d], request[d],
+            {}};
+        // Where it would fit an empty window, and time empties it: calls in flight only end by ending.
+        if (budget->shared && request[d] <= budget->cap[d] && d != index(Dimension::concurrent))
+          breach.retry_at = budget->window.at(budget->chain_store->now(now)).end;
+        facts.add(breach);
+      }
 }
 
 Admission::Outcome Admission::refuse_by(BudgetNode& budget, errc code) {
@@ -370,7 +406,7 @@ Admission::Outcome Admission::refuse_by(BudgetNode& budget, errc code) {
   if (code == errc::closed_to_new_calls) {
     failure_->text = "budget \"" + budget.shown_name() + "\" is closed to new calls";
   } else {
-    add_breaches(*failure_, draft_.budget, draft_.request);
+    add_breaches(*failure_, draft_.budget, draft_.request, draft_.books->time());
     if (failure_->count == 0)
       failure_->text = "budget \"" + budget.shown_name() + "\" refuses \"" + draft_.requested->text +
                        "\": other calls are already waiting for its room";
@@ -421,6 +457,7 @@ bool Admission::try_clamp(BudgetNode& budget, std::int64_t min_tokens) {
       const std::size_t d = index(dimension);
       return at->cap[d] == no_cap ? INT64_MAX : at->cap[d] - at->used[d];
     };
+    if (at->shared && !slow_->views) continue;  // the store has not been asked about this call yet
     if (at->gate != 0 && !(slow_->ticket.at == at && at->first_waiting == &slow_->ticket)) return false;
     if (room(Dimension::calls) < 1 || room(Dimension::concurrent) < 1 ||
         room(Dimension::input_tokens) < draft_.input)
@@ -469,6 +506,7 @@ bool Admission::try_clamp(BudgetNode& budget, std::int64_t min_tokens) {
 
 Admission::Outcome Admission::evaluate() {
   Slow& slow = *slow_;
+  slow.let_through.clear();
   for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer)
     if (budget->gate & BudgetNode::gate_closed) return refuse_by(*budget, errc::closed_to_new_calls);
 restart:
@@ -502,12 +540,14 @@ restart:
           if (in_the_way(*budget, draft_.request, d) && budget->used[d] >= budget->cap[d])
             return refuse_by(*budget, errc::budget_exceeded);
         through = true;
+        if (budget->shared) slow.let_through.emplace_back(budget, Room::below);
       } else if (std::holds_alternative<Warn>(policy)) {
         if (std::find(slow.warned.begin(), slow.warned.end(), budget) == slow.warned.end()) {
           note(Action::warned, *budget);
           slow.warned.push_back(budget);
         }
         through = true;
+        if (budget->shared) slow.let_through.emplace_back(budget, Room::any);
       } else if (std::holds_alternative<Callback>(policy)) {
         const auto known = std::find_if(slow.asked.begin(), slow.asked.end(), [&](const Slow::Asked& asked) {
           return asked.budget == budget && asked.policy == i && asked.model == draft_.model &&
@@ -524,6 +564,7 @@ restart:
             slow.allowed.push_back(budget);
           }
           through = true;
+          if (budget->shared) slow.let_through.emplace_back(budget, Room::any);
         } else if (known->answer == Decision::Kind::truncate) {
           return refuse_by(*budget, errc::truncated);
         } else if (known->answer != Decision::Kind::next) {
@@ -532,9 +573,16 @@ restart:
       } else if (const auto* wait = std::get_if<Wait>(&policy)) {
         if (std::find(slow.waited_out.begin(), slow.waited_out.end(), budget) != slow.waited_out.end())
           continue;
-        bool hopeless = false;
-        for (std::size_t d = 0; d < dimension_count; ++d)
+        bool hopeless = false, never = false;
+        for (std::size_t d = 0; d < dimension_count; ++d) {
           hopeless |= budget->cap[d] - budget->spent(d) < draft_.request[d];
+          never |= budget->cap[d] < draft_.request[d];
+        }
+        if (hopeless && budget->shared && !never) {
+          const Time now = store_time();
+          const std::optional<Time> turns = budget->window.at(now).end;
+          hopeless = !turns || *turns - now > wait->timeout;
+        }
         if (hopeless) continue;
         if (!slow.may_wait) {
           slow.waited_out.push_back(budget);
@@ -543,6 +591,7 @@ restart:
         }
         slow.waiting_at = budget;
         if (!slow.deadline || slow.ticket.at != budget) slow.deadline = later(wait->timeout);
+        if (budget->shared) slow.look_again = later(look_again_after);
         return Outcome::wait;
       }
       if (through) break;
@@ -569,13 +618,27 @@ Admission::Step Admission::judge() {
     if (draft_.priced) price(draft_, draft_.model, draft_.priced);
     slow.original = draft_;
   }
+  if (slow.question) {
+    std::optional<Result<StoreReply>> answer = draft_.budget->chain_store->answer(*slow.question);
+    if (!answer) return Step::waiting;
+    if (take_answer(std::move(*answer)) == Asked::refused) return refuse_without_store();
+  }
   if (draft_.books->options.observe) return observe();
   for (;;) {
     std::unique_lock lock(draft_.budget->root->mutex);
     slow.ticket.signalled = false;
+    if (slow.views) load_views();
     const Outcome outcome = evaluate();
     switch (outcome) {
       case Outcome::admit: {
+        if (draft_.budget->chain_store && !(slow.hold && slow.hold->amount == draft_.request)) {
+          lock.unlock();
+          give_back();  // it was for another model or ceiling
+          const Asked asked = reserve_in_store();
+          if (asked == Asked::waiting) return Step::waiting;
+          if (asked == Asked::refused) return refuse_without_store();
+          break;
+        }
         if (slow.waited) note(Action::waited, *(slow.ticket.at ? slow.ticket.at : draft_.budget));
         take_room();
         leave_line();
@@ -585,12 +648,14 @@ Admission::Step Admission::judge() {
       case Outcome::refuse:
         leave_line();
         lock.unlock();
+        give_back();
         emit();
         return Step::refused;
       case Outcome::ask:
         if (!ask(lock)) {
           leave_line();
           lock.unlock();
+          give_back();
           emit();
           return Step::refused;
         }
@@ -605,6 +670,7 @@ Admission::Step Admission::judge() {
           }
         }
         lock.unlock();
+        give_back();  // who waits holds nothing
         emit();
         return Step::waiting;
     }
@@ -619,7 +685,7 @@ bool Admission::ask(std::unique_lock<std::mutex>& lock) {
   facts->scope = NodeRef::share(draft_.scope);
   facts->refuser = &budget;
   facts->model = draft_.requested->text;
-  add_breaches(*facts, draft_.budget, draft_.request);
+  add_breaches(*facts, draft_.budget, draft_.request, draft_.books->time());
   lock.unlock();
 
   Tags tags = draft_.scope->attribution ? draft_.scope->attribution->tags : Tags();
@@ -670,9 +736,24 @@ bool Admission::ask(std::unique_lock<std::mutex>& lock) {
 Admission::Step Admission::observe() {
   // What enforcing would have done is found out on a copy; what is admitted is the call as it came.
   Slow& slow = *slow_;
+  slow.may_wait = false;
+  while (draft_.budget->chain_store && !slow.hold) {
+    const Asked asked = reserve_in_store();
+    if (asked == Asked::waiting) return Step::waiting;
+    if (asked == Asked::refused) return refuse_without_store();
+  }
   {
     std::unique_lock lock(draft_.budget->root->mutex);
-    slow.may_wait = false;
+    if (slow.hold) {
+      // The numbers before this call.
+      slow.views = true;
+      load_views();
+      for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer)
+        for (std::size_t d = 0; d < dimension_count && budget->shared && !slow.hold->unshared; ++d) {
+          budget->used[d] -= draft_.request[d];
+          budget->held[d] -= draft_.request[d];
+        }
+    }
     Outcome outcome = evaluate();
     while (outcome == Outcome::ask) {  // a callback is not asked: its answer could have effects
       slow.asked.push_back(
@@ -708,16 +789,211 @@ Admission::Step Admission::queue(std::shared_ptr<Waiter> waiter) {
   return judge();
 }
 
-Admission::Step Admission::retry() { return judge(); }
+Admission::Step Admission::retry() {
+  if (!slow_->question) {
+    slow_->views = false;
+    slow_->rounds = 0;
+  }
+  return judge();
+}
 
 Admission::Step Admission::time_out() {
-  if (slow_->waiting_at) slow_->waited_out.push_back(slow_->waiting_at);
-  slow_->deadline.reset();
+  Slow& slow = *slow_;
+  if (slow.question) {
+    StoreQueue& store = *draft_.budget->chain_store;
+    if (!store.answer(*slow.question)) {
+      store.abandon(*std::exchange(slow.question, nullptr));
+      if (without_store("it has not answered within " + std::to_string(store.options.timeout.count()) +
+                        " ms") == Asked::refused)
+        return refuse_without_store();
+    }
+    return judge();
+  }
+  slow.views = false;
+  slow.rounds = 0;
+  if (slow.look_again && slow.deadline && std::chrono::steady_clock::now() < *slow.deadline) {
+    slow.look_again.reset();
+    return judge();
+  }
+  if (slow.waiting_at) slow.waited_out.push_back(slow.waiting_at);
+  slow.deadline.reset();
+  slow.look_again.reset();
   return judge();
 }
 
 std::chrono::steady_clock::time_point Admission::deadline() const noexcept {
-  return slow_ && slow_->deadline ? *slow_->deadline : std::chrono::steady_clock::time_point::max();
+  auto next = std::chrono::steady_clock::time_point::max();
+  if (!slow_) return next;
+  if (slow_->question) return slow_->answer_by.value_or(next);
+  if (slow_->deadline) next = *slow_->deadline;
+  if (slow_->look_again) next = std::min(next, *slow_->look_again);
+  return next;
+}
+
+Time Admission::store_time() const noexcept { return draft_.budget->chain_store->now(draft_.books->time()); }
+
+void Admission::load_views() noexcept {
+  for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer)
+    for (const auto& [counter, view] : slow_->seen)
+      if (counter == budget->shared.get()) {
+        budget->used = view.used;
+        budget->held = view.held;
+      }
+}
+
+Admission::Asked Admission::reserve_in_store() {
+  Slow& slow = *slow_;
+  StoreQueue& store = *draft_.budget->chain_store;
+  const Time now = store_time();
+  if (store.data_lost(now)) return without_store("it was restarted without its data");
+  if (++slow.rounds > max_rounds)
+    return without_store("it contradicts itself: too many others ask it at once");
+  auto hold = std::make_unique<SharedHold>();
+  hold->id = store.new_id();
+  hold->amount = draft_.request;
+  for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer) {
+    if (!budget->shared) continue;
+    Vector cap;
+    {
+      const auto lock = budget->lock_tree();
+      cap = budget->cap;
+    }
+    Room room = draft_.books->options.observe ? Room::any : Room::fits;
+    for (const auto& [through, how] : slow.let_through)
+      if (through == budget) room = how;
+    const auto again = std::find(hold->counters.begin(), hold->counters.end(), budget->shared);
+    if (again != hold->counters.end()) {
+      // The same name twice in one chain is one counter, under the tighter caps.
+      StoreCounter& slot = hold->slots[static_cast<std::size_t>(again - hold->counters.begin())];
+      Vector tighter = to_vector(slot.limits);
+      for (std::size_t d = 0; d < dimension_count; ++d) tighter[d] = std::min(tighter[d], cap[d]);
+      slot.limits = to_limits(tighter, tighter);
+      slot.room = std::min(slot.room, room);
+      continue;
+    }
+    const Window::Span span = budget->window.at(now);
+    hold->counters.push_back(budget->shared);
+    hold->slots.push_back({budget->name, budget->window.id(), span.begin, span.end.value_or(Time::max()),
+                           span.counted_from, to_limits(cap, cap), room,
+                           thresholds_of(budget->notify_at, cap)});
+  }
+  StoreCommand command = store.command(StoreCommand::Op::reserve, hold->id, hold->slots, hold->amount, now);
+  slow.asked_for = std::move(hold);
+  if (store.distance() == StoreBackend::Distance::memory ||
+      (store.distance() == StoreBackend::Distance::local && slow.may_block))
+    return take_answer(store.execute(command, slow.asked_for->counters));
+  if (!slow.waiter) {
+    slow.asked_for.reset();
+    --slow.rounds;
+    return Asked::waiting;  // queue() brings the waiter
+  }
+  slow.answer_by = later(store.options.timeout);
+  slow.question = std::make_shared<StoreQueue::Question>(
+      StoreQueue::Question{std::move(command), slow.asked_for->counters, slow.waiter});
+  store.ask(slow.question);
+  return Asked::waiting;
+}
+
+Admission::Asked Admission::take_answer(Result<StoreReply> answer) {
+  Slow& slow = *slow_;
+  slow.question.reset();
+  std::unique_ptr<SharedHold> hold = std::move(slow.asked_for);
+  if (!answer) {
+    draft_.budget->chain_store->forget(*hold, store_time());
+    return without_store(answer.error().message());
+  }
+  slow.seen.clear();
+  for (std::size_t i = 0; i < hold->counters.size() && i < answer->states.size(); ++i) {
+    const Vector held = to_vector(answer->states[i].reserved);
+    Vector used = to_vector(answer->states[i].spent);
+    for (std::size_t d = 0; d < dimension_count; ++d) used[d] = saturating_add(used[d], held[d]);
+    slow.seen.push_back({hold->counters[i].get(), {used, held}});
+  }
+  switch (answer->outcome) {
+    case StoreReply::Outcome::done:
+      slow.hold = std::move(hold);
+      slow.views = false;
+      if (draft_.budget->chain_store->data_lost(answer->now)) {
+        give_back();
+        return without_store("it was restarted without its data");
+      }
+      break;
+    case StoreReply::Outcome::refused:
+      slow.views = true;
+      break;
+    case StoreReply::Outcome::turned:  // the windows are told anew, by the store's clock
+    case StoreReply::Outcome::ended:   // under another id
+      break;
+  }
+  return Asked::again;
+}
+
+Admission::Asked Admission::without_store(const std::string& why) {
+  Slow& slow = *slow_;
+  StoreQueue& store = *draft_.budget->chain_store;
+  slow.asked_for.reset();
+  BudgetNode* first = draft_.budget;
+  while (!first->shared) first = first->outer;
+  const OnUnreachable& choice = store.options.on_unreachable;
+  const bool allowed = choice.kind() == OnUnreachable::Kind::allow_and_mark ||
+                       (choice.kind() == OnUnreachable::Kind::local && store.take_local(draft_.request[0]));
+  if (!allowed) {
+    refuse(errc::store_unavailable,
+           "budget \"" + first->shown_name() + "\" is kept in " + store.description() +
+               ", which cannot be asked (" + why + "), and " +
+               (choice.kind() == OnUnreachable::Kind::deny
+                    ? std::string("its OnUnreachable is deny(): try again when it is back")
+                    : "the " + to_string(choice.at_most()) +
+                          " of its OnUnreachable::local() have no room for this call: try again when it is "
+                          "back"));
+    failure_->model = draft_.requested->text;
+    return Asked::refused;
+  }
+  auto hold = std::make_unique<SharedHold>();
+  const Time now = store_time();
+  hold->id = store.new_id();
+  hold->amount = draft_.request;
+  hold->unshared = true;
+  for (BudgetNode* budget = draft_.budget; budget; budget = budget->outer) {
+    if (!budget->shared ||
+        std::find(hold->counters.begin(), hold->counters.end(), budget->shared) != hold->counters.end())
+      continue;
+    const Window::Span span = budget->window.at(now);
+    hold->counters.push_back(budget->shared);
+    hold->slots.push_back({budget->name,
+                           budget->window.id(),
+                           span.begin,
+                           span.end.value_or(Time::max()),
+                           span.counted_from,
+                           {},
+                           Room::any,
+                           {}});
+  }
+  slow.hold = std::move(hold);
+  slow.views = false;
+  const auto lock = draft_.budget->lock_tree();
+  note(Action::unshared, *first);
+  return Asked::again;
+}
+
+void Admission::give_back() noexcept {
+  if (!slow_ || !slow_->hold) return;
+  const std::unique_ptr<SharedHold> hold = std::move(slow_->hold);
+  draft_.budget->chain_store->end(*hold, StoreCommand::Op::release, {}, store_time(), {});
+}
+
+Admission::Step Admission::refuse_without_store() {
+  {
+    const auto lock = draft_.budget->lock_tree();
+    leave_line();
+    BudgetNode* first = draft_.budget;
+    while (!first->shared) first = first->outer;
+    slow_->events.clear();
+    note(Action::blocked, *first);
+  }
+  give_back();
+  emit();
+  return Step::refused;
 }
 
 PinnedEvent::PinnedEvent(Books& books, const BudgetNode& budget, Action action, Dimension dimension)
@@ -832,7 +1108,7 @@ Admission::Step Admission::refuse_plainly(std::unique_lock<std::mutex>& lock) {
   failure_ = std::make_unique<FailureFacts>();
   failure_->code = errc::budget_exceeded;
   failure_->refuser = refuser;
-  add_breaches(*failure_, draft_.budget, draft_.request);
+  add_breaches(*failure_, draft_.budget, draft_.request, draft_.books->time());
   lock.unlock();
   failure_->scope = NodeRef::share(draft_.scope);
   failure_->model = draft_.requested->text;

@@ -62,7 +62,8 @@ class Admission {
   ~Admission();  // leaves the line
 
   /// \param may_wait False: a Wait policy hands on and says so.
-  Step start(bool may_wait);
+  /// \param may_block False: a store is asked by its own thread, also where it is near.
+  Step start(bool may_wait, bool may_block = true);
   Step queue(std::shared_ptr<Waiter> waiter);
   Step retry();
   Step time_out();
@@ -104,6 +105,17 @@ class Admission {
   [[nodiscard]] const Attribution* attribution() const;
   void observe_outright(const std::string& what);
   Step observe();
+
+  // Budgets in a store.
+  enum class Asked { again, waiting, refused };
+  [[nodiscard]] Time store_time() const noexcept;
+  void load_views() noexcept;  // under the lock
+  /// Asks for what the draft needs, with the room that each policy leaves.
+  Asked reserve_in_store();
+  Asked take_answer(Result<StoreReply> answer);
+  Asked without_store(const std::string& why);
+  void give_back() noexcept;
+  Step refuse_without_store();
   Step refuse_plainly(std::unique_lock<std::mutex>& lock);
 
   const CallRequest* request_;
@@ -119,7 +131,7 @@ bool in_callback_of(const BudgetNode& budget) noexcept;
 Decision ask_callback(const BudgetNode& budget, const Callback& callback, const Exceeded& exceeded) noexcept;
 
 /// The breaches of a chain against a request that does not fit, innermost first.
-void add_breaches(FailureFacts& facts, const BudgetNode* innermost, const Vector& request);
+void add_breaches(FailureFacts& facts, const BudgetNode* innermost, const Vector& request, Time now);
 /// An event of a budget on its way into the books; what it names stays in the dictionary until it is booked.
 class PinnedEvent {
  public:

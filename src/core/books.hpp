@@ -125,6 +125,7 @@ class Books {
 
   // Reading the time and the price of a model: see the thread's cache first.
   [[nodiscard]] std::int64_t now() const noexcept;
+  [[nodiscard]] Time time() const noexcept { return Time(std::chrono::nanoseconds(now())); }
   // The slot belongs to the thread, and is safe only until it resolves again.
   [[nodiscard]] const ModelSlot& resolve(std::string_view model);
   /// The same by a name of this dictionary, without reading the text; `text` where the dictionary was full.

@@ -1,7 +1,5 @@
 #include "outlay/call.hpp"
 
-#include <condition_variable>
-#include <mutex>
 #include <utility>
 
 #include "core/admission.hpp"
@@ -14,36 +12,10 @@ namespace detail {
 
 namespace {
 
-/// Waits on the calling thread.
-class BlockingWaiter final : public Waiter {
- public:
-  void wake() noexcept override {
-    {
-      const std::lock_guard lock(mutex_);
-      woken_ = true;
-    }
-    condition_.notify_one();
-  }
-  /// False: the deadline passed first.
-  bool wait_until(std::chrono::steady_clock::time_point deadline) {
-    std::unique_lock lock(mutex_);
-    const bool woken = deadline == std::chrono::steady_clock::time_point::max()
-                           ? (condition_.wait(lock, [this] { return woken_; }), true)
-                           : condition_.wait_until(lock, deadline, [this] { return woken_; });
-    woken_ = false;
-    return woken;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable condition_;
-  bool woken_ = false;
-};
-
 Admission::Step admit_blocking(Admission& admission) {
   const Node* scope = ambient();
   const bool in_coroutine = scope && scope->home;
-  Admission::Step step = admission.start(!in_coroutine);
+  Admission::Step step = admission.start(!in_coroutine, true);
   if (step != Admission::Step::waiting) return step;
   const auto waiter = std::make_shared<BlockingWaiter>();
   step = admission.queue(waiter);
@@ -60,12 +32,6 @@ bool end(Reservation& reservation) noexcept {
 std::uint32_t narrow(std::int64_t count) noexcept {
   return count > static_cast<std::int64_t>(UINT32_MAX) ? UINT32_MAX
                                                        : static_cast<std::uint32_t>(count < 0 ? 0 : count);
-}
-
-std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
-  std::int64_t sum = 0;
-  if (!__builtin_add_overflow(a, b, &sum)) return sum;
-  return b > 0 ? INT64_MAX : INT64_MIN;
 }
 
 /// What a settle found out in the budgets.
@@ -85,13 +51,12 @@ struct Booked {
   std::unique_ptr<FailureFacts> failure;
 };
 
-Dimension most_used(const BudgetNode& budget) noexcept {
+Dimension most_used(const Vector& used, const Vector& held, const Vector& cap) noexcept {
   std::size_t most = 0;
   long double share = -1;
   for (std::size_t d = 0; d < dimension_count; ++d) {
-    if (budget.cap[d] == no_cap || budget.cap[d] == 0 || d == index(Dimension::concurrent)) continue;
-    const long double own =
-        static_cast<long double>(budget.spent(d)) / static_cast<long double>(budget.cap[d]);
+    if (cap[d] == no_cap || cap[d] == 0 || d == index(Dimension::concurrent)) continue;
+    const long double own = static_cast<long double>(used[d] - held[d]) / static_cast<long double>(cap[d]);
     if (own > share) share = own, most = d;
   }
   return static_cast<Dimension>(most);
@@ -132,7 +97,7 @@ void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request
     bool reached = false;
     for (std::size_t d = 0; d < dimension_count; ++d) reached |= budget.spent(d) >= next.at[d];
     if (!reached) break;
-    const Dimension dimension = most_used(budget);
+    const Dimension dimension = most_used(budget.used, budget.held, budget.cap);
     booked.notes.push_back({&budget, Action::threshold, dimension, budget.spent(index(dimension)),
                             budget.cap[index(dimension)], next.fraction});
     budget.thresholds.erase(budget.thresholds.begin());
@@ -140,7 +105,8 @@ void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request
 } catch (...) {  // no memory for a note: the amounts are booked all the same
 }
 
-/// Replaces the reservation by `actual` in every budget of the chain, in one step; the call ends here.
+/// Replaces the reservation by `actual` in every budget of the chain, in one step; the call ends here. Budgets in a store follow by
+/// end_in_store().
 void apply(Reservation& reservation, const Vector& actual, Booked& booked) {
   if (!reservation.budget) {
     booked.first = end(reservation);
@@ -158,6 +124,7 @@ void apply(Reservation& reservation, const Vector& actual, Booked& booked) {
     more |= change[d] > 0;
   }
   for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer) {
+    if (budget->shared) continue;
     if (!more && !budget->has_raise && budget->thresholds.empty()) {
       for (std::size_t d = 0; d < dimension_count; ++d) {
         budget->used[d] += change[d];
@@ -177,6 +144,107 @@ void apply(Reservation& reservation, const Vector& actual, Booked& booked) {
   // A line further in may wait behind a Clamp, which looks outward: room out here may let it through.
   for (Ticket* ticket = reservation.budget->root->first_ticket; ticket; ticket = ticket->next_in_tree)
     if (ticket->at->has_clamp && ticket->at->first_waiting == ticket) signal_first(*ticket->at, booked.wakes);
+}
+
+/// What is announced when the store says that a settle was the first to reach thresholds: by its thread, long after the call.
+StoreQueue::Crossed announcement(const Reservation& reservation) {
+  struct Announced {
+    BudgetNode* budget;
+    std::shared_ptr<SharedCounter> counter;
+    const Attribution* pinned;
+    Vector cap;
+  };
+  struct Facts {
+    Facts() = default;
+    Facts(const Facts&) = delete;
+    Facts& operator=(const Facts&) = delete;
+    ~Facts() {
+      for (const Announced& one : budgets) unpin(one.pinned);
+      unpin(where);
+      release(books);
+    }
+    Books* books = nullptr;
+    StoreQueue* store = nullptr;
+    std::vector<Announced> budgets{};  // as the hold's counters
+    const Attribution* where = nullptr;
+    std::uint64_t call_id = 0;
+    std::uint32_t model = 0;
+    std::string traceparent{};
+  };
+  bool any = false;
+  for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
+    any |= !budget->notify_at.empty();
+  if (!any) return {};
+  auto facts = std::make_shared<Facts>();
+  facts->books = reservation.books;
+  acquire(facts->books);
+  facts->store = reservation.budget->chain_store;
+  facts->where = reservation.attribution;
+  pin(facts->where);
+  facts->call_id = reservation.call_id;
+  facts->model = reservation.model->id;
+  facts->traceparent = reservation.traceparent;
+  for (const auto& counter : reservation.hold->counters)
+    for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
+      if (budget->shared == counter) {
+        facts->budgets.push_back(
+            {budget, counter, intern_in(*facts->books, budget->attribution), budget->cap});
+        break;
+      }
+  return [facts](const std::vector<StoreReply::Crossed>& crossed) {
+    for (const StoreReply::Crossed& one : crossed) {
+      if (one.counter >= facts->budgets.size()) continue;
+      const Announced& budget = facts->budgets[one.counter];
+      const SharedCounter::View view =
+          facts->store->view(*budget.counter, facts->store->now(facts->books->time()));
+      const Dimension dimension = most_used(view.used, view.held, budget.cap);
+      const std::size_t d = index(dimension);
+      EventRow row;
+      row.time = facts->books->now();
+      row.action = Action::threshold;
+      row.dimension = dimension;
+      row.budget = budget.pinned ? budget.pinned->id : 0;
+      row.attribution = facts->where ? facts->where->id : 0;
+      row.projected = view.used[d] - view.held[d];
+      row.cap = budget.cap[d];
+      row.threshold = one.fraction;
+      row.call_id = facts->call_id;
+      row.model = facts->model;
+      row.traceparent = facts->traceparent;
+      facts->books->book(std::move(row));
+    }
+  };
+}
+
+/// Ends what the reservation holds in a store: there by the store's own thread, in what is known of it here at once.
+void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual,
+                  Booked& booked) noexcept try {
+  const std::unique_ptr<SharedHold> hold = std::move(reservation.hold);
+  StoreQueue& store = *reservation.budget->chain_store;
+  const Time now = store.now(reservation.books->time());
+  std::vector<std::pair<BudgetNode*, SharedCounter::View>> before;
+  for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
+    if (budget->shared) before.emplace_back(budget, store.view(*budget->shared, now));
+  StoreQueue::Crossed crossed;
+  if (op == StoreCommand::Op::settle) {
+    reservation.hold.reset(hold.get());  // lent, for the announcement
+    crossed = announcement(reservation);
+    (void)reservation.hold.release();
+  }
+  store.end(*hold, op, actual, now, std::move(crossed));
+  const auto lock = reservation.budget->lock_tree();
+  for (const auto& [budget, was] : before) {
+    const SharedCounter::View view = store.view(*budget->shared, now);
+    budget->used = view.used;
+    budget->held = view.held;
+    if (op == StoreCommand::Op::settle) {
+      Vector spent;
+      for (std::size_t d = 0; d < dimension_count; ++d) spent[d] = was.used[d] - was.held[d];
+      look_closer(*budget, actual, reservation.request, spent, booked, reservation.books->options.observe);
+    }
+    if (budget->first_waiting) signal_first(*budget, booked.wakes);
+  }
+} catch (...) {  // no memory: the store has its lease
 }
 
 void emit(Books& books, const Reservation& reservation, Booked& booked) {
@@ -331,6 +399,7 @@ void finish(Reservation& reservation, const Vector& actual, const Usage& usage, 
   Booked booked;
   apply(reservation, actual, booked);
   if (!booked.first) return;
+  if (reservation.hold) end_in_store(reservation, StoreCommand::Op::settle, actual, booked);
   Settled& settled = ending.settled;
   const std::int64_t overrun = priced.usd.nanos() - reservation.request[0];
   settled.usd = priced.usd;
@@ -390,6 +459,7 @@ void charge_without_fail(Reservation& reservation, std::string_view reason, Endi
   Vector actual = reservation.request;
   actual[index(Dimension::concurrent)] = 0;
   apply(reservation, actual, booked);
+  if (booked.first && reservation.hold) end_in_store(reservation, StoreCommand::Op::settle, actual, booked);
   ending.settled.first = booked.first;
   ending.settled.usd = Usd::from_nanos(reservation.request[0]);
   for (const auto& waiter : booked.wakes) waiter->wake();
@@ -431,10 +501,6 @@ void abandon(Reservation& reservation) noexcept try {
 
 }  // namespace
 
-Amounts to_amounts(const Vector& vector) noexcept {
-  return {Usd::from_nanos(vector[0]), vector[1], vector[2], vector[3], vector[4], vector[5]};
-}
-
 Reservation* make_reservation(ThreadCache& cache) {
   Reservation* reservation = cache.free_reservations;
   if (reservation) {
@@ -461,6 +527,7 @@ void release(Reservation* reservation) noexcept {
     reservation->own_attribution = false;
   }
   reservation->attribution = nullptr;
+  reservation->hold.reset();
   reservation->scope = {};
   reservation->budget = nullptr;
   reservation->has_shown = false;
@@ -551,6 +618,7 @@ bool reservation_release(Reservation& reservation, std::string_view reason) noex
     report_late(reservation, "release");
     return false;
   }
+  if (reservation.hold) end_in_store(reservation, StoreCommand::Op::release, {}, booked);
   if (sent) {
     tell(*reservation.books, reservation, {}, {}, RecordStatus::rejected, {}, reason, booked);
   } else {
@@ -565,6 +633,57 @@ Settled reservation_indeterminate(Reservation& reservation, std::string_view rea
   if (reservation_open(reservation)) charge_without_fail(reservation, reason, ending);
   return settled;
 }
+
+namespace {
+
+struct StoreCut {
+  bool refused = false;
+  std::optional<Failure> unavailable{};
+};
+
+/// Asks the store for room for `wanted` in all; where it refuses, the budgets' numbers are those that it gave.
+StoreCut extend_in_store(Reservation& reservation, const Vector& wanted, Room room) {
+  SharedHold& hold = *reservation.hold;
+  StoreQueue& store = *reservation.budget->chain_store;
+  const OnUnreachable& choice = store.options.on_unreachable;
+  const auto without = [&](const std::string& why) -> StoreCut {
+    if (room == Room::any || choice.kind() == OnUnreachable::Kind::allow_and_mark ||
+        (choice.kind() == OnUnreachable::Kind::local && store.take_local(wanted[0] - hold.amount[0]))) {
+      hold.amount = wanted;  // it learns of it when the call ends
+      return {};
+    }
+    return {false, Failure(errc::store_unavailable, "a stream to \"" + reservation.model_name() +
+                                                        "\" needs more room, and " + store.description() +
+                                                        " cannot be asked: " + why)};
+  };
+  if (hold.unshared) return without("it could not when the call was admitted");
+  std::vector<StoreCounter> slots = hold.slots;
+  for (StoreCounter& slot : slots) {
+    slot.room = room;
+    if (reservation.books->options.observe) slot.room = Room::any;
+  }
+  Result<StoreReply> reply =
+      store.ask_and_wait(store.command(StoreCommand::Op::extend, hold.id, std::move(slots), wanted,
+                                       store.now(reservation.books->time())),
+                         hold.counters);
+  if (!reply) return without(reply.error().message());
+  if (reply->outcome != StoreReply::Outcome::refused) {
+    hold.amount = wanted;
+    return {};
+  }
+  const auto lock = reservation.budget->lock_tree();
+  for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
+    for (std::size_t i = 0; i < hold.counters.size() && i < reply->states.size(); ++i)
+      if (hold.counters[i] == budget->shared) {
+        budget->held = to_vector(reply->states[i].reserved);
+        budget->used = to_vector(reply->states[i].spent);
+        for (std::size_t d = 0; d < dimension_count; ++d)
+          budget->used[d] = saturating_add(budget->used[d], budget->held[d]);
+      }
+  return {true, {}};
+}
+
+}  // namespace
 
 ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output_tokens) {
   if (!reservation_open(reservation) || output_tokens <= reservation.output) return {Extension::granted, {}};
@@ -600,7 +719,9 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
 
   Vector more;
   for (std::size_t d = 0; d < dimension_count; ++d) more[d] = wanted[d] - reservation.request[d];
+  bool store_refused = false;
   const auto fits = [&](const BudgetNode& budget) {
+    if (budget.shared && !store_refused) return true;
     for (std::size_t d = 0; d < dimension_count; ++d)
       if (more[d] > 0 && more[d] > budget.cap[d] - budget.used[d]) return false;
     return true;
@@ -612,6 +733,11 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
   std::vector<Answer> answers;
   ExtensionResult result{Extension::granted, {}};
   Booked booked;
+  if (reservation.hold) {
+    StoreCut cut = extend_in_store(reservation, wanted, Room::fits);
+    if (cut.unavailable) return {Extension::cut, std::move(cut.unavailable)};
+    store_refused = cut.refused;
+  }
   for (;;) {
     auto lock = reservation.budget->lock_tree();
     if (reservation.state.load(std::memory_order_relaxed) == Reservation::State::ended) return result;
@@ -654,11 +780,19 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
       if (through && !reservation.said_over) over = budget;
     }
     if (!ask && !refuser) {
-      for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
+      for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer) {
+        if (budget->shared) continue;
         for (std::size_t d = 0; d < dimension_count; ++d) {
           budget->used[d] = saturating_add(budget->used[d], more[d]);
           budget->held[d] = saturating_add(budget->held[d], more[d]);
         }
+      }
+      if (store_refused) {
+        // Let through all the same: the store books it.
+        lock.unlock();
+        (void)extend_in_store(reservation, wanted, Room::any);
+        lock.lock();
+      }
       reservation.request = wanted;
       reservation.output = output_tokens;
       if (over) {

@@ -129,14 +129,8 @@ std::vector<Breach> Failure::breaches() const {
   breaches.reserve(facts_->count);
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);
-    breaches.push_back({raw.budget->path(),
-                        raw.budget->shown_name(),
-                        raw.dimension,
-                        raw.limit,
-                        raw.spent,
-                        raw.reserved,
-                        raw.requested,
-                        {}});
+    breaches.push_back({raw.budget->path(), raw.budget->shown_name(), raw.dimension, raw.limit, raw.spent,
+                        raw.reserved, raw.requested, raw.retry_at});
   }
   return breaches;
 }
@@ -164,7 +158,16 @@ std::string Failure::limit() const { return amount_of(facts_, &detail::RawBreach
 std::string Failure::spent() const { return amount_of(facts_, &detail::RawBreach::spent); }
 std::string Failure::reserved() const { return amount_of(facts_, &detail::RawBreach::reserved); }
 std::string Failure::requested() const { return amount_of(facts_, &detail::RawBreach::requested); }
-std::optional<Time> Failure::retry_at() const noexcept { return {}; }
+
+std::optional<Time> Failure::retry_at() const noexcept {
+  std::optional<Time> latest;
+  for (std::size_t i = 0; facts_ && i < facts_->count; ++i) {
+    const std::optional<Time> one = facts_->at(i).retry_at;
+    if (!one) return {};
+    if (!latest || *one > *latest) latest = one;
+  }
+  return latest;
+}
 
 std::string Failure::message() const {
   if (!facts_) return {};
@@ -183,6 +186,8 @@ std::string Failure::message() const {
   text += facts_->text.empty() ? "Nothing was sent: raise the cap, lower max_output_tokens, or let on_exceed "
                                  "downgrade, clamp or wait"
                                : facts_->text;
+  if (const std::optional<Time> when = retry_at())
+    text += ". It may fit again from " + to_iso8601(*when) + " on";
   return text;
 }
 

@@ -16,6 +16,7 @@ struct RawBreach {
   const BudgetNode* budget;
   Dimension dimension;
   std::int64_t limit, spent, reserved, requested;
+  std::optional<Time> retry_at{};
 };
 
 struct FailureFacts {

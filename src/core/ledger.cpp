@@ -68,6 +68,10 @@ const char* to_string(Action action) noexcept {
       return "closed";
     case Action::observed:
       return "observed";
+    case Action::adjusted:
+      return "adjusted";
+    case Action::unshared:
+      return "unshared";
     case Action::retry_storm:
       return "retry_storm";
   }

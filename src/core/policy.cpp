@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "core/books.hpp"
+#include "core/store.hpp"
 #include "core/tree.hpp"
 
 namespace outlay::detail {
@@ -126,7 +127,43 @@ void check_reserve(const BudgetOptions& options, const char* name,
 
 }  // namespace
 
-void validate(const BudgetOptions& options, Books& books) {
+namespace {
+
+void check_window(const BudgetOptions& options, const BudgetNode* enclosing) {
+  const bool windowed = options.window.kind() != Window::Kind::scope;
+  if (options.store && !windowed)
+    refuse(options,
+           "it has a store and no window, so its counter would belong to nobody: set window, "
+           "Window::forever() for one that never turns");
+  if (!windowed) return;
+  if (options.name.empty())
+    throw ConfigError("a budget has a window (" + options.window.id() +
+                      ") and no name: its counter belongs to the name, so give it one");
+  const Store& store = options.store ? *options.store : *process_store();
+  if (enclosing && enclosing->chain_store && enclosing->chain_store != &const_cast<Store&>(store).queue())
+    refuse(options, "its counter is in " + store.description() + ", and that of an enclosing budget in " +
+                        enclosing->chain_store->description() +
+                        ": at most one store can answer for a call, so give both the same `store`");
+}
+
+void check_notify_at(const BudgetOptions& options) {
+  double last = 0;
+  for (const double fraction : options.notify_at) {
+    if (!(fraction > 0 && fraction <= 1))
+      refuse(options,
+             "notify_at holds " + std::to_string(fraction) + ": fractions lie above 0 and at most at 1");
+    if (fraction <= last) refuse(options, "notify_at must ascend, each fraction once");
+    last = fraction;
+  }
+  if (!options.notify_at.empty() && !options.usd && !options.tokens && !options.input_tokens &&
+      !options.output_tokens && !options.calls)
+    refuse(options,
+           "notify_at compares what is spent, and `concurrent` alone is never spent: cap something else too");
+}
+
+}  // namespace
+
+void validate(const BudgetOptions& options, Books& books, const BudgetNode* enclosing) {
   if (options.name.size() > max_name)
     throw ConfigError("a budget's name has " + std::to_string(options.name.size()) +
                       " bytes; at most 128 are allowed");
@@ -151,14 +188,8 @@ void validate(const BudgetOptions& options, Books& books) {
   if (options.unpriced.kind() == Unpriced::Kind::assume &&
       Rate::per_million(options.unpriced.per_million_tokens()).picos() == 0)
     refuse(options, "Unpriced::assume's rate is finer than a pico-dollar a token, and would count as $0");
-  double last = 0;
-  for (const double fraction : options.notify_at) {
-    if (!(fraction > 0 && fraction <= 1))
-      refuse(options,
-             "notify_at holds " + std::to_string(fraction) + ": fractions lie above 0 and at most at 1");
-    if (fraction <= last) refuse(options, "notify_at must ascend, each fraction once");
-    last = fraction;
-  }
+  check_notify_at(options);
+  check_window(options, enclosing);
   check_policies(options, books);
 }
 

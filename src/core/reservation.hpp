@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/books.hpp"
+#include "core/store.hpp"
 #include "core/tree.hpp"
 #include "outlay/call.hpp"
 
@@ -42,6 +43,7 @@ struct Reservation {
   Vector request{};                // what every budget in the chain holds for it
   Usage shown{};
   std::string traceparent;
+  std::unique_ptr<SharedHold> hold;  // null where no budget has a store
   Reservation* next_free = nullptr;
 
   [[nodiscard]] const std::string& model_name() const noexcept { return model->text; }
@@ -60,6 +62,5 @@ inline constexpr Usd max_call_cost = Usd::from_nanos(1'000'000'000LL * 1'000'000
                                               std::int64_t output) noexcept {
   return {usd, input + output, input, output, 1, 1};
 }
-[[nodiscard]] Amounts to_amounts(const Vector& vector) noexcept;
 
 }  // namespace outlay::detail

@@ -8,6 +8,7 @@
 #include "core/misuse.hpp"
 #include "core/node.hpp"
 #include "core/price_book.hpp"
+#include "core/store.hpp"
 #include "core/tree.hpp"
 #include "outlay/budget.hpp"
 #include "outlay/context.hpp"
@@ -101,7 +102,7 @@ Budget::Budget(BudgetOptions options) {
   using namespace detail;
   const Node* outer = ambient();
   Books& books = books_of(outer);
-  validate(options, books);
+  validate(options, books, outer ? outer->budget : nullptr);
   if (options.usd) books.warn_if_prices_are_stale();
   auto node = std::make_unique<BudgetNode>(std::move(options), outer ? outer->budget : nullptr);
   node->budget = node.get();
@@ -116,28 +117,17 @@ Budget::~Budget() { detail::close(node_); }
 
 const std::string& Budget::name() const noexcept { return node_->name; }
 
-namespace {
-
-Limits to_limits(const detail::Vector& vector, const detail::Vector& caps) {
-  const auto value = [&](Dimension dimension) {
-    const std::size_t d = detail::index(dimension);
-    return caps[d] == detail::no_cap ? std::nullopt : std::optional(vector[d]);
-  };
-  Limits limits;
-  if (const auto usd = value(Dimension::usd)) limits.usd = Usd::from_nanos(*usd);
-  limits.tokens = value(Dimension::tokens);
-  limits.input_tokens = value(Dimension::input_tokens);
-  limits.output_tokens = value(Dimension::output_tokens);
-  limits.calls = value(Dimension::calls);
-  limits.concurrent = value(Dimension::concurrent);
-  return limits;
-}
-
-}  // namespace
-
 BudgetState Budget::state() const {
   detail::Vector used, held, cap;
-  {
+  if (node_->shared) {
+    const Time now = node_->chain_store->now(detail::books_of(node_).time());
+    node_->chain_store->look(node_->shared, now);
+    const detail::SharedCounter::View view = node_->chain_store->view(*node_->shared, now);
+    used = view.used;
+    held = view.held;
+    const auto lock = node_->lock_tree();
+    cap = node_->cap;
+  } else {
     const auto lock = node_->lock_tree();
     used = node_->used;
     held = node_->held;
@@ -148,13 +138,22 @@ BudgetState Budget::state() const {
     spent[d] = used[d] - held[d];
     remaining[d] = cap[d] - used[d];
   }
-  return {to_limits(cap, cap), detail::to_amounts(spent), detail::to_amounts(held),
-          to_limits(remaining, cap)};
+  return {detail::to_limits(cap, cap), detail::to_amounts(spent), detail::to_amounts(held),
+          detail::to_limits(remaining, cap)};
 }
 
 Amounts Budget::spent() const { return state().spent; }
 Amounts Budget::reserved() const { return state().reserved; }
-Limits Budget::limits() const { return state().limits; }
+
+Limits Budget::limits() const {
+  const auto lock = node_->lock_tree();
+  return detail::to_limits(node_->cap, node_->cap);
+}
+
+std::optional<Time> Budget::window_end() const {
+  if (!node_->shared) return {};
+  return node_->window.at(node_->chain_store->now(detail::books_of(node_).time())).end;
+}
 
 void Budget::raise_cap(Usd amount, std::string_view reason) {
   raise_cap(Dimension::usd, amount.nanos(), reason);

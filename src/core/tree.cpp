@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/store.hpp"
+
 namespace outlay::detail {
 
 namespace {
@@ -47,7 +49,9 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing)
       unpriced(options.unpriced),
       name(std::move(options.name)),
       description(std::move(options.description)),
-      policies(std::move(options.on_exceed)) {
+      policies(std::move(options.on_exceed)),
+      window(std::move(options.window)),
+      notify_at(window.kind() == Window::Kind::scope ? std::vector<double>() : options.notify_at) {
   if (const std::vector<Policy>* list = chain()) {
     for (const Policy& policy : *list) {
       has_clamp |= std::holds_alternative<Clamp>(policy);
@@ -70,23 +74,35 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing)
   } else {
     reserve_set = options.output_reserve.has_value();
   }
-  if (!options.notify_at.empty()) {
+  if (outer) chain_store = outer->chain_store;
+  if (window.kind() != Window::Kind::scope) {
+    store = options.store ? std::move(options.store) : process_store();
+    chain_store = &store->queue();
+    shared = chain_store->counter(name, window);
+  } else if (!options.notify_at.empty()) {
     thresholds.reserve(options.notify_at.size());
     for (const double fraction : options.notify_at) thresholds.push_back({fraction, {}});
     recompute_threshold_amounts();
   }
 }
 
+BudgetNode::~BudgetNode() = default;
+
+Vector threshold_amounts(double fraction, const Vector& caps) noexcept {
+  Vector at;
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    // The first whole amount at or above the fraction; the factor keeps 0.8 of 100 at 80, in spite of 0.8's last bit.
+    at[d] =
+        caps[d] == no_cap || d == index(Dimension::concurrent)
+            ? no_cap
+            : std::max<std::int64_t>(
+                  1, static_cast<std::int64_t>(std::ceil(static_cast<long double>(fraction) *
+                                                         static_cast<long double>(caps[d]) * (1 - 1e-13L))));
+  return at;
+}
+
 void BudgetNode::recompute_threshold_amounts() {
-  for (Threshold& threshold : thresholds)
-    for (std::size_t d = 0; d < dimension_count; ++d)
-      // The first whole amount at or above the fraction; the factor keeps 0.8 of 100 at 80, in spite of 0.8's last bit.
-      threshold.at[d] =
-          cap[d] == no_cap || d == index(Dimension::concurrent)
-              ? no_cap
-              : std::max<std::int64_t>(
-                    1, static_cast<std::int64_t>(std::ceil(static_cast<long double>(threshold.fraction) *
-                                                           static_cast<long double>(cap[d]) * (1 - 1e-13L))));
+  for (Threshold& threshold : thresholds) threshold.at = threshold_amounts(threshold.fraction, cap);
 }
 
 std::string BudgetNode::path() const { return outer ? outer->path() + '/' + shown_name() : shown_name(); }

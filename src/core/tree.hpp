@@ -9,22 +9,11 @@
 #include <vector>
 
 #include "core/node.hpp"
+#include "core/vector.hpp"
+#include "core/waiter.hpp"
 #include "outlay/budget.hpp"
 
 namespace outlay::detail {
-
-inline constexpr std::size_t dimension_count = 6;
-/// An amount in every dimension, in the order of Dimension.
-using Vector = std::array<std::int64_t, dimension_count>;
-inline constexpr std::int64_t no_cap = INT64_MAX;
-
-constexpr std::size_t index(Dimension dimension) noexcept { return static_cast<std::size_t>(dimension); }
-
-/// Told when a waiting call should judge anew. Called from any thread, under no lock.
-struct Waiter {
-  virtual ~Waiter() = default;
-  virtual void wake() noexcept = 0;
-};
 
 /// A place in the line of a budget. Guarded by the tree's lock.
 struct Ticket {
@@ -43,12 +32,21 @@ struct Threshold {
   Vector at{};
 };
 
+class SharedCounter;
+class StoreQueue;
+
+/// What `spent` has to reach for a fraction of notify_at, in each dimension; no_cap where nothing can reach it.
+[[nodiscard]] Vector threshold_amounts(double fraction, const Vector& caps) noexcept;
+
 /// A budget scope and its counters.
 ///
 /// All budgets below one outermost budget share that one's lock: a call is checked and reserved in its whole chain in one step.
 /// Members marked (lock) are guarded by it.
+///
+/// One with a window keeps its counter in a store, under its name, instead of here: then `used` and `held` are what was last known of it.
 struct BudgetNode final : Node {
   BudgetNode(BudgetOptions&& options, BudgetNode* enclosing);
+  ~BudgetNode();
 
   BudgetNode* const outer;  // next enclosing budget; alive through Node::parent
   BudgetNode* const root;   // outermost; its mutex is the tree's
@@ -73,6 +71,11 @@ struct BudgetNode final : Node {
   const std::string name;
   const std::string description;
   const Policies policies;
+  const Window window;
+  std::shared_ptr<Store> store;           // null without a window
+  std::shared_ptr<SharedCounter> shared;  // the same
+  StoreQueue* chain_store = nullptr;      // of this budget or one that encloses it; there is at most one
+  const std::vector<double> notify_at;    // with a window; the store says when they are reached
   bool has_clamp = false;
   bool enforcing = true;  // no policy lets calls through on purpose (a callback may; it is asked)
   bool has_raise = false;
@@ -96,7 +99,7 @@ struct BudgetNode final : Node {
 };
 
 /// The policies of a budget, checked when it is made. Throws ConfigError.
-void validate(const BudgetOptions& options, class Books& books);
+void validate(const BudgetOptions& options, class Books& books, const BudgetNode* enclosing);
 
 void enqueue(BudgetNode& budget, Ticket& ticket) noexcept;  // (lock)
 void dequeue(Ticket& ticket) noexcept;                      // (lock)

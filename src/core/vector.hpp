@@ -1,0 +1,56 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "outlay/usage.hpp"
+
+namespace outlay::detail {
+
+inline constexpr std::size_t dimension_count = 6;
+/// An amount in every dimension, in the order of Dimension.
+using Vector = std::array<std::int64_t, dimension_count>;
+inline constexpr std::int64_t no_cap = INT64_MAX;
+
+constexpr std::size_t index(Dimension dimension) noexcept { return static_cast<std::size_t>(dimension); }
+
+constexpr Amounts to_amounts(const Vector& vector) noexcept {
+  return {Usd::from_nanos(vector[0]), vector[1], vector[2], vector[3], vector[4], vector[5]};
+}
+constexpr Vector to_vector(const Amounts& amounts) noexcept {
+  return {amounts.usd.nanos(),   amounts.tokens, amounts.input_tokens,
+          amounts.output_tokens, amounts.calls,  amounts.concurrent};
+}
+/// no_cap where there is no value.
+constexpr Vector to_vector(const Limits& limits) noexcept {
+  return {limits.usd ? limits.usd->nanos() : no_cap,
+          limits.tokens.value_or(no_cap),
+          limits.input_tokens.value_or(no_cap),
+          limits.output_tokens.value_or(no_cap),
+          limits.calls.value_or(no_cap),
+          limits.concurrent.value_or(no_cap)};
+}
+/// The values in the dimensions that `caps` caps.
+inline Limits to_limits(const Vector& vector, const Vector& caps) noexcept {
+  const auto value = [&](Dimension dimension) {
+    const std::size_t d = index(dimension);
+    return caps[d] == no_cap ? std::optional<std::int64_t>() : std::optional(vector[d]);
+  };
+  Limits limits;
+  if (const auto usd = value(Dimension::usd)) limits.usd = Usd::from_nanos(*usd);
+  limits.tokens = value(Dimension::tokens);
+  limits.input_tokens = value(Dimension::input_tokens);
+  limits.output_tokens = value(Dimension::output_tokens);
+  limits.calls = value(Dimension::calls);
+  limits.concurrent = value(Dimension::concurrent);
+  return limits;
+}
+
+constexpr std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
+  std::int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b > 0 ? INT64_MAX : INT64_MIN;
+}
+
+}  // namespace outlay::detail
