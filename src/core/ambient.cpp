@@ -13,6 +13,16 @@
 #include <pthread.h>
 #endif
 
+#if defined(__linux__) && defined(__GNUC__)
+// AddressSanitizer, in a program that has it, may keep locals on a stack of its own (detect_stack_use_after_return).
+extern "C" {
+[[gnu::weak]] void* __asan_get_current_fake_stack();  // NOLINT(bugprone-reserved-identifier)
+[[gnu::weak]] void* __asan_addr_is_in_fake_stack(void* stack, void* address,
+                                                 void** begin,  // NOLINT(bugprone-reserved-identifier)
+                                                 void** end);
+}
+#endif
+
 namespace outlay::detail {
 
 namespace {
@@ -71,6 +81,14 @@ bool inside_loop() noexcept {
 // Is the object on the stack of this thread? True where that cannot be known.
 bool on_stack(Thread& thread, const void* object) noexcept {
   const auto address = reinterpret_cast<std::uintptr_t>(object);
+#if defined(__linux__) && defined(__GNUC__)
+  if (__asan_get_current_fake_stack != nullptr && __asan_addr_is_in_fake_stack != nullptr) {
+    void* const fake = __asan_get_current_fake_stack();
+    if (fake != nullptr &&
+        __asan_addr_is_in_fake_stack(fake, const_cast<void*>(object), nullptr, nullptr) != nullptr)
+      return true;
+  }
+#endif
 #if defined(__GNUC__)
   // A fiber's stack is not the thread's.
   const auto frame = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
