@@ -1,0 +1,237 @@
+#pragma once
+
+// The smallest thing that means what StoreBackend says: one map of counters, one of ids, no thought of speed. What the contract suite
+// compares stores with. Amounts must be small: it does not look for overflow.
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <optional>
+#include <ostream>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "outlay/store.hpp"
+#include "outlay/usd.hpp"
+
+namespace outlay_test {
+
+constexpr std::size_t dimensions = 6;
+using Dimensions = std::array<std::int64_t, dimensions>;
+
+inline Dimensions dims(const outlay::Amounts& a) {
+  return {a.usd.nanos(), a.tokens, a.input_tokens, a.output_tokens, a.calls, a.concurrent};
+}
+inline outlay::Amounts amounts(const Dimensions& d) {
+  return {outlay::Usd::from_nanos(d[0]), d[1], d[2], d[3], d[4], d[5]};
+}
+inline std::array<std::optional<std::int64_t>, dimensions> dims(const outlay::Limits& l) {
+  const std::optional<std::int64_t> usd = l.usd ? std::optional<std::int64_t>(l.usd->nanos()) : std::nullopt;
+  return {usd, l.tokens, l.input_tokens, l.output_tokens, l.calls, l.concurrent};
+}
+inline outlay::Limits limit_of(std::size_t dimension, std::int64_t value) {
+  outlay::Limits limits;
+  switch (dimension) {
+    case 0:
+      limits.usd = outlay::Usd::from_nanos(value);
+      break;
+    case 1:
+      limits.tokens = value;
+      break;
+    case 2:
+      limits.input_tokens = value;
+      break;
+    case 3:
+      limits.output_tokens = value;
+      break;
+    case 4:
+      limits.calls = value;
+      break;
+    default:
+      limits.concurrent = value;
+  }
+  return limits;
+}
+inline outlay::Amounts amount_of(std::size_t dimension, std::int64_t value) {
+  Dimensions d{};
+  d[dimension] = value;
+  return amounts(d);
+}
+
+/// 32 hexadecimal digits.
+inline std::string store_id(std::uint64_t number) {
+  char text[33];
+  std::snprintf(text, sizeof text, "%032llx", static_cast<unsigned long long>(number));
+  return text;
+}
+
+class StoreModel {
+ public:
+  using Op = outlay::StoreCommand::Op;
+  using Outcome = outlay::StoreReply::Outcome;
+
+  /// \return As a store's; epoch and version are left out, `changed` says whether any counter was.
+  outlay::StoreReply apply(const outlay::StoreCommand& command, bool& changed) {
+    changed = expire(command.now);
+    outlay::StoreReply reply;
+    reply.now = command.now;
+    reply.outcome = decide(command, changed);
+    for (const outlay::StoreCounter& counter : command.counters) reply.states.push_back(state(counter));
+    if ((command.op == Op::settle || command.op == Op::adjust) && reply.outcome == Outcome::done)
+      for (std::size_t i = 0; i < command.counters.size(); ++i)
+        cross(command.counters[i], reply.states[i].spent, i, reply.crossed);
+    return reply;
+  }
+
+  [[nodiscard]] outlay::StoreReply::State state(const outlay::StoreCounter& counter) const {
+    Dimensions spent{}, reserved{};
+    const auto found = counters_.find({counter.name, counter.window});
+    if (found != counters_.end())
+      for (auto slot = found->second.lower_bound(counter.counted_from); slot != found->second.end(); ++slot)
+        for (std::size_t d = 0; d < dimensions; ++d)
+          spent[d] += slot->second.spent[d], reserved[d] += slot->second.reserved[d];
+    return {amounts(spent), amounts(reserved)};
+  }
+
+  /// Held, expired or ended.
+  [[nodiscard]] bool knows(const std::string& id) const { return ids_.count(id) != 0; }
+
+ private:
+  using Name = std::pair<std::string, std::string>;
+  struct Slot {
+    Dimensions spent{}, reserved{};
+    std::set<double> told{};
+  };
+  struct Held {
+    std::vector<std::pair<Name, outlay::Time>> at{};
+    Dimensions amount{};
+    Dimensions charged{};  // at its expiry
+    outlay::Time expires{};
+    outlay::OnExpiry on_expiry{};
+    bool expired = false;
+    bool ended = false;
+  };
+
+  Slot& slot(const std::pair<Name, outlay::Time>& at) { return counters_[at.first][at.second]; }
+
+  bool expire(outlay::Time now) {
+    bool any = false;
+    for (auto& [id, held] : ids_) {
+      if (held.ended || held.expired || held.expires > now) continue;
+      any = held.expired = true;
+      if (held.on_expiry == outlay::OnExpiry::charge) held.charged = spendable(held.amount);
+      for (const auto& at : held.at)
+        add(slot(at).reserved, held.amount, -1), add(slot(at).spent, held.charged, 1);
+    }
+    return any;
+  }
+
+  static void add(Dimensions& to, const Dimensions& amount, std::int64_t sign) {
+    for (std::size_t d = 0; d < dimensions; ++d) to[d] += sign * amount[d];
+  }
+  static Dimensions spendable(Dimensions amount) {
+    amount[5] = 0;  // a call in flight is never spent
+    return amount;
+  }
+
+  [[nodiscard]] bool fits(const outlay::StoreCounter& counter, const Dimensions& more) const {
+    if (counter.room == outlay::Room::any) return true;
+    const outlay::StoreReply::State now = state(counter);
+    const Dimensions spent = dims(now.spent), reserved = dims(now.reserved);
+    const auto limits = dims(counter.limits);
+    for (std::size_t d = 0; d < dimensions; ++d) {
+      if (!limits[d] || more[d] == 0) continue;
+      const std::int64_t used = spent[d] + reserved[d];
+      if (counter.room == outlay::Room::fits ? used + more[d] > *limits[d] : used >= *limits[d]) return false;
+    }
+    return true;
+  }
+
+  Outcome decide(const outlay::StoreCommand& command, bool& changed) {
+    if (command.op == Op::snapshot) return Outcome::done;
+    if (command.op == Op::renew) {
+      for (const std::string& id : command.ids)
+        if (const auto held = ids_.find(id);
+            held != ids_.end() && !held->second.ended && !held->second.expired)
+          held->second.expires = command.now + command.lease;
+      return Outcome::done;
+    }
+    const auto found = ids_.find(command.id);
+    if (found != ids_.end() && found->second.ended) return Outcome::ended;
+    Held* held = found == ids_.end() ? nullptr : &found->second;
+    const Dimensions amount = dims(command.amount);
+    switch (command.op) {
+      case Op::reserve:
+      case Op::extend: {
+        if (held && held->expired) return Outcome::ended;
+        if (held && command.op == Op::reserve) return Outcome::done;
+        if (!held)
+          for (const outlay::StoreCounter& counter : command.counters)
+            if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
+        Dimensions more = amount;
+        if (held)
+          for (std::size_t d = 0; d < dimensions; ++d)
+            more[d] = std::max<std::int64_t>(0, amount[d] - held->amount[d]);
+        for (const outlay::StoreCounter& counter : command.counters)
+          if (!fits(counter, more)) return Outcome::refused;
+        if (!held) {
+          held = &ids_[command.id];
+          held->on_expiry = command.on_expiry;
+          held->expires = command.now + command.lease;
+          held->at = places(command);
+        }
+        add(held->amount, more, 1);
+        for (const auto& at : held->at) add(slot(at).reserved, more, 1);
+        changed = changed || more != Dimensions{};
+        return Outcome::done;
+      }
+      default: {  // settle, release, adjust
+        if (!held) {
+          held = &ids_[command.id];
+          held->at = places(command);
+        }
+        Dimensions back{}, more{};
+        if (!held->expired) back = held->amount;
+        if (command.op != Op::release) more = spendable(amount);
+        add(more, held->charged, -1);
+        for (const auto& at : held->at) add(slot(at).reserved, back, -1), add(slot(at).spent, more, 1);
+        held->ended = true;
+        changed = changed || back != Dimensions{} || more != Dimensions{};
+        return Outcome::done;
+      }
+    }
+  }
+
+  static std::vector<std::pair<Name, outlay::Time>> places(const outlay::StoreCommand& command) {
+    std::vector<std::pair<Name, outlay::Time>> at;
+    for (const outlay::StoreCounter& counter : command.counters)
+      at.push_back({{counter.name, counter.window}, counter.begin});
+    return at;
+  }
+
+  void cross(const outlay::StoreCounter& counter, const outlay::Amounts& spent, std::size_t index,
+             std::vector<outlay::StoreReply::Crossed>& crossed) {
+    auto& slots = counters_[{counter.name, counter.window}];
+    const Dimensions reached = dims(spent);
+    for (const auto& threshold : counter.thresholds) {
+      const auto at = dims(threshold.at);
+      bool reaches = false, told = false;
+      for (std::size_t d = 0; d < dimensions; ++d) reaches = reaches || (at[d] && reached[d] >= *at[d]);
+      for (auto slot = slots.lower_bound(counter.counted_from); slot != slots.end(); ++slot)
+        told = told || slot->second.told.count(threshold.fraction) != 0;
+      if (!reaches || told) continue;
+      slots[counter.begin].told.insert(threshold.fraction);
+      crossed.push_back({index, threshold.fraction});
+    }
+  }
+
+  std::map<Name, std::map<outlay::Time, Slot>> counters_{};
+  std::map<std::string, Held> ids_{};
+};
+
+}  // namespace outlay_test
