@@ -141,12 +141,13 @@ int Database::wait_for_lock(void* self, int tries) noexcept {
   using namespace std::chrono;
   const auto left = static_cast<Database*>(self)->deadline_ - steady_clock::now();
   if (left <= steady_clock::duration::zero()) return 0;
-  // Commits take a millisecond or two: short naps first, and none so long that a busy file's turns are missed.
-  const auto nap =
-      std::min<steady_clock::duration>(milliseconds(std::min(1 << std::min(tries, 4), 10)), left);
+  // Commits take some microseconds to a millisecond or two: short naps first, and none so long that a busy file's turns are missed.
+  const auto nap = std::min<steady_clock::duration>(microseconds(50 << std::min(tries, 7)), left);
   std::this_thread::sleep_for(nap);
   return 1;
 }
+
+void Database::nap() noexcept { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }
 
 void Database::fail(int code) const {
   const Cause cause = cause_of(code);
@@ -200,6 +201,12 @@ void Statement::bind(int parameter, std::string_view value) {
   const int code = sqlite3_bind_text64(handle_, parameter, text, value.size(), SQLITE_STATIC, SQLITE_UTF8);
   if (code != SQLITE_OK) database_.fail(code);
 }
+void Statement::bind_blob(int parameter, std::string_view bytes) {
+  const char* data = bytes.data() ? bytes.data() : "";
+  if (const int code = sqlite3_bind_blob64(handle_, parameter, data, bytes.size(), SQLITE_STATIC);
+      code != SQLITE_OK)
+    database_.fail(code);
+}
 void Statement::bind_null(int parameter) {
   if (const int code = sqlite3_bind_null(handle_, parameter); code != SQLITE_OK) database_.fail(code);
 }
@@ -233,6 +240,10 @@ std::string Statement::text(int column) const {
   const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
   return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)))
                : std::string();
+}
+std::string_view Statement::blob(int column) const noexcept {
+  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(handle_, column));
+  return {bytes, bytes ? static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)) : 0};
 }
 bool Statement::is_null(int column) const noexcept {
   return sqlite3_column_type(handle_, column) == SQLITE_NULL;

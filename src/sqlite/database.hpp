@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "outlay/error.hpp"
 
@@ -57,6 +58,9 @@ class Database {
   /// As it goes into messages: well-formed UTF-8.
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
+  /// Between two tries.
+  static void nap() noexcept;
+
   /// Throws what the last failed call deserves.
   [[noreturn]] void fail(int code) const;
 
@@ -70,6 +74,19 @@ class Database {
   std::chrono::steady_clock::time_point deadline_{};
 };
 
+/// Repeats what opening a file does until the deadline: SQLite does not call the busy handler for every lock that it meets there.
+template <class F>
+void retry_while_busy(std::chrono::steady_clock::time_point deadline, F&& work) {
+  for (;;) {
+    try {
+      return work();
+    } catch (const SqliteError& error) {
+      if (!error.busy() || std::chrono::steady_clock::now() >= deadline) throw;
+      Database::nap();
+    }
+  }
+}
+
 /// A prepared statement.
 class Statement {
  public:
@@ -82,6 +99,7 @@ class Statement {
   void bind(int parameter, std::int64_t value);
   void bind(int parameter, double value);
   void bind(int parameter, std::string_view value);
+  void bind_blob(int parameter, std::string_view bytes);
   void bind_null(int parameter);
 
   /// \return There is a row.
@@ -94,6 +112,7 @@ class Statement {
   [[nodiscard]] std::int64_t integer(int column) const noexcept;
   [[nodiscard]] double real(int column) const noexcept;
   [[nodiscard]] std::string text(int column) const;
+  [[nodiscard]] std::string_view blob(int column) const noexcept;  // until the next step
   [[nodiscard]] bool is_null(int column) const noexcept;
 
  private:

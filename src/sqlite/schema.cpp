@@ -87,30 +87,41 @@ struct Format {
   std::int64_t version = 0;
   std::int64_t tables = 0;
 
-  [[nodiscard]] bool fresh() const noexcept { return application == 0 && version == 0 && tables == 0; }
+  /// Without a sink's tables: empty, or a store's alone.
+  [[nodiscard]] bool fresh() const noexcept {
+    return version == 0 && (application == application_id || (application == 0 && tables == 0));
+  }
 };
+
+Format read_format(Database& database) {
+  return {database.query_int("PRAGMA application_id"), database.query_int("PRAGMA user_version"),
+          database.query_int("SELECT count(*) FROM sqlite_schema")};
+}
+
+[[noreturn]] void refuse_foreign(const Database& database) {
+  throw SqliteError(errc::bad_file, SQLITE_NOTADB,
+                    "\"" + database.name() +
+                        "\" is a database of another program: choose another path; it was not changed");
+}
+
+[[noreturn]] void refuse_newer(const Database& database, std::int64_t version, std::int64_t newest) {
+  throw SqliteError(errc::bad_file, SQLITE_NOTADB,
+                    "\"" + database.name() + "\" was written by a newer outlay (its format is " +
+                        std::to_string(version) + ", this one knows up to " + std::to_string(newest) +
+                        "): use that version, or another path; it was not changed");
+}
 
 /// \return Its format; throws if the file is none of ours, or too new.
 Format check_format(Database& database, std::size_t newest) {
-  Format format;
   // One snapshot: another process may be making the file's tables just now.
   std::optional<Transaction> snapshot;
   if (!database.in_transaction()) snapshot.emplace(database, Transaction::Kind::read);
-  format.application = database.query_int("PRAGMA application_id");
-  format.version = database.query_int("PRAGMA user_version");
-  format.tables = database.query_int("SELECT count(*) FROM sqlite_schema");
+  const Format format = read_format(database);
   snapshot.reset();
   if (format.fresh()) return format;
-  if (format.application != application_id || format.version < 1)
-    throw SqliteError(errc::bad_file, SQLITE_NOTADB,
-                      "\"" + database.name() +
-                          "\" is a database of another program: choose another path; it was not changed");
+  if (format.application != application_id || format.version < 1) refuse_foreign(database);
   if (format.version > static_cast<std::int64_t>(newest))
-    throw SqliteError(errc::bad_file, SQLITE_NOTADB,
-                      "\"" + database.name() + "\" was written by a newer outlay (its format is " +
-                          std::to_string(format.version) + ", this one knows up to " +
-                          std::to_string(newest) +
-                          "): use that version, or another path; it was not changed");
+    refuse_newer(database, format.version, static_cast<std::int64_t>(newest));
   return format;
 }
 
@@ -118,21 +129,33 @@ Format check_format(Database& database, std::size_t newest) {
 
 std::span<const char* const> schema_steps() noexcept { return steps_1; }
 
-void prepare_for_writing(Database& database, std::span<const char* const> steps) {
-  Format format = check_format(database, steps.size());
-  // Fixed with the first page of a file; a no-op later.
-  if (format.fresh()) database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+namespace {
+
+void use_write_ahead_log(Database& database) {
   if (const std::string mode = database.query_text("PRAGMA journal_mode = WAL"); mode != "wal")
     throw SqliteError(errc::storage, SQLITE_CANTOPEN,
                       "\"" + database.name() + "\" cannot have a write-ahead log (its journal is \"" + mode +
                           "\"): use a local file system, not a network one");
+}
+
+void mark_as_ours(Database& database) {
+  database.exec(("PRAGMA application_id = " + std::to_string(application_id)).c_str());
+}
+
+}  // namespace
+
+void prepare_for_writing(Database& database, std::span<const char* const> steps) {
+  Format format = check_format(database, steps.size());
+  // Fixed with the first page of a file; a no-op later.
+  if (format.fresh()) database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  use_write_ahead_log(database);
   if (format.version == static_cast<std::int64_t>(steps.size())) return;
   Transaction transaction(database, Transaction::Kind::write);
   format = check_format(database, steps.size());  // another process may have been first
   if (format.version == static_cast<std::int64_t>(steps.size())) return;
   for (auto step = static_cast<std::size_t>(format.version); step < steps.size(); ++step)
     database.exec(steps[step]);
-  database.exec(("PRAGMA application_id = " + std::to_string(application_id)).c_str());
+  mark_as_ours(database);
   database.exec(("PRAGMA user_version = " + std::to_string(steps.size())).c_str());
   transaction.commit();
 }
@@ -148,6 +171,69 @@ void check_for_reading(Database& database, std::span<const char* const> steps) {
                       "\"" + database.name() + "\" has the older format " + std::to_string(format.version) +
                           " (this version reads " + std::to_string(steps.size()) +
                           "): open it once with sqlite_sink, which brings it up to date");
+}
+
+namespace {
+
+// A store's tables, apart from the sink's and with a format of their own, so that one file may serve either or both.
+//
+// A change of a counter writes as few pages as it can, since pages are what a commit costs: no index but the keys, and an id stays in its
+// row when its call ends. Blobs are names, which may hold any byte, and the 16 bytes of an id.
+constexpr std::int64_t store_format = 1;
+constexpr const char* store_tables = R"sql(
+CREATE TABLE store_state(
+  id INTEGER PRIMARY KEY CHECK(id = 1), version INTEGER NOT NULL, look_at INTEGER NOT NULL, purge_at INTEGER NOT NULL,
+  format INTEGER NOT NULL, epoch TEXT NOT NULL
+) STRICT;
+INSERT INTO store_state VALUES(1, 0, 9223372036854775807, 0, 1, lower(hex(randomblob(16))));
+
+CREATE TABLE store_slots(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  spent_usd INTEGER NOT NULL, spent_tokens INTEGER NOT NULL, spent_input_tokens INTEGER NOT NULL,
+  spent_output_tokens INTEGER NOT NULL, spent_calls INTEGER NOT NULL,
+  reserved_usd INTEGER NOT NULL, reserved_tokens INTEGER NOT NULL, reserved_input_tokens INTEGER NOT NULL,
+  reserved_output_tokens INTEGER NOT NULL, reserved_calls INTEGER NOT NULL, reserved_concurrent INTEGER NOT NULL,
+  told TEXT NOT NULL, name BLOB NOT NULL, "window" BLOB NOT NULL, begins INTEGER NOT NULL, forget_at INTEGER NOT NULL,
+  UNIQUE(name, "window", begins)
+) STRICT;
+CREATE INDEX store_slots_to_forget ON store_slots(forget_at);
+
+CREATE TABLE store_ids(
+  id BLOB PRIMARY KEY, state INTEGER NOT NULL, until INTEGER NOT NULL, on_expiry INTEGER NOT NULL,
+  usd INTEGER NOT NULL, tokens INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+  calls INTEGER NOT NULL, concurrent INTEGER NOT NULL, slots TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+)sql";
+
+/// \return Whether the file has a store's tables.
+bool has_store(Database& database) {
+  std::optional<Transaction> snapshot;
+  if (!database.in_transaction()) snapshot.emplace(database, Transaction::Kind::read);
+  const Format format = read_format(database);
+  if (format.application != application_id && !format.fresh()) refuse_foreign(database);
+  if (database.query_int("SELECT count(*) FROM sqlite_schema WHERE name = 'store_state'") == 0) return false;
+  if (const std::int64_t version = database.query_int("SELECT format FROM store_state");
+      version > store_format)
+    refuse_newer(database, version, store_format);
+  return true;
+}
+
+}  // namespace
+
+void prepare_for_store(Database& database) {
+  const bool there = has_store(database);
+  if (!there) {
+    // Fixed with the first page of a file; no-ops later. Small pages, for commits that change two or three rows.
+    database.exec("PRAGMA page_size = 1024");
+    database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  }
+  use_write_ahead_log(database);
+  if (there) return;
+  Transaction transaction(database, Transaction::Kind::write);
+  if (has_store(database)) return;  // another process was first
+  database.exec(store_tables);
+  mark_as_ours(database);
+  transaction.commit();
 }
 
 }  // namespace outlay::detail

@@ -21,4 +21,7 @@ void prepare_for_writing(Database& database, std::span<const char* const> steps 
 /// Checks that the file can be read as it is.
 void check_for_reading(Database& database, std::span<const char* const> steps = schema_steps());
 
+/// The same for a store, whose tables may be beside a sink's or alone.
+void prepare_for_store(Database& database);
+
 }  // namespace outlay::detail

@@ -33,16 +33,7 @@ std::int64_t nanos(Time time) noexcept { return time.time_since_epoch().count();
 /// Opens the file and brings it to the newest format; several processes may do so at once.
 Database& prepared(Database& database, Durability durability, SteadyTime deadline) {
   database.set_deadline(deadline);
-  for (;;) {
-    try {
-      prepare_for_writing(database);
-      break;
-    } catch (const SqliteError& error) {
-      // SQLite does not call the busy handler for every lock that opening meets.
-      if (!error.busy() || std::chrono::steady_clock::now() >= deadline) throw;
-      sqlite3_sleep(5);
-    }
-  }
+  retry_while_busy(deadline, [&] { prepare_for_writing(database); });
   database.exec(durability == Durability::full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
   database.exec("PRAGMA cache_size = -16000");            // KiB
   database.exec("PRAGMA journal_size_limit = 67108864");  // a log that long readers made grow is cut again

@@ -1161,7 +1161,7 @@ OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential m
           batch.push_back(shop.release(id, use.counters));
           break;
         case 8:
-          batch.push_back(shop.renew({id, used[pick(used.size())].id}, lease));
+          batch.push_back(shop.renew({id, store_id(1 + pick(last_id))}, lease));
           break;
         default: {
           auto all = counters;

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "outlay/store.hpp"
+
+namespace outlay {
+
+struct SqliteStoreOptions {
+  /// The file; made if it is missing, for its owner alone (mode 0600), its directory is not. Beside it lie `-wal` and `-shm` while it is
+  /// in use. It may be the file of an sqlite_sink too. No network file system: SQLite's write-ahead log needs shared memory.
+  std::string path{};
+  /// The file may be locked for too long, full, or gone.
+  OnUnreachable on_unreachable = OnUnreachable::deny();
+  std::chrono::milliseconds timeout{1'000};  ///< As StoreOptions::timeout.
+  std::chrono::milliseconds lease{60'000};   ///< As StoreOptions::lease.
+  OnExpiry on_expiry{};                      ///< As StoreOptions::on_expiry.
+};
+
+/// Counters in one SQLite file, shared by the processes of one machine.
+///
+/// Each admission is one transaction, and all processes agree on the machine's clock. `src/sqlite/README.md` describes the tables.
+///
+/// \par Guarantee
+/// As Store. An answer that was given survives the end of the process, however sudden; a power cut may take the last ones, never the
+/// file's consistency.
+///
+/// Replaced by another file, or by an older copy of itself, it is opened anew; StoreReply::epoch and StoreReply::version tell.
+/// \par Errors
+/// ConfigError for options out of range. Error with errc::bad_file for a file that is damaged, no SQLite database, another program's
+/// database, or of a newer format; with errc::storage where it cannot be opened, made or locked. Later failures are StoreUnavailable, or
+/// what `on_unreachable` says.
+/// \par Thread safety
+/// As Store. Make one for each file in a process, and share it.
+/// \par Blocking
+/// Opening reads and, for a new file, writes a few pages. Admissions wait at most `timeout` for the locks of other processes.
+/// \par Lifetime
+/// Do not carry it over fork(2): open another one in the child.
+[[nodiscard]] std::shared_ptr<Store> sqlite_store(const SqliteStoreOptions& options);
+
+}  // namespace outlay
