@@ -6,9 +6,11 @@
 #include <cstdio>
 #include <random>
 
+#include "outlay/sqlite.hpp"
 #include "outlay/testing/prices.hpp"
 #include "support/catch.hpp"
 #include "unit/otel/otel_support.hpp"
+#include "unit/sqlite/fixture.hpp"
 
 using namespace test;
 
@@ -109,8 +111,7 @@ void add(Sums& sums, const boost::json::value& request) {
 
 }  // namespace
 
-TEST_CASE("otel receiver: what an official decoder reads adds up to the report's totals",
-          "[otel][.receiver]") {
+TEST_CASE("otel receiver: what an official decoder reads adds up to the totals of the reports", "[otel]") {
   Receiver receiver;
   const boost::json::value first = receiver.next();
   REQUIRE(first.is_object());  // run with tests/integration/otel/run, which sees to node and its package
@@ -127,6 +128,8 @@ TEST_CASE("otel receiver: what an official decoder reads adds up to the report's
   options.max_request_bytes = 16 << 10;  // so that one export is many requests
   const auto sink = outlay::otel_sink(options);
   ledger.add_sink(sink);
+  const outlay_test::TempDir dir;
+  ledger.add_sink(outlay::sqlite_sink({.path = dir.db()}));
 
   std::minstd_rand random(42);
   const auto below = [&](std::int64_t limit) {
@@ -176,20 +179,22 @@ TEST_CASE("otel receiver: what an official decoder reads adds up to the report's
     add(sums, line.at("request"));
   }
 
-  const outlay::Report report = ledger.report({"feature"});
-  const outlay::ReportRow total = report.total();
-  REQUIRE(report.complete());
-  CHECK(total.indeterminate_calls > 0);
-  CHECK(total.rejected_calls > 0);
-  CHECK(total.blocked_calls > 0);
-  CHECK(sums.nanos == total.usd.nanos());
-  CHECK(sums.exact == total.exact.nanos());
-  CHECK(sums.estimated == total.estimated.nanos());
-  CHECK(sums.indeterminate == total.indeterminate.nanos());
-  CHECK(sums.calls == total.calls);
-  CHECK(sums.input == total.usage.input_total());
-  CHECK(sums.output == total.usage.output);
-  CHECK(sums.blocked == total.blocked_calls);
-  for (const outlay::ReportRow& row : report)
-    CHECK(sums.nanos_by_feature[row.tags.at("feature")] == row.usd.nanos());
+  for (const outlay::Report& report :
+       {ledger.report({"feature"}), outlay::report_sqlite(dir.db(), {"feature"})}) {
+    const outlay::ReportRow total = report.total();
+    REQUIRE(report.complete());
+    CHECK(total.indeterminate_calls > 0);
+    CHECK(total.rejected_calls > 0);
+    CHECK(total.blocked_calls > 0);
+    CHECK(sums.nanos == total.usd.nanos());
+    CHECK(sums.exact == total.exact.nanos());
+    CHECK(sums.estimated == total.estimated.nanos());
+    CHECK(sums.indeterminate == total.indeterminate.nanos());
+    CHECK(sums.calls == total.calls);
+    CHECK(sums.input == total.usage.input_total());
+    CHECK(sums.output == total.usage.output);
+    CHECK(sums.blocked == total.blocked_calls);
+    for (const outlay::ReportRow& row : report)
+      CHECK(sums.nanos_by_feature[row.tags.at("feature")] == row.usd.nanos());
+  }
 }
