@@ -1,12 +1,15 @@
 // What the OpenTelemetry sink costs. Each row is printed as a ratio to a floor measured beside it in the same run: interleaved
 // repetitions, medians of CPU time. A ratio is a statement about this machine now; no test asserts one.
 #include <benchmark/benchmark.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,6 +22,7 @@
 #include "otel/settings.hpp"
 #include "outlay/otel.hpp"
 #include "outlay/outlay.hpp"
+#include "outlay/sqlite.hpp"
 
 namespace {
 
@@ -148,21 +152,35 @@ void export_against_a_tree_of_records() {
   print("the same with gzip", zipped, floor, exported, "ns/record", 2.0);
 }
 
-void make_calls(outlay::Ledger& ledger) {
+void make_calls(outlay::Ledger& ledger, int count = calls) {
   outlay::LedgerScope scope(ledger);
   outlay::Budget budget({.name = "bench", .usd = outlay::Usd::max()});
   outlay::Track track({{"feature", "search"}, {"user_id", "alice"}});
-  for (int i = 0; i < calls; ++i) {
+  for (int i = 0; i < count; ++i) {
     outlay::Call call({.model = "gpt-4o", .input_tokens = 1'000, .max_output_tokens = 1'000});
     call.settle({.input = 1'000, .output = 1'000});
   }
 }
 
-/// A call on the thread that makes it, with the sink attached and without. Nobody listens at the sink's address.
-void call_with_sink() {
-  std::vector<double> with, without, bursts;
+/// The same number of calls in bursts that the sinks' queues have room for; the first one, which finds no memory yet, does not count.
+double steady_calls(outlay::Ledger& ledger) {
+  double cost = 0;
+  constexpr int burst = 20'000;
+  for (int made = -burst; made < calls; made += burst) {
+    const double one = cpu_nanoseconds([&] { make_calls(ledger, burst); });
+    if (made >= 0) cost += one;
+    ledger.flush();
+  }
+  return cost;
+}
+
+/// A call on the thread that makes it, with sinks attached and without. Nobody listens at the exporter's address.
+void call_with_sinks() {
+  std::vector<double> with, without, bursts, both, steady;
+  std::string dir = (std::filesystem::temp_directory_path() / "outlay-bench-XXXXXX").native();
+  if (!::mkdtemp(dir.data())) return;
   for (int round = 0; round < 7; ++round) {
-    outlay::Ledger plain, attached, roomy;
+    outlay::Ledger plain, attached, roomy, loaded;
     without.push_back(cpu_nanoseconds([&] { make_calls(plain); }));
     const auto sink =
         outlay::otel_sink({.endpoint = "http://127.0.0.1:9", .tags = {"feature"}, .interval = 1h});
@@ -175,9 +193,23 @@ void call_with_sink() {
     bursts.push_back(cpu_nanoseconds([&] { make_calls(roomy); }));
     if (roomy.sink_stats(second).dropped != 0) std::printf("rows were dropped: the next row says nothing\n");
     roomy.remove_sink(second);
+    const auto file = outlay::sqlite_sink({.path = dir + "/" + std::to_string(round) + ".db"});
+    const auto third =
+        outlay::otel_sink({.endpoint = "http://127.0.0.1:9", .tags = {"feature"}, .interval = 1h});
+    steady.push_back(steady_calls(plain));
+    loaded.add_sink(file);
+    loaded.add_sink(third);
+    both.push_back(steady_calls(loaded));
+    if (loaded.sink_stats(file).dropped + loaded.sink_stats(third).dropped != 0)
+      std::printf("rows were dropped: the last row says nothing\n");
+    loaded.remove_sink(third);
+    loaded.remove_sink(file);
   }
+  std::filesystem::remove_all(dir);
   print("a call with the sink attached / without", with, without, calls, "ns/call  ", 1.5);
   print("the same with room for all rows", bursts, without, calls, "ns/call  ", 1.5);
+  print("a call with this and an SQLite sink attached / without, in bursts", both, steady, calls, "ns/call  ",
+        1.5);
 }
 
 }  // namespace
@@ -189,5 +221,5 @@ int main() {
   export_against_boost_json("taken and encoded / Boost.JSON serialising the same tree",
                             "encoded / Boost.JSON serialising the same tree", 100);
   export_against_a_tree_of_records();
-  call_with_sink();
+  call_with_sinks();
 }
