@@ -20,24 +20,25 @@ as_root() {
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
 # The newest Boost of this distribution from 1.81 on that has Boost.JSON: Debian 12's plain libboost-dev is 1.74.
-boost_packages() {
+boost_version() {
   local version
   for version in 1.81 1.83 1.88 1.90; do
     if installed "libboost-json$version-dev"; then
-      echo "libboost$version-dev libboost-json$version-dev"
+      echo "$version"
       return
     fi
   done
   for version in 1.81 1.83 1.88 1.90; do
     if [ -n "$(apt-cache policy "libboost-json$version-dev" 2>/dev/null | sed -n 's/^ *Candidate: \([^(]\)/\1/p')" ]; then
-      echo "libboost$version-dev libboost-json$version-dev"
+      echo "$version"
       return
     fi
   done
-  echo "libboost1.81-dev libboost-json1.81-dev"
+  echo 1.81
 }
 
-# need <package>...: installs those that are missing; `boost` stands for Boost's headers and Boost.JSON. Where there is no apt, says
+# need <package>...: installs those that are missing; `boost` stands for Boost's headers and Boost.JSON, `boost-x` for
+# its library x. Where there is no apt, says
 # what is needed and goes on: CMake finds out what is really there.
 need() {
   local wanted=() missing=() package
@@ -51,14 +52,15 @@ TEXT
     return 0
   fi
   for package in "$@"; do
-    if [ "$package" = boost ]; then
-      # Without package lists nothing is known about the candidates yet.
-      if ! [ -e /usr/include/boost/json.hpp ] && [ -z "$(apt-cache policy g++ 2>/dev/null)" ]; then apt_update || return 1; fi
-      read -ra boost <<<"$(boost_packages)"
-      wanted+=("${boost[@]}")
-    else
-      wanted+=("$package")
-    fi
+    case $package in
+      boost)
+        # Without package lists nothing is known about the candidates yet.
+        if ! [ -e /usr/include/boost/json.hpp ] && [ -z "$(apt-cache policy g++ 2>/dev/null)" ]; then apt_update || return 1; fi
+        wanted+=("libboost$(boost_version)-dev" "libboost-json$(boost_version)-dev")
+        ;;
+      boost-*) wanted+=("libboost-${package#boost-}$(boost_version)-dev") ;;
+      *) wanted+=("$package") ;;
+    esac
   done
   for package in "${wanted[@]}"; do installed "$package" || missing+=("$package"); done
   if [ ${#missing[@]} = 0 ]; then return 0; fi

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 #include "core/describe.hpp"
 #include "core/home.hpp"
@@ -27,6 +28,22 @@ namespace outlay::detail {
 
 namespace {
 
+// A coroutine may go on on another thread, whose state is another: so nothing that reads this thread's is ever inlined.
+#if defined(__GNUC__)
+#define OUTLAY_OPAQUE [[gnu::noinline]]
+#else
+#define OUTLAY_OPAQUE
+#endif
+
+/// References of a run to one scope (mostly a coroutine's home, or its innermost one), taken from its count together: those that the run
+/// makes come from here and go back here. An executor is copied often for each suspension, and every change of the count itself costs
+/// nearly as much as an allocation.
+struct Spare {
+  static constexpr std::uint32_t batch = 16;
+  Node* node = nullptr;     // null: none
+  std::uint32_t count = 0;  // at least one, if there are any
+};
+
 struct Thread {
   Node* head = nullptr;    // owned
   std::uint32_t runs = 0;  // how many Installs are active
@@ -34,6 +51,7 @@ struct Thread {
   bool measured = false;
   std::uintptr_t stack_low = 0;
   std::uintptr_t stack_high = 0;
+  Spare spares[2];  // none outside runs
 };
 
 // Trivially destructible, so that scopes may be closed by any other thread_local's destructor. Initial-exec:
@@ -43,12 +61,8 @@ __attribute__((tls_model("initial-exec")))
 #endif
 constinit thread_local Thread this_thread_state;
 
-// Opaque, or a coroutine that has moved to another thread could go on with the old one's address.
-#if defined(__GNUC__)
-[[gnu::noinline]]
-#endif
-Thread&
-this_thread() noexcept {
+// Only for functions that are opaque themselves.
+Thread& here() noexcept {
 #if defined(__GNUC__)
   asm volatile("" ::: "memory");
 #endif
@@ -57,8 +71,8 @@ this_thread() noexcept {
 
 // A thread may end with scopes that it opened and never closed: what they hold is given back then.
 struct Reaper {
-  ~Reaper() {
-    Thread& thread = this_thread();
+  OUTLAY_OPAQUE ~Reaper() {
+    Thread& thread = here();
     Node* head = thread.head;
     thread.head = nullptr;
     if (head) release(head);
@@ -154,6 +168,27 @@ void release_many(Node* node, std::uint32_t references) noexcept {
   }
 }
 
+void give_back(Spare& spare) noexcept {
+  if (Node* node = std::exchange(spare.node, nullptr)) release_many(node, std::exchange(spare.count, 0));
+}
+
+void acquire(Thread& thread, Node* node) noexcept {
+  for (Spare& spare : thread.spares) {
+    if (spare.node != node) continue;
+    if (--spare.count == 0) spare.node = nullptr;
+    return;
+  }
+  if (thread.runs != 0) {
+    for (Spare& spare : thread.spares) {
+      if (spare.node) continue;
+      node->refs.fetch_add(Spare::batch, std::memory_order_relaxed);
+      spare = {node, Spare::batch - 1};
+      return;
+    }
+  }
+  node->refs.fetch_add(1, std::memory_order_relaxed);
+}
+
 // Where a chain goes on: past the scopes that were closed while it was not looking.
 Node* next_open(const Thread& thread, Node* node) noexcept {
   // In a run a closed scope may be there by right: captured while it was open, for work that outlives it. A
@@ -188,10 +223,7 @@ Node* current(Thread& thread) noexcept {
   return thread.head;
 }
 
-#if defined(__GNUC__)
-[[gnu::noinline]]
-#endif
-void close_other(Thread& thread, Node* node) noexcept {
+OUTLAY_OPAQUE void close_other(Thread& thread, Node* node) noexcept {
   node->closed.store(true, std::memory_order_relaxed);
   if (node->home) node->home->leave(node);
 
@@ -226,31 +258,47 @@ void close_other(Thread& thread, Node* node) noexcept {
 
 }  // namespace
 
-void acquire(Node* node) noexcept { node->refs.fetch_add(1, std::memory_order_relaxed); }
+OUTLAY_OPAQUE void acquire(Node* node) noexcept { acquire(here(), node); }
 
-void release(Node* node) noexcept { release_many(node, 1); }
+OUTLAY_OPAQUE void release(Node* node) noexcept {
+  for (Spare& spare : here().spares) {
+    if (spare.node != node) continue;
+    ++spare.count;
+    return;
+  }
+  release_many(node, 1);
+}
 
-Node* ambient() noexcept { return current(this_thread()); }
+OUTLAY_OPAQUE Node* ambient() noexcept { return current(here()); }
 
-NodeRef capture() noexcept { return NodeRef::share(current(this_thread())); }
+OUTLAY_OPAQUE NodeRef capture() noexcept { return NodeRef::share(current(here())); }
 
-Install::Install(NodeRef scope) noexcept {
-  Thread& thread = this_thread();
-  previous_ = thread.head;
-  thread.head = scope.detach();
+OUTLAY_OPAQUE Node* resolve(Node* home) noexcept {
+  Thread& thread = here();
+  HomeNode* own = static_cast<HomeNode*>(home)->root;
+  Node* head = current(thread);
+  if (!head || !head->home || head->home->root != own) return own->fall_back();
+  acquire(thread, head);
+  return head;
+}
+
+OUTLAY_OPAQUE Node* install(Node* scope) noexcept {
+  Thread& thread = here();
   ++thread.runs;
+  return std::exchange(thread.head, scope);
 }
 
-Install::~Install() {
-  Thread& thread = this_thread();
-  Node* head = thread.head;
-  thread.head = previous_;
-  --thread.runs;
+OUTLAY_OPAQUE void restore(Node* previous) noexcept {
+  Thread& thread = here();
+  Node* head = std::exchange(thread.head, previous);
   if (head) release(head);
+  if (--thread.runs == 0) {
+    for (Spare& spare : thread.spares) give_back(spare);
+  }
 }
 
-void push(Node* node, const void* scope) noexcept {
-  Thread& thread = this_thread();
+OUTLAY_OPAQUE void push(Node* node, const void* scope) noexcept {
+  Thread& thread = here();
   Node* head = current(thread);
   if (!head && !thread.reaped) expect_reaper(thread);
 
@@ -282,8 +330,8 @@ void push(Node* node, const void* scope) noexcept {
     report_misuse(Misuse::no_context_executor, describe(node));
 }
 
-void close(Node* node) noexcept {
-  Thread& thread = this_thread();
+OUTLAY_OPAQUE void close(Node* node) noexcept {
+  Thread& thread = here();
   if (thread.head != node) return close_other(thread, node);
 
   if (node->home) node->home->leave(node);  // first: from then on nobody makes new references

@@ -49,6 +49,19 @@ void HomeNode::leave(const Node* node) noexcept {
   lock.unlock();
 }
 
+Node* HomeNode::fall_back() noexcept {
+  if (splits.load(std::memory_order_relaxed) > 0) {
+    report_misuse(Misuse::ambiguous_home, describe(parent));
+    acquire(this);
+    return this;
+  }
+  lock.lock();
+  Node* innermost = last;
+  acquire(innermost);
+  lock.unlock();
+  return innermost;
+}
+
 NodeRef make_home(NodeRef enclosing) {
   Node* node = enclosing.get();
   auto* home = new HomeNode(node, nullptr);
@@ -59,19 +72,6 @@ NodeRef make_home(NodeRef enclosing) {
 NodeRef current_home() {
   if (const Node* head = ambient(); head && head->home) return NodeRef::share(head->home->root);
   return make_home(capture());
-}
-
-NodeRef resolve(Node* home) noexcept {
-  auto* own = static_cast<HomeNode*>(home)->root;
-  if (Node* head = ambient(); head && head->home && head->home->root == own) return NodeRef::share(head);
-  if (own->splits.load(std::memory_order_relaxed) > 0) {
-    report_misuse(Misuse::ambiguous_home, describe(own->parent));
-    return NodeRef::share(own);
-  }
-  own->lock.lock();
-  NodeRef last = NodeRef::share(own->last);
-  own->lock.unlock();
-  return last;
 }
 
 }  // namespace outlay::detail

@@ -40,6 +40,8 @@ struct HomeNode final : Node {
   bool enter(const Node* head, Node* node) noexcept;
   /// `node` is closed.
   void leave(const Node* node) noexcept;
+  /// For a root: what a stranger that completes one of its operations goes on in. An owning reference.
+  [[nodiscard]] Node* fall_back() noexcept;
 };
 
 }  // namespace outlay::detail

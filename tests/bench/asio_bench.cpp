@@ -8,7 +8,6 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/dispatch.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -17,7 +16,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <chrono>
+#include <ctime>
 #include <vector>
 
 #include "outlay/asio.hpp"
@@ -25,8 +24,14 @@
 namespace {
 
 namespace asio = boost::asio;
-using Clock = std::chrono::steady_clock;
 using Socket = asio::local::stream_protocol::socket;
+
+/// Nanoseconds that this thread has run: what other processes do meanwhile does not count.
+double thread_time() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+}
 
 /// Starts the same coroutine either way.
 template <class Coroutine>
@@ -39,9 +44,9 @@ void start(asio::io_context& io, bool context, Coroutine coroutine) {
 }
 
 double run(asio::io_context& io, int operations) {
-  const Clock::time_point begin = Clock::now();
+  const double begin = thread_time();
   io.run();
-  return std::chrono::duration<double, std::nano>(Clock::now() - begin).count() / operations;
+  return (thread_time() - begin) / operations;
 }
 
 double ping_pong(bool context) {
@@ -70,17 +75,6 @@ double bare_post(bool context) {
   const auto coroutine = []() -> asio::awaitable<void> {
     const asio::any_io_executor executor = co_await asio::this_coro::executor;
     for (int i = 0; i < rounds; ++i) co_await asio::post(executor, asio::use_awaitable);
-  };
-  start(io, context, coroutine());
-  return run(io, rounds);
-}
-
-double inline_dispatch(bool context) {
-  constexpr int rounds = 400'000;
-  asio::io_context io(1);
-  const auto coroutine = []() -> asio::awaitable<void> {
-    const asio::any_io_executor executor = co_await asio::this_coro::executor;
-    for (int i = 0; i < rounds; ++i) co_await asio::dispatch(executor, asio::use_awaitable);
   };
   start(io, context, coroutine());
   return run(io, rounds);
@@ -141,7 +135,6 @@ void measure(benchmark::State& state, const Row& row) {
 constexpr Row rows[] = {
     {"socket ping-pong, per operation", &ping_pong, 1.15},
     {"bare post", &bare_post, 1.3},
-    {"dispatch, inline", &inline_dispatch, 0},
     {"open and close a Track in a coroutine / on a thread", &scope, 0},
 };
 

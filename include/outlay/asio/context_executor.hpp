@@ -167,8 +167,9 @@ class ContextExecutor {
   ContextExecutor(const ContextExecutor& other) noexcept : inner_(other.inner_), scope_(other.scope_) {
     if (node()) detail::acquire(node());
   }
-  ContextExecutor(ContextExecutor&& other) noexcept
-      : inner_(std::move(other.inner_)), scope_(std::exchange(other.scope_, bound_bit)) {}
+  ContextExecutor(ContextExecutor&& other) noexcept : inner_(std::move(other.inner_)), scope_(other.scope_) {
+    other.scope_ = bound_bit;
+  }
   ContextExecutor& operator=(ContextExecutor other) noexcept {
     std::swap(inner_, other.inner_);
     std::swap(scope_, other.scope_);
@@ -225,7 +226,7 @@ class ContextExecutor {
   [[nodiscard]] bool bound() const noexcept { return (scope_ & bound_bit) != 0; }
 
   [[nodiscard]] detail::NodeRef context() const noexcept {
-    return bound() ? detail::NodeRef::share(node()) : detail::resolve(node());
+    return bound() ? detail::NodeRef::share(node()) : detail::NodeRef::adopt(detail::resolve(node()));
   }
 
   template <bool capture, class Other>
@@ -233,7 +234,7 @@ class ContextExecutor {
     using Result = ContextExecutor<std::decay_t<Other>>;
     if constexpr (capture) {
       if (!bound()) {
-        detail::Node* captured = detail::resolve(node()).detach();
+        detail::Node* captured = detail::resolve(node());
         return Result(typename Result::Tagged{}, std::forward<Other>(inner),
                       reinterpret_cast<std::uintptr_t>(captured) | bound_bit);
       }

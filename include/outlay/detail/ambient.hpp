@@ -28,7 +28,8 @@ class NodeRef {
   NodeRef(const NodeRef& other) noexcept : node_(other.node_) {
     if (node_) acquire(node_);
   }
-  NodeRef(NodeRef&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
+  // The other one last: a compiler then knows that nothing is left in it to destroy.
+  NodeRef(NodeRef&& other) noexcept : node_(other.node_) { other.node_ = nullptr; }
   NodeRef& operator=(NodeRef other) noexcept {
     std::swap(node_, other.node_);
     return *this;
@@ -53,15 +54,21 @@ class NodeRef {
 /// The same, as an owning reference.
 [[nodiscard]] NodeRef capture() noexcept;
 
+/// Makes a scope, an owning reference of which is handed over, the thread's own.
+///
+/// \return What was there before, for restore().
+[[nodiscard]] Node* install(Node* scope) noexcept;
+void restore(Node* previous) noexcept;
+
 /// Makes a captured scope the thread's own for as long as this object lives, then puts back what was there before.
 ///
 /// What was opened meanwhile and is still open (the coroutine suspended) leaves the thread with it.
 class Install {
  public:
-  [[nodiscard]] explicit Install(NodeRef scope) noexcept;
+  [[nodiscard]] explicit Install(NodeRef scope) noexcept : previous_(install(scope.detach())) {}
   Install(const Install&) = delete;
   Install& operator=(const Install&) = delete;
-  ~Install();
+  ~Install() { restore(previous_); }
 
  private:
   Node* previous_;

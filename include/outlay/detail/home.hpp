@@ -19,7 +19,9 @@ namespace outlay::detail {
 /// of its operations, and it is the innermost scope open in the home; where several threads of execution
 /// share the home it cannot be told whose, so it is the home itself, and that is reported
 /// (Misuse::ambiguous_home).
-[[nodiscard]] NodeRef resolve(Node* home) noexcept;
+///
+/// \return An owning reference.
+[[nodiscard]] Node* resolve(Node* home) noexcept;
 
 /// Tells core how to see whether this thread is inside an event loop, so that a scope in a coroutine frame
 /// outside every context is noticed.

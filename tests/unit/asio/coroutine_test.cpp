@@ -5,6 +5,7 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/dispatch.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
@@ -488,4 +489,66 @@ TEST_CASE("homes: a stranger may submit work while the owner opens and closes sc
   }
   pool.join();
   checks.report(10'000);
+}
+
+namespace {
+
+/// Its end says that nothing holds the ledger any more.
+class Witness final : public outlay::Sink {
+ public:
+  explicit Witness(std::atomic<bool>& gone) : gone_(gone) {}
+  ~Witness() override { gone_ = true; }
+  void write(const outlay::Record&) override {}
+
+ private:
+  std::atomic<bool>& gone_;
+};
+
+}  // namespace
+
+TEST_CASE("references: a ledger whose scope has closed ends with the next suspension at the latest",
+          "[asio][context][references]") {
+  Checks checks;
+  asio::io_context io;
+  const auto coroutine = [&]() -> asio::awaitable<void> {
+    std::atomic<bool> gone = false;
+    {
+      outlay::Ledger ledger;
+      ledger.add_sink(std::make_shared<Witness>(gone));
+      const outlay::LedgerScope scope(ledger);
+      for (int i = 0; i < 3; ++i) co_await hop();
+      checks.that(!gone);
+    }
+    co_await hop();
+    checks.that(gone);
+  };
+  outlay::co_spawn(io, coroutine, asio::detached);
+  io.run();
+  checks.report(2);
+}
+
+TEST_CASE("references: what coroutines held is given back when their last run ends, though the threads go on",
+          "[asio][context][references]") {
+  Checks checks;
+  std::atomic<bool> gone = false;
+  std::atomic<int> running = 50;
+  asio::thread_pool pool(4);
+  auto work = asio::make_work_guard(pool);
+  const auto until = [deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30)](auto done) {
+    while (!done() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    return done();
+  };
+  {
+    outlay::Ledger ledger;
+    ledger.add_sink(std::make_shared<Witness>(gone));
+    const outlay::LedgerScope scope(ledger);
+    for (int i = 0; i < 50; ++i)
+      outlay::co_spawn(pool, walk(checks, std::to_string(i), 5), [&](std::exception_ptr) { --running; });
+    CHECK(until([&] { return running == 0; }));
+    CHECK_FALSE(gone);
+  }
+  CHECK(until([&] { return gone.load(); }));
+  work.reset();
+  pool.join();
+  checks.report(50 * 17);
 }
