@@ -14,6 +14,7 @@
 #include "outlay/price.hpp"
 #include "outlay/record.hpp"
 #include "outlay/report.hpp"
+#include "outlay/rule.hpp"
 #include "outlay/sink.hpp"
 
 namespace outlay {
@@ -78,6 +79,20 @@ class Ledger {
   [[nodiscard]] Report report(const std::vector<std::string>& by) const;
   /// Recounts: do the running totals agree with the records and the totals of evicted ones?
   [[nodiscard]] Audit audit() const;
+
+  /// From now on, calls whose tags match count in the rule's caps too, beside the Budgets around them.
+  ///
+  /// \par Errors
+  /// ConfigError for a rule without caps, without a window, or with soft fractions that make no sense. A call whose tag's value has
+  /// more than 200 bytes, or whose budgets are in another store, is refused (errc::config): a cap that cannot be kept is not ignored.
+  void add_rule(Rule rule);
+  /// Adds the rules that the environment asks for: `OUTLAY_DAILY_USER_USD` for each `user_id`, `OUTLAY_DAILY_PROJECT_USD` for each
+  /// `project`, `OUTLAY_DAILY_GLOBAL_USD` for everything, each in days of UTC. One that is not set, or empty, is no rule.
+  ///
+  /// \return How many were added.
+  /// \par Errors
+  /// ConfigError for one that is no amount of money.
+  std::size_t add_rules_from_environment(const std::shared_ptr<Store>& store = nullptr);
 
   /// Calls admitted from now on are priced by this table; those under way keep theirs, over the last 16 replacements.
   void set_prices(PriceTable prices);

@@ -9,9 +9,11 @@
 #include "outlay/ledger.hpp"   // IWYU pragma: export
 #include "outlay/log.hpp"      // IWYU pragma: export
 #include "outlay/policy.hpp"   // IWYU pragma: export
+#include "outlay/pool.hpp"     // IWYU pragma: export
 #include "outlay/price.hpp"    // IWYU pragma: export
 #include "outlay/record.hpp"   // IWYU pragma: export
 #include "outlay/report.hpp"   // IWYU pragma: export
+#include "outlay/rule.hpp"     // IWYU pragma: export
 #include "outlay/run.hpp"      // IWYU pragma: export
 #include "outlay/sink.hpp"     // IWYU pragma: export
 #include "outlay/store.hpp"    // IWYU pragma: export

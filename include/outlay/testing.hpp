@@ -5,4 +5,4 @@
 #include "outlay/testing/prices.hpp"    // IWYU pragma: export
 #include "outlay/testing/schedule.hpp"  // IWYU pragma: export
 #include "outlay/testing/sinks.hpp"     // IWYU pragma: export
-#include "outlay/testing/stores.hpp"     // IWYU pragma: export
+#include "outlay/testing/stores.hpp"    // IWYU pragma: export

@@ -194,8 +194,9 @@ bool Admission::prepare() {
   }
   draft_.scope = ambient();
   draft_.books = draft_.scope && draft_.scope->books ? draft_.scope->books : &Books::default_books();
-  draft_.budget = draft_.scope ? draft_.scope->budget : nullptr;
   Books& books = *draft_.books;
+  if (books.has_rules() && !open_rules()) return false;
+  draft_.budget = draft_.scope ? draft_.scope->budget : nullptr;
   const ModelSlot slot = books.resolve(request.model);  // a copy: the thread may resolve again below
   draft_.requested = slot.name;
   draft_.input =

@@ -118,7 +118,10 @@ class Admission {
   Step refuse_without_store();
   Step refuse_plainly(std::unique_lock<std::mutex>& lock);
 
+  bool open_rules();  // false: refused
+
   const CallRequest* request_;
+  NodeRef rules_;  // the budgets that the call's tags brought
   Draft draft_;
   std::unique_ptr<Slow> slow_;
   Reservation* reservation_ = nullptr;

@@ -183,6 +183,11 @@ class Books {
   /// The ids in use by a queue of rows, for sweep().
   using Mark = std::function<void(std::uint32_t)>;
 
+  // Rules.
+  [[nodiscard]] bool has_rules() const noexcept { return has_rules_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::shared_ptr<const std::vector<Rule>> rules() const;
+  void add_rule(Rule rule);
+
   // Sinks and callbacks.
   void add_sink(std::shared_ptr<Sink> sink, SinkOptions sink_options);
   bool remove_sink(const std::shared_ptr<Sink>& sink);
@@ -229,6 +234,9 @@ class Books {
   std::deque<std::shared_ptr<const PriceBook>> retired_prices_;
   std::atomic<std::uint64_t> prices_uid_{0};
   std::atomic<std::uint32_t> prices_version_id_{0};
+
+  std::shared_ptr<const std::vector<Rule>> rules_;  // under prices_mutex_
+  std::atomic<bool> has_rules_{false};
 
   mutable std::mutex sinks_mutex_;  // the list and every queue
   std::vector<std::shared_ptr<SinkWorker>> sinks_;
