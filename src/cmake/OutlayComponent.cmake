@@ -129,5 +129,6 @@ function(outlay_install_package)
   write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/outlay-config-version.cmake"
     VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
   install(FILES "${PROJECT_BINARY_DIR}/package/outlay-config.cmake" "${PROJECT_BINARY_DIR}/package/outlay-config-version.cmake"
+    "${PROJECT_SOURCE_DIR}/src/cmake/Findhiredis.cmake"
     DESTINATION "${package_dir}" COMPONENT core)
 endfunction()

@@ -1,0 +1,333 @@
+#include "redis/backend.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <utility>
+
+#include "outlay/log.hpp"
+#include "redis/script.hpp"
+
+namespace outlay::detail {
+
+namespace {
+
+using Steady = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr int most_turns = 8;  // redirections and reloads of the script within one call
+constexpr std::size_t most_nodes = 64;
+constexpr std::size_t commands_at_once = 512;
+
+std::string_view text_of(const redisReply& reply) {
+  return reply.str ? std::string_view(reply.str, reply.len) : std::string_view();
+}
+bool failed(const redisReply& reply) { return reply.type == REDIS_REPLY_ERROR; }
+
+/// A server's words, for a message: no control characters, not endless.
+std::string printable(std::string_view text) {
+  std::string clean(text.substr(0, 200));
+  for (char& c : clean)
+    if (c < 0x20 || c > 0x7E) c = '?';
+  return clean;
+}
+
+/// `MOVED 3999 10.0.0.7:6381`, `ASK 3999 [::1]:6381`. Without a host it is the one that answered.
+std::optional<RedisAddress> redirection(std::string_view text, const RedisAddress& from) {
+  const std::size_t space = text.rfind(' '), colon = text.rfind(':');
+  if (space == text.npos || colon == text.npos || colon < space) return std::nullopt;
+  RedisAddress to;
+  to.host = text.substr(space + 1, colon - space - 1);
+  if (to.host.size() > 2 && to.host.front() == '[' && to.host.back() == ']')
+    to.host = to.host.substr(1, to.host.size() - 2);
+  if (to.host.empty()) to.host = from.host;
+  if (to.host.empty()) to.host = "127.0.0.1";  // of a Unix socket
+  const auto [end, error] = std::from_chars(text.data() + colon + 1, text.data() + text.size(), to.port);
+  if (error != std::errc{} || end != text.data() + text.size() || to.port == 0 || to.host.size() > 253)
+    return std::nullopt;
+  return to;
+}
+
+/// The value of one setting as CONFIG GET answers; nothing where it was refused.
+std::optional<std::string> setting(const redisReply& reply) {
+  if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 2) return std::nullopt;
+  return std::string(text_of(*reply.element[1]));
+}
+
+void collect_nodes(const redisReply& slots, const RedisAddress& from, std::vector<RedisAddress>& nodes) {
+  if (slots.type != REDIS_REPLY_ARRAY) return;  // no Cluster, or not allowed to ask
+  nodes.clear();
+  for (std::size_t i = 0; i < slots.elements; ++i) {
+    const redisReply& range = *slots.element[i];  // first, last, then its nodes
+    for (std::size_t n = 2; range.type == REDIS_REPLY_ARRAY && n < range.elements; ++n) {
+      const redisReply& node = *range.element[n];
+      if (node.type != REDIS_REPLY_ARRAY || node.elements < 2 || nodes.size() >= most_nodes) continue;
+      RedisAddress address;
+      address.host = text_of(*node.element[0]);
+      if (address.host.empty()) address.host = from.host.empty() ? "127.0.0.1" : from.host;
+      address.port = static_cast<std::uint16_t>(node.element[1]->integer);
+      if (std::find(nodes.begin(), nodes.end(), address) == nodes.end()) nodes.push_back(std::move(address));
+    }
+  }
+}
+
+std::string checked_prefix(std::string_view prefix) {
+  const bool good = !prefix.empty() && prefix.size() <= 64 && std::all_of(prefix.begin(), prefix.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.' || c == ':';
+  });
+  if (!good)
+    throw ConfigError(
+        "redis_store: the prefix must be 1 to 64 letters, digits, '_', '-', '.' or ':'; write, say, \"outlay\"");
+  return std::string(prefix);
+}
+
+}  // namespace
+
+RedisBackend::RedisBackend(std::string_view url, std::string_view prefix)
+    : url_(parse_redis_url(url)), codec_(checked_prefix(prefix)), random_([] {
+        std::random_device device;
+        std::seed_seq seed{device(), device(), device(), device(), device(), device(), device(), device()};
+        return std::mt19937_64(seed);
+      }()) {}
+
+std::string RedisBackend::description() const {
+  std::string text = "redis at " + url_.address.text();
+  if (url_.database != 0) text += " (database " + std::to_string(url_.database) + ")";
+  return text;
+}
+
+Failure RedisBackend::unavailable(const std::string& why) const {
+  return {errc::store_unavailable, description() + ' ' + why};
+}
+
+std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreCommand> commands,
+                                                      milliseconds timeout) {
+  const Deadline deadline = Steady::now() + timeout;
+  std::vector<Result<StoreReply>> results;
+  results.reserve(commands.size());
+  while (!commands.empty()) {
+    Batch batch{commands.first(std::min(commands.size(), commands_at_once)), {}, {}, {}};
+    commands = commands.subspan(batch.commands.size());
+    batch.results.resize(batch.commands.size());
+    for (std::size_t i = 0; i < batch.commands.size(); ++i) batch.pending.push_back(i);
+    // For a server without data only, and new each time: one that lost its data twice has had two lives.
+    constexpr const char* digits = "0123456789abcdef";
+    for (int i = 0; i < 32; ++i) batch.epoch += digits[random_() & 15U];
+    run(batch, deadline);
+    for (auto& result : batch.results) results.push_back(*std::move(result));
+  }
+  return results;
+}
+
+void RedisBackend::run(Batch& batch, Deadline deadline) {
+  bool fresh = false;
+  std::string why = "did not answer in time";
+  int turns = 0;
+  for (bool first = true; !batch.pending.empty() && (first || Steady::now() < deadline); first = false) {
+    try {
+      if (!connection_) {
+        if (Steady::now() < next_try_) {
+          why = trouble_ + ": the next try is a moment away";
+          break;
+        }
+        connect(deadline);
+        fresh = true;
+      }
+      Turn turn = round(*connection_, batch, false, deadline);
+      failures_ = 0;
+      batch.pending = std::move(turn.again);
+      if (turn.drop_connection) connection_.reset();
+      if (turn.script_lost && connection_) load_script(*connection_, deadline);
+      if (turn.ask) {
+        RedisConnection other(*turn.ask, deadline);
+        greet(other, deadline);
+        Turn asked = round(other, batch, true, deadline);
+        batch.pending = std::move(asked.again);
+      } else if (turn.moved) {
+        moved_to_ = std::move(turn.moved);
+        connection_.reset();
+      }
+      if ((turn.ask || turn.moved || turn.script_lost) && ++turns > most_turns) {
+        note_failure("sends commands from node to node: is the Cluster whole?");
+        why = trouble_;
+        break;
+      }
+    } catch (const ConnectionLost& lost) {
+      connection_.reset();
+      std::erase_if(batch.pending, [&](std::size_t i) { return batch.results[i].has_value(); });
+      // A connection that had been idle may have been closed long ago; what was sent may be sent again, once.
+      if (!fresh && !lost.timed_out) continue;
+      note_failure(lost.what());
+      why = trouble_;
+      break;
+    }
+  }
+  for (const std::size_t i : batch.pending) batch.results[i].emplace(unavailable(why));
+}
+
+RedisBackend::Turn RedisBackend::round(RedisConnection& connection, Batch& batch, bool asking, Deadline deadline) {
+  Turn turn;
+  std::string bytes;
+  std::vector<std::size_t> sent;
+  for (const std::size_t i : batch.pending) {
+    const std::size_t before = bytes.size();
+    if (asking) append_command(bytes, {"ASKING"});
+    if (codec_.append(bytes, batch.commands[i], sha_, batch.epoch)) {
+      sent.push_back(i);
+    } else {
+      bytes.resize(before);
+      batch.results[i].emplace(Failure(errc::invalid_argument,
+                                       "a command for " + description() +
+                                           " makes no sense: an id is 32 hexadecimal digits, a counter has a name "
+                                           "of 1 to 256 bytes and a slot that ends after it begins, and there are "
+                                           "at most 64 of them"));
+    }
+  }
+  const std::size_t each = asking ? 2 : 1;
+  connection.exchange(bytes, sent.size() * each, deadline, [&](std::size_t number, const redisReply& reply) {
+    if (number % each == each - 1) take_reply(reply, sent[number / each], connection.address(), batch, turn);
+  });
+  return turn;
+}
+
+void RedisBackend::take_reply(const redisReply& reply, std::size_t number, const RedisAddress& from, Batch& batch,
+                              Turn& turn) {
+  const StoreCommand& command = batch.commands[number];
+  const std::string_view text = text_of(reply);
+  if (reply.type == REDIS_REPLY_STRING) {
+    RedisCodec::Reply read;
+    if (!RedisCodec::read(text, command, read))
+      throw ConnectionLost("gave an answer of the wrong form: is the prefix used by something else?");
+    // A refusal, or a reading, from before the rest of the leases is dealt with would be out of date.
+    if (read.leases_due && (command.op == StoreCommand::Op::snapshot ||
+                            read.reply.outcome == StoreReply::Outcome::refused))
+      turn.again.push_back(number);
+    else
+      batch.results[number].emplace(std::move(read.reply));
+    return;
+  }
+  if (!failed(reply)) throw ConnectionLost("gave an answer of the wrong form: is it a Redis server?");
+  if (text.starts_with("NOSCRIPT")) {
+    turn.script_lost = true;
+    turn.again.push_back(number);
+    return;
+  }
+  if (text.starts_with("MOVED ") || text.starts_with("ASK ")) {
+    if (auto to = redirection(text, from)) {
+      (text.starts_with("ASK ") ? turn.ask : turn.moved) = std::move(to);
+      turn.again.push_back(number);
+      return;
+    }
+  }
+  if (text == "OVERFLOW" || text == "ERR OVERFLOW") {
+    batch.results[number].emplace(
+        Failure(errc::overflow, "a counter of " + description() + " would pass the range of 64 bits: nothing was "
+                                                                  "changed; use another name or window for it"));
+    return;
+  }
+  // A server that has become a replica stays one: find the node that took over.
+  if (text.starts_with("READONLY")) turn.drop_connection = true;
+  batch.results[number].emplace(unavailable("answered: " + printable(text)));
+}
+
+void RedisBackend::connect(Deadline deadline) {
+  std::vector<RedisAddress> candidates;
+  const auto add = [&](const RedisAddress& address) {
+    if (std::find(candidates.begin(), candidates.end(), address) == candidates.end()) candidates.push_back(address);
+  };
+  if (moved_to_) add(*moved_to_);
+  add(url_.address);
+  for (const RedisAddress& node : other_nodes_) add(node);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const auto now = Steady::now();
+    const bool last = i + 1 == candidates.size();
+    // A node that swallows everything must leave time for the others.
+    const Deadline until = last ? deadline : now + (deadline - now) / 2;
+    try {
+      connection_.emplace(candidates[i], until);
+      greet(*connection_, until);
+      return;
+    } catch (const ConnectionLost&) {
+      connection_.reset();
+      if (moved_to_ == candidates[i]) moved_to_.reset();
+      if (last) throw;
+    }
+  }
+}
+
+void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
+  std::string bytes;
+  std::size_t count = 5;
+  if (!url_.password.empty()) {
+    if (url_.user.empty())
+      append_command(bytes, {"AUTH", url_.password});
+    else
+      append_command(bytes, {"AUTH", url_.user, url_.password});
+    ++count;
+  }
+  if (url_.database != 0) {
+    append_command(bytes, {"SELECT", std::to_string(url_.database)});
+    ++count;
+  }
+  const std::size_t script = count - 5;
+  append_command(bytes, {"SCRIPT", "LOAD", redis_script});
+  append_command(bytes, {"CONFIG", "GET", "maxmemory-policy"});
+  append_command(bytes, {"CONFIG", "GET", "appendonly"});
+  append_command(bytes, {"CONFIG", "GET", "save"});
+  append_command(bytes, {"CLUSTER", "SLOTS"});
+
+  std::optional<std::string> policy, append_only, save;
+  connection.exchange(bytes, count, deadline, [&](std::size_t number, const redisReply& reply) {
+    if (number < script && failed(reply))
+      throw ConnectionLost("refuses the user, password or database of the URL: " + printable(text_of(reply)));
+    if (number == script && failed(reply)) throw ConnectionLost("refuses to serve: " + printable(text_of(reply)));
+    if (number == script) sha_ = text_of(reply);
+    if (number == script + 1) policy = setting(reply);
+    if (number == script + 2) append_only = setting(reply);
+    if (number == script + 3) save = setting(reply);
+    if (number == script + 4) collect_nodes(reply, connection.address(), other_nodes_);
+  });
+  if (sha_.size() != 40) throw ConnectionLost("gave an answer of the wrong form: is it a Redis server?");
+
+  bool doubtful = false;
+  std::string said = "redis at " + connection.address().text() + ": ";
+  if (!policy || !append_only || !save) {
+    doubtful = true;
+    said +=
+        "CONFIG GET is not allowed, so it could not be checked that maxmemory-policy is noeviction and that the data "
+        "outlives a restart; see to both";
+  } else {
+    said += "maxmemory-policy is " + printable(*policy);
+    if (*policy != "noeviction") {
+      doubtful = true;
+      said += ", so counters may be evicted, and what was spent with them: set it to noeviction";
+    }
+    said += "; appendonly is " + printable(*append_only);
+    if (*append_only != "yes") {
+      doubtful = true;
+      said += save->empty() ? ", and there are no snapshots, so a restart forgets what was spent: set it to yes"
+                            : ", so a restart goes back to the last snapshot: set it to yes";
+    }
+  }
+  // Again only when it has changed: a server may close idle connections every few minutes.
+  if (said != last_said_) log(doubtful ? LogLevel::warning : LogLevel::info, last_said_ = std::move(said));
+}
+
+void RedisBackend::load_script(RedisConnection& connection, Deadline deadline) {
+  std::string bytes;
+  append_command(bytes, {"SCRIPT", "LOAD", redis_script});
+  connection.exchange(bytes, 1, deadline, [](std::size_t, const redisReply& reply) {
+    if (failed(reply)) throw ConnectionLost("refuses to serve: " + printable(text_of(reply)));
+  });
+}
+
+void RedisBackend::note_failure(const std::string& why) {
+  trouble_ = why;
+  failures_ = std::min(failures_ + 1, 6);
+  // Twice as long each time, from 16 ms to a second, so that the processes which lost one server do not return in step.
+  const auto longest = static_cast<std::uint64_t>(16) << static_cast<unsigned>(failures_);
+  next_try_ = Steady::now() + milliseconds(static_cast<std::int64_t>(longest / 2 + random_() % (longest / 2)));
+}
+
+}  // namespace outlay::detail

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <random>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "outlay/store.hpp"
+#include "redis/command.hpp"
+#include "redis/connection.hpp"
+#include "redis/url.hpp"
+
+namespace outlay::detail {
+
+/// A Redis server, or the node of a Cluster that owns the prefix's hash slot.
+///
+/// All keys of a prefix have one hash tag, so one connection at a time is enough: to the node that the last redirection named.
+class RedisBackend final : public StoreBackend {
+ public:
+  /// \par Errors
+  /// ConfigError.
+  RedisBackend(std::string_view url, std::string_view prefix);
+
+  [[nodiscard]] std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
+                                                        std::chrono::milliseconds timeout) override;
+  [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
+  [[nodiscard]] std::string description() const override;
+
+ private:
+  /// The commands of one `execute`, and how far they have got.
+  struct Batch {
+    std::span<const StoreCommand> commands;
+    std::vector<std::optional<Result<StoreReply>>> results;
+    std::vector<std::size_t> pending;  // ascending
+    std::string epoch;
+  };
+  /// What the replies of one round ask for.
+  struct Turn {
+    std::vector<std::size_t> again;
+    bool script_lost = false;
+    bool drop_connection = false;
+    std::optional<RedisAddress> moved;
+    std::optional<RedisAddress> ask;
+  };
+
+  void run(Batch& batch, Deadline deadline);
+  [[nodiscard]] Turn round(RedisConnection& connection, Batch& batch, bool asking, Deadline deadline);
+  void take_reply(const redisReply& reply, std::size_t number, const RedisAddress& from, Batch& batch, Turn& turn);
+  [[nodiscard]] Failure unavailable(const std::string& why) const;
+
+  void connect(Deadline deadline);
+  /// Introduces itself, leaves the script there, and looks at the server's settings.
+  void greet(RedisConnection& connection, Deadline deadline);
+  void load_script(RedisConnection& connection, Deadline deadline);
+  void note_failure(const std::string& why);
+
+  const RedisUrl url_;
+  const RedisCodec codec_;
+  std::string sha_;  // of the script, by the server
+  std::optional<RedisConnection> connection_;
+  std::optional<RedisAddress> moved_to_;   // where a Cluster has last sent us
+  std::vector<RedisAddress> other_nodes_;  // of the Cluster, for when that node is gone
+  std::string last_said_;                  // of the server's settings
+
+  int failures_ = 0;  // in a row
+  Deadline next_try_{};
+  std::string trouble_;  // why the last try failed
+  std::mt19937_64 random_;
+};
+
+}  // namespace outlay::detail
