@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <deque>
 #include <memory>
 #include <utility>
 
@@ -17,7 +18,6 @@ using std::chrono::milliseconds;
 
 constexpr int most_turns = 8;  // redirections and reloads of the script within one call
 constexpr std::size_t most_nodes = 64;
-constexpr std::size_t commands_at_once = 512;
 
 std::string_view text_of(const redisReply& reply) {
   return reply.str ? std::string_view(reply.str, reply.len) : std::string_view();
@@ -72,20 +72,22 @@ void collect_nodes(const redisReply& slots, const RedisAddress& from, std::vecto
 }
 
 std::string checked_prefix(std::string_view prefix) {
-  const bool good = !prefix.empty() && prefix.size() <= 64 && std::all_of(prefix.begin(), prefix.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.' || c == ':';
-  });
+  const bool good =
+      !prefix.empty() && prefix.size() <= 64 && std::all_of(prefix.begin(), prefix.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+               c == '-' || c == '.' || c == ':';
+      });
   if (!good)
     throw ConfigError(
-        "redis_store: the prefix must be 1 to 64 letters, digits, '_', '-', '.' or ':'; write, say, \"outlay\"");
+        "redis_store: the prefix must be 1 to 64 letters, digits, '_', '-', '.' or ':'; write, say, "
+        "\"outlay\"");
   return std::string(prefix);
 }
 
 }  // namespace
 
 RedisBackend::RedisBackend(std::string_view url, std::string_view prefix)
-    : url_(parse_redis_url(url)), codec_(checked_prefix(prefix)), random_([] {
+    : url_(parse_redis_url(url)), keys_(checked_prefix(prefix)), random_([] {
         std::random_device device;
         std::seed_seq seed{device(), device(), device(), device(), device(), device(), device(), device()};
         return std::mt19937_64(seed);
@@ -104,19 +106,26 @@ Failure RedisBackend::unavailable(const std::string& why) const {
 std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreCommand> commands,
                                                       milliseconds timeout) {
   const Deadline deadline = Steady::now() + timeout;
+  Batch batch{commands, {}, {}, {}};
+  batch.results.resize(commands.size());
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    if (makes_sense(commands[i]))
+      batch.pending.push_back(i);
+    else
+      batch.results[i].emplace(Failure(
+          errc::invalid_argument,
+          "a command for " + description() +
+              " makes no sense: an id is 32 hexadecimal digits, a counter has a name of 1 to 256 bytes and a "
+              "slot that "
+              "ends after it begins, only a correction is negative, and a command has at most 64 counters"));
+  }
+  // For a server without data only, and new each time: one that lost its data twice has had two lives.
+  constexpr const char* digits = "0123456789abcdef";
+  for (int i = 0; i < 32; ++i) batch.epoch += digits[random_() & 15U];
+  run(batch, deadline);
   std::vector<Result<StoreReply>> results;
   results.reserve(commands.size());
-  while (!commands.empty()) {
-    Batch batch{commands.first(std::min(commands.size(), commands_at_once)), {}, {}, {}};
-    commands = commands.subspan(batch.commands.size());
-    batch.results.resize(batch.commands.size());
-    for (std::size_t i = 0; i < batch.commands.size(); ++i) batch.pending.push_back(i);
-    // For a server without data only, and new each time: one that lost its data twice has had two lives.
-    constexpr const char* digits = "0123456789abcdef";
-    for (int i = 0; i < 32; ++i) batch.epoch += digits[random_() & 15U];
-    run(batch, deadline);
-    for (auto& result : batch.results) results.push_back(*std::move(result));
-  }
+  for (auto& result : batch.results) results.push_back(*std::move(result));
   return results;
 }
 
@@ -166,75 +175,75 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
   for (const std::size_t i : batch.pending) batch.results[i].emplace(unavailable(why));
 }
 
-RedisBackend::Turn RedisBackend::round(RedisConnection& connection, Batch& batch, bool asking, Deadline deadline) {
-  Turn turn;
-  std::string bytes;
-  std::vector<std::size_t> sent;
+RedisBackend::Turn RedisBackend::round(RedisConnection& connection, Batch& batch, bool asking,
+                                       Deadline deadline) {
+  std::deque<RedisBatch> calls;
   for (const std::size_t i : batch.pending) {
-    const std::size_t before = bytes.size();
-    if (asking) append_command(bytes, {"ASKING"});
-    if (codec_.append(bytes, batch.commands[i], sha_, batch.epoch)) {
-      sent.push_back(i);
-    } else {
-      bytes.resize(before);
-      batch.results[i].emplace(Failure(errc::invalid_argument,
-                                       "a command for " + description() +
-                                           " makes no sense: an id is 32 hexadecimal digits, a counter has a name "
-                                           "of 1 to 256 bytes and a slot that ends after it begins, and there are "
-                                           "at most 64 of them"));
-    }
+    if (calls.empty() || calls.back().full()) calls.emplace_back(keys_);
+    calls.back().add(batch.commands[i], i);
   }
+  std::string bytes;
+  for (const RedisBatch& call : calls) {
+    if (asking) append_command(bytes, {"ASKING"});
+    call.append(bytes, sha_, batch.epoch);
+  }
+  Turn turn;
   const std::size_t each = asking ? 2 : 1;
-  connection.exchange(bytes, sent.size() * each, deadline, [&](std::size_t number, const redisReply& reply) {
-    if (number % each == each - 1) take_reply(reply, sent[number / each], connection.address(), batch, turn);
+  connection.exchange(bytes, calls.size() * each, deadline, [&](std::size_t number, const redisReply& reply) {
+    if (number % each == each - 1) take_reply(reply, calls[number / each], connection.address(), batch, turn);
   });
   return turn;
 }
 
-void RedisBackend::take_reply(const redisReply& reply, std::size_t number, const RedisAddress& from, Batch& batch,
-                              Turn& turn) {
-  const StoreCommand& command = batch.commands[number];
+void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, const RedisAddress& from,
+                              Batch& batch, Turn& turn) {
   const std::string_view text = text_of(reply);
   if (reply.type == REDIS_REPLY_STRING) {
-    RedisCodec::Reply read;
-    if (!RedisCodec::read(text, command, read))
+    RedisBatch::Answer answer;
+    if (!sent.read(text, answer))
       throw ConnectionLost("gave an answer of the wrong form: is the prefix used by something else?");
-    // A refusal, or a reading, from before the rest of the leases is dealt with would be out of date.
-    if (read.leases_due && (command.op == StoreCommand::Op::snapshot ||
-                            read.reply.outcome == StoreReply::Outcome::refused))
-      turn.again.push_back(number);
-    else
-      batch.results[number].emplace(std::move(read.reply));
+    for (std::size_t i = 0; i < answer.replies.size(); ++i) {
+      const std::size_t number = sent.numbers()[i];
+      StoreReply& one = answer.replies[i];
+      // A refusal, or a reading, from before the rest of the leases is dealt with would be out of date.
+      if (answer.leases_due && (batch.commands[number].op == StoreCommand::Op::snapshot ||
+                                one.outcome == StoreReply::Outcome::refused))
+        turn.again.push_back(number);
+      else if (answer.overflows[i])
+        batch.results[number].emplace(Failure(
+            errc::overflow, "a counter of " + description() +
+                                " would pass the range of 64 bits: nothing was changed; use another name or "
+                                "window for it"));
+      else
+        batch.results[number].emplace(std::move(one));
+    }
     return;
   }
   if (!failed(reply)) throw ConnectionLost("gave an answer of the wrong form: is it a Redis server?");
+  const auto again = [&] {
+    turn.again.insert(turn.again.end(), sent.numbers().begin(), sent.numbers().end());
+  };
   if (text.starts_with("NOSCRIPT")) {
     turn.script_lost = true;
-    turn.again.push_back(number);
-    return;
+    return again();
   }
   if (text.starts_with("MOVED ") || text.starts_with("ASK ")) {
     if (auto to = redirection(text, from)) {
       (text.starts_with("ASK ") ? turn.ask : turn.moved) = std::move(to);
-      turn.again.push_back(number);
-      return;
+      return again();
     }
-  }
-  if (text == "OVERFLOW" || text == "ERR OVERFLOW") {
-    batch.results[number].emplace(
-        Failure(errc::overflow, "a counter of " + description() + " would pass the range of 64 bits: nothing was "
-                                                                  "changed; use another name or window for it"));
-    return;
   }
   // A server that has become a replica stays one: find the node that took over.
   if (text.starts_with("READONLY")) turn.drop_connection = true;
-  batch.results[number].emplace(unavailable("answered: " + printable(text)));
+  for (const std::size_t number : sent.numbers())
+    batch.results[number].emplace(unavailable("answered: " + printable(text)));
 }
 
 void RedisBackend::connect(Deadline deadline) {
   std::vector<RedisAddress> candidates;
   const auto add = [&](const RedisAddress& address) {
-    if (std::find(candidates.begin(), candidates.end(), address) == candidates.end()) candidates.push_back(address);
+    if (std::find(candidates.begin(), candidates.end(), address) == candidates.end())
+      candidates.push_back(address);
   };
   if (moved_to_) add(*moved_to_);
   add(url_.address);
@@ -281,7 +290,8 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
   connection.exchange(bytes, count, deadline, [&](std::size_t number, const redisReply& reply) {
     if (number < script && failed(reply))
       throw ConnectionLost("refuses the user, password or database of the URL: " + printable(text_of(reply)));
-    if (number == script && failed(reply)) throw ConnectionLost("refuses to serve: " + printable(text_of(reply)));
+    if (number == script && failed(reply))
+      throw ConnectionLost("refuses to serve: " + printable(text_of(reply)));
     if (number == script) sha_ = text_of(reply);
     if (number == script + 1) policy = setting(reply);
     if (number == script + 2) append_only = setting(reply);
@@ -295,7 +305,8 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
   if (!policy || !append_only || !save) {
     doubtful = true;
     said +=
-        "CONFIG GET is not allowed, so it could not be checked that maxmemory-policy is noeviction and that the data "
+        "CONFIG GET is not allowed, so it could not be checked that maxmemory-policy is noeviction and that "
+        "the data "
         "outlives a restart; see to both";
   } else {
     said += "maxmemory-policy is " + printable(*policy);
@@ -306,8 +317,9 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
     said += "; appendonly is " + printable(*append_only);
     if (*append_only != "yes") {
       doubtful = true;
-      said += save->empty() ? ", and there are no snapshots, so a restart forgets what was spent: set it to yes"
-                            : ", so a restart goes back to the last snapshot: set it to yes";
+      said += save->empty()
+                  ? ", and there are no snapshots, so a restart forgets what was spent: set it to yes"
+                  : ", so a restart goes back to the last snapshot: set it to yes";
     }
   }
   // Again only when it has changed: a server may close idle connections every few minutes.
@@ -327,7 +339,8 @@ void RedisBackend::note_failure(const std::string& why) {
   failures_ = std::min(failures_ + 1, 6);
   // Twice as long each time, from 16 ms to a second, so that the processes which lost one server do not return in step.
   const auto longest = static_cast<std::uint64_t>(16) << static_cast<unsigned>(failures_);
-  next_try_ = Steady::now() + milliseconds(static_cast<std::int64_t>(longest / 2 + random_() % (longest / 2)));
+  next_try_ =
+      Steady::now() + milliseconds(static_cast<std::int64_t>(longest / 2 + random_() % (longest / 2)));
 }
 
 }  // namespace outlay::detail

@@ -49,7 +49,8 @@ class RedisBackend final : public StoreBackend {
 
   void run(Batch& batch, Deadline deadline);
   [[nodiscard]] Turn round(RedisConnection& connection, Batch& batch, bool asking, Deadline deadline);
-  void take_reply(const redisReply& reply, std::size_t number, const RedisAddress& from, Batch& batch, Turn& turn);
+  void take_reply(const redisReply& reply, const RedisBatch& sent, const RedisAddress& from, Batch& batch,
+                  Turn& turn);
   [[nodiscard]] Failure unavailable(const std::string& why) const;
 
   void connect(Deadline deadline);
@@ -59,7 +60,7 @@ class RedisBackend final : public StoreBackend {
   void note_failure(const std::string& why);
 
   const RedisUrl url_;
-  const RedisCodec codec_;
+  const RedisKeys keys_;
   std::string sha_;  // of the script, by the server
   std::optional<RedisConnection> connection_;
   std::optional<RedisAddress> moved_to_;   // where a Cluster has last sent us

@@ -22,6 +22,8 @@ constexpr std::size_t epoch_size = 32, id_size = 32, vector_size = 6;
 constexpr double never = 9'007'199'254'740'991.0;  // microseconds; the script's NEVER
 /// How long a slot is kept beyond the time in which it counts, a lease, and as long again as it lasts: as long as an ended id.
 constexpr double keep = 3'600e6;
+constexpr std::chrono::milliseconds longest_lease = std::chrono::hours(24);
+constexpr unsigned overflow_outcome = 4;  // beyond StoreReply::Outcome
 
 // The script's numbers for what the header enumerates.
 static_assert(static_cast<int>(Op::reserve) == 0 && static_cast<int>(Op::extend) == 1 &&
@@ -34,6 +36,7 @@ static_assert(static_cast<int>(Room::fits) == 0 && static_cast<int>(Room::below)
 static_assert(static_cast<int>(StoreReply::Outcome::ended) == 3);
 
 void put_byte(std::string& to, std::size_t value) { to += static_cast<char>(value); }
+void put_short(std::string& to, std::size_t value) { put_byte(to, value & 0xFFU), put_byte(to, value >> 8U); }
 void put(std::string& to, std::uint64_t value) {
   std::array<char, 8> bytes;
   for (char& byte : bytes) byte = static_cast<char>(value & 0xFFU), value >>= 8U;
@@ -46,6 +49,10 @@ std::uint64_t get(std::string_view bytes, std::size_t at) {
   std::uint64_t value = 0;
   for (std::size_t i = 8; i-- > 0;) value = (value << 8U) | static_cast<unsigned char>(bytes[at + i]);
   return value;
+}
+std::size_t get_short(std::string_view bytes, std::size_t at) {
+  return static_cast<unsigned char>(bytes[at]) |
+         static_cast<std::size_t>(static_cast<unsigned char>(bytes[at + 1])) << 8U;
 }
 std::int64_t get_integer(std::string_view bytes, std::size_t at) {
   return static_cast<std::int64_t>(get(bytes, at));
@@ -117,20 +124,27 @@ bool is_id(std::string_view id) {
 }
 
 bool is_counter(const StoreCounter& counter) {
-  const auto few = [](const StoreCounter::Threshold& threshold) { return threshold.fraction == threshold.fraction; };
   return !counter.name.empty() && counter.name.size() <= 256 && counter.window.size() <= 256 &&
          counter.begin < counter.end && counter.counted_from <= counter.begin &&
-         counter.thresholds.size() <= most_thresholds &&
-         std::all_of(counter.thresholds.begin(), counter.thresholds.end(), few);
+         counter.thresholds.size() <= most_thresholds;
 }
 
-bool is_command(const StoreCommand& command) {
-  if (command.op == Op::snapshot || command.op == Op::renew ? !command.id.empty() : !is_id(command.id)) return false;
-  if (command.op == Op::renew) {
-    if (command.ids.empty() || !command.counters.empty()) return false;
-  } else if (!command.ids.empty()) {
-    return false;
-  }
+}  // namespace
+
+std::string RedisKeys::counter(const StoreCounter& counter) const {
+  std::string key;
+  key.reserve(base_.size() + counter.window.size() + counter.name.size() + 16);
+  key.append(base_).append("in:");
+  escape(key, counter.window);
+  key += ':';
+  escape(key, counter.name);
+  return key;
+}
+
+bool makes_sense(const StoreCommand& command) {
+  const bool without_id = command.op == Op::snapshot || command.op == Op::renew;
+  if (without_id ? !command.id.empty() : !is_id(command.id)) return false;
+  if (command.op == Op::renew ? !command.counters.empty() : !command.ids.empty()) return false;
   if (command.op != Op::adjust && negative(command.amount)) return false;
   return command.counters.size() <= most_counters && command.ids.size() <= most_ids &&
          command.lease.count() >= 0 &&
@@ -138,114 +152,115 @@ bool is_command(const StoreCommand& command) {
          std::all_of(command.ids.begin(), command.ids.end(), is_id);
 }
 
-}  // namespace
-
-RedisCodec::RedisCodec(std::string_view prefix) : base_("{" + std::string(prefix) + "}:") {
-  meta_ = base_ + "meta";
-  leases_ = base_ + "leases";
+RedisBatch::RedisBatch(const RedisKeys& keys) : keys_of_(keys) {
+  key_number(keys.meta());
+  key_number(keys.leases());
 }
 
-std::string RedisCodec::counter_key(const StoreCounter& counter) const {
-  std::string key = base_ + "in:";
-  key.reserve(key.size() + counter.window.size() + counter.name.size() + 8);
-  escape(key, counter.window);
-  key += ':';
-  escape(key, counter.name);
-  return key;
+std::size_t RedisBatch::key_number(std::string key) {
+  const auto [at, fresh] = key_numbers_.try_emplace(std::move(key), keys_.size() + 1);  // as Lua counts
+  if (fresh) keys_.push_back(&at->first);
+  return at->second;
 }
 
-bool RedisCodec::append(std::string& bytes, const StoreCommand& command, std::string_view sha,
-                        std::string_view epoch) const {
-  if (!is_command(command)) return false;
-  const bool has_id = command.op != Op::renew && command.op != Op::snapshot;
+void RedisBatch::add(const StoreCommand& command, std::size_t number) {
   const bool reserves = command.op == Op::reserve;
-  const std::size_t count = command.counters.size();
-  const auto lease = static_cast<double>(
-      std::min(std::chrono::duration_cast<std::chrono::microseconds>(command.lease), std::chrono::microseconds(86'400'000'000)).count());
-
-  std::vector<std::string> keys, counters;
-  keys.reserve(count), counters.reserve(count);
-  std::string record_end;
+  const auto lease =
+      static_cast<double>(std::chrono::microseconds(std::min(command.lease, longest_lease)).count());
   double lives = 0;
+  std::string counters, record_end;
   for (const StoreCounter& counter : command.counters) {
     const auto begin = static_cast<double>(micros(counter.begin));
     const auto from = static_cast<double>(micros(counter.counted_from));
     // Rounded up, so that the slot's last instant is inside.
-    const auto end = counter.end == Time::max() ? never
-                                                : static_cast<double>(micros(counter.end - std::chrono::nanoseconds(1)) + 1);
+    const double end = counter.end == Time::max()
+                           ? never
+                           : static_cast<double>(micros(counter.end - std::chrono::nanoseconds(1)) + 1);
     const double expires = std::min(never, end + (begin - from) + (end - begin) + lease + keep);
     lives = std::max(lives, expires);
     const std::string field = std::to_string(micros(counter.begin));
-
-    keys.push_back(counter_key(counter));
-    std::string& packed = counters.emplace_back();
-    put_byte(packed, field.size());
-    packed += field;
-    for (const double time : {begin, end, from, expires}) put(packed, time);
-    put_byte(packed, static_cast<std::size_t>(counter.room));
-    put_byte(packed, counter.thresholds.size());
-    put(packed, counter.limits);
-    for (const StoreCounter::Threshold& threshold : counter.thresholds) {
-      put(packed, threshold.fraction);
-      put(packed, threshold.at);
+    std::string key = keys_of_.counter(counter);
+    if (reserves) {
+      put_short(record_end, key.size());
+      record_end += key;
+      put_byte(record_end, field.size());
+      record_end += field;
     }
-    if (!reserves) continue;
-    put_byte(record_end, keys.back().size() & 0xFFU);
-    put_byte(record_end, keys.back().size() >> 8U);
-    record_end += keys.back();
-    put_byte(record_end, field.size());
-    record_end += field;
+    put_short(counters, key_number(std::move(key)));
+    put_byte(counters, field.size());
+    counters += field;
+    for (const double time : {begin, end, from, expires}) put(counters, time);
+    put_byte(counters, static_cast<std::size_t>(counter.room));
+    put_byte(counters, counter.thresholds.size());
+    put(counters, counter.limits);
+    for (const StoreCounter::Threshold& threshold : counter.thresholds) {
+      put(counters, threshold.fraction);
+      put(counters, threshold.at);
+    }
   }
 
-  std::string head;
-  put_byte(head, static_cast<std::size_t>(command.op));
-  put_byte(head, static_cast<std::size_t>(command.on_expiry));
-  put(head, lease);
-  put(head, lives);
-  put(head, command.amount, reserves || command.op == Op::extend);
-
-  const std::string id = has_id ? base_ + "id:" + command.id : std::string();
-  std::vector<std::string_view> words{"EVALSHA", sha};
-  words.reserve(8 + 2 * count + command.ids.size());
-  const std::string key_count = std::to_string(2 + (has_id ? 1 : 0) + count);
-  words.insert(words.end(), {key_count, meta_, leases_});
-  if (has_id) words.push_back(id);
-  words.insert(words.end(), keys.begin(), keys.end());
-  words.insert(words.end(), {head, epoch, record_end});
-  words.insert(words.end(), counters.begin(), counters.end());
-  words.insert(words.end(), command.ids.begin(), command.ids.end());
-  append_command(bytes, words);
-  return true;
+  std::string& packed = packed_.emplace_back();
+  put_byte(packed, static_cast<std::size_t>(command.op));
+  put_byte(packed, static_cast<std::size_t>(command.on_expiry));
+  put(packed, lease);
+  put(packed, lives);
+  put_short(packed, command.id.empty() ? 0 : key_number(keys_of_.id(command.id)));
+  put(packed, command.amount, reserves || command.op == Op::extend);
+  put_short(packed, command.op == Op::renew ? command.ids.size() : command.counters.size());
+  packed += counters;
+  packed += record_end;
+  for (const std::string& id : command.ids) packed += id;
+  commands_.push_back(&command);
+  numbers_.push_back(number);
+  counters_ += command.counters.size();
 }
 
-bool RedisCodec::read(std::string_view bytes, const StoreCommand& command, Reply& reply) {
-  constexpr std::size_t head = 2 + 8 + 8 + epoch_size, state_size = 2 * 8 * vector_size;
-  const std::size_t count = command.counters.size();
-  if (bytes.size() < head + count * state_size) return false;
-  const std::string_view crossed = bytes.substr(head + count * state_size);
-  const auto outcome = static_cast<unsigned char>(bytes[0]);
-  const double now = get_double(bytes, 2), version = get_double(bytes, 10);
-  if (outcome > 3 || crossed.size() % 2 != 0) return false;
-  if (!(now >= 0 && now <= never && version >= 0 && version <= never)) return false;
+void RedisBatch::append(std::string& bytes, std::string_view sha, std::string_view epoch) const {
+  const std::string key_count = std::to_string(keys_.size());
+  std::vector<std::string_view> words{"EVALSHA", sha, key_count};
+  words.reserve(4 + keys_.size() + packed_.size());
+  for (const std::string* key : keys_) words.push_back(*key);
+  words.push_back(epoch);
+  words.insert(words.end(), packed_.begin(), packed_.end());
+  append_command(bytes, words);
+}
 
-  reply.leases_due = bytes[1] != 0;
-  StoreReply& to = reply.reply;
-  to.outcome = static_cast<StoreReply::Outcome>(outcome);
-  to.now = Time(std::chrono::microseconds(static_cast<std::int64_t>(now)));
-  to.version = static_cast<std::int64_t>(version);
-  to.epoch = bytes.substr(18, epoch_size);
-  to.states.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t at = head + i * state_size;
-    to.states.push_back({get_amounts(bytes, at), get_amounts(bytes, at + state_size / 2)});
+bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
+  constexpr std::size_t vector_bytes = 8 * vector_size;
+  if (bytes.size() < 9 + epoch_size) return false;
+  const double now = get_double(bytes, 1);
+  if (!(now >= 0 && now <= never)) return false;
+  const Time time(std::chrono::microseconds(static_cast<std::int64_t>(now)));
+  const std::string_view epoch = bytes.substr(9, epoch_size);
+  answer.leases_due = bytes[0] != 0;
+  bytes.remove_prefix(9 + epoch_size);
+  for (const StoreCommand* command : commands_) {
+    const std::size_t count = command->counters.size(), fixed = 9 + count * 2 * vector_bytes;
+    if (bytes.size() < fixed + 2) return false;
+    const auto outcome = static_cast<unsigned char>(bytes[0]);
+    const double version = get_double(bytes, 1);
+    if (outcome > overflow_outcome || !(version >= 0 && version <= never)) return false;
+    StoreReply& reply = answer.replies.emplace_back();
+    answer.overflows.push_back(outcome == overflow_outcome);
+    if (outcome != overflow_outcome) reply.outcome = static_cast<StoreReply::Outcome>(outcome);
+    reply.now = time;
+    reply.epoch = epoch;
+    reply.version = static_cast<std::int64_t>(version);
+    reply.states.reserve(count);
+    for (std::size_t at = 9; at < fixed; at += 2 * vector_bytes)
+      reply.states.push_back({get_amounts(bytes, at), get_amounts(bytes, at + vector_bytes)});
+    const std::size_t crossed = get_short(bytes, fixed);
+    bytes.remove_prefix(fixed + 2);
+    if (bytes.size() < 2 * crossed) return false;
+    for (std::size_t i = 0; i < 2 * crossed; i += 2) {
+      const std::size_t counter = static_cast<unsigned char>(bytes[i]);
+      const std::size_t threshold = static_cast<unsigned char>(bytes[i + 1]);
+      if (counter >= count || threshold >= command->counters[counter].thresholds.size()) return false;
+      reply.crossed.push_back({counter, command->counters[counter].thresholds[threshold].fraction});
+    }
+    bytes.remove_prefix(2 * crossed);
   }
-  for (std::size_t i = 0; i < crossed.size(); i += 2) {
-    const std::size_t counter = static_cast<unsigned char>(crossed[i]);
-    const std::size_t threshold = static_cast<unsigned char>(crossed[i + 1]);
-    if (counter >= count || threshold >= command.counters[counter].thresholds.size()) return false;
-    to.crossed.push_back({counter, command.counters[counter].thresholds[threshold].fraction});
-  }
-  return true;
+  return bytes.empty();
 }
 
 }  // namespace outlay::detail

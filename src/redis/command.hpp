@@ -1,37 +1,67 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <vector>
 
 #include "outlay/store.hpp"
 
 namespace outlay::detail {
 
-/// How commands and replies look on the wire: the arguments and the answer of `redis_script`.
-class RedisCodec {
+/// Where a prefix's keys are. All of them have one hash tag, and so one place in a Cluster.
+class RedisKeys {
  public:
-  explicit RedisCodec(std::string_view prefix);
+  explicit RedisKeys(std::string_view prefix) : base_("{" + std::string(prefix) + "}:") {}
 
-  /// One call of the script.
-  ///
-  /// \param sha The script's name on the server.
-  /// \param epoch 32 characters, for a server that has none yet; never the same ones twice.
-  /// \return False if the command makes no sense: then nothing was appended to `bytes`.
-  [[nodiscard]] bool append(std::string& bytes, const StoreCommand& command, std::string_view sha,
-                            std::string_view epoch) const;
-
-  struct Reply {
-    StoreReply reply{};
-    bool leases_due = false;  ///< More leases had run out than one call deals with.
-  };
-  /// \return False if the bytes are no answer to this command.
-  [[nodiscard]] static bool read(std::string_view bytes, const StoreCommand& command, Reply& reply);
+  [[nodiscard]] std::string meta() const { return base_ + "meta"; }
+  [[nodiscard]] std::string leases() const { return base_ + "leases"; }
+  [[nodiscard]] std::string id(std::string_view id) const { return base_ + "id:" + std::string(id); }
+  /// Any byte may be in a name; two names never have one key.
+  [[nodiscard]] std::string counter(const StoreCounter& counter) const;
 
  private:
-  [[nodiscard]] std::string counter_key(const StoreCounter& counter) const;
-  std::string base_;  // what every key begins with
-  std::string meta_, leases_;
+  std::string base_;
+};
+
+/// Whether a store may be asked this.
+[[nodiscard]] bool makes_sense(const StoreCommand& command);
+
+/// Some commands as one call of `redis_script`, and its answer.
+class RedisBatch {
+ public:
+  explicit RedisBatch(const RedisKeys& keys);
+
+  /// \param number What the caller knows the command by. It must make sense and outlive this.
+  void add(const StoreCommand& command, std::size_t number);
+  /// Few enough that the server is not kept from others for long.
+  [[nodiscard]] bool full() const noexcept { return commands_.size() >= 64 || counters_ >= 256; }
+  [[nodiscard]] const std::vector<std::size_t>& numbers() const noexcept { return numbers_; }
+
+  /// \param sha The script's name on the server.
+  /// \param epoch 32 characters, for a server that has none yet; never the same ones twice.
+  void append(std::string& bytes, std::string_view sha, std::string_view epoch) const;
+
+  struct Answer {
+    std::vector<StoreReply> replies{};  ///< One for each command.
+    std::vector<bool> overflows{};      ///< Nothing was done: a number would have passed 64 bits.
+    bool leases_due = false;            ///< More leases had run out than one call deals with.
+  };
+  /// \return False if the bytes are no answer to these commands.
+  [[nodiscard]] bool read(std::string_view bytes, Answer& answer) const;
+
+ private:
+  std::size_t key_number(std::string key);
+
+  const RedisKeys& keys_of_;
+  std::vector<const StoreCommand*> commands_;
+  std::vector<std::size_t> numbers_;
+  std::vector<std::string> packed_;
+  std::size_t counters_ = 0;
+  std::vector<const std::string*> keys_;  // in the order of their numbers
+  std::unordered_map<std::string, std::size_t> key_numbers_;
 };
 
 }  // namespace outlay::detail

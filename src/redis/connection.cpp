@@ -71,10 +71,10 @@ RedisConnection::RedisConnection(const RedisAddress& address, Deadline deadline)
 
 void RedisConnection::wait(short events, Deadline deadline, short& ready) {
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd entry{context_->fd, events, 0};
-    const int count =
-        ::poll(&entry, 1, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, INT_MAX)));
+    const int count = ::poll(&entry, 1, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, INT_MAX)));
     ready = entry.revents;
     if (count > 0) return;
     if (count == 0) throw ConnectionLost("did not answer in time", true);
@@ -82,7 +82,8 @@ void RedisConnection::wait(short events, Deadline deadline, short& ready) {
   }
 }
 
-void RedisConnection::exchange(std::string_view bytes, std::size_t count, Deadline deadline, const Take& take) {
+void RedisConnection::exchange(std::string_view bytes, std::size_t count, Deadline deadline,
+                               const Take& take) {
   std::array<char, 16'384> buffer;
   for (std::size_t taken = 0; taken < count || !bytes.empty();) {
     void* reply = nullptr;

@@ -88,7 +88,8 @@ RedisUrl parse_redis_url(std::string_view text) {
     refuse("contains a space, a control character or a byte above ASCII: write it as %XX");
   if (text.starts_with("rediss://"))
     throw ConfigError(
-        "redis_store: a rediss:// URL asks for TLS, and outlay::redis is built without it; lead the connection "
+        "redis_store: a rediss:// URL asks for TLS, and outlay::redis is built without it; lead the "
+        "connection "
         "through a TLS tunnel on this machine and write redis:// or unix://");
   if (text.starts_with("unix://")) {
     text.remove_prefix(7);
@@ -105,7 +106,8 @@ RedisUrl parse_redis_url(std::string_view text) {
       credentials(text.substr(0, slash - 1), url);
     }
     url.address.path = decode(text.substr(slash));
-    if (url.address.path.size() > 107) refuse("has a path longer than 107 bytes, which no Unix socket can have");
+    if (url.address.path.size() > 107)
+      refuse("has a path longer than 107 bytes, which no Unix socket can have");
     if (url.address.path.size() == 1 || url.address.path.find('\0') != url.address.path.npos)
       refuse("has a path that is no file");
     return url;
