@@ -87,7 +87,11 @@ std::string checked_prefix(std::string_view prefix) {
 }  // namespace
 
 RedisBackend::RedisBackend(std::string_view url, std::string_view prefix)
-    : url_(parse_redis_url(url)), keys_(checked_prefix(prefix)), random_([] {
+    : url_(parse_redis_url(url)),
+      keys_(checked_prefix(prefix)),
+      fast_{std::string(redis_fast_arithmetic) + redis_script, {}},
+      exact_{std::string(redis_exact_arithmetic) + redis_script, {}},
+      random_([] {
         std::random_device device;
         std::seed_seq seed{device(), device(), device(), device(), device(), device(), device(), device()};
         return std::mt19937_64(seed);
@@ -147,7 +151,8 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
       failures_ = 0;
       batch.pending = std::move(turn.again);
       if (turn.drop_connection) connection_.reset();
-      if (turn.script_lost && connection_) load_script(*connection_, deadline);
+      batch.exact |= turn.large;
+      if (turn.script_lost && connection_) load_scripts(*connection_, deadline);
       if (turn.ask) {
         RedisConnection other(*turn.ask, deadline);
         greet(other, deadline);
@@ -185,7 +190,7 @@ RedisBackend::Turn RedisBackend::round(RedisConnection& connection, Batch& batch
   std::string bytes;
   for (const RedisBatch& call : calls) {
     if (asking) append_command(bytes, {"ASKING"});
-    call.append(bytes, sha_, batch.epoch);
+    call.append(bytes, batch.exact ? exact_.sha : fast_.sha, batch.epoch);
   }
   Turn turn;
   const std::size_t each = asking ? 2 : 1;
@@ -198,7 +203,14 @@ RedisBackend::Turn RedisBackend::round(RedisConnection& connection, Batch& batch
 void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, const RedisAddress& from,
                               Batch& batch, Turn& turn) {
   const std::string_view text = text_of(reply);
+  const auto again = [&] {
+    turn.again.insert(turn.again.end(), sent.numbers().begin(), sent.numbers().end());
+  };
   if (reply.type == REDIS_REPLY_STRING) {
+    if (text == "LARGE") {
+      turn.large = true;
+      return again();
+    }
     RedisBatch::Answer answer;
     if (!sent.read(text, answer))
       throw ConnectionLost("gave an answer of the wrong form: is the prefix used by something else?");
@@ -220,9 +232,6 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
     return;
   }
   if (!failed(reply)) throw ConnectionLost("gave an answer of the wrong form: is it a Redis server?");
-  const auto again = [&] {
-    turn.again.insert(turn.again.end(), sent.numbers().begin(), sent.numbers().end());
-  };
   if (text.starts_with("NOSCRIPT")) {
     turn.script_lost = true;
     return again();
@@ -267,7 +276,7 @@ void RedisBackend::connect(Deadline deadline) {
 
 void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
   std::string bytes;
-  std::size_t count = 5;
+  std::size_t count = 4;
   if (!url_.password.empty()) {
     if (url_.user.empty())
       append_command(bytes, {"AUTH", url_.password});
@@ -279,8 +288,7 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
     append_command(bytes, {"SELECT", std::to_string(url_.database)});
     ++count;
   }
-  const std::size_t script = count - 5;
-  append_command(bytes, {"SCRIPT", "LOAD", redis_script});
+  const std::size_t settings = count - 4;
   append_command(bytes, {"CONFIG", "GET", "maxmemory-policy"});
   append_command(bytes, {"CONFIG", "GET", "appendonly"});
   append_command(bytes, {"CONFIG", "GET", "save"});
@@ -288,17 +296,14 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
 
   std::optional<std::string> policy, append_only, save;
   connection.exchange(bytes, count, deadline, [&](std::size_t number, const redisReply& reply) {
-    if (number < script && failed(reply))
+    if (number < settings && failed(reply))
       throw ConnectionLost("refuses the user, password or database of the URL: " + printable(text_of(reply)));
-    if (number == script && failed(reply))
-      throw ConnectionLost("refuses to serve: " + printable(text_of(reply)));
-    if (number == script) sha_ = text_of(reply);
-    if (number == script + 1) policy = setting(reply);
-    if (number == script + 2) append_only = setting(reply);
-    if (number == script + 3) save = setting(reply);
-    if (number == script + 4) collect_nodes(reply, connection.address(), other_nodes_);
+    if (number == settings) policy = setting(reply);
+    if (number == settings + 1) append_only = setting(reply);
+    if (number == settings + 2) save = setting(reply);
+    if (number == settings + 3) collect_nodes(reply, connection.address(), other_nodes_);
   });
-  if (sha_.size() != 40) throw ConnectionLost("gave an answer of the wrong form: is it a Redis server?");
+  load_scripts(connection, deadline);
 
   bool doubtful = false;
   std::string said = "redis at " + connection.address().text() + ": ";
@@ -326,11 +331,14 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
   if (said != last_said_) log(doubtful ? LogLevel::warning : LogLevel::info, last_said_ = std::move(said));
 }
 
-void RedisBackend::load_script(RedisConnection& connection, Deadline deadline) {
+void RedisBackend::load_scripts(RedisConnection& connection, Deadline deadline) {
   std::string bytes;
-  append_command(bytes, {"SCRIPT", "LOAD", redis_script});
-  connection.exchange(bytes, 1, deadline, [](std::size_t, const redisReply& reply) {
-    if (failed(reply)) throw ConnectionLost("refuses to serve: " + printable(text_of(reply)));
+  for (const Script* script : {&fast_, &exact_}) append_command(bytes, {"SCRIPT", "LOAD", script->text});
+  connection.exchange(bytes, 2, deadline, [this](std::size_t number, const redisReply& reply) {
+    const std::string_view text = text_of(reply);
+    if (failed(reply)) throw ConnectionLost("refuses to serve: " + printable(text));
+    if (text.size() != 40) throw ConnectionLost("gave an answer of the wrong form: is it a Redis server?");
+    (number == 0 ? fast_ : exact_).sha = text;
   });
 }
 

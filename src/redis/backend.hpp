@@ -37,11 +37,13 @@ class RedisBackend final : public StoreBackend {
     std::vector<std::optional<Result<StoreReply>>> results;
     std::vector<std::size_t> pending;  // ascending
     std::string epoch;
+    bool exact = false;  // amounts too large for the faster script
   };
   /// What the replies of one round ask for.
   struct Turn {
     std::vector<std::size_t> again;
     bool script_lost = false;
+    bool large = false;
     bool drop_connection = false;
     std::optional<RedisAddress> moved;
     std::optional<RedisAddress> ask;
@@ -56,12 +58,16 @@ class RedisBackend final : public StoreBackend {
   void connect(Deadline deadline);
   /// Introduces itself, leaves the script there, and looks at the server's settings.
   void greet(RedisConnection& connection, Deadline deadline);
-  void load_script(RedisConnection& connection, Deadline deadline);
+  void load_scripts(RedisConnection& connection, Deadline deadline);
   void note_failure(const std::string& why);
 
   const RedisUrl url_;
   const RedisKeys keys_;
-  std::string sha_;  // of the script, by the server
+  struct Script {
+    std::string text;
+    std::string sha;  // by the server
+  };
+  Script fast_, exact_;
   std::optional<RedisConnection> connection_;
   std::optional<RedisAddress> moved_to_;   // where a Cluster has last sent us
   std::vector<RedisAddress> other_nodes_;  // of the Cluster, for when that node is gone

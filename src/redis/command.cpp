@@ -82,7 +82,7 @@ bool negative(const Amounts& amount) {
                                          amount.calls, amount.concurrent}) < 0;
 }
 
-/// How many dimensions have a limit, then each: where its pair begins in one of the script's vectors, and the limit.
+/// How many dimensions have a limit, then each: its number, as Lua counts, and the limit.
 void put(std::string& to, const Limits& limits) {
   const std::array<std::optional<std::int64_t>, vector_size> all{
       limits.usd ? std::optional(limits.usd->nanos()) : std::nullopt,
@@ -95,7 +95,7 @@ void put(std::string& to, const Limits& limits) {
   put_byte(to, static_cast<std::size_t>(set));
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (!all[i]) continue;
-    put_byte(to, 2 * i + 1);
+    put_byte(to, i + 1);
     put(to, *all[i]);
   }
 }
@@ -205,8 +205,8 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
   put(packed, lease);
   put(packed, lives);
   put_short(packed, command.id.empty() ? 0 : key_number(keys_of_.id(command.id)));
-  put(packed, command.amount, reserves || command.op == Op::extend);
   put_short(packed, command.op == Op::renew ? command.ids.size() : command.counters.size());
+  put(packed, command.amount, reserves || command.op == Op::extend);
   packed += counters;
   packed += record_end;
   for (const std::string& id : command.ids) packed += id;
