@@ -177,31 +177,22 @@ namespace {
 
 // A store's tables, apart from the sink's and with a format of their own, so that one file may serve either or both.
 //
-// A change of a counter writes as few pages as it can, since pages are what a commit costs: no index but the keys, and an id stays in its
-// row when its call ends. Blobs are names, which may hold any byte, and the 16 bytes of an id.
+// Each admission is a transaction of its own, and what that costs is the pages it changes. So a slot is one row with everything in it, the
+// calls in flight too, in one blob that store_backend.cpp reads and writes; only ids that have ended are elsewhere. Names are blobs since
+// they may hold any byte.
 constexpr std::int64_t store_format = 1;
 constexpr const char* store_tables = R"sql(
-CREATE TABLE store_state(
-  id INTEGER PRIMARY KEY CHECK(id = 1), version INTEGER NOT NULL, look_at INTEGER NOT NULL, purge_at INTEGER NOT NULL,
-  format INTEGER NOT NULL, epoch TEXT NOT NULL
-) STRICT;
-INSERT INTO store_state VALUES(1, 0, 9223372036854775807, 0, 1, lower(hex(randomblob(16))));
+CREATE TABLE store_info(format INTEGER NOT NULL, epoch TEXT NOT NULL, version INTEGER NOT NULL) STRICT;
+INSERT INTO store_info VALUES(1, lower(hex(randomblob(16))), 0);
 
 CREATE TABLE store_slots(
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  spent_usd INTEGER NOT NULL, spent_tokens INTEGER NOT NULL, spent_input_tokens INTEGER NOT NULL,
-  spent_output_tokens INTEGER NOT NULL, spent_calls INTEGER NOT NULL,
-  reserved_usd INTEGER NOT NULL, reserved_tokens INTEGER NOT NULL, reserved_input_tokens INTEGER NOT NULL,
-  reserved_output_tokens INTEGER NOT NULL, reserved_calls INTEGER NOT NULL, reserved_concurrent INTEGER NOT NULL,
-  told TEXT NOT NULL, name BLOB NOT NULL, "window" BLOB NOT NULL, begins INTEGER NOT NULL, forget_at INTEGER NOT NULL,
-  UNIQUE(name, "window", begins)
+  id INTEGER PRIMARY KEY AUTOINCREMENT, state BLOB NOT NULL, begins INTEGER NOT NULL, forget_at INTEGER NOT NULL,
+  name BLOB NOT NULL, "window" BLOB NOT NULL, UNIQUE(name, "window", begins)
 ) STRICT;
 CREATE INDEX store_slots_to_forget ON store_slots(forget_at);
 
 CREATE TABLE store_ids(
-  id BLOB PRIMARY KEY, state INTEGER NOT NULL, until INTEGER NOT NULL, on_expiry INTEGER NOT NULL,
-  usd INTEGER NOT NULL, tokens INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-  calls INTEGER NOT NULL, concurrent INTEGER NOT NULL, slots TEXT NOT NULL
+  id BLOB NOT NULL, slot INTEGER NOT NULL, until INTEGER NOT NULL, charged BLOB NOT NULL, PRIMARY KEY(id, slot)
 ) STRICT, WITHOUT ROWID;
 )sql";
 
@@ -211,8 +202,8 @@ bool has_store(Database& database) {
   if (!database.in_transaction()) snapshot.emplace(database, Transaction::Kind::read);
   const Format format = read_format(database);
   if (format.application != application_id && !format.fresh()) refuse_foreign(database);
-  if (database.query_int("SELECT count(*) FROM sqlite_schema WHERE name = 'store_state'") == 0) return false;
-  if (const std::int64_t version = database.query_int("SELECT format FROM store_state");
+  if (database.query_int("SELECT count(*) FROM sqlite_schema WHERE name = 'store_info'") == 0) return false;
+  if (const std::int64_t version = database.query_int("SELECT format FROM store_info");
       version > store_format)
     refuse_newer(database, version, store_format);
   return true;

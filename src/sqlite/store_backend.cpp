@@ -11,6 +11,7 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 
 #include "core/json_text.hpp"
@@ -31,18 +32,16 @@ constexpr std::size_t dimensions = 6;
 constexpr std::size_t in_flight = 5;  // of them the one that is never spent
 using Vector = std::array<std::int64_t, dimensions>;
 
+constexpr std::size_t id_bytes = 16;
 constexpr std::size_t max_counters = 64;
 constexpr std::size_t max_name = 256;
-/// How long the id of a call that ended is remembered; of one that expired: its call may yet report.
+/// How long the id of a call that ended is remembered, and of one whose lease ran out: it may yet report.
 constexpr auto remember_ended = 1h;
 constexpr auto remember_expired = 24h;
 /// A slot outlives what counts it by so much, and so by more than any correction that could come.
 constexpr auto remember_slot = 48h;
-constexpr auto purge_every = 1min;
+constexpr auto purge_every = 10min;
 constexpr std::int64_t purge_at_once = 1'000;
-
-/// `store_ids.state`.
-enum State : std::int64_t { held = 0, charged = 1, given_back = 2, ended = 3 };
 
 std::int64_t nanos(Time time) noexcept { return time.time_since_epoch().count(); }
 
@@ -146,39 +145,31 @@ class SqliteStoreBackend::File {
         database_(path, Database::Mode::read_write),
         begin_(prepared(path, deadline), "BEGIN IMMEDIATE"),
         commit_(database_, "COMMIT"),
-        read_state_(database_, "SELECT version, look_at, purge_at FROM store_state WHERE id = 1"),
-        write_state_(database_,
-                     "UPDATE store_state SET version = ?1, look_at = ?2, purge_at = ?3 WHERE id = 1"),
-        find_slots_(database_, std::string(select_slot) +
-                                   "name = ?1 AND \"window\" = ?2 AND begins >= ?3 AND begins <= ?4"),
-        get_slot_(database_, std::string(select_slot) + "id = ?1"),
-        update_slot_(database_,
-                     "UPDATE store_slots SET spent_usd = ?1, spent_tokens = ?2, spent_input_tokens = ?3, "
-                     "spent_output_tokens = ?4, spent_calls = ?5, reserved_usd = ?6, reserved_tokens = ?7, "
-                     "reserved_input_tokens = ?8, reserved_output_tokens = ?9, reserved_calls = ?10, "
-                     "reserved_concurrent = ?11, told = ?12 WHERE id = ?13"),
+        get_slot_(database_, "SELECT id, state FROM store_slots WHERE id = ?1"),
+        find_slots_(database_,
+                    "SELECT id, state, begins FROM store_slots "
+                    "WHERE name = ?1 AND \"window\" = ?2 AND begins >= ?3 AND begins <= ?4"),
+        all_slots_(database_, "SELECT id, state FROM store_slots"),
+        update_slot_(database_, "UPDATE store_slots SET state = ?2 WHERE id = ?1"),
         insert_slot_(database_,
-                     "INSERT INTO store_slots(spent_usd, spent_tokens, spent_input_tokens, "
-                     "spent_output_tokens, spent_calls, reserved_usd, reserved_tokens, "
-                     "reserved_input_tokens, reserved_output_tokens, reserved_calls, reserved_concurrent, "
-                     "told, name, \"window\", begins, forget_at) "
-                     "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"),
-        find_id_(database_, std::string(select_id) + "id = ?1"),
-        find_overdue_(database_, std::string(select_id) + "state = 0 AND until <= ?1"),
-        insert_id_(database_, "INSERT INTO store_ids VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)"),
-        update_id_(database_,
-                   "UPDATE store_ids SET state = ?2, until = ?3, usd = ?4, tokens = ?5, input_tokens = ?6, "
-                   "output_tokens = ?7, calls = ?8, concurrent = ?9, slots = ?10 WHERE id = ?1"),
-        renew_id_(database_, "UPDATE store_ids SET until = ?2 WHERE id = ?1 AND state = 0"),
-        next_expiry_(database_, "SELECT min(until) FROM store_ids WHERE state = 0"),
+                     "INSERT INTO store_slots(state, begins, forget_at, name, \"window\") "
+                     "VALUES(?1, ?2, ?3, ?4, ?5)"),
+        find_id_(database_, "SELECT slot, charged FROM store_ids WHERE id = ?1"),
+        insert_id_(database_, "INSERT OR REPLACE INTO store_ids VALUES(?1, ?2, ?3, ?4)"),
+        delete_id_(database_, "DELETE FROM store_ids WHERE id = ?1"),
         purge_ids_(database_,
-                   "DELETE FROM store_ids WHERE id IN "
-                   "(SELECT id FROM store_ids WHERE state <> 0 AND until <= ?1 LIMIT ?2)"),
-        purge_slots_(database_,
-                     "DELETE FROM store_slots WHERE id IN (SELECT id FROM store_slots WHERE forget_at <= ?1 "
-                     "AND max(reserved_usd, reserved_tokens, reserved_input_tokens, reserved_output_tokens, "
-                     "reserved_calls, reserved_concurrent) = 0 LIMIT ?2)"),
-        epoch_(database_.query_text("SELECT epoch FROM store_state")) {}
+                   "DELETE FROM store_ids WHERE (id, slot) IN "
+                   "(SELECT id, slot FROM store_ids WHERE until <= ?1 LIMIT ?2)"),
+        old_slots_(database_,
+                   "SELECT id, state FROM store_slots WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2"),
+        delete_slot_(database_, "DELETE FROM store_slots WHERE id = ?1"),
+        raise_version_(database_, "UPDATE store_info SET version = max(version, ?1)"),
+        epoch_(database_.query_text("SELECT epoch FROM store_info")) {
+    // Where all processes have got to.
+    version_ = database_.query_int("SELECT version FROM store_info");
+    const Reading reading(all_slots_);
+    while (all_slots_.step()) version_ = std::max(version_, read_slot(all_slots_).version);
+  }
 
   /// The path names another file by now, or none.
   [[nodiscard]] bool moved() const noexcept {
@@ -192,9 +183,7 @@ class SqliteStoreBackend::File {
     database_.set_deadline(deadline);
     begin_.run();
     try {
-      read_state();
       for (const StoreCommand& command : commands) replies.push_back(apply(command));
-      if (changed_) write_state();
       commit_.run();
     } catch (...) {
       if (database_.in_transaction()) sqlite3_exec(database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
@@ -203,33 +192,38 @@ class SqliteStoreBackend::File {
   }
 
  private:
+  /// A call in flight.
+  struct Held {
+    std::string id{};  // 16 bytes
+    std::int64_t until = 0;
+    OnExpiry on_expiry{};
+    Vector amount{};
+  };
+  /// One row of store_slots.
   struct Slot {
     std::int64_t id = 0;                    // 0: not in the file yet
     const StoreCounter* counter = nullptr;  // of a slot that is not
+    std::int64_t version = 0;               // of its last change
     Vector spent{}, reserved{};
-    std::string told{};  // the fractions whose thresholds have been told
+    std::vector<Held> held{};
+    std::string told{};  // the fractions whose thresholds have been told, separated by blanks
     bool changed = false;
+
+    Held* find(const std::string& key) noexcept {
+      const auto at = std::find_if(held.begin(), held.end(), [&](const Held& h) { return h.id == key; });
+      return at == held.end() ? nullptr : &*at;
+    }
   };
   /// A counter of the command: rows_[first .. last) are its slots, `own` the one that is charged.
   struct View {
     std::size_t first = 0, last = 0, own = 0;
   };
-  struct Id {
-    std::int64_t state = held, until = 0, on_expiry = 0;
-    Vector amount{};      // held, or charged at its expiry
-    std::string slots{};  // numbers of the slots, separated by blanks
+  /// The rows of an id in store_ids: one for each slot in which its lease has run out, or one for slot 0 once its call has ended.
+  struct Past {
+    bool ended = false;
+    std::vector<std::pair<std::int64_t, Vector>> charged{};
+    [[nodiscard]] bool known() const noexcept { return ended || !charged.empty(); }
   };
-
-  static constexpr const char* select_slot =
-      "SELECT id, spent_usd, spent_tokens, spent_input_tokens, spent_output_tokens, spent_calls, "
-      "reserved_usd, "
-      "reserved_tokens, reserved_input_tokens, reserved_output_tokens, reserved_calls, reserved_concurrent, "
-      "told, "
-      "begins FROM store_slots WHERE ";
-  static constexpr const char* select_id =
-      "SELECT state, until, on_expiry, usd, tokens, input_tokens, output_tokens, calls, concurrent, slots, "
-      "id "
-      "FROM store_ids WHERE ";
 
   static bool exists(const std::filesystem::path& path) noexcept {
     std::error_code ignored;
@@ -247,39 +241,99 @@ class SqliteStoreBackend::File {
     return database_;
   }
 
-  // --- the state of the whole ---
+  // --- rows ---
 
-  void read_state() {
-    const Reading reading(read_state_);
-    if (!read_state_.step()) database_.fail(SQLITE_CORRUPT);
-    version_ = read_state_.integer(0);
-    look_at_ = read_state_.integer(1);
-    purge_at_ = read_state_.integer(2);
-    changed_ = false;
+  [[noreturn]] void fail_as_damaged() const {
+    throw SqliteError(
+        errc::bad_file, SQLITE_CORRUPT,
+        "\"" + database_.name() + "\" is damaged: a row of a store cannot be read. Move it away");
   }
-  void write_state() {
-    write_state_.bind(1, version_);
-    write_state_.bind(2, look_at_);
-    write_state_.bind(3, purge_at_);
-    write_state_.run();
+
+  // Whole numbers, seven bits a byte, the least significant first; the sign is the lowest bit.
+  static void put(std::string& bytes, std::int64_t number) {
+    auto bits = static_cast<std::uint64_t>(number) << 1U ^ static_cast<std::uint64_t>(number >> 63U);
+    for (; bits > 0x7FU; bits >>= 7U) bytes += static_cast<char>(bits | 0x80U);
+    bytes += static_cast<char>(bits);
   }
-  void count_change() noexcept { ++version_, changed_ = true; }
-  void look_before(std::int64_t time) noexcept {
-    if (time >= look_at_) return;
-    look_at_ = time;
-    changed_ = true;
+  std::int64_t take(std::string_view& bytes) const {
+    std::uint64_t bits = 0;
+    for (unsigned i = 0;; ++i) {
+      if (i == bytes.size() || i == 10) fail_as_damaged();
+      const auto byte = static_cast<unsigned char>(bytes[i]);
+      bits |= static_cast<std::uint64_t>(byte & 0x7FU) << (7 * i);
+      if (byte > 0x7FU) continue;
+      bytes.remove_prefix(i + 1);
+      return static_cast<std::int64_t>(bits >> 1U ^ (~(bits & 1U) + 1));
+    }
+  }
+  static void put(std::string& bytes, const Vector& amount) {
+    for (const std::int64_t number : amount) put(bytes, number);
+  }
+  Vector take_vector(std::string_view& bytes) const {
+    Vector amount{};
+    for (std::int64_t& number : amount) number = take(bytes);
+    return amount;
+  }
+
+  Slot read_slot(const Statement& row) const {
+    Slot slot;
+    slot.id = row.integer(0);
+    std::string_view bytes = row.blob(1);
+    slot.version = take(bytes);
+    slot.spent = take_vector(bytes);
+    slot.reserved = take_vector(bytes);
+    for (std::int64_t n = take(bytes); n > 0; --n) {
+      Held& held = slot.held.emplace_back();
+      held.until = take(bytes);
+      held.on_expiry = static_cast<OnExpiry>(take(bytes));
+      held.amount = take_vector(bytes);
+      if (bytes.size() < id_bytes) fail_as_damaged();
+      held.id = bytes.substr(0, id_bytes);
+      bytes.remove_prefix(id_bytes);
+    }
+    slot.told = bytes;
+    return slot;
+  }
+  std::string_view pack(const Slot& slot) {
+    packed_.clear();
+    put(packed_, slot.version);
+    put(packed_, slot.spent);
+    put(packed_, slot.reserved);
+    put(packed_, static_cast<std::int64_t>(slot.held.size()));
+    for (const Held& held : slot.held) {
+      put(packed_, held.until);
+      put(packed_, static_cast<std::int64_t>(held.on_expiry));
+      put(packed_, held.amount);
+      packed_ += held.id;
+    }
+    return packed_ += slot.told;
+  }
+
+  Past find_past(const std::string& key) {
+    Past past;
+    const Reading reading(find_id_);
+    find_id_.bind_blob(1, key);
+    while (find_id_.step()) {
+      const std::int64_t slot = find_id_.integer(0);
+      std::string_view bytes = find_id_.blob(1);
+      if (slot == 0)
+        past.ended = true;
+      else
+        past.charged.emplace_back(slot, take_vector(bytes));
+    }
+    return past;
+  }
+  void insert_id(const std::string& key, std::int64_t slot, std::int64_t until, std::string_view charged) {
+    insert_id_.bind_blob(1, key);
+    insert_id_.bind(2, slot);
+    insert_id_.bind(3, until);
+    insert_id_.bind_blob(4, charged);
+    insert_id_.run();
   }
 
   // --- slots ---
 
-  void read_slot(Statement& row, Slot& slot) const {
-    slot.id = row.integer(0);
-    for (std::size_t d = 0; d < in_flight; ++d) slot.spent[d] = row.integer(static_cast<int>(d) + 1);
-    for (std::size_t d = 0; d < dimensions; ++d) slot.reserved[d] = row.integer(static_cast<int>(d) + 6);
-    slot.told = row.text(12);
-  }
-
-  /// The place of a slot among slots_, where it goes once however many counters or commands name it.
+  /// The place of a slot among slots_, where it goes once, however many counters or ids name it.
   std::size_t place_of(Slot slot) {
     for (std::size_t i = 0; i < slots_.size(); ++i)
       if (slot.id != 0 ? slots_[i].id == slot.id
@@ -287,41 +341,54 @@ class SqliteStoreBackend::File {
                              slots_[i].counter->window == slot.counter->window &&
                              slots_[i].counter->begin == slot.counter->begin)
         return i;
+    version_ = std::max(version_, slot.version);
     slots_.push_back(std::move(slot));
     return slots_.size() - 1;
   }
 
-  void load(const std::vector<StoreCounter>& counters) {
+  bool load_slot(std::int64_t id, std::size_t& place) {
+    for (place = 0; place < slots_.size(); ++place)
+      if (slots_[place].id == id) return true;
+    const Reading reading(get_slot_);
+    get_slot_.bind(1, id);
+    if (!get_slot_.step()) return false;
+    place = place_of(read_slot(get_slot_));
+    return true;
+  }
+
+  void load(const std::vector<StoreCounter>& counters, std::int64_t now) {
     slots_.clear();
     rows_.clear();
     views_.clear();
-    for (const StoreCounter& counter : counters) {
-      View view;
-      view.first = rows_.size();
-      bool own = false;
-      {
-        const Reading reading(find_slots_);
-        find_slots_.bind_blob(1, counter.name);
-        find_slots_.bind_blob(2, counter.window);
-        find_slots_.bind(3, nanos(counter.counted_from));
-        // A window that is one slot is that slot, even where a clock that was ahead has made later ones.
-        find_slots_.bind(4, counter.counted_from == counter.begin ? nanos(counter.begin) : INT64_MAX);
-        while (find_slots_.step()) {
-          Slot slot;
-          read_slot(find_slots_, slot);
-          const bool is_own = find_slots_.integer(13) == nanos(counter.begin);
-          rows_.push_back(place_of(std::move(slot)));
-          if (is_own) view.own = rows_.back(), own = true;
-        }
+    for (const StoreCounter& counter : counters) views_.push_back(view_of(counter));
+    for (Slot& slot : slots_) expire(slot, now);
+    write_slots();
+  }
+
+  View view_of(const StoreCounter& counter) {
+    View view;
+    view.first = rows_.size();
+    // A window that is one slot is that slot, even where a clock that was ahead has made later ones.
+    const bool one_slot = counter.counted_from == counter.begin;
+    bool there = false;
+    {
+      const Reading reading(find_slots_);
+      find_slots_.bind_blob(1, counter.name);
+      find_slots_.bind_blob(2, counter.window);
+      find_slots_.bind(3, nanos(counter.counted_from));
+      find_slots_.bind(4, one_slot ? nanos(counter.begin) : INT64_MAX);
+      while (find_slots_.step()) {
+        rows_.push_back(place_of(read_slot(find_slots_)));
+        if (find_slots_.integer(2) == nanos(counter.begin)) view.own = rows_.back(), there = true;
       }
-      if (!own) {
-        Slot slot;
-        slot.counter = &counter;
-        rows_.push_back(view.own = place_of(std::move(slot)));
-      }
-      view.last = rows_.size();
-      views_.push_back(view);
     }
+    if (!there) {
+      Slot slot;
+      slot.counter = &counter;
+      rows_.push_back(view.own = place_of(std::move(slot)));
+    }
+    view.last = rows_.size();
+    return view;
   }
 
   [[nodiscard]] StoreReply::State state_of(const View& view) const noexcept {
@@ -335,151 +402,109 @@ class SqliteStoreBackend::File {
   }
 
   /// The slots that the command's counters charge, each once.
-  void own_slots() {
+  void touch_own() {
     touched_.clear();
     for (const View& view : views_)
       if (std::find(touched_.begin(), touched_.end(), view.own) == touched_.end())
         touched_.push_back(view.own);
   }
-  /// The slots that an id is held in. One that has been forgotten is left out.
-  void slots_of(const Id& id) {
-    touched_.clear();
-    for (const char *at = id.slots.data(), *end = at + id.slots.size(); at < end; ++at) {
-      std::int64_t number = 0;
-      at = std::from_chars(at, end, number).ptr;
-      Slot slot;
-      slot.id = number;
-      const auto known =
-          std::find_if(slots_.begin(), slots_.end(), [&](const Slot& s) { return s.id == number; });
-      if (known != slots_.end()) {
-        touched_.push_back(static_cast<std::size_t>(known - slots_.begin()));
-        continue;
-      }
-      const Reading reading(get_slot_);
-      get_slot_.bind(1, number);
-      if (!get_slot_.step()) continue;
-      read_slot(get_slot_, slot);
-      touched_.push_back(place_of(std::move(slot)));
-    }
-  }
-
-  /// Adds to the touched slots; false, and nothing is changed, where a sum would not fit.
-  bool add(const Vector& spent, const Vector& reserved) {
-    for (const std::size_t i : touched_) {
-      const Slot& slot = slots_[i];
-      for (std::size_t d = 0; d < dimensions; ++d) {
-        // Their sum too, so that an expiry always fits.
-        std::int64_t s = 0, r = 0, both = 0;
-        if (__builtin_add_overflow(slot.spent[d], spent[d], &s) ||
-            __builtin_add_overflow(slot.reserved[d], reserved[d], &r) || __builtin_add_overflow(s, r, &both))
-          return false;
-      }
-    }
-    for (const std::size_t i : touched_) {
-      Slot& slot = slots_[i];
-      for (std::size_t d = 0; d < dimensions; ++d) slot.spent[d] += spent[d], slot.reserved[d] += reserved[d];
-      slot.changed = true;
+  /// Whether the sums fit, and the sum of both too, so that an expiry always fits.
+  static bool fits(const Slot& slot, const Vector& spent, const Vector& reserved) noexcept {
+    for (std::size_t d = 0; d < dimensions; ++d) {
+      std::int64_t s = 0, r = 0, both = 0;
+      if (__builtin_add_overflow(slot.spent[d], spent[d], &s) ||
+          __builtin_add_overflow(slot.reserved[d], reserved[d], &r) || __builtin_add_overflow(s, r, &both))
+        return false;
     }
     return true;
   }
+  static void add(Slot& slot, const Vector& spent, const Vector& reserved) noexcept {
+    for (std::size_t d = 0; d < dimensions; ++d) slot.spent[d] += spent[d], slot.reserved[d] += reserved[d];
+    slot.changed = true;
+  }
 
   void write_slots() {
+    const std::int64_t next = version_ + 1;
     for (Slot& slot : slots_) {
       if (!std::exchange(slot.changed, false)) continue;
-      Statement& row = slot.id != 0 ? update_slot_ : insert_slot_;
-      for (std::size_t d = 0; d < in_flight; ++d) row.bind(static_cast<int>(d) + 1, slot.spent[d]);
-      for (std::size_t d = 0; d < dimensions; ++d) row.bind(static_cast<int>(d) + 6, slot.reserved[d]);
-      row.bind(12, std::string_view(slot.told));
-      if (slot.id != 0) {
-        row.bind(13, slot.id);
-        row.run();
+      slot.version = version_ = next;
+      if (slot.id == 0) {
+        insert_slot(slot);
         continue;
       }
-      const StoreCounter& counter = *slot.counter;
-      row.bind_blob(13, counter.name);
-      row.bind_blob(14, counter.window);
-      row.bind(15, nanos(counter.begin));
-      // A rolling window counts a slot for as long again as it looks back.
-      const std::int64_t counts_for = plus(nanos(counter.begin), -nanos(counter.counted_from));
-      row.bind(16, counter.end == Time::max() ? INT64_MAX
-                                              : later(plus(nanos(counter.end), counts_for), remember_slot));
-      row.run();
-      slot.id = database_.last_insert_id();
+      update_slot_.bind(1, slot.id);
+      update_slot_.bind_blob(2, pack(slot));
+      update_slot_.run();
     }
   }
-
-  // --- ids ---
-
-  static Id read_id(Statement& row) {
-    Id id;
-    id.state = row.integer(0);
-    id.until = row.integer(1);
-    id.on_expiry = row.integer(2);
-    for (std::size_t d = 0; d < dimensions; ++d) id.amount[d] = row.integer(static_cast<int>(d) + 3);
-    id.slots = row.text(9);
-    return id;
-  }
-  std::optional<Id> find_id(const std::string& bytes) {
-    const Reading reading(find_id_);
-    find_id_.bind_blob(1, bytes);
-    if (!find_id_.step()) return std::nullopt;
-    return read_id(find_id_);
-  }
-  void insert_id(const std::string& bytes, const Id& id) {
-    insert_id_.bind_blob(1, bytes);
-    insert_id_.bind(2, id.state);
-    insert_id_.bind(3, id.until);
-    insert_id_.bind(4, id.on_expiry);
-    for (std::size_t d = 0; d < dimensions; ++d) insert_id_.bind(static_cast<int>(d) + 5, id.amount[d]);
-    insert_id_.bind(11, std::string_view(id.slots));
-    insert_id_.run();
-  }
-  void update_id(const std::string& bytes, const Id& id) {
-    update_id_.bind_blob(1, bytes);
-    update_id_.bind(2, id.state);
-    update_id_.bind(3, id.until);
-    for (std::size_t d = 0; d < dimensions; ++d) update_id_.bind(static_cast<int>(d) + 4, id.amount[d]);
-    update_id_.bind(10, std::string_view(id.slots));
-    update_id_.run();
+  void insert_slot(Slot& slot) {
+    const StoreCounter& counter = *slot.counter;
+    insert_slot_.bind_blob(1, pack(slot));
+    insert_slot_.bind(2, nanos(counter.begin));
+    // A rolling window counts a slot for as long again as it looks back.
+    const std::int64_t looks_back = plus(nanos(counter.begin), -nanos(counter.counted_from));
+    insert_slot_.bind(3, counter.end == Time::max()
+                             ? INT64_MAX
+                             : later(plus(nanos(counter.end), looks_back), remember_slot));
+    insert_slot_.bind_blob(4, counter.name);
+    insert_slot_.bind_blob(5, counter.window);
+    insert_slot_.run();
+    slot.id = database_.last_insert_id();
   }
 
   // --- time ---
 
-  /// Leases that have run out, and what is long over. Seldom: look_at_ is at most the earliest end of a lease.
-  void look_after(std::int64_t now) {
-    std::vector<std::pair<std::string, Id>> overdue;
-    {
-      const Reading reading(find_overdue_);
-      find_overdue_.bind(1, now);
-      while (find_overdue_.step())
-        overdue.emplace_back(std::string(find_overdue_.blob(10)), read_id(find_overdue_));
+  /// Ends the leases that have run out; the ids are remembered, since their calls may yet report.
+  void expire(Slot& slot, std::int64_t now) {
+    const auto over = std::stable_partition(slot.held.begin(), slot.held.end(),
+                                            [&](const Held& held) { return held.until > now; });
+    if (over == slot.held.end()) return;
+    for (auto held = over; held != slot.held.end(); ++held) {
+      const bool charge = held->on_expiry == OnExpiry::charge;
+      const Vector charged = charge ? spendable(held->amount) : Vector{};
+      for (std::size_t d = 0; d < dimensions; ++d)
+        slot.reserved[d] -= held->amount[d], slot.spent[d] += charged[d];  // fits: the two together did
+      packed_.clear();
+      put(packed_, charged);
+      insert_id(held->id, slot.id, later(now, remember_expired), packed_);
     }
-    slots_.clear();
-    for (auto& [bytes, id] : overdue) {
-      slots_of(id);
-      const bool charge = id.on_expiry == static_cast<std::int64_t>(OnExpiry::charge);
-      add(charge ? spendable(id.amount) : Vector{}, negative(id.amount));  // fits, since the two together did
-      id.state = charge ? charged : given_back;
-      id.amount = charge ? spendable(id.amount) : Vector{};
-      id.until = later(now, remember_expired);
-      update_id(bytes, id);
-    }
-    write_slots();
-    const Reading reading(next_expiry_);
-    look_at_ = next_expiry_.step() && !next_expiry_.is_null(0) ? next_expiry_.integer(0) : INT64_MAX;
-    changed_ = true;
-    if (!overdue.empty()) count_change();
+    slot.held.erase(over, slot.held.end());
+    slot.changed = true;
   }
 
+  /// Removes what is long over, a bounded number at a time.
   void purge(std::int64_t now) {
     purge_at_ = later(now, purge_every);
-    changed_ = true;
-    for (Statement* rows : {&purge_ids_, &purge_slots_}) {
-      rows->bind(1, now);
-      rows->bind(2, purge_at_once);
-      rows->run();
-      if (database_.changes() == purge_at_once) purge_at_ = now;
+    purge_ids_.bind(1, now);
+    purge_ids_.bind(2, purge_at_once);
+    purge_ids_.run();
+    if (database_.changes() == purge_at_once) purge_at_ = now;
+    slots_.clear();
+    {
+      const Reading reading(old_slots_);
+      old_slots_.bind(1, now);
+      old_slots_.bind(2, purge_at_once);
+      while (old_slots_.step()) slots_.push_back(read_slot(old_slots_));
     }
+    std::vector<std::int64_t> over;
+    std::int64_t version = 0;
+    for (Slot& slot : slots_) {
+      expire(slot, now);
+      if (!slot.held.empty()) continue;
+      slot.changed = false;
+      over.push_back(slot.id);
+      version = std::max(version, slot.version);
+    }
+    write_slots();
+    if (over.empty()) return;
+    if (over.size() == purge_at_once) purge_at_ = now;
+    for (const std::int64_t slot : over) {
+      delete_slot_.bind(1, slot);
+      delete_slot_.run();
+    }
+    // The version never falls, whoever opens the file next.
+    raise_version_.bind(1, version);
+    raise_version_.run();
   }
 
   // --- commands ---
@@ -488,12 +513,10 @@ class SqliteStoreBackend::File {
     if (std::string problem = problem_of(command); !problem.empty())
       return Failure(errc::invalid_argument, "sqlite_store: " + problem);
     const std::int64_t now = nanos(command.now);
-    if (now >= look_at_) look_after(now);
     if (now >= purge_at_) purge(now);
-    load(command.counters);
+    load(command.counters, now);
     StoreReply reply;
-    reply.outcome = Outcome::done;
-    bool overflow = false;
+    bool fits = true;
     switch (command.op) {
       case Op::reserve:
       case Op::extend:
@@ -502,18 +525,18 @@ class SqliteStoreBackend::File {
       case Op::settle:
       case Op::release:
       case Op::adjust:
-        overflow = !end(command, now, reply);
+        fits = end(command, now, reply);
         break;
       case Op::renew:
-        for (const std::string& id : command.ids) renew(bytes_of(id), later(now, command.lease));
+        renew(command, later(now, command.lease));
         break;
       case Op::snapshot:
         break;
     }
-    if (overflow)
-      return Failure(errc::overflow, "sqlite_store: what was spent under \"" +
+    if (!fits)
+      return Failure(errc::overflow, "sqlite_store: what was spent in counter \"" +
                                          well_formed(command.counters.front().name) +
-                                         "\" would be beyond +-9.2 * 10^18: nothing was changed");
+                                         "\" or another would pass 9.2 * 10^18: nothing was changed");
     reply.now = command.now;
     reply.epoch = epoch_;
     reply.version = version_;
@@ -523,81 +546,100 @@ class SqliteStoreBackend::File {
   }
 
   Outcome hold(const StoreCommand& command, std::int64_t now) {
-    const std::string bytes = bytes_of(command.id);
-    std::optional<Id> id = find_id(bytes);
-    if (id && id->state != held) return Outcome::ended;
-    if (id && command.op == Op::reserve) return Outcome::done;
+    const std::string key = bytes_of(command.id);
+    touch_own();
     Vector more = to_vector(command.amount);
-    if (id) {
-      for (std::size_t d = 0; d < dimensions; ++d)
-        more[d] = std::max<std::int64_t>(0, more[d] - id->amount[d]);
-      if (more == Vector{}) return Outcome::done;
-    } else {
+    // Renewed too late, an id may be held in some slots and have run out in others: then it has ended.
+    const Held* held = nullptr;
+    for (const std::size_t i : touched_)
+      if (!(held = slots_[i].find(key))) break;
+    if (!held) {
+      if (find_past(key).known()) return Outcome::ended;
       for (const StoreCounter& counter : command.counters)
         if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
-    }
-    for (std::size_t i = 0; i < views_.size(); ++i)
-      if (!fits(command.counters[i], views_[i], more)) return Outcome::refused;
-    id ? slots_of(*id) : own_slots();
-    if (!add({}, more)) return Outcome::refused;
-    write_slots();
-    if (id) {
-      for (std::size_t d = 0; d < dimensions; ++d) id->amount[d] += more[d];
-      update_id(bytes, *id);
+    } else if (command.op == Op::reserve) {
+      return Outcome::done;
     } else {
-      Id made;
-      made.until = later(now, command.lease);
-      made.on_expiry = static_cast<std::int64_t>(command.on_expiry);
-      made.amount = more;
-      for (const std::size_t i : touched_) {
-        if (!made.slots.empty()) made.slots += ' ';
-        made.slots += std::to_string(slots_[i].id);
-      }
-      insert_id(bytes, made);
-      look_before(made.until);
+      for (std::size_t d = 0; d < dimensions; ++d)
+        more[d] = std::max<std::int64_t>(0, more[d] - held->amount[d]);
+      if (more == Vector{}) return Outcome::done;
     }
-    count_change();
+    if (!fit(command.counters, more)) return Outcome::refused;
+    for (const std::size_t i : touched_)
+      if (!fits(slots_[i], {}, more)) return Outcome::refused;
+    for (const std::size_t i : touched_) {
+      add(slots_[i], {}, more);
+      if (Held* here = slots_[i].find(key))
+        for (std::size_t d = 0; d < dimensions; ++d) here->amount[d] += more[d];
+      else
+        slots_[i].held.push_back({key, later(now, command.lease), command.on_expiry, more});
+    }
+    write_slots();
+    if (held) return Outcome::done;
+    std::vector<std::int64_t>& places = held_in_[key];
+    for (const std::size_t i : touched_) places.push_back(slots_[i].id);
     return Outcome::done;
   }
 
-  [[nodiscard]] bool fits(const StoreCounter& counter, const View& view, const Vector& more) const noexcept {
-    if (counter.room == Room::any) return true;
-    const StoreReply::State state = state_of(view);
-    const Vector spent = to_vector(state.spent), reserved = to_vector(state.reserved);
-    const auto limits = to_vector(counter.limits);
-    for (std::size_t d = 0; d < dimensions; ++d) {
-      if (!limits[d] || more[d] == 0) continue;
-      std::int64_t used = 0, with = 0;
-      if (__builtin_add_overflow(spent[d], reserved[d], &used) ||
-          __builtin_add_overflow(used, more[d], &with))
-        return false;
-      if (counter.room == Room::fits ? with > *limits[d] : used >= *limits[d]) return false;
+  /// Whether every counter has room, and no sum overflows.
+  [[nodiscard]] bool fit(const std::vector<StoreCounter>& counters, const Vector& more) const noexcept {
+    for (std::size_t i = 0; i < views_.size(); ++i) {
+      const StoreReply::State state = state_of(views_[i]);
+      const Vector spent = to_vector(state.spent), reserved = to_vector(state.reserved);
+      const auto limits = to_vector(counters[i].limits);
+      for (std::size_t d = 0; d < dimensions; ++d) {
+        std::int64_t used = 0, with = 0;
+        if (more[d] == 0) continue;
+        if (__builtin_add_overflow(spent[d], reserved[d], &used) ||
+            __builtin_add_overflow(used, more[d], &with))
+          return false;
+        if (!limits[d] || counters[i].room == Room::any) continue;
+        if (counters[i].room == Room::fits ? with > *limits[d] : used >= *limits[d]) return false;
+      }
     }
     return true;
   }
 
   /// Settles, releases or adjusts; false where a sum does not fit, and then nothing is changed.
   bool end(const StoreCommand& command, std::int64_t now, StoreReply& reply) {
-    const std::string bytes = bytes_of(command.id);
-    std::optional<Id> id = find_id(bytes);
-    if (id && id->state == ended) {
+    const std::string key = bytes_of(command.id);
+    touch_own();
+    bool here = !touched_.empty();
+    for (const std::size_t i : touched_) here = here && slots_[i].find(key);
+    const Past past = here ? Past{} : find_past(key);
+    if (past.ended) {
       reply.outcome = Outcome::ended;
       return true;
     }
-    Vector spent{}, reserved{};
-    if (command.op != Op::release) spent = spendable(to_vector(command.amount));
-    if (id && id->state == held) reserved = negative(id->amount);
-    if (id && id->state == charged)
-      for (std::size_t d = 0; d < dimensions; ++d) spent[d] -= id->amount[d];  // both are 0 or more
-    id ? slots_of(*id) : own_slots();
-    if (!add(spent, reserved)) return false;
+    const Vector amount = command.op == Op::release ? Vector{} : spendable(to_vector(command.amount));
+    // What changes in each slot; all of it fits before any is done.
+    std::vector<std::pair<Vector, Vector>> changes;
+    for (const std::size_t i : touched_) {
+      Vector spent = amount, reserved{};
+      if (const Held* held = slots_[i].find(key)) {
+        reserved = negative(held->amount);
+      } else {
+        for (const auto& [slot, charged] : past.charged)
+          if (slot == slots_[i].id)
+            for (std::size_t d = 0; d < dimensions; ++d) spent[d] -= charged[d];  // both are 0 or more
+      }
+      if (!fits(slots_[i], spent, reserved)) return false;
+      changes.emplace_back(spent, reserved);
+    }
+    for (std::size_t n = 0; n < touched_.size(); ++n) {
+      Slot& slot = slots_[touched_[n]];
+      if (changes[n] == std::pair<Vector, Vector>{} && !slot.find(key)) continue;
+      add(slot, changes[n].first, changes[n].second);
+      std::erase_if(slot.held, [&](const Held& held) { return held.id == key; });
+    }
+    held_in_.erase(key);
     if (command.op != Op::release) tell(command.counters, reply.crossed);
-    if (id || command.op != Op::release) write_slots();
-    Id over;
-    over.state = ended;
-    over.until = later(now, remember_ended);
-    id ? update_id(bytes, over) : insert_id(bytes, over);
-    count_change();
+    write_slots();
+    if (past.known()) {
+      delete_id_.bind_blob(1, key);
+      delete_id_.run();
+    }
+    insert_id(key, 0, later(now, remember_ended), {});
     return true;
   }
 
@@ -626,31 +668,54 @@ class SqliteStoreBackend::File {
     }
   }
 
-  void renew(const std::string& bytes, std::int64_t until) {
-    renew_id_.bind_blob(1, bytes);
-    renew_id_.bind(2, until);
-    renew_id_.run();
-    if (database_.changes() == 0) return;
-    count_change();
-    look_before(until);
+  void renew(const StoreCommand& command, std::int64_t until) {
+    std::vector<std::string> elsewhere;  // of another connection, or of none
+    for (const std::string& text : command.ids) {
+      const std::string key = bytes_of(text);
+      const auto places = held_in_.find(key);
+      bool found = false;
+      std::size_t place = 0;
+      if (places != held_in_.end())
+        for (const std::int64_t slot : places->second)
+          if (load_slot(slot, place)) found |= renew(slots_[place], key, until);
+      if (!found) elsewhere.push_back(key);
+    }
+    if (!elsewhere.empty()) {
+      const Reading reading(all_slots_);
+      while (all_slots_.step()) {
+        Slot slot = read_slot(all_slots_);
+        bool any = false;
+        for (const std::string& key : elsewhere) any |= slot.find(key) != nullptr;
+        if (!any) continue;
+        Slot& loaded = slots_[place_of(std::move(slot))];
+        for (const std::string& key : elsewhere) renew(loaded, key, until);
+      }
+    }
+    write_slots();
+  }
+  static bool renew(Slot& slot, const std::string& key, std::int64_t until) noexcept {
+    Held* held = slot.find(key);
+    if (!held) return false;
+    held->until = until;
+    return slot.changed = true;
   }
 
   const bool made_;  // the file was not there
   Database database_;
-  Statement begin_, commit_, read_state_, write_state_, find_slots_, get_slot_, update_slot_, insert_slot_,
-      find_id_, find_overdue_, insert_id_, update_id_, renew_id_, next_expiry_, purge_ids_, purge_slots_;
+  Statement begin_, commit_, get_slot_, find_slots_, all_slots_, update_slot_, insert_slot_, find_id_,
+      insert_id_, delete_id_, purge_ids_, old_slots_, delete_slot_, raise_version_;
   const std::string epoch_;
+  std::int64_t version_ = 0;           // the largest that was seen
+  std::int64_t purge_at_ = INT64_MIN;  // by the commands' clock
+  // The slots of what was reserved here, to find it by its id alone.
+  std::unordered_map<std::string, std::vector<std::int64_t>> held_in_;
 
-  // Of the transaction.
-  std::int64_t version_ = 0;
-  std::int64_t look_at_ = 0;  // no lease ends before
-  std::int64_t purge_at_ = 0;
-  bool changed_ = false;
   // Of the command; kept for their memory.
   std::vector<Slot> slots_;
   std::vector<std::size_t> rows_;
   std::vector<View> views_;
   std::vector<std::size_t> touched_;
+  std::string packed_;
 };
 
 SqliteStoreBackend::SqliteStoreBackend(std::filesystem::path path, std::chrono::milliseconds timeout)
