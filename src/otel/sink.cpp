@@ -59,10 +59,12 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
     if (exported_version_ == *flushed_version_) return;
     const std::uint64_t mine = ++asked_;
     wake_.notify_one();
+    if (stalled_) return;
     // A little before the deadline: whoever waits for this flush still has to be told.
     const auto left = deadline - SteadyClock::now();
     const auto margin = std::clamp<SteadyClock::duration>(left / 10, {}, std::chrono::milliseconds(50));
-    answered_event_.wait_until(lock, deadline - margin, [&] { return answered_ >= mine || ended_; });
+    stalled_ =
+        !answered_event_.wait_until(lock, deadline - margin, [&] { return answered_ >= mine || ended_; });
   }
 
   void close() {
@@ -279,6 +281,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
     {
       const std::lock_guard lock(mutex_);
       exported_version_ = version;
+      stalled_ = false;
       ++stats_.exports;
       lost = stats_.failed_exports;
     }
@@ -315,6 +318,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
   std::condition_variable wake_, answered_event_;
   std::uint64_t asked_ = 0, answered_ = 0;  // exports
   bool stopping_ = false, ended_ = false;
+  bool stalled_ = false;  // a flush has waited in vain, and no export has succeeded since
   std::uint64_t attempted_version_ = 0, exported_version_ = 0;
   TimePoint flush_deadline_{};
   std::optional<std::uint64_t> flushed_version_{};

@@ -131,7 +131,8 @@ class OtelSink : public Sink {
 /// connection comes about, the next interval is waited for. Redirects are not followed.
 /// \par Blocking
 /// Does no I/O. The sink's flush() waits for an export until its deadline, unless nothing has come since the last one; a collector that
-/// is not there costs it a refused connect. The sink's close() exports what no export has tried to send yet, within what is left of the
+/// is not there costs it a refused connect, and one that does not answer holds one flush only: later ones do not wait until an export has
+/// succeeded. The sink's close() exports what no export has tried to send yet, within what is left of the
 /// last flush's deadline if nothing came after it, else within 5 s.
 /// \par Lifetime
 /// After fork(2) a child has no exporting thread: make a ledger and a sink of its own there.

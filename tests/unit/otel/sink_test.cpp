@@ -268,6 +268,26 @@ TEST_CASE("otel faults: a ledger's flush is not extended by a stalled collector"
   }
 }
 
+TEST_CASE("otel faults: a stalled collector holds one flush, and no other until it answers",
+          "[otel][faults]") {
+  std::atomic<bool> stalls{true};
+  FaultServer server(
+      [&](std::size_t, std::string_view) { return stalls ? Plan{.then = Plan::Then::stall} : ok(); });
+  const auto sink = sink_for(server.url(), {.timeout = 1s});
+  sink->write(record());
+  sink->flush(soon(50ms));
+  CHECK(time_of([&] { sink->flush(soon(60s)); }) < 500ms);
+  stalls = false;
+  // The export that stalls ends, by and by a flush starts one that succeeds, and then a flush waits for its own again.
+  CHECK(poll_until([&] {
+    sink->flush(soon());
+    return sink->stats().exports != 0;
+  }));
+  sink->write(record());
+  sink->flush(soon());
+  CHECK(last_cost(server) == 2 * 27'000);
+}
+
 TEST_CASE("otel faults: a request that is refused for good is not sent again", "[otel][faults]") {
   for (const int status : {400, 401, 403, 404, 408, 500, 501, 301}) {
     const Log log;
