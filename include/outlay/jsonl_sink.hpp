@@ -25,8 +25,6 @@ struct JsonlSinkOptions {
 /// \par Errors
 /// ConfigError without a path. Error with errc::storage where the file cannot be opened, here; where it cannot be written, from the
 /// sink to its ledger, which counts the row as dropped (Ledger::flush then throws errc::sink_failed).
-/// \par Thread safety
-/// May be added to several ledgers.
 [[nodiscard]] std::shared_ptr<Sink> jsonl_sink(const JsonlSinkOptions& options);
 
 /// A record as one line of JSON, without the line's end.

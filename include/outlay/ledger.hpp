@@ -104,7 +104,10 @@ class Ledger {
   /// Flushes, closes and forgets it; false if it was not there.
   bool remove_sink(const std::shared_ptr<Sink>& sink);
   [[nodiscard]] SinkStats sink_stats(const std::shared_ptr<Sink>& sink) const;
-  /// Waits until every sink has taken what was booked so far and has flushed.
+  /// Waits until every sink has taken what was booked so far and has flushed, no longer than `timeout`.
+  ///
+  /// A sink that is not durable (an exporter) and missed the end of a flush is not waited for again until it has caught up: a dead one
+  /// holds up one flush, not each.
   ///
   /// \par Errors
   /// Error with errc::sink_failed if a durable sink failed or dropped rows since the last flush, errc::timed_out if a durable one was

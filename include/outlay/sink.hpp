@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +8,10 @@
 #include "outlay/record.hpp"
 
 namespace outlay {
+
+namespace detail {
+class SinkWorker;
+}
 
 /// Receives every record and event of a Ledger.
 ///
@@ -17,11 +22,15 @@ namespace outlay {
 /// May throw: the exception is contained, counted (SinkStats::failures) and reported once to the log handler; the row counts as
 /// dropped. A decision never depends on a sink.
 /// \par Thread safety
-/// Each sink is called by one thread at a time. It may itself open budgets and make calls; their records go through the same queues.
+/// Each sink is called by one thread at a time, and belongs to one ledger: to add it to a second one is a ConfigError. It may itself
+/// open budgets and make calls; their records go through the same queues.
 /// \par Lifetime
 /// Kept alive by the ledger until it is removed or the ledger's books end; close() is the last call.
 class Sink {
  public:
+  Sink() = default;
+  Sink(const Sink&) = delete;
+  Sink& operator=(const Sink&) = delete;
   virtual ~Sink() = default;
   virtual void write(const Record& record) = 0;
   virtual void event(const BudgetEvent& event) { (void)event; }
@@ -34,13 +43,19 @@ class Sink {
   virtual void close() {}
   /// A durable sink's failure makes Ledger::flush throw; an exporter's is only counted.
   [[nodiscard]] virtual bool durable() const noexcept { return false; }
+
+ private:
+  friend class detail::SinkWorker;
+  std::atomic<bool> taken_{false};  // a ledger has it
 };
 
 /// What happens to a row when a sink's queue is full.
 enum class WhenFull : std::uint8_t {
   drop_newest,
   drop_oldest,
-  block,  ///< Holds the thread that settles until there is room. Never holds an admission: the event of a refusal is dropped instead.
+  /// Holds the thread that settles, for its record and its events, until there is room. Nothing else is ever held: where there is no
+  /// room, the events of admissions (refused, downgraded, clamped ...), of streams that are cut and of raised caps are dropped.
+  block,
 };
 
 struct SinkOptions {

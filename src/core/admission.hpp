@@ -142,7 +142,7 @@ class PinnedEvent {
   PinnedEvent(const PinnedEvent&) = delete;
   PinnedEvent& operator=(const PinnedEvent&) = delete;
   ~PinnedEvent() { unpin(pinned_); }
-  void book() { books_.book(std::move(row)); }
+  void book(bool may_wait = false) { books_.book(std::move(row), may_wait); }
 
   EventRow row;
 

@@ -116,15 +116,24 @@ bool Books::stop_sinks() noexcept {
   {
     const std::lock_guard lock(sinks_mutex_);
     workers.swap(sinks_);
+    leaving_.insert(leaving_.end(), workers.begin(), workers.end());
     update_recording();
   }
+  return stop(std::move(workers));
+}
+
+bool Books::stop(std::vector<std::shared_ptr<SinkWorker>> workers) noexcept {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  // All at once: one that hangs must not use up the others' time.
+  for (const auto& worker : workers) worker->ask_stop(deadline);
   bool all = true;
-  for (std::shared_ptr<SinkWorker>& worker : workers)
-    if (!worker->stop(deadline)) {
-      new std::shared_ptr<SinkWorker>(std::move(worker));  // its thread still uses it: kept for ever
-      all = false;
-    }
+  for (const auto& worker : workers) {
+    const bool ended = worker->stop(deadline);
+    all &= ended;
+    if (!ended) continue;
+    const std::lock_guard lock(sinks_mutex_);
+    std::erase(leaving_, worker);
+  }
   return all;
 }
 
@@ -236,17 +245,20 @@ void Books::update_recording() {
   recording_.store(options.max_records != 0 || !sinks_.empty() || on_spend_, std::memory_order_relaxed);
 }
 
+template <class Item>
+void Books::offer(const Item& item, bool may_wait) {
+  std::unique_lock lock(sinks_mutex_);
+  // Those whose queue is full and whose rule is to block: waited for when the others have theirs.
+  std::vector<std::shared_ptr<SinkWorker>> full;
+  for (const auto& worker : sinks_)
+    if (!worker->push(item, may_wait)) full.push_back(worker);
+  for (const auto& worker : full) do
+      worker->room.wait(lock);
+    while (!worker->push(item, may_wait));
+}
+
 void Books::book(Row&& row) {
-  if (has_sinks_.load(std::memory_order_relaxed)) {
-    std::unique_lock lock(sinks_mutex_);
-    std::vector<std::shared_ptr<SinkWorker>>
-        full;  // whose rule is to block: waited for when the others have theirs
-    for (const auto& worker : sinks_)
-      if (!worker->push(row)) full.push_back(worker);
-    for (const auto& worker : full) do
-        worker->room.wait(lock);
-      while (!worker->push(row));
-  }
+  if (has_sinks_.load(std::memory_order_relaxed)) offer(row, true);
   if (has_on_spend_.load(std::memory_order_relaxed)) {
     std::shared_ptr<const std::function<void(const Record&)>> callback;
     {
@@ -261,11 +273,8 @@ void Books::book(Row&& row) {
   shards_[thread_cache().shard & shard_mask_].push(std::move(row), options.max_records);
 }
 
-void Books::book(EventRow&& event) {
-  if (has_sinks_.load(std::memory_order_relaxed)) {
-    const std::lock_guard lock(sinks_mutex_);
-    for (const auto& worker : sinks_) worker->push(event);
-  }
+void Books::book(EventRow&& event, bool may_wait) {
+  if (has_sinks_.load(std::memory_order_relaxed)) offer(event, may_wait);
   std::shared_ptr<const std::function<void(const BudgetEvent&)>> callback;
   if (has_on_refused_.load(std::memory_order_relaxed) &&
       (event.action == Action::blocked || event.action == Action::truncated)) {
@@ -559,6 +568,7 @@ void Books::sweep() {
     for (std::uint64_t i = shard.begin; i < shard.end; ++i) mark(shard.at(i).attribution);
   for (const EventRow& event : events_) mark(event.attribution), mark(event.budget);
   for (const auto& worker : sinks_) worker->mark(mark);
+  for (const auto& worker : leaving_) worker->mark(mark);
   // A child pins its parent, so what goes may free more: until nothing does.
   for (bool again = true; again;) {
     again = false;
@@ -584,13 +594,6 @@ void Books::add_sink(std::shared_ptr<Sink> sink, SinkOptions sink_options) {
     throw ConfigError("SinkOptions::queue is 0: at least one row must be able to wait");
   if (sink_options.max_delay < std::chrono::milliseconds::zero())
     throw ConfigError("SinkOptions::max_delay is negative");
-  {
-    const std::lock_guard lock(sinks_mutex_);
-    for (const auto& known : sinks_)
-      if (known->sink() == sink)
-        throw ConfigError(
-            "Ledger::add_sink was given a sink that is there already: it would be called by two threads");
-  }
   auto worker = std::make_shared<SinkWorker>(*this, std::move(sink), sink_options);
   if (this == &default_books()) {
     // The default books never end, so their sinks are closed when the process does.
@@ -610,13 +613,11 @@ bool Books::remove_sink(const std::shared_ptr<Sink>& sink) {
                                  [&](const auto& candidate) { return candidate->sink() == sink; });
     if (at == sinks_.end()) return false;
     worker = *at;
+    leaving_.push_back(worker);
     sinks_.erase(at);
     update_recording();
   }
-  if (!worker->stop(std::chrono::steady_clock::now() + std::chrono::seconds(5))) {
-    acquire(this);  // left to its thread, as in stop_sinks
-    new std::shared_ptr<SinkWorker>(std::move(worker));
-  }
+  if (!stop({worker})) acquire(this);  // for ever: its thread still uses them
   return true;
 }
 
@@ -640,10 +641,14 @@ void Books::flush(std::chrono::milliseconds timeout) {
   for (std::size_t i = 0; i < workers.size(); ++i) {
     const auto& worker = workers[i];
     const SinkWorker::Ticket& ticket = tickets[i];
-    // A dead exporter never extends a flush: only durable sinks are waited for beyond what they take anyway.
+    // An exporter gets what time there is, once: a dead one must not hold up every flush.
+    if (!worker->sink()->durable() && worker->overdue()) continue;
     const bool done =
         worker->flushed_event.wait_until(lock, deadline, [&] { return worker->flushed(ticket); });
-    if (!worker->sink()->durable()) continue;
+    if (!worker->sink()->durable()) {
+      if (!done) worker->set_overdue();
+      continue;
+    }
     late |= !done;
     failed |= worker->take_troubles(ticket);
   }

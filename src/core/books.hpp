@@ -147,7 +147,8 @@ class Books {
   // Booking.
   [[nodiscard]] bool recording() const noexcept { return recording_.load(std::memory_order_relaxed); }
   void book(Row&& row);
-  void book(EventRow&& event);
+  /// \param may_wait The event is of a settlement, which a sink whose queue is full may hold.
+  void book(EventRow&& event, bool may_wait = false);
 
   std::atomic<std::uint64_t> unpriced_calls{0};
   std::atomic<std::uint64_t> unbounded_calls{0};
@@ -204,9 +205,13 @@ class Books {
   friend class SinkWorker;
 
   void update_recording();  // under sinks_mutex_
+  template <class Item>
+  void offer(const Item& item, bool may_wait);
   const ModelSlot& resolve_anew(std::string_view model, std::uint64_t prices, ThreadCache& cache);
   void sweep();
   bool stop_sinks() noexcept;
+  /// \return False: some do not end, and these books must be left to them.
+  bool stop(std::vector<std::shared_ptr<SinkWorker>> workers) noexcept;
   template <class F>
   void call_contained(const char* what, F&& call) noexcept;
   friend void release(const Books* books) noexcept;
@@ -240,6 +245,7 @@ class Books {
 
   mutable std::mutex sinks_mutex_;  // the list and every queue
   std::vector<std::shared_ptr<SinkWorker>> sinks_;
+  std::vector<std::shared_ptr<SinkWorker>> leaving_;  // removed: they write what they had, or never end
   std::shared_ptr<const std::function<void(const Record&)>> on_spend_;
   std::shared_ptr<const std::function<void(const BudgetEvent&)>> on_refused_;
   std::atomic<bool> has_sinks_{false};

@@ -257,7 +257,7 @@ void emit(Books& books, const Reservation& reservation, Booked& booked) {
     out.row.attribution = reservation.attribution ? reservation.attribution->id : 0;
     out.row.model = reservation.model->id;
     out.row.traceparent = reservation.traceparent;
-    out.book();
+    out.book(true);
   }
 }
 

@@ -4,12 +4,26 @@
 #include <exception>
 #include <utility>
 
+#include "outlay/error.hpp"
 #include "outlay/log.hpp"
 
 namespace outlay::detail {
 
 SinkWorker::SinkWorker(Books& books, std::shared_ptr<Sink> sink, SinkOptions options)
-    : books_(books), sink_(std::move(sink)), options_(options), thread_([this] { work(); }) {}
+    : books_(books), sink_(std::move(sink)), claim_(*sink_), options_(options), thread_([this] { work(); }) {}
+
+SinkWorker::Claim::Claim(Sink& sink) : sink_(&sink) {
+  if (sink.taken_.exchange(true))
+    throw ConfigError(
+        "Ledger::add_sink was given a sink that a ledger has already: it would be called by two threads. "
+        "Make "
+        "one for each, or remove it there first");
+}
+
+void SinkWorker::Claim::release() noexcept {
+  if (sink_) sink_->taken_ = false;
+  sink_ = nullptr;
+}
 
 void SinkWorker::wake_worker() noexcept {
   // One system call for each time that the worker has gone to sleep; while rows gather it needs none.
@@ -21,56 +35,43 @@ void SinkWorker::wake_worker() noexcept {
   }
 }
 
-bool SinkWorker::make_room() {
-  if (waiting_.size() - front_ < options_.queue) return true;
+SinkWorker::Place SinkWorker::make_room(bool may_wait) {
+  if (waiting_.size() - front_ < options_.queue) return Place::there;
   switch (options_.when_full) {
     case WhenFull::drop_oldest:
       ++stats_.dropped;
       note_troubles(covered_ + 1, offered_);
-      waiting_[front_++] = {};
+      waiting_[front_++] = SinkItem(Row{});
       if (front_ * 2 >= waiting_.size()) {
         waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(front_));
         front_ = 0;
       }
-      return true;
-    case WhenFull::drop_newest:
-      ++stats_.dropped;
-      note_troubles(offered_, offered_);
-      return false;
+      return Place::there;
     case WhenFull::block:
+      // Only where a thread is there to make room, and it is another one.
+      if (may_wait && !stopping_ && std::this_thread::get_id() != thread_.get_id() && getpid() == process_)
+        return Place::later;
+      break;
+    case WhenFull::drop_newest:
       break;
   }
-  return false;
+  ++stats_.dropped;
+  note_troubles(offered_, offered_);
+  return Place::none;
 }
 
-bool SinkWorker::push(const Row& row) {
+template <class Item>
+bool SinkWorker::push(const Item& item, bool may_wait) {
   ++offered_;
-  if (!make_room()) {
-    const bool wait =
-        options_.when_full == WhenFull::block && !stopping_ && std::this_thread::get_id() != thread_.get_id();
-    if (!wait && options_.when_full == WhenFull::block) {
-      ++stats_.dropped;
-      note_troubles(offered_, offered_);
-    }
-    return !wait;
+  const Place place = make_room(may_wait);
+  if (place == Place::there) {
+    waiting_.emplace_back(item);
+    wake_worker();
   }
-  waiting_.push_back({row, nullptr});
-  wake_worker();
-  return true;
+  return place != Place::later;
 }
-
-void SinkWorker::push(const EventRow& event) {
-  ++offered_;
-  if (!make_room()) {
-    if (options_.when_full == WhenFull::block) {
-      ++stats_.dropped;
-      note_troubles(offered_, offered_);
-    }
-    return;
-  }
-  waiting_.push_back({{}, std::make_unique<EventRow>(event)});
-  wake_worker();
-}
+template bool SinkWorker::push(const Row& item, bool may_wait);
+template bool SinkWorker::push(const EventRow& item, bool may_wait);
 
 void SinkWorker::mark(const Books::Mark& mark) const {
   for (const std::vector<SinkItem>* items : {&waiting_, &batch_})
@@ -174,6 +175,7 @@ void SinkWorker::work() noexcept {
       contained("flush", [&] { sink_->flush(deadline); });
       lock.lock();
       flush_done_ = asked;
+      if (asked == flush_asked_) overdue_ = false;
       covered_ = taken_;
       flushed_event.notify_all();
     }
@@ -181,17 +183,15 @@ void SinkWorker::work() noexcept {
   }
   lock.unlock();
   contained("close", [&] { sink_->close(); });
+  claim_.release();
   lock.lock();
   finished_ = true;
   flushed_event.notify_all();
 }
 
-bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
-  if (!thread_.joinable()) return true;
-  if (getpid() != process_) {
-    thread_.detach();  // forked: there is no such thread here, and the parent's writes what waits
-    return false;
-  }
+void SinkWorker::ask_stop(std::chrono::steady_clock::time_point deadline) noexcept {
+  if (getpid() != process_)
+    return;  // forked: there is no such thread here, and the parent's writes what waits
   {
     const std::lock_guard lock(books_.sinks_mutex_);
     flush_deadline_ = deadline;
@@ -201,6 +201,14 @@ bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
     work_event_.notify_one();
   }
   room.notify_all();
+}
+
+bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
+  if (!thread_.joinable()) return true;
+  if (getpid() != process_) {
+    thread_.detach();
+    return false;
+  }
   if (thread_.get_id() == std::this_thread::get_id()) {
     thread_.detach();  // a sink that removes itself
     return false;

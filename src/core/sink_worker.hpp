@@ -14,6 +14,9 @@ namespace outlay::detail {
 
 /// A row or an event on its way to a sink.
 struct SinkItem {
+  explicit SinkItem(const Row& record) : row(record) {}
+  explicit SinkItem(const EventRow& budget_event) : event(std::make_unique<EventRow>(budget_event)) {}
+
   Row row{};
   std::unique_ptr<EventRow> event{};  // null: `row` counts
 };
@@ -21,14 +24,16 @@ struct SinkItem {
 /// A sink, its queue and its thread. The queue is guarded by the books' sinks_mutex_.
 class SinkWorker {
  public:
+  /// Throws ConfigError if the sink has a worker already.
   SinkWorker(Books& books, std::shared_ptr<Sink> sink, SinkOptions options);
 
   const std::shared_ptr<Sink>& sink() const noexcept { return sink_; }
 
   // Under the lock.
+  /// \param may_wait The thread may be held: it settles, and nothing waits for it to admit.
   /// \return False: the queue is full and its rule is to block; wait for `room` and try again.
-  bool push(const Row& row);
-  void push(const EventRow& event);
+  template <class Item>
+  bool push(const Item& item, bool may_wait);
   void mark(const Books::Mark& mark) const;
   [[nodiscard]] SinkStats stats() const noexcept { return stats_; }
   /// A flush, and the last row that it covers.
@@ -37,6 +42,9 @@ class SinkWorker {
   };
   Ticket ask_flush() noexcept;
   [[nodiscard]] bool flushed(const Ticket& ticket) const noexcept { return flush_done_ >= ticket.flush; }
+  /// A flush has waited for it in vain, and it has not caught up yet.
+  [[nodiscard]] bool overdue() const noexcept { return overdue_; }
+  void set_overdue() noexcept { overdue_ = true; }
   /// Has it failed or dropped any row up to the ticket's, and not said so to an earlier ticket?
   bool take_troubles(const Ticket& ticket) noexcept;
   void set_deadline(std::chrono::steady_clock::time_point deadline) noexcept { flush_deadline_ = deadline; }
@@ -44,7 +52,10 @@ class SinkWorker {
   std::condition_variable room;  // waited on with the books' lock
   std::condition_variable flushed_event;
 
-  /// Writes what waits, flushes, closes and joins. Not under the lock.
+  // Not under the lock.
+  /// Begins to end: what waits is written, flushed, and the sink closed, by its own thread.
+  void ask_stop(std::chrono::steady_clock::time_point deadline) noexcept;
+  /// Waits for that end, and joins.
   /// \return False: the thread still runs, and this object and the books must be left to it.
   bool stop(std::chrono::steady_clock::time_point deadline) noexcept;
 
@@ -53,12 +64,27 @@ class SinkWorker {
   void write_batch() noexcept;
   template <class F>
   bool contained(const char* what, F&& call) noexcept;
-  bool make_room();
+  enum class Place { there, none, later };
+  Place make_room(bool may_wait);
   void note_troubles(std::uint64_t first_row, std::uint64_t last_row) noexcept;
   void wake_worker() noexcept;
 
+  /// That the sink is this worker's alone.
+  class Claim {
+   public:
+    explicit Claim(Sink& sink);
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+    ~Claim() { release(); }
+    void release() noexcept;
+
+   private:
+    Sink* sink_;
+  };
+
   Books& books_;
   const std::shared_ptr<Sink> sink_;
+  Claim claim_;
   const SinkOptions options_;
   std::vector<SinkItem> waiting_;  // oldest at front_
   std::size_t front_ = 0;
@@ -67,6 +93,7 @@ class SinkWorker {
   bool gathering_ = false;
   bool stopping_ = false;
   bool finished_ = false;
+  bool overdue_ = false;
   bool said_ = false;
   std::uint64_t flush_asked_ = 0, flush_done_ = 0;
   std::chrono::steady_clock::time_point flush_deadline_{};

@@ -55,8 +55,6 @@ struct SqliteSinkOptions {
 /// ConfigError for options out of range. Error with errc::bad_file for a file that is damaged, no SQLite database, another program's
 /// database, or of a newer format; with errc::storage where it cannot be opened, made or locked. Later failures throw from the sink to
 /// its ledger: Ledger::flush then throws errc::sink_failed, and the log has the reason.
-/// \par Thread safety
-/// May be added to several ledgers.
 /// \par Blocking
 /// Opening reads and, for a new file, writes a few pages. Everything later happens on the ledger's thread for this sink and on one of
 /// its own.

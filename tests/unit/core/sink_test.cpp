@@ -1,4 +1,7 @@
 // The contract of Sink, SinkOptions and Ledger::flush.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -248,6 +251,51 @@ TEST_CASE("sink: a blocking queue holds settle and loses nothing", "[core][sink]
   CHECK(fixture.ledger.sink_stats(sink).dropped == 1);
 }
 
+TEST_CASE("sink: a blocking queue holds settle for its events too", "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<BlockingSink>();
+  fixture.ledger.add_sink(sink, {.queue = 1, .when_full = outlay::WhenFull::block, .max_delay = 0ms});
+  book_cent();
+  sink->wait_until_held();
+  std::atomic<bool> settled{false};
+  std::thread settler([&] {
+    const outlay::LedgerScope scope(fixture.ledger);
+    const outlay::Budget budget({.name = "half", .usd = 0.02_usd, .notify_at = {0.5}});
+    book_cent();  // the record fills the queue, the threshold's event finds no room
+    settled = true;
+  });
+  const auto deadline = std::chrono::steady_clock::now() + 200ms;
+  while (!settled && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  CHECK_FALSE(settled);
+  sink->open();
+  settler.join();
+  fixture.ledger.flush();
+  CHECK(sink->records().size() == 2);
+  REQUIRE(sink->events().size() == 1);
+  CHECK((sink->events()[0].action == outlay::Action::threshold));
+  CHECK(fixture.ledger.sink_stats(sink).dropped == 0);
+}
+
+TEST_CASE("sink: a blocking queue holds no child of a fork, where its thread is not", "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<BlockingSink>();
+  fixture.ledger.add_sink(sink, {.queue = 1, .when_full = outlay::WhenFull::block, .max_delay = 0ms});
+  book_cent();
+  sink->wait_until_held();
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::alarm(10);  // ends the child if it is held
+    book_cent();
+    book_cent();
+    ::_exit(0);
+  }
+  int status = -1;
+  ::waitpid(child, &status, 0);
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  sink->open();
+}
+
 TEST_CASE("sink: while one queue blocks, the other sinks have their rows", "[core][sink]") {
   Fixture fixture;
   const auto slow = std::make_shared<BlockingSink>();
@@ -303,6 +351,27 @@ TEST_CASE("sink: an exporter that hangs never fails a flush", "[core][sink]") {
   exporter->open();
 }
 
+TEST_CASE("sink: an exporter that missed a flush's deadline is not waited for until it has caught up",
+          "[core][sink]") {
+  Fixture fixture;
+  const auto exporter = std::make_shared<BlockingSink>();
+  fixture.ledger.add_sink(exporter, {.max_delay = 0ms});
+  book_cent();
+  exporter->wait_until_held();
+  fixture.ledger.flush(10ms);
+  const auto start = std::chrono::steady_clock::now();
+  fixture.ledger.flush(60s);
+  CHECK(std::chrono::steady_clock::now() - start < 30s);
+  exporter->open();
+  while (exporter->flushes() == 0) std::this_thread::yield();
+  // Once it has, it has its rows again when flush returns.
+  for (std::size_t rows = 2; rows < 100; ++rows) {
+    book_cent();
+    fixture.ledger.flush();
+    REQUIRE(exporter->records().size() == rows);
+  }
+}
+
 TEST_CASE("sink: close is the last call, after what was booked", "[core][sink]") {
   class Ordered : public RecordingSink {
    public:
@@ -336,6 +405,76 @@ TEST_CASE("sink: one that was removed gets what was booked before, is closed, an
   CHECK(sink->records().size() == 1);
   CHECK(sink->closes() == 1);
   CHECK_FALSE(fixture.ledger.remove_sink(sink));
+}
+
+TEST_CASE("sink: rows that a removed sink has not taken yet keep their tags", "[core][sink]") {
+  Fixture fixture({.max_records = 10});
+  const auto sink = std::make_shared<BlockingSink>();
+  fixture.ledger.add_sink(sink, {.queue = 1, .max_delay = 0ms});
+  book_cent();
+  sink->wait_until_held();
+  {
+    const outlay::Track track({{"user_id", "alice"}});
+    book_cent();
+  }
+  book_cent();
+  REQUIRE(fixture.ledger.sink_stats(sink).dropped == 1);
+  std::thread remover([&] { fixture.ledger.remove_sink(sink); });
+  while (fixture.ledger.sink_stats(sink).dropped != 0) std::this_thread::yield();  // no more the ledger's
+  // So many tags that those of no record are swept away, and their places used again.
+  for (int i = 0; i < 20'000; ++i) {
+    const outlay::Track track({{"user_id", std::to_string(i)}});
+    book_cent();
+  }
+  sink->open();
+  remover.join();
+  REQUIRE(sink->records().size() == 2);
+  CHECK(sink->records()[1].tags.at("user_id") == "alice");
+}
+
+TEST_CASE("sink: one that hangs does not take the others' time when the ledger ends", "[core][sink]") {
+  class Opening : public RecordingSink {
+   public:
+    explicit Opening(std::shared_ptr<BlockingSink> other) : other_(std::move(other)) {}
+    void close() override {
+      RecordingSink::close();
+      other_->open();
+    }
+    [[nodiscard]] bool durable() const noexcept override { return true; }
+
+   private:
+    std::shared_ptr<BlockingSink> other_;
+  };
+  LogLines log;
+  const auto hanging = std::make_shared<BlockingSink>();
+  const auto durable = std::make_shared<Opening>(hanging);
+  {
+    Fixture fixture;
+    fixture.ledger.add_sink(hanging);
+    fixture.ledger.add_sink(durable);
+    book_cent();
+  }
+  CHECK(durable->records().size() == 1);
+  CHECK(durable->closes() == 1);
+  CHECK(log.count("did not end in time") == 0);
+}
+
+TEST_CASE("sink: belongs to one ledger, until it is removed there", "[core][sink]") {
+  Fixture fixture;
+  const auto sink = std::make_shared<RecordingSink>();
+  fixture.ledger.add_sink(sink);
+  outlay::Ledger other;
+  CHECK((failure_of([&] { other.add_sink(sink); }) == outlay::errc::config));
+  CHECK((failure_of([&] { fixture.ledger.add_sink(sink); }) == outlay::errc::config));
+  book_cent();
+  CHECK(fixture.ledger.remove_sink(sink));
+  other.add_sink(sink);
+  {
+    const outlay::LedgerScope scope(other);
+    book_cent();
+  }
+  other.flush();
+  CHECK(sink->records().size() == 2);
 }
 
 TEST_CASE("sink: may itself open budgets and make calls", "[core][sink]") {
