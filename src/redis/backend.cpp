@@ -144,8 +144,8 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
           why = trouble_ + ": the next try is a moment away";
           break;
         }
-        connect(deadline);
         fresh = true;
+        connect(deadline);
       }
       Turn turn = round(*connection_, batch, false, deadline);
       failures_ = 0;
