@@ -17,12 +17,12 @@ namespace asio = boost::asio;
 
 namespace detail {
 
-/// A stream, its call and its connection.
+/// A stream, its call and its connection. Not the request: it may be long, and has been sent.
 struct StreamState final : StreamConsumer {
   StreamState(std::shared_ptr<ClientState> c, Reply reply, asio::any_io_executor ex)
       : client(std::move(c)),
-        guarded(std::move(reply.call)),
-        stream(guarded.stream()),
+        call(std::move(reply.call.call())),
+        stream(call, client->endpoint.api),
         exchange(std::move(reply.exchange)),
         executor(std::move(ex)) {}
 
@@ -69,7 +69,7 @@ struct StreamState final : StreamConsumer {
       if (!error) error = std::current_exception();
       if (const Result<Settled> settled = stream.try_finish()) settle(*settled);
     }
-    if (guarded.call().open()) settle(guarded.failed(reason.empty() ? "the stream had no content" : reason));
+    if (call.open()) settle(call.indeterminate(reason.empty() ? "the stream had no content" : reason));
     if (!error && !quiet) {
       try {
         stream.check();
@@ -90,7 +90,7 @@ struct StreamState final : StreamConsumer {
     if (named.code == errc::network) named.code = errc::stream_broken;
     std::exception_ptr error;
     try {
-      throw_fault(*client, guarded.model(), named, "what had arrived was charged");
+      throw_fault(*client, call.model(), named, "what had arrived was charged");
     } catch (...) {
       error = std::current_exception();
     }
@@ -109,14 +109,14 @@ struct StreamState final : StreamConsumer {
     ready.clear();
     try {
       if (const Result<Settled> settled = stream.try_finish()) settle(*settled);
-      if (guarded.call().open()) settle(guarded.failed("closed before the first content"));
+      if (call.open()) settle(call.indeterminate("closed before the first content"));
     } catch (
         ...) {  // NOLINT(bugprone-empty-catch): the stream's and the call's own ends charge what was seen
     }
   }
 
   std::shared_ptr<ClientState> client;
-  GuardedCall guarded;
+  Call call;
   outlay::Stream stream;
   std::unique_ptr<Exchange> exchange;  // null once ended
   asio::any_io_executor executor;
@@ -212,16 +212,16 @@ bool ReplyStream::open() const noexcept {
 }
 bool ReplyStream::complete() const noexcept { return state_->stream.complete(); }
 bool ReplyStream::truncated() const noexcept { return state_->quiet; }
-const std::string& ReplyStream::model() const noexcept { return state_->guarded.model(); }
+const std::string& ReplyStream::model() const noexcept { return state_->call.model(); }
 std::string ReplyStream::served_model() const { return std::string(state_->stream.meter().served_model()); }
 Usage ReplyStream::usage() const {
   const StreamMeter& meter = state_->stream.meter();
   Usage usage = meter.usage();
   if (!meter.input_reported())
-    usage.input = outlay::detail::reservation_input_tokens(*state_->guarded.call().reservation());
+    usage.input = outlay::detail::reservation_input_tokens(*state_->call.reservation());
   return usage;
 }
-std::uint64_t ReplyStream::call_id() const noexcept { return state_->guarded.call().id(); }
+std::uint64_t ReplyStream::call_id() const noexcept { return state_->call.id(); }
 std::optional<Usd> ReplyStream::charged() const noexcept { return state_->charged; }
 asio::any_io_executor ReplyStream::get_executor() const { return state_->executor; }
 
