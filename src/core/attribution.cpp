@@ -29,10 +29,12 @@ std::uint64_t hash_of(const Attribution* parent, const Addition& addition) noexc
 
 bool same(const Attribution& known, const Attribution* parent, const Addition& addition) noexcept {
   if (known.parent != parent || known.is_budget != addition.is_budget) return false;
-  if (addition.is_budget) return known.name == addition.name && known.description == addition.description;
-  return std::equal(
-      known.added.begin(), known.added.end(), addition.tags.begin(), addition.tags.end(),
-      [](const Tags::value_type& a, const Tag& b) { return a.first == b.key && a.second == b.value; });
+  if (addition.is_budget)
+    return same_text(known.name, addition.name) && same_text(known.description, addition.description);
+  return std::equal(known.added.begin(), known.added.end(), addition.tags.begin(), addition.tags.end(),
+                    [](const Tags::value_type& a, const Tag& b) {
+                      return same_text(a.first, b.key) && same_text(a.second, b.value);
+                    });
 }
 
 }  // namespace

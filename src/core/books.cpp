@@ -153,7 +153,7 @@ const ModelSlot& Books::resolve(std::string_view model) {
   ThreadCache& cache = thread_cache();
   const ModelSlot& slot = cache.models[hash_text(model) % ThreadCache::model_slots];
   const std::uint64_t prices = prices_uid_.load(std::memory_order_acquire);
-  if (slot.books_uid == uid && slot.prices_uid == prices && slot.name->text == model) return slot;
+  if (slot.books_uid == uid && slot.prices_uid == prices && same_text(slot.name->text, model)) return slot;
   return resolve_anew(model, prices, cache);
 }
 
