@@ -28,6 +28,11 @@ bool add(Vector& to, const Vector& amount, int sign) noexcept {
   return true;
 }
 
+Vector spendable(Vector amount) noexcept {
+  amount[index(Dimension::concurrent)] = 0;  // a call in flight is never spent
+  return amount;
+}
+
 class MemoryBackend final : public StoreBackend {
  public:
   MemoryBackend() : epoch_(std::to_string(std::random_device{}())) {}
@@ -36,7 +41,12 @@ class MemoryBackend final : public StoreBackend {
                                           std::chrono::milliseconds) override {
     std::vector<Result<StoreReply>> results;
     results.reserve(commands.size());
-    for (const StoreCommand& command : commands) results.push_back(execute(command));
+    for (const StoreCommand& command : commands) {
+      if (fits(command))
+        results.push_back(execute(command));
+      else
+        results.push_back(Failure(errc::overflow, "memory_store: what was spent would pass 9.2 * 10^18"));
+    }
     return results;
   }
   [[nodiscard]] Distance distance() const noexcept override { return Distance::memory; }
@@ -72,7 +82,8 @@ class MemoryBackend final : public StoreBackend {
   StoreReply::Outcome carry_out(const StoreCommand& command, StoreReply& reply) {
     using Op = StoreCommand::Op;
     using Outcome = StoreReply::Outcome;
-    const Vector amount = to_vector(command.amount);
+    const bool spends = command.op == Op::settle || command.op == Op::adjust;
+    const Vector amount = spends ? spendable(to_vector(command.amount)) : to_vector(command.amount);
     const auto found = holds_.find(command.id);
     Hold* const hold = found == holds_.end() ? nullptr : &found->second;
     switch (command.op) {
@@ -85,6 +96,8 @@ class MemoryBackend final : public StoreBackend {
         return Outcome::done;
       case Op::reserve: {
         if (hold) return hold->stage == Stage::held ? Outcome::done : Outcome::ended;
+        for (const StoreCounter& counter : command.counters)
+          if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
         if (!room_for(command.counters, amount)) return Outcome::refused;
         Hold made;
         made.amount = amount;
@@ -149,6 +162,23 @@ class MemoryBackend final : public StoreBackend {
     return Outcome::ended;
   }
 
+  /// Whether what the command adds to what was spent is a number that exists; what is reserved counts too, as it may be charged.
+  bool fits(const StoreCommand& command) {
+    using Op = StoreCommand::Op;
+    if (command.op != Op::settle && command.op != Op::adjust) return true;
+    expire(command.now);
+    const auto found = holds_.find(command.id);
+    if (found != holds_.end() && found->second.stage == Stage::ended) return true;
+    for (const StoreCounter& counter : command.counters) {
+      Slot sum = sum_of(counter);
+      if (found != holds_.end())
+        add(found->second.stage == Stage::held ? sum.held : sum.spent, found->second.amount, -1);
+      if (!add(sum.spent, spendable(to_vector(command.amount)), 1) || !add(sum.spent, sum.held, 1))
+        return false;
+    }
+    return true;
+  }
+
   Slot& slot(const SlotKey& key) { return counters_[key.first][key.second]; }
 
   Slot sum_of(const StoreCounter& counter) const {
@@ -156,7 +186,8 @@ class MemoryBackend final : public StoreBackend {
     const auto found = counters_.find({counter.name, counter.window});
     if (found == counters_.end()) return sum;
     for (auto at = found->second.lower_bound(counter.counted_from); at != found->second.end(); ++at) {
-      if (at->first > counter.begin) break;
+      // A window that is one slot is that slot, even where a clock that was ahead has made later ones.
+      if (counter.counted_from == counter.begin && at->first > counter.begin) break;
       add(sum.spent, at->second.spent, 1);
       add(sum.held, at->second.held, 1);
       sum.fired = std::max(sum.fired, at->second.fired);
@@ -214,11 +245,12 @@ class MemoryBackend final : public StoreBackend {
         continue;
       }
       const bool charge = hold.on_expiry == OnExpiry::charge;
+      const Vector charged = charge ? spendable(hold.amount) : Vector{};
       for (const SlotKey& key : hold.slots) {
         add(slot(key).held, hold.amount, -1);
-        if (charge) add(slot(key).spent, hold.amount, 1);
+        add(slot(key).spent, charged, 1);
       }
-      if (!charge) hold.amount = {};
+      hold.amount = charged;
       hold.stage = Stage::charged;
       set_deadline(id, hold, now, std::chrono::milliseconds(keep_ended));
       ++version_;
