@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "core/json_text.hpp"
+#include "core/vector.hpp"
 #include "outlay/error.hpp"
 #include "sqlite/database.hpp"
 #include "sqlite/schema.hpp"
@@ -27,10 +27,6 @@ using namespace std::chrono_literals;
 using Steady = std::chrono::steady_clock;
 using Op = StoreCommand::Op;
 using Outcome = StoreReply::Outcome;
-
-constexpr std::size_t dimensions = 6;
-constexpr std::size_t in_flight = 5;  // of them the one that is never spent
-using Vector = std::array<std::int64_t, dimensions>;
 
 constexpr std::size_t id_bytes = 16;
 constexpr std::size_t max_counters = 64;
@@ -45,28 +41,12 @@ constexpr std::int64_t purge_at_once = 1'000;
 
 std::int64_t nanos(Time time) noexcept { return time.time_since_epoch().count(); }
 
-std::int64_t plus(std::int64_t a, std::int64_t b) noexcept {
-  std::int64_t sum = 0;
-  if (!__builtin_add_overflow(a, b, &sum)) return sum;
-  return b > 0 ? INT64_MAX : INT64_MIN;
-}
-std::int64_t later(std::int64_t time, std::chrono::nanoseconds by) noexcept { return plus(time, by.count()); }
-
-Vector to_vector(const Amounts& a) noexcept {
-  return {a.usd.nanos(), a.tokens, a.input_tokens, a.output_tokens, a.calls, a.concurrent};
-}
-Amounts to_amounts(const Vector& v) noexcept { return {Usd::from_nanos(v[0]), v[1], v[2], v[3], v[4], v[5]}; }
-std::array<std::optional<std::int64_t>, dimensions> to_vector(const Limits& l) noexcept {
-  return {l.usd ? std::optional(l.usd->nanos()) : std::nullopt,
-          l.tokens,
-          l.input_tokens,
-          l.output_tokens,
-          l.calls,
-          l.concurrent};
+std::int64_t later(std::int64_t time, std::chrono::nanoseconds by) noexcept {
+  return saturating_add(time, by.count());
 }
 
 Vector spendable(Vector amount) noexcept {
-  amount[in_flight] = 0;
+  amount[index(Dimension::concurrent)] = 0;  // a call in flight is never spent
   return amount;
 }
 Vector negative(Vector amount) noexcept {  // of what was held or charged, which is never INT64_MIN
@@ -394,9 +374,9 @@ class SqliteStoreBackend::File {
   [[nodiscard]] StoreReply::State state_of(const View& view) const noexcept {
     Vector spent{}, reserved{};
     for (std::size_t row = view.first; row < view.last; ++row)
-      for (std::size_t d = 0; d < dimensions; ++d) {
-        spent[d] = plus(spent[d], slots_[rows_[row]].spent[d]);
-        reserved[d] = plus(reserved[d], slots_[rows_[row]].reserved[d]);
+      for (std::size_t d = 0; d < dimension_count; ++d) {
+        spent[d] = saturating_add(spent[d], slots_[rows_[row]].spent[d]);
+        reserved[d] = saturating_add(reserved[d], slots_[rows_[row]].reserved[d]);
       }
     return {to_amounts(spent), to_amounts(reserved)};
   }
@@ -410,7 +390,7 @@ class SqliteStoreBackend::File {
   }
   /// Whether the sums fit, and the sum of both too, so that an expiry always fits.
   static bool fits(const Slot& slot, const Vector& spent, const Vector& reserved) noexcept {
-    for (std::size_t d = 0; d < dimensions; ++d) {
+    for (std::size_t d = 0; d < dimension_count; ++d) {
       std::int64_t s = 0, r = 0, both = 0;
       if (__builtin_add_overflow(slot.spent[d], spent[d], &s) ||
           __builtin_add_overflow(slot.reserved[d], reserved[d], &r) || __builtin_add_overflow(s, r, &both))
@@ -419,7 +399,8 @@ class SqliteStoreBackend::File {
     return true;
   }
   static void add(Slot& slot, const Vector& spent, const Vector& reserved) noexcept {
-    for (std::size_t d = 0; d < dimensions; ++d) slot.spent[d] += spent[d], slot.reserved[d] += reserved[d];
+    for (std::size_t d = 0; d < dimension_count; ++d)
+      slot.spent[d] += spent[d], slot.reserved[d] += reserved[d];
     slot.changed = true;
   }
 
@@ -442,10 +423,10 @@ class SqliteStoreBackend::File {
     insert_slot_.bind_blob(1, pack(slot));
     insert_slot_.bind(2, nanos(counter.begin));
     // A rolling window counts a slot for as long again as it looks back.
-    const std::int64_t looks_back = plus(nanos(counter.begin), -nanos(counter.counted_from));
+    const std::int64_t looks_back = saturating_add(nanos(counter.begin), -nanos(counter.counted_from));
     insert_slot_.bind(3, counter.end == Time::max()
                              ? INT64_MAX
-                             : later(plus(nanos(counter.end), looks_back), remember_slot));
+                             : later(saturating_add(nanos(counter.end), looks_back), remember_slot));
     insert_slot_.bind_blob(4, counter.name);
     insert_slot_.bind_blob(5, counter.window);
     insert_slot_.run();
@@ -462,7 +443,7 @@ class SqliteStoreBackend::File {
     for (auto held = over; held != slot.held.end(); ++held) {
       const bool charge = held->on_expiry == OnExpiry::charge;
       const Vector charged = charge ? spendable(held->amount) : Vector{};
-      for (std::size_t d = 0; d < dimensions; ++d)
+      for (std::size_t d = 0; d < dimension_count; ++d)
         slot.reserved[d] -= held->amount[d], slot.spent[d] += charged[d];  // fits: the two together did
       packed_.clear();
       put(packed_, charged);
@@ -560,7 +541,7 @@ class SqliteStoreBackend::File {
     } else if (command.op == Op::reserve) {
       return Outcome::done;
     } else {
-      for (std::size_t d = 0; d < dimensions; ++d)
+      for (std::size_t d = 0; d < dimension_count; ++d)
         more[d] = std::max<std::int64_t>(0, more[d] - held->amount[d]);
       if (more == Vector{}) return Outcome::done;
     }
@@ -570,7 +551,7 @@ class SqliteStoreBackend::File {
     for (const std::size_t i : touched_) {
       add(slots_[i], {}, more);
       if (Held* here = slots_[i].find(key))
-        for (std::size_t d = 0; d < dimensions; ++d) here->amount[d] += more[d];
+        for (std::size_t d = 0; d < dimension_count; ++d) here->amount[d] += more[d];
       else
         slots_[i].held.push_back({key, later(now, command.lease), command.on_expiry, more});
     }
@@ -587,14 +568,14 @@ class SqliteStoreBackend::File {
       const StoreReply::State state = state_of(views_[i]);
       const Vector spent = to_vector(state.spent), reserved = to_vector(state.reserved);
       const auto limits = to_vector(counters[i].limits);
-      for (std::size_t d = 0; d < dimensions; ++d) {
+      for (std::size_t d = 0; d < dimension_count; ++d) {
         std::int64_t used = 0, with = 0;
         if (more[d] == 0) continue;
         if (__builtin_add_overflow(spent[d], reserved[d], &used) ||
             __builtin_add_overflow(used, more[d], &with))
           return false;
-        if (!limits[d] || counters[i].room == Room::any) continue;
-        if (counters[i].room == Room::fits ? with > *limits[d] : used >= *limits[d]) return false;
+        if (limits[d] == no_cap || counters[i].room == Room::any) continue;
+        if (counters[i].room == Room::fits ? with > limits[d] : used >= limits[d]) return false;
       }
     }
     return true;
@@ -621,7 +602,7 @@ class SqliteStoreBackend::File {
       } else {
         for (const auto& [slot, charged] : past.charged)
           if (slot == slots_[i].id)
-            for (std::size_t d = 0; d < dimensions; ++d) spent[d] -= charged[d];  // both are 0 or more
+            for (std::size_t d = 0; d < dimension_count; ++d) spent[d] -= charged[d];  // both are 0 or more
       }
       if (!fits(slots_[i], spent, reserved)) return false;
       changes.emplace_back(spent, reserved);
@@ -652,7 +633,8 @@ class SqliteStoreBackend::File {
       for (const StoreCounter::Threshold& threshold : counters[i].thresholds) {
         const auto at = to_vector(threshold.at);
         bool reached = false;
-        for (std::size_t d = 0; d < dimensions; ++d) reached = reached || (at[d] && spent[d] >= *at[d]);
+        for (std::size_t d = 0; d < dimension_count; ++d)
+          reached = reached || (at[d] != no_cap && spent[d] >= at[d]);
         if (!reached) continue;
         const std::string word = exact(threshold.fraction);
         bool told = false;
