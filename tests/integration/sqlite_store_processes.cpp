@@ -24,7 +24,7 @@
 #include <utility>
 #include <vector>
 
-#include "outlay/usd.hpp"
+#include "outlay/sqlite.hpp"
 #include "sqlite/store_backend.hpp"
 #include "support/fault_vfs.hpp"
 
@@ -132,26 +132,51 @@ bool finish(const Child& child, std::int64_t& sum) {
   return WIFSIGNALED(status);
 }
 
+/// As a program does it: a budget in a store, and calls.
+int admitted_calls(const fs::path& path, int calls) {
+  outlay::Ledger ledger;
+  const outlay::LedgerScope scope(ledger);
+  const auto store = outlay::sqlite_store({.path = path.native(), .timeout = 30s});
+  int admitted = 0;
+  {
+    const outlay::Budget budget({.name = "everything",
+                                 .usd = Usd::from_nanos(500 * cent),
+                                 .window = outlay::Window::forever(),
+                                 .store = store});
+    for (int i = 0; i < calls; ++i) {
+      auto call = outlay::try_call(
+          {.model = "flat", .input_tokens = 0, .max_output_tokens = 0, .usd = Usd::from_nanos(cent)});
+      if (!call && call.error().code() != outlay::errc::budget_exceeded) wrong(call.error().message());
+      if (!call) continue;
+      outlay::Settlement settlement;
+      settlement.provider_cost = Usd::from_nanos(cent);
+      call->settle(settlement);
+      ++admitted;
+    }
+  }
+  store->flush(30s);
+  return admitted;
+}
+
 void race(const fs::path& dir) {
   constexpr int processes = 8, calls = 1'000, fit = 500;
   const fs::path path = dir / "race.db";
-  const std::vector<StoreCounter> counters{counter_of("shared", fit * cent)};
   std::vector<Child> children;
   for (int i = 0; i < processes; ++i)
-    children.push_back(start([&](int pipe) {
-      Client client(path, static_cast<std::uint64_t>(i) + 1, counters);
-      for (int n = 0; n < calls; ++n) {
-        const std::string id = client.next_id();
-        if (client.run(Op::reserve, id, cent).outcome != Outcome::done) continue;
-        if (client.run(Op::settle, id, cent).outcome != Outcome::done) wrong("a settlement was not done");
-        tell(pipe, 1);
-      }
-    }));
+    children.push_back(start([&](int pipe) { tell(pipe, admitted_calls(path, calls)); }));
   std::int64_t admitted = 0;
-  for (const Child& child : children) finish(child, admitted);
-  const auto state = Client(path, 99, counters).look().states.at(0);
-  const std::string facts = std::to_string(admitted) + " calls admitted, " + to_string(state.spent.usd) +
-                            " spent, " + to_string(state.reserved.usd) + " reserved";
+  std::string each;
+  for (const Child& child : children) {
+    std::int64_t of_child = 0;
+    finish(child, of_child);
+    admitted += of_child;
+    each += (each.empty() ? "" : " + ") + std::to_string(of_child);
+  }
+  const auto state =
+      outlay::sqlite_store({.path = path.native()})->state("everything", outlay::Window::forever());
+  const std::string facts = each + " = " + std::to_string(admitted) + " admitted, " +
+                            to_string(state.spent.usd) + " spent, " + to_string(state.reserved.usd) +
+                            " reserved";
   if (admitted != fit || state.spent.usd != Usd::from_nanos(fit * cent) ||
       state.reserved != outlay::Amounts{})
     wrong(facts);
