@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/commands.hpp"
+#include "cli/terminal.hpp"
 #include "outlay/error.hpp"
 #include "outlay/version.hpp"
 
@@ -15,8 +16,6 @@ using namespace outlay::cli;
 
 int exit_of(outlay::errc code) noexcept {
   switch (code) {
-    case outlay::errc::price_unknown:
-      return not_found;
     case outlay::errc::bad_file:
     case outlay::errc::storage:
     case outlay::errc::config:
@@ -25,6 +24,23 @@ int exit_of(outlay::errc code) noexcept {
     default:
       return failed;
   }
+}
+
+/// --format, one of these words.
+void add_format(CLI::App& command, Format& format, const std::map<std::string, Format>& known,
+                const std::string& words) {
+  command
+      .add_option_function<std::string>(
+          "--format",
+          [&format, known, words](const std::string& word) {
+            const auto at = known.find(word);
+            if (at == known.end())
+              throw CLI::ValidationError("--format", "\"" + printable(word) + "\" is none: write " + words);
+            format = at->second;
+          },
+          words + "; a table fits the terminal")
+      ->type_name("FORMAT")
+      ->default_str("table");
 }
 
 constexpr const char* exits =
@@ -41,13 +57,13 @@ int main(int argc, char** argv) {
                          "  outlay estimate request.json --api anthropic_messages\n") +
              exits);
   app.set_version_flag("--version", "outlay " OUTLAY_VERSION_STRING);
-  app.require_subcommand(1);
+  app.failure_message([](const CLI::App* at, const CLI::Error& error) {
+    return "outlay: " + CLI::FailureMessage::simple(at, error);
+  });
 
   ReportArguments report_arguments;
   CLI::App* report_command =
       app.add_subcommand("report", "Sums over the calls in a file that an SQLite sink wrote");
-  const std::map<std::string, Format> formats{
-      {"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}};
   report_command->add_option("file", report_arguments.file, "The file: spend.db")->required();
   report_command
       ->add_option("--by", report_arguments.by,
@@ -61,12 +77,13 @@ int main(int argc, char** argv) {
   report_command
       ->add_option("--tag", report_arguments.tags, "Only calls with this tag: key=value; may be repeated")
       ->allow_extra_args(false);
-  report_command->add_option("--format", report_arguments.format, "table (fits the terminal), csv or json")
-      ->transform(CLI::CheckedTransformer(formats))
-      ->default_str("table");
+  add_format(*report_command, report_arguments.format,
+             {{"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}}, "table, csv or json");
   report_command
       ->add_option("--limit", report_arguments.limit,
                    "Print so many rows, dearest first; 0: all. Sums are of all rows")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("ROWS")
       ->default_str("0");
   report_command->footer(
       std::string("Examples:\n"
@@ -79,6 +96,7 @@ int main(int argc, char** argv) {
   std::string model;
   CLI::App* prices_command = app.add_subcommand("prices", "What models cost");
   prices_command->require_subcommand(1);
+  prices_command->footer(std::string("Examples:\n  outlay prices explain gpt-4o-2024-08-06\n") + exits);
   CLI::App* explain_command =
       prices_command->add_subcommand("explain", "The price of a model, and how it was found");
   explain_command->add_option("model", model, "The model's name, as a request gives it")->required();
@@ -97,10 +115,8 @@ int main(int argc, char** argv) {
       ->default_str("openai_chat");
   estimate_command->add_option("--model", estimate_arguments.model,
                                "The model, where the request does not say it (Gemini, Bedrock)");
-  estimate_command->add_option("--format", estimate_arguments.format, "table or json")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Format>{{"table", Format::table}, {"json", Format::json}}))
-      ->default_str("table");
+  add_format(*estimate_command, estimate_arguments.format, {{"table", Format::table}, {"json", Format::json}},
+             "table or json");
   estimate_command->footer(
       std::string("Examples:\n"
                   "  outlay estimate request.json\n"
@@ -116,6 +132,8 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+    // Not by require_subcommand: a command that does not exist would be told that one is missing.
+    if (app.get_subcommands().empty()) throw CLI::RequiredError("A subcommand");
   } catch (const CLI::ParseError& error) {
     // Help and version end here too; they go to standard output.
     return app.exit(error) == 0 ? success : usage;

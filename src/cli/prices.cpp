@@ -17,6 +17,10 @@ namespace {
 
 constexpr std::size_t max_request = 64U << 20U;
 
+// The library's messages name the ways out in a program; these are the command's.
+constexpr const char* other_prices = "outlay: to look elsewhere, write --prices FILE or --litellm FILE\n";
+constexpr const char* name_model = "outlay: where the request does not name the model, write --model MODEL\n";
+
 PriceTable table_of(const PricesArguments& arguments) {
   if (!arguments.prices.empty()) return PriceTable::load(arguments.prices);
   if (!arguments.litellm.empty()) return PriceTable::load_litellm(arguments.litellm);
@@ -51,6 +55,7 @@ int explain(const std::string& model, const PricesArguments& arguments) {
   const bool known = table.find(model).has_value();
   const std::string text = table.explain(model);
   (known ? std::cout : std::cerr) << text << (text.empty() || text.back() == '\n' ? "" : "\n");
+  if (!known) std::cerr << other_prices;
   return known ? success : not_found;
 }
 
@@ -76,7 +81,18 @@ int estimate(const EstimateArguments& arguments) {
   const LedgerScope scope(ledger);
   GuardOptions options;
   options.model = arguments.model;
-  const Estimate result = outlay::estimate(api, request.as_object(), options);
+  Estimate result;
+  try {
+    result = outlay::estimate(api, request.as_object(), options);
+  } catch (const Error& problem) {
+    const bool unknown = problem.reason() == errc::price_unknown;
+    const bool nameless = arguments.model.empty() && !request.as_object().contains("model");
+    std::cerr << "outlay: " << problem.what() << '\n'
+              << (unknown    ? other_prices
+                  : nameless ? name_model
+                             : "");
+    return unknown ? not_found : bad_input;
+  }
   if (arguments.format == Format::json) {
     std::string out = "{\"model\":";
     detail::append_json(out, result.model);

@@ -44,7 +44,8 @@ std::size_t columns_of(std::uint32_t code) noexcept {
 
 constexpr std::string_view ellipsis = "\xE2\x80\xA6";
 constexpr std::string_view gap = "  ";
-constexpr std::size_t narrowest = 8;  // a text column keeps so many columns
+// How far a text column shrinks: to the first before other columns are left out, since it tells rows apart; then to the second.
+constexpr std::size_t readable = 16, narrowest = 4;
 
 }  // namespace
 
@@ -114,20 +115,24 @@ std::string Table::render(const Terminal& terminal) const {
     return sum;
   };
   if (terminal.width != 0) {
-    while (needed() > terminal.width) {
-      std::size_t* widest = nullptr;
-      for (const std::size_t i : shown)
-        if (!columns_[i].number && widths[i] > narrowest && (!widest || widths[i] > *widest))
-          widest = &widths[i];
-      if (!widest) break;
-      --*widest;
-    }
+    const auto shrink_to = [&](std::size_t least) {
+      while (needed() > terminal.width) {
+        std::size_t* widest = nullptr;
+        for (const std::size_t i : shown)
+          if (!columns_[i].number && widths[i] > least && (!widest || widths[i] > *widest))
+            widest = &widths[i];
+        if (!widest) break;
+        --*widest;
+      }
+    };
+    shrink_to(readable);
     while (needed() > terminal.width) {
       const auto spare =
           std::find_if(shown.rbegin(), shown.rend(), [&](std::size_t i) { return !columns_[i].needed; });
       if (spare == shown.rend()) break;
       shown.erase(std::next(spare).base());
     }
+    shrink_to(narrowest);
   }
   std::string out;
   const auto line = [&](const auto& cell, const char* style) {

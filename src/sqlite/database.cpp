@@ -73,6 +73,8 @@ Database::Database(const std::filesystem::path& path, Mode mode) : name_(well_fo
   // Absolute, so that no name means anything special to SQLite (":memory:", "").
   std::string where = std::filesystem::absolute(path, ignored).native();
   if (where.find('\0') != where.npos) throw ConfigError("the path \"" + name_ + "\" contains a NUL byte");
+  if (std::filesystem::is_directory(path, ignored))
+    throw SqliteError(errc::storage, SQLITE_CANTOPEN, "\"" + name_ + "\" is a directory: name a file in it");
   if (mode == Mode::read_write) {
     open(where.c_str(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
     return;

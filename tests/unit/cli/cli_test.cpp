@@ -139,6 +139,9 @@ TEST_CASE("cli: files that cannot be used end in status 3 and say why", "[cli]")
   const Result foreign = run("report " + spend.other("x.db", std::string(5'000, 'x')) + " 2>&1");
   CHECK(foreign.status == cli::bad_input);
   CHECK(has(foreign.out, "no SQLite database"));
+  const Result directory = run("report /tmp 2>&1");
+  CHECK(directory.status == cli::bad_input);
+  CHECK(has(directory.out, "is a directory"));
 }
 
 TEST_CASE("cli: wrong usage ends in status 2 and names the option", "[cli]") {
@@ -153,7 +156,11 @@ TEST_CASE("cli: wrong usage ends in status 2 and names the option", "[cli]") {
   refused("report", "file");
   refused("report " + spend.file() + " --since yesterday", "yesterday");
   refused("report " + spend.file() + " --tag nothing", "key=value");
-  refused("report " + spend.file() + " --format xml", "format");
+  refused("report " + spend.file() + " --format xml", "--format: \"xml\" is none: write table, csv or json");
+  refused("report " + spend.file() + " --format 1", "--format");
+  refused("estimate x.json --format csv", "write table or json");
+  refused("report " + spend.file() + " --limit -1", "--limit");
+  refused("reprot " + spend.file(), "reprot");
   refused("report " + spend.file() + " --by a --unknown", "unknown");
   refused("estimate x.json --api telepathy", "telepathy");
 }
@@ -164,6 +171,7 @@ TEST_CASE("cli: help has examples and the exit statuses", "[cli]") {
     CHECK(result.status == cli::success);
     CHECK(has(result.out, "Examples:"));
     CHECK(has(result.out, "Exit status:"));
+    CHECK_FALSE(has(result.out, "ENUM"));
   }
   CHECK(has(run("--version").out, "outlay "));
 }
@@ -172,7 +180,9 @@ TEST_CASE("cli: prices explain says how a model was found, or that it was not", 
   const Result known = run("prices explain gpt-4o-mini");
   CHECK(known.status == cli::success);
   CHECK(has(known.out, "gpt-4o-mini"));
-  CHECK(run("prices explain no-such-model-anywhere 2>&1").status == cli::not_found);
+  const Result unknown = run("prices explain no-such-model-anywhere 2>&1");
+  CHECK(unknown.status == cli::not_found);
+  CHECK(has(unknown.out, "--litellm"));
 }
 
 TEST_CASE("cli: estimate prices a request without sending it", "[cli]") {
@@ -188,8 +198,14 @@ TEST_CASE("cli: estimate prices a request without sending it", "[cli]") {
   CHECK(has(run("estimate - --format json < " + file).out, "\"output\":100,\"bounded\":true}"));
   CHECK(run("estimate " + spend.other("bad.json", "[1]") + " 2>&1").status == cli::bad_input);
   CHECK(run("estimate /nowhere.json 2>&1").status == cli::bad_input);
-  CHECK(run("estimate " + spend.other("odd.json", R"({"model":"no-such-model","messages":[]})") + " 2>&1")
-            .status == cli::not_found);
+  const Result unknown =
+      run("estimate " + spend.other("odd.json", R"({"model":"no-such-model","messages":[]})") + " 2>&1");
+  CHECK(unknown.status == cli::not_found);
+  CHECK(has(unknown.out, "--litellm"));
+  const Result nameless =
+      run("estimate " + spend.other("odd.json", R"({"contents":[]})") + " --api gemini 2>&1");
+  CHECK(nameless.status == cli::bad_input);
+  CHECK(has(nameless.out, "--model"));
 }
 
 TEST_CASE("cli: times are read relative or absolute, and nothing else is", "[cli]") {
@@ -220,6 +236,9 @@ TEST_CASE("cli: a table fits its terminal", "[cli]") {
   }
   CHECK_FALSE(
       has(table.render({.width = 30, .colour = false}), "tokens"));  // the column that is not needed goes
+  // What tells rows apart is worth more than the last columns.
+  CHECK(has(table.render({.width = 45, .colour = false}), std::string(15, 'f')));
+  CHECK_FALSE(has(table.render({.width = 45, .colour = false}), "tokens"));
   CHECK(has(table.render({.width = 0, .colour = false}), std::string(60, 'f')));
   CHECK_FALSE(has(table.render({.width = 80, .colour = false}), "\x1B"));
   CHECK(has(table.render({.width = 80, .colour = true}), "\x1B[1mfeature"));
