@@ -77,6 +77,12 @@ Database::Database(const std::filesystem::path& path, Mode mode) : name_(well_fo
     throw SqliteError(errc::storage, SQLITE_CANTOPEN, "\"" + name_ + "\" is a directory: name a file in it");
   if (mode == Mode::read_write) {
     open(where.c_str(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    // SQLite opens what may not be written for reading alone, and says so at the first commit: too late for whoever chose the path.
+    if (sqlite3_db_readonly(handle_, "main") != 0) {
+      close();
+      const Cause cause = cause_of(SQLITE_READONLY);
+      throw SqliteError(cause.code, SQLITE_READONLY, "\"" + name_ + "\" " + cause.what + ". " + cause.remedy);
+    }
     return;
   }
   if (!std::filesystem::exists(path, ignored))

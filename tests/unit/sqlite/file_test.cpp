@@ -1,4 +1,5 @@
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -108,6 +109,7 @@ TEST_CASE("sqlite: a missing directory and a missing file are told apart", "[sql
   const outlay::Error report = failure_of([&] { static_cast<void>(outlay::report_sqlite(dir.db())); });
   CHECK(report.reason() == outlay::errc::storage);
   CHECK(contains(report.what(), "does not exist"));
+  for (const outlay::Error& error : refusals(dir.path())) CHECK(contains(error.what(), "is a directory"));
   CHECK_FALSE(std::filesystem::exists(dir.db()));  // a report makes no file
 }
 
@@ -120,6 +122,27 @@ TEST_CASE("sqlite: names that mean something to SQLite are plain file names here
   std::filesystem::current_path(before);
   CHECK(calls == 1);
   CHECK(std::filesystem::exists(dir.path() / ":memory:"));
+}
+
+TEST_CASE("sqlite: a file that may not be written is refused by the sink when it is made", "[sqlite][file]") {
+  const TempDir dir;
+  fill(dir.db(), 3);
+  namespace fs = std::filesystem;
+  fs::permissions(dir.path(), fs::perms::all);
+  fs::permissions(dir.db(), fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
+  const bool root = ::geteuid() == 0;  // who may write anything
+  if (root) REQUIRE(::seteuid(65'534) == 0);
+  std::string said;
+  try {
+    static_cast<void>(outlay::sqlite_sink({.path = dir.db()}));
+  } catch (const outlay::Error& error) {
+    said = error.what();
+    if (error.reason() != outlay::errc::storage) said += " (another reason)";
+  }
+  if (root) REQUIRE(::seteuid(0) == 0);
+  CHECK(contains(said, "is read-only"));
+  CHECK_FALSE(contains(said, "another reason"));
+  CHECK(outlay::report_sqlite(dir.db()).at(0).calls == 3);
 }
 
 TEST_CASE("sqlite: a report reads a file that lies on a read-only disk", "[sqlite][file]") {

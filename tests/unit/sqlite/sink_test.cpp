@@ -1,9 +1,14 @@
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <cstdio>
 #include <limits>
 #include <memory>
 #include <thread>
 #include <vector>
 
+#include "outlay/outlay.hpp"
 #include "sqlite/writer.hpp"
 #include "unit/sqlite/fixture.hpp"
 
@@ -201,6 +206,54 @@ TEST_CASE("sqlite: many writers at once lose nothing and double nothing", "[sqli
   CHECK(raw.number("SELECT count(DISTINCT call) FROM records") == writers * rows);
   CHECK(raw.text("PRAGMA integrity_check") == "ok");
   CHECK(outlay::report_sqlite(dir.db(), {"w"}).size() == writers);
+}
+
+TEST_CASE("sqlite: several processes write one file, each with a ledger of its own", "[sqlite][sink]") {
+  const TempDir dir;
+  constexpr int processes = 4, calls = 500;
+  std::vector<pid_t> children;
+  for (int p = 0; p < processes; ++p) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      ::alarm(60);
+      int status = 1;
+      try {
+        outlay::Ledger ledger;
+        const outlay::LedgerScope scope(ledger);
+        ledger.add_sink(outlay::sqlite_sink({.path = dir.db(), .batch = 10, .busy_timeout = 30s}));
+        const outlay::Budget budget({.name = "run", .usd = outlay::Usd::max()});
+        const outlay::Track track({{"process", std::to_string(p)}});
+        for (int i = 0; i < calls; ++i) {
+          outlay::Call call({.model = "gpt-4o-mini", .input_tokens = 10, .max_output_tokens = 10});
+          call.settle({.input = 10, .output = 10});
+          if (i % 50 == 0) ledger.flush(30s);
+        }
+        ledger.flush(30s);
+        status = 0;
+      } catch (const std::exception& error) {
+        std::fprintf(stderr, "process %d: %s\n", p, error.what());
+      }
+      ::_exit(status);
+    }
+    children.push_back(child);
+  }
+  for (const pid_t child : children) {
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  }
+  const outlay::Report report = outlay::report_sqlite(dir.db(), {"process"});
+  REQUIRE(report.size() == processes);
+  for (const outlay::ReportRow& row : report) {
+    CHECK(row.calls == calls);
+    CHECK(row.usage.input == calls * 10);
+    CHECK(row.usd == report.at(0).usd);
+  }
+  Raw raw(dir.db());
+  CHECK(raw.number("SELECT count(DISTINCT writer) FROM records") == processes);
+  CHECK(raw.number("SELECT count(*) FROM names WHERE name = 'gpt-4o-mini'") == 1);
+  CHECK(raw.text("PRAGMA integrity_check") == "ok");
 }
 
 TEST_CASE("sqlite: a lock held by another process delays rows, and loses none", "[sqlite][sink]") {
