@@ -1,5 +1,7 @@
 #include "redis/backend.hpp"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <charconv>
 #include <deque>
@@ -158,9 +160,15 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
         greet(other, deadline);
         Turn asked = round(other, batch, true, deadline);
         batch.pending = std::move(asked.again);
+        batch.exact |= asked.large;
+        turn.wait |= asked.wait;
       } else if (turn.moved) {
         moved_to_ = std::move(turn.moved);
         connection_.reset();
+      }
+      if (turn.wait) {
+        why = "is moving the prefix's slot between nodes (TRYAGAIN)";
+        ::poll(nullptr, 0, 10);
       }
       if ((turn.ask || turn.moved || turn.script_lost) && ++turns > most_turns) {
         note_failure("sends commands from node to node: is the Cluster whole?");
@@ -241,6 +249,10 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
       (text.starts_with("ASK ") ? turn.ask : turn.moved) = std::move(to);
       return again();
     }
+  }
+  if (text.starts_with("TRYAGAIN")) {
+    turn.wait = true;
+    return again();
   }
   // A server that has become a replica stays one: find the node that took over.
   if (text.starts_with("READONLY")) turn.drop_connection = true;

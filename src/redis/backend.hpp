@@ -44,6 +44,7 @@ class RedisBackend final : public StoreBackend {
     std::vector<std::size_t> again;
     bool script_lost = false;
     bool large = false;
+    bool wait = false;  // the keys are on their way from one node to another
     bool drop_connection = false;
     std::optional<RedisAddress> moved;
     std::optional<RedisAddress> ask;

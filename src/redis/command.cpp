@@ -24,6 +24,7 @@ constexpr double never = 9'007'199'254'740'991.0;  // microseconds; the script's
 constexpr double keep = 3'600e6;
 constexpr std::chrono::milliseconds longest_lease = std::chrono::hours(24);
 constexpr unsigned overflow_outcome = 4;  // beyond StoreReply::Outcome
+constexpr unsigned changed_flag = 16, crossed_flag = 32;
 
 // The script's numbers for what the header enumerates.
 static_assert(static_cast<int>(Op::reserve) == 0 && static_cast<int>(Op::extend) == 1 &&
@@ -152,14 +153,11 @@ bool makes_sense(const StoreCommand& command) {
          std::all_of(command.ids.begin(), command.ids.end(), is_id);
 }
 
-RedisBatch::RedisBatch(const RedisKeys& keys) : keys_of_(keys) {
-  key_number(keys.meta());
-  key_number(keys.leases());
-}
+RedisBatch::RedisBatch(const RedisKeys& keys) : keys_(keys) {}
 
-std::size_t RedisBatch::key_number(std::string key) {
-  const auto [at, fresh] = key_numbers_.try_emplace(std::move(key), keys_.size() + 1);  // as Lua counts
-  if (fresh) keys_.push_back(&at->first);
+std::size_t RedisBatch::Numbered::number_of(std::string thing) {
+  const auto [at, fresh] = numbers_.try_emplace(std::move(thing), in_order_.size() + 1);  // as Lua counts
+  if (fresh) in_order_.push_back(&at->first);
   return at->second;
 }
 
@@ -167,8 +165,14 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
   const bool reserves = command.op == Op::reserve;
   const auto lease =
       static_cast<double>(std::chrono::microseconds(std::min(command.lease, longest_lease)).count());
-  double lives = 0;
-  std::string counters, record_end;
+  std::string& packed = packed_.emplace_back();
+  put_byte(packed, static_cast<std::size_t>(command.op));
+  put_byte(packed, static_cast<std::size_t>(command.on_expiry));
+  put_byte(packed, command.counters.size());
+  put_byte(packed, command.id.empty() ? 0 : 1);
+  put(packed, lease);
+  packed += command.id.empty() ? std::string(id_size, '0') : command.id;
+  put(packed, command.amount, reserves || command.op == Op::extend);
   for (const StoreCounter& counter : command.counters) {
     const auto begin = static_cast<double>(micros(counter.begin));
     const auto from = static_cast<double>(micros(counter.counted_from));
@@ -177,38 +181,21 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
                            ? never
                            : static_cast<double>(micros(counter.end - std::chrono::nanoseconds(1)) + 1);
     const double expires = std::min(never, end + (begin - from) + (end - begin) + lease + keep);
-    lives = std::max(lives, expires);
     const std::string field = std::to_string(micros(counter.begin));
-    std::string key = keys_of_.counter(counter);
-    if (reserves) {
-      put_short(record_end, key.size());
-      record_end += key;
-      put_byte(record_end, field.size());
-      record_end += field;
-    }
-    put_short(counters, key_number(std::move(key)));
-    put_byte(counters, field.size());
-    counters += field;
-    for (const double time : {begin, end, from, expires}) put(counters, time);
-    put_byte(counters, static_cast<std::size_t>(counter.room));
-    put_byte(counters, counter.thresholds.size());
-    put(counters, counter.limits);
+    std::string place;
+    put_short(place, counter_keys_.number_of(keys_.counter(counter)) - 1);
+    put_byte(place, field.size());
+    place += field;
+    for (const double time : {begin, end, from, expires}) put(place, time);
+    put_byte(place, static_cast<std::size_t>(counter.room));
+    put_byte(place, counter.thresholds.size());
+    put(place, counter.limits);
     for (const StoreCounter::Threshold& threshold : counter.thresholds) {
-      put(counters, threshold.fraction);
-      put(counters, threshold.at);
+      put(place, threshold.fraction);
+      put(place, threshold.at);
     }
+    put_short(packed, places_.number_of(std::move(place)));
   }
-
-  std::string& packed = packed_.emplace_back();
-  put_byte(packed, static_cast<std::size_t>(command.op));
-  put_byte(packed, static_cast<std::size_t>(command.on_expiry));
-  put(packed, lease);
-  put(packed, lives);
-  put_short(packed, command.id.empty() ? 0 : key_number(keys_of_.id(command.id)));
-  put_short(packed, command.op == Op::renew ? command.ids.size() : command.counters.size());
-  put(packed, command.amount, reserves || command.op == Op::extend);
-  packed += counters;
-  packed += record_end;
   for (const std::string& id : command.ids) packed += id;
   commands_.push_back(&command);
   numbers_.push_back(number);
@@ -216,41 +203,51 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
 }
 
 void RedisBatch::append(std::string& bytes, std::string_view sha, std::string_view epoch) const {
-  const std::string key_count = std::to_string(keys_.size());
+  const std::array<std::string, 6> own{keys_.meta(),   keys_.leases(), keys_.held(),
+                                       keys_.ended(0), keys_.ended(1), keys_.ended(2)};
+  const std::string key_count = std::to_string(own.size() + counter_keys_.in_order().size());
+  std::string command_count;
+  put_short(command_count, packed_.size());
   std::vector<std::string_view> words{"EVALSHA", sha, key_count};
-  words.reserve(4 + keys_.size() + packed_.size());
-  for (const std::string* key : keys_) words.push_back(*key);
-  words.push_back(epoch);
+  words.insert(words.end(), own.begin(), own.end());
+  for (const std::string* key : counter_keys_.in_order()) words.push_back(*key);
+  words.insert(words.end(), {epoch, command_count});
   words.insert(words.end(), packed_.begin(), packed_.end());
+  for (const std::string* place : places_.in_order()) words.push_back(*place);
   append_command(bytes, words);
 }
 
 bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
-  constexpr std::size_t vector_bytes = 8 * vector_size;
-  if (bytes.size() < 9 + epoch_size) return false;
-  const double now = get_double(bytes, 1);
-  if (!(now >= 0 && now <= never)) return false;
+  constexpr std::size_t head = 1 + 8 + 8 + epoch_size, vector_bytes = 8 * vector_size;
+  if (bytes.size() < head) return false;
+  const double now = get_double(bytes, 1), version = get_double(bytes, 9);
+  if (!(now >= 0 && now <= never && version >= 0 && version <= never)) return false;
   const Time time(std::chrono::microseconds(static_cast<std::int64_t>(now)));
-  const std::string_view epoch = bytes.substr(9, epoch_size);
+  const std::string_view epoch = bytes.substr(17, epoch_size);
+  auto changes = static_cast<std::int64_t>(version);
   answer.leases_due = bytes[0] != 0;
-  bytes.remove_prefix(9 + epoch_size);
+  bytes.remove_prefix(head);
   for (const StoreCommand* command : commands_) {
-    const std::size_t count = command->counters.size(), fixed = 9 + count * 2 * vector_bytes;
-    if (bytes.size() < fixed + 2) return false;
-    const auto outcome = static_cast<unsigned char>(bytes[0]);
-    const double version = get_double(bytes, 1);
-    if (outcome > overflow_outcome || !(version >= 0 && version <= never)) return false;
+    const std::size_t count = command->counters.size(), fixed = 1 + count * 2 * vector_bytes;
+    if (bytes.size() < fixed) return false;
+    const auto flags = static_cast<unsigned char>(bytes[0]);
+    const unsigned outcome = flags & 15U;
+    if (outcome > overflow_outcome) return false;
+    if ((flags & changed_flag) != 0) ++changes;
     StoreReply& reply = answer.replies.emplace_back();
     answer.overflows.push_back(outcome == overflow_outcome);
     if (outcome != overflow_outcome) reply.outcome = static_cast<StoreReply::Outcome>(outcome);
     reply.now = time;
     reply.epoch = epoch;
-    reply.version = static_cast<std::int64_t>(version);
+    reply.version = changes;
     reply.states.reserve(count);
-    for (std::size_t at = 9; at < fixed; at += 2 * vector_bytes)
+    for (std::size_t at = 1; at < fixed; at += 2 * vector_bytes)
       reply.states.push_back({get_amounts(bytes, at), get_amounts(bytes, at + vector_bytes)});
-    const std::size_t crossed = get_short(bytes, fixed);
-    bytes.remove_prefix(fixed + 2);
+    bytes.remove_prefix(fixed);
+    if ((flags & crossed_flag) == 0) continue;
+    if (bytes.size() < 2) return false;
+    const std::size_t crossed = get_short(bytes, 0);
+    bytes.remove_prefix(2);
     if (bytes.size() < 2 * crossed) return false;
     for (std::size_t i = 0; i < 2 * crossed; i += 2) {
       const std::size_t counter = static_cast<unsigned char>(bytes[i]);

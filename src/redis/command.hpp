@@ -18,7 +18,8 @@ class RedisKeys {
 
   [[nodiscard]] std::string meta() const { return base_ + "meta"; }
   [[nodiscard]] std::string leases() const { return base_ + "leases"; }
-  [[nodiscard]] std::string id(std::string_view id) const { return base_ + "id:" + std::string(id); }
+  [[nodiscard]] std::string held() const { return base_ + "held"; }
+  [[nodiscard]] std::string ended(int third) const { return base_ + "ended:" + std::to_string(third); }
   /// Any byte may be in a name; two names never have one key.
   [[nodiscard]] std::string counter(const StoreCounter& counter) const;
 
@@ -53,15 +54,24 @@ class RedisBatch {
   [[nodiscard]] bool read(std::string_view bytes, Answer& answer) const;
 
  private:
-  std::size_t key_number(std::string key);
+  /// Things that several commands name, each once, by their numbers from 1 on.
+  class Numbered {
+   public:
+    std::size_t number_of(std::string thing);
+    [[nodiscard]] const std::vector<const std::string*>& in_order() const noexcept { return in_order_; }
 
-  const RedisKeys& keys_of_;
+   private:
+    std::unordered_map<std::string, std::size_t> numbers_;
+    std::vector<const std::string*> in_order_;
+  };
+
+  const RedisKeys& keys_;
   std::vector<const StoreCommand*> commands_;
   std::vector<std::size_t> numbers_;
   std::vector<std::string> packed_;
-  std::size_t counters_ = 0;
-  std::vector<const std::string*> keys_;  // in the order of their numbers
-  std::unordered_map<std::string, std::size_t> key_numbers_;
+  std::size_t counters_ = 0;  // of all commands
+  Numbered counter_keys_;
+  Numbered places_;
 };
 
 }  // namespace outlay::detail

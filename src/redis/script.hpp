@@ -6,8 +6,8 @@ namespace outlay::detail {
 
 /// The script that executes a batch of commands on the server: one call, one atomic step. README.md beside this file describes the data.
 ///
-///   KEYS: the meta key, the leases, then the records of ids and the counters, by whose number commands name them
-///   ARGV: an epoch in case that there is none, then each command as RedisBatch packs it
+///   KEYS: the meta key, the leases, what is held, three for what has ended, then the counters
+///   ARGV: an epoch in case that there is none, the number of commands, each command, then each place (slot and limits) they speak of
 ///
 /// Amounts take the whole range of int64, and Lua's numbers are doubles. So the script comes in two kinds, alike but for the few
 /// functions that touch an amount:
@@ -19,7 +19,7 @@ namespace outlay::detail {
 /// Both read and write the same bytes, little-endian int64. Times are whole microseconds below 2^53.
 ///
 /// All reads and decisions come before the first write, and that is one that the server refuses when its memory is full: a call that
-/// fails has changed nothing. Slots and records that several commands touch are read once and written once.
+/// fails has changed nothing. Slots that several commands touch are read once and written once, and ids are looked up together.
 inline constexpr char redis_fast_arithmetic[] = R"lua(
 local pack, unpack, large = struct.pack, struct.unpack, false
 local LARGE = 4503599627370496
@@ -42,19 +42,20 @@ local function subtract(v, w)
 end
 local function negative(v, k) return v[k] < 0 end
 local function set_zero(v, k) v[k] = 0 end
-local function passes_limit(bytes, at, slot, others, asked, below)
+local function limit_at(bytes, at)
   local k, limit = unpack('<Bi8', bytes, at)
+  return {k = k, limit = limit}
+end
+local function passes_limit(its, slot, others, asked, below)
+  local k = its.k
   local amount = asked[k]
   if amount <= 0 then return false end
   local used = slot.spent[k] + slot.reserved[k]
   if others then used = used + others.spent[k] + others.reserved[k] end
-  if below then return used >= limit end
-  return used + amount > limit
+  if below then return used >= its.limit end
+  return used + amount > its.limit
 end
-local function reaches(bytes, at, spent)
-  local k, limit = unpack('<Bi8', bytes, at)
-  return spent[k] >= limit
-end
+local function reaches(its, spent) return spent[its.k] >= its.limit end
 local function passes_range() return false end
 )lua";
 
@@ -82,13 +83,16 @@ local function subtract(v, w)
 end
 local function negative(v, k) return v[2 * k] < 0 end
 local function set_zero(v, k) v[2 * k - 1], v[2 * k] = 0, 0 end
-local function passes_limit(bytes, at, slot, others, asked, below)
+local function limit_at(bytes, at)
   local k, lo, hi = unpack('<BI4i4', bytes, at)
-  k = 2 * k - 1
+  return {k = 2 * k - 1, lo = lo, hi = hi}
+end
+local function passes_limit(its, slot, others, asked, below)
+  local k = its.k
   local alo, ahi = asked[k], asked[k + 1]
   if ahi * WORD + alo <= 0 then return false end
   local s, r = slot.spent, slot.reserved
-  lo, hi = lo - s[k] - r[k], hi - s[k + 1] - r[k + 1]
+  local lo, hi = its.lo - s[k] - r[k], its.hi - s[k + 1] - r[k + 1]
   if others then
     s, r = others.spent, others.reserved
     lo, hi = lo - s[k] - r[k], hi - s[k + 1] - r[k + 1]
@@ -96,11 +100,7 @@ local function passes_limit(bytes, at, slot, others, asked, below)
   if below then return hi * WORD + lo <= 0 end
   return (hi - ahi) * WORD + (lo - alo) < 0
 end
-local function reaches(bytes, at, spent)
-  local k, lo, hi = unpack('<BI4i4', bytes, at)
-  k = 2 * k - 1
-  return (spent[k + 1] - hi) * WORD + (spent[k] - lo) >= 0
-end
+local function reaches(its, spent) return (spent[its.k + 1] - its.hi) * WORD + (spent[its.k] - its.lo) >= 0 end
 -- Whether spent, or spent and reserved together, would leave the range of int64.
 local function passes_range(slot, others, more_spent, less_spent, more_reserved, less_reserved)
   for k = 1, 11, 2 do
@@ -119,20 +119,24 @@ end
 )lua";
 
 inline constexpr char redis_script[] = R"lua(
-local call, spread, sub, byte = redis.call, _G.unpack, string.sub, string.byte
-local NEVER, HOUR, SMALL = 9007199254740991, 3600000, 35184372088832
+local call, spread, sub, byte, char = redis.call, _G.unpack, string.sub, string.byte, string.char
+local NEVER, HOUR, SMALL = 9007199254740991, 3600000000, 35184372088832
 local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT = 0, 1, 2, 3, 4, 5, 6
-local DONE, REFUSED, TURNED, ENDED, OVERFLOW = 0, 1, 2, 3, 4
+local DONE, REFUSED, TURNED, ENDED, OVERFLOW, CHANGED, CROSSED = 0, 1, 2, 3, 4, 16, 32
 local HELD, EXPIRED, OVER = 1, 2, 3
+local META, LEASES, HOLDS, FIRST_COUNTER = KEYS[1], KEYS[2], KEYS[3], 7
 
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local version, due, epoch, change = 0, 0, ARGV[1], true
-local meta = call('GET', KEYS[1])
+local version, due, last_hour, epoch, change = 0, 0, 0, ARGV[1], true
+local meta = call('GET', META)
 if meta then
-  version, due = unpack('<dd', meta)
-  epoch, change = sub(meta, 17), false
+  version, due, last_hour = unpack('<ddd', meta)
+  epoch, change = sub(meta, 25), false
 end
+-- Three hashes take turns: ids that ended in this hour, in the one before, and what is thrown away at the next turn.
+local hour = math.floor(now / HOUR)
+local ended_now, ended_before = KEYS[4 + hour % 3], KEYS[4 + (hour - 1) % 3]
 
 -- Counters that were looked at: slots by field; `all` where every slot is there.
 local counters, written_slots = {}, {}
@@ -152,11 +156,12 @@ local function slot_of(key, field)
   local slot = counter[field]
   if not slot then
     slot = slot_from(not counter.all and call('HGET', key, field), LARGE)
+    slot.key, slot.field = key, field
     counter[field] = slot
   end
   return slot
 end
-local function change_slot(slot, key, field, more_spent, less_spent, more_reserved, less_reserved)
+local function change_slot(slot, more_spent, less_spent, more_reserved, less_reserved)
   if more_spent or less_spent then
     if more_spent then add(slot.spent, more_spent) end
     if less_spent then subtract(slot.spent, less_spent) end
@@ -173,8 +178,8 @@ local function change_slot(slot, key, field, more_spent, less_spent, more_reserv
     end
     slot.packed_reserved = nil
   end
-  if not slot.key then
-    slot.key, slot.field = key, field
+  if not slot.written then
+    slot.written = true
     written_slots[#written_slots + 1] = slot
   end
 end
@@ -195,36 +200,23 @@ local function packed_reserved(slot)
   return bytes
 end
 
--- Records of ids by key: what they are; how much is held, or was charged at their expiry, packed; the slots of a reservation.
-local records, written_records = {}, {}
-local function record_of(key)
-  local record = records[key]
-  if not record then
-    local bytes = call('GET', key)
-    if bytes then
-      record = {is = byte(bytes), on_expiry = byte(bytes, 2), amount = sub(bytes, 3, 50), slots = sub(bytes, 51)}
-    else
-      record = {is = 0}
-    end
-    records[key] = record
-  end
-  return record
-end
-local function change_record(record, key)
-  if not record.key then
-    record.key = key
-    written_records[#written_records + 1] = record
-  end
+-- What is to be written: pairs of arguments, or ids.
+local holds, ended, made, moved, gone = {}, {}, {}, {}, {}
+
+-- Records of ids: what they are; how much is held, or was charged at their expiry, packed; the slots of a reservation.
+local records = {}
+local function held_record(bytes)
+  return {is = HELD, on_expiry = byte(bytes, 1), amount = sub(bytes, 2, 49), slots = sub(bytes, 50)}
 end
 
-local gone, more = {}, 0
+local more = 0
 if due <= now then
   change = true
-  local ids = call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 64)
+  local ids = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 64)
   for i, id in ipairs(ids) do
-    local key = sub(KEYS[1], 1, -5) .. 'id:' .. id
-    local record = record_of(key)
-    if record.is == HELD then
+    local bytes = call('HGET', HOLDS, id)
+    if bytes then
+      local record = held_record(bytes)
       local held, charged, at, name, field = read(record.amount, 1, SMALL), nil, 1, nil, nil
       if record.on_expiry == 0 then
         charged = read(record.amount, 1, SMALL)
@@ -233,53 +225,123 @@ if due <= now then
       while at <= #record.slots do
         name, field, at = unpack('<Hc0Bc0', record.slots, at)
         local slot = slot_of(name, field)
-        if slot.expires > 0 then change_slot(slot, name, field, charged, nil, nil, held) end  -- else it was forgotten
+        if slot.expires > 0 then change_slot(slot, charged, nil, nil, held) end  -- else it was forgotten
       end
       record.is, record.amount = EXPIRED, write(charged or zero())
-      change_record(record, key)
+      records[id] = record
+      ended[#ended + 1] = id
+      ended[#ended + 1] = record.amount
       version = version + 1
     end
     gone[i] = id
   end
-  local first = call('ZRANGE', KEYS[2], #gone, #gone, 'WITHSCORES')
+  local first = call('ZRANGE', LEASES, #gone, #gone, 'WITHSCORES')
   due = first[2] and tonumber(first[2]) or NEVER
   if due <= now then more = 1 end
 end
 
-local made, moved, longer = {}, {}, {}
-local slots, names, fields, rest, tolds, lifetimes, mark_counts, mark_places = {}, {}, {}, {}, {}, {}, {}, {}
-local results, n = {pack('<Bd', more, now), epoch}, 2
-for number = 2, #ARGV do
-  local command = ARGV[number]
-  local op, on_expiry, lease, lives, id, count = unpack('<BBddHH', command)
-  local at, key, outcome, changes, record = 71, KEYS[id], DONE, false, nil
-  local more_spent, less_spent, more_reserved, less_reserved
-  if op == RENEW then
-    local deadline = now + lease
-    for _ = 1, count do
-      moved[#moved + 1] = deadline
-      moved[#moved + 1] = sub(command, at, at + 31)
-      at = at + 32
+-- The ids of all commands, looked up together.
+local command_count = byte(ARGV[2]) + 256 * byte(ARGV[2], 2)
+local last_command = 2 + command_count
+local ids = {}
+for number = 3, last_command do
+  if byte(ARGV[number], 4) == 1 then ids[#ids + 1] = sub(ARGV[number], 13, 44) end
+end
+if #ids > 0 then
+  local held = call('HMGET', HOLDS, spread(ids))
+  local over, over_before = call('HMGET', ended_now, spread(ids)), call('HMGET', ended_before, spread(ids))
+  for i, id in ipairs(ids) do
+    if not records[id] then
+      local bytes = over[i] or over_before[i]
+      if bytes then
+        records[id] = {is = bytes == '' and OVER or EXPIRED, amount = bytes}
+      elseif held[i] then
+        records[id] = held_record(held[i])
+      else
+        records[id] = {is = 0}
+      end
     end
-    if deadline < due then due = deadline end
-    change, count = true, 0
-  elseif op ~= SNAPSHOT then
-    record = record_of(key)
+  end
+end
+
+-- Which slots of which counters the commands are about, and under which limits.
+local places = {}
+for number = last_command + 1, #ARGV do
+  local packed = ARGV[number]
+  local place = {limits = {}, marks = {}}
+  local index, limits, marks, at
+  index, place.field, place.first, place.last, place.from, place.expires, place.room, marks, limits, at = unpack('<HBc0ddddBBB', packed)
+  place.name = KEYS[FIRST_COUNTER + index]
+  for i = 1, limits do
+    place.limits[i] = limit_at(packed, at)
+    at = at + 9
+  end
+  for i = 1, marks do
+    local mark = {fraction = sub(packed, at, at + 7)}
+    local dimensions = byte(packed, at + 8)
+    at = at + 9
+    for k = 1, dimensions do
+      mark[k] = limit_at(packed, at)
+      at = at + 9
+    end
+    place.marks[i] = mark
+  end
+  -- In a rolling window, or one that is over, other slots may count too.
+  place.alone = place.from == place.first and now < place.last
+  if not place.alone and not (counters[place.name] and counters[place.name].all) then
+    local counter = counters[place.name] or {}
+    counters[place.name] = counter
+    local all = call('HGETALL', place.name)
+    for i = 1, #all, 2 do
+      if not counter[all[i]] then
+        local slot = slot_from(all[i + 1], SMALL)
+        slot.key, slot.field = place.name, all[i]
+        counter[all[i]] = slot
+      end
+    end
+    counter.all = true
+  end
+  place.slot = slot_of(place.name, place.field)
+  place.reference = pack('<Hc0Bc0', #place.name, place.name, #place.field, place.field)
+  places[number - last_command] = place
+end
+-- What else counts at a place, and which thresholds that has told.
+local function others_at(place)
+  if place.alone then return nil, '' end
+  local others, told = {spent = zero(), reserved = zero()}, ''
+  for field, slot in pairs(counters[place.name]) do
+    if field ~= 'all' and field ~= place.field and tonumber(field) >= place.from then
+      add(others.spent, slot.spent)
+      add(others.reserved, slot.reserved)
+      told = told .. slot.told
+    end
+  end
+  return others, told
+end
+
+local longer, deadlines, first_version = {}, {}, version
+local results, n = {'', epoch}, 2
+for number = 3, last_command do
+  local command = ARGV[number]
+  local op, on_expiry, count, has_id = byte(command, 1, 4)
+  local id, outcome, changes, record = sub(command, 13, 44), DONE, false, nil
+  local more_spent, less_spent, more_reserved, less_reserved
+  if has_id == 1 then
+    record = records[id]
     local is = record.is
     if op == RESERVE then
       if is == 0 then
-        changes, more_reserved = true, read(command, 23, SMALL)
+        changes, more_reserved = true, read(command, 45, SMALL)
       elseif is ~= HELD then
         outcome = ENDED
       end
     elseif op == EXTEND then
       if is == HELD then
-        more_reserved = read(command, 23, SMALL)
+        changes, more_reserved = true, read(command, 45, SMALL)
         subtract(more_reserved, read(record.amount, 1, SMALL))
         for k = 1, 6 do
           if negative(more_reserved, k) then set_zero(more_reserved, k) end
         end
-        changes = true
       else
         outcome = ENDED
       end
@@ -287,93 +349,93 @@ for number = 2, #ARGV do
       outcome = ENDED
     else
       changes = true
-      if op ~= RELEASE then more_spent = read(command, 23, SMALL) end
+      if op ~= RELEASE then more_spent = read(command, 45, SMALL) end
       if is == HELD then
         less_reserved = read(record.amount, 1, SMALL)
       elseif is == EXPIRED then
         less_spent = read(record.amount, 1, SMALL)
       end
     end
+  elseif op == RENEW then
+    local lease = unpack('<d', command, 5)
+    local deadline = string.format('%.0f', now + lease)
+    for at = 93, #command, 32 do
+      moved[#moved + 1] = deadline
+      moved[#moved + 1] = sub(command, at, at + 31)
+    end
+    if now + lease < due then due = now + lease end
+    change = true
   end
 
   -- First look at every counter, then change every one.
-  for i = 1, count do
-    local index, field, first, last, from, expires, room, marks, limits
-    index, field, first, last, from, expires, room, marks, limits, at = unpack('<HBc0ddddBBB', command, at)
-    local name, others, told = KEYS[index], nil, ''
-    if from ~= first or now >= last then
-      -- A rolling window, or one that is over: other slots may count too.
-      local counter = counters[name]
-      if not (counter and counter.all) then
-        counter = counter or {}
-        counters[name] = counter
-        local all = call('HGETALL', name)
-        for j = 1, #all, 2 do
-          counter[all[j]] = counter[all[j]] or slot_from(all[j + 1], SMALL)
-        end
-        counter.all = true
-      end
-      others = {spent = zero(), reserved = zero()}
-      for f, its in pairs(counter) do
-        if f ~= field and f ~= 'all' and tonumber(f) >= from then
-          add(others.spent, its.spent)
-          add(others.reserved, its.reserved)
-          told = told .. its.told
-        end
-      end
-    end
-    local slot = slot_of(name, field)
-    if changes then
+  if changes then
+    for i = 1, count do
+      local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
+      local place = places[lo + 256 * hi]
+      local slot, others = place.slot, others_at(place)
       if passes_range(slot, others, more_spent, less_spent, more_reserved, less_reserved) and outcome == DONE then
         outcome = more_reserved and REFUSED or OVERFLOW
       end
-      for _ = 1, limits do
-        if more_reserved and room < 2 and passes_limit(command, at, slot, others, more_reserved, room == 1) and outcome == DONE then
-          outcome = REFUSED
+      if more_reserved then
+        if place.room < 2 then
+          for _, limit in ipairs(place.limits) do
+            if passes_limit(limit, slot, others, more_reserved, place.room == 1) and outcome == DONE then outcome = REFUSED end
+          end
         end
-        at = at + 9
+        if op == RESERVE and (now < place.first or now >= place.last) then outcome = TURNED end
       end
-      if op == RESERVE and (now < first or now >= last) then outcome = TURNED end
-    else
-      at = at + 9 * limits
     end
-    slots[i], names[i], fields[i], rest[i], tolds[i], lifetimes[i], mark_counts[i], mark_places[i] =
-      slot, name, field, others or false, told, expires, marks, at
-    for _ = 1, marks do at = at + 9 + 9 * byte(command, at + 8) end
+    changes = outcome == DONE
   end
-  changes = changes and outcome == DONE
 
   if changes then
     change, version = true, version + 1
     if op == RESERVE then
-      record.is, record.on_expiry, record.lives = HELD, on_expiry, lives
-      record.amount, record.slots = sub(command, 23, 70), sub(command, at)
-      made[#made + 1] = now + lease
-      made[#made + 1] = sub(key, -32)
-      if now + lease < due then due = now + lease end
+      local slots = ''
+      for i = 1, count do
+        local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
+        slots = slots .. places[lo + 256 * hi].reference
+      end
+      local lease = sub(command, 5, 12)
+      local deadline = deadlines[lease]
+      if not deadline then
+        local time = now + unpack('<d', lease)
+        if time < due then due = time end
+        deadline = string.format('%.0f', time)
+        deadlines[lease] = deadline
+      end
+      record.is, record.on_expiry, record.amount, record.slots = HELD, on_expiry, sub(command, 45, 92), slots
+      holds[#holds + 1] = id
+      holds[#holds + 1] = char(on_expiry) .. record.amount .. slots
+      made[#made + 1] = deadline
+      made[#made + 1] = id
     elseif op == EXTEND then
       local held = read(record.amount, 1, SMALL)
       add(held, more_reserved)
       record.amount = write(held)
+      holds[#holds + 1] = id
+      holds[#holds + 1] = char(record.on_expiry) .. record.amount .. record.slots
     else
-      if record.is == HELD then gone[#gone + 1] = sub(key, -32) end
+      if record.is == HELD then gone[#gone + 1] = id end
       record.is = OVER
+      ended[#ended + 1] = id
+      ended[#ended + 1] = ''
     end
-    change_record(record, key)
   end
   n = n + 1
-  results[n] = pack('<Bd', outcome, version)
-  local crossed = ''
+  local at, crossed = n, ''
   for i = 1, count do
-    local slot, others = slots[i], rest[i]
+    local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
+    local place = places[lo + 256 * hi]
+    local slot = place.slot
     if changes then
-      change_slot(slot, names[i], fields[i], more_spent, less_spent, more_reserved, less_reserved)
-      if slot.expires < lifetimes[i] then
-        slot.expires = lifetimes[i]
-        longer[names[i]] = true
+      change_slot(slot, more_spent, less_spent, more_reserved, less_reserved)
+      if slot.expires < place.expires then
+        slot.expires = place.expires
+        longer[place.name] = true
       end
     end
-    local total = slot
+    local total, others, told = slot, others_at(place)
     if others then
       add(others.spent, slot.spent)
       add(others.reserved, slot.reserved)
@@ -382,34 +444,41 @@ for number = 2, #ARGV do
     results[n + 1], results[n + 2] = packed_spent(total), packed_reserved(total)
     n = n + 2
     if changes and more_spent then
-      at = mark_places[i]
-      for j = 1, mark_counts[i] do
-        local fraction, dimensions, reached = sub(command, at, at + 7), byte(command, at + 8), false
-        at = at + 9
-        for _ = 1, dimensions do
-          reached = reached or reaches(command, at, total.spent)
-          at = at + 9
-        end
+      for j, mark in ipairs(place.marks) do
+        local reached = false
+        for _, limit in ipairs(mark) do reached = reached or reaches(limit, total.spent) end
         if reached then
-          local list = tolds[i] .. slot.told
+          local list = told .. slot.told
           for p = 1, #list, 8 do
-            if sub(list, p, p + 7) == fraction then reached = false end
+            if sub(list, p, p + 7) == mark.fraction then reached = false end
           end
         end
         if reached then
-          slot.told = slot.told .. fraction
-          crossed = crossed .. string.char(i - 1, j - 1)
+          slot.told = slot.told .. mark.fraction
+          crossed = crossed .. char(i - 1, j - 1)
         end
       end
     end
   end
-  n = n + 1
-  results[n] = pack('<H', #crossed / 2) .. crossed
+  if changes then outcome = outcome + CHANGED end
+  if crossed ~= '' then
+    outcome = outcome + CROSSED
+    n = n + 1
+    results[n] = pack('<H', #crossed / 2) .. crossed
+  end
+  results[at] = char(outcome)
 end
+results[1] = pack('<Bdd', more, now, first_version)
 
 if large then return 'LARGE' end
 if change then
-  call('SET', KEYS[1], pack('<dd', version, due) .. epoch)
+  local turns = last_hour ~= hour and #ended > 0
+  if turns then last_hour, hour = hour, last_hour end
+  call('SET', META, pack('<ddd', version, due, last_hour) .. epoch)
+  if turns then
+    call('UNLINK', ended_now)
+    if hour < last_hour - 1 then call('UNLINK', ended_before) end
+  end
   for _, slot in ipairs(written_slots) do
     call('HSET', slot.key, slot.field, packed_spent(slot) .. packed_reserved(slot) .. pack('<d', slot.expires) .. slot.told)
   end
@@ -422,31 +491,21 @@ if change then
     end
     if last > 0 and last < NEVER then call('PEXPIREAT', name, math.ceil(last / 1000)) end
   end
-  for _, record in ipairs(written_records) do
-    if record.is == HELD then
-      local bytes = pack('<BB', HELD, record.on_expiry) .. record.amount .. record.slots
-      if not record.lives then
-        call('SET', record.key, bytes, 'KEEPTTL')
-      elseif record.lives < NEVER then
-        call('SET', record.key, bytes, 'PX', math.ceil((record.lives - now) / 1000))
-      else
-        call('SET', record.key, bytes)
-      end
-    elseif record.is == EXPIRED then
-      call('SET', record.key, '\2\0' .. record.amount, 'PX', HOUR)
-    else
-      call('SET', record.key, '\3', 'PX', HOUR)
+  local function write_all(list, ...)
+    local count = select('#', ...)
+    for i = 1, #list, 2000 do
+      local words = {...}
+      for j = i, math.min(i + 1999, #list) do words[count + j - i + 1] = list[j] end
+      call(spread(words))
     end
   end
-  for i = 1, #made, 2000 do
-    call('ZADD', KEYS[2], spread(made, i, math.min(i + 1999, #made)))
-  end
-  for i = 1, #moved, 2000 do
-    call('ZADD', KEYS[2], 'XX', spread(moved, i, math.min(i + 1999, #moved)))
-  end
-  for i = 1, #gone, 2000 do
-    call('ZREM', KEYS[2], spread(gone, i, math.min(i + 1999, #gone)))
-  end
+  write_all(holds, 'HSET', HOLDS)
+  write_all(made, 'ZADD', LEASES)
+  write_all(moved, 'ZADD', LEASES, 'XX')
+  write_all(gone, 'ZREM', LEASES)
+  write_all(gone, 'HDEL', HOLDS)
+  write_all(ended, 'HSET', ended_now)
+  if turns then call('PEXPIRE', ended_now, 3 * HOUR / 1000) end
 end
 return table.concat(results)
 )lua";

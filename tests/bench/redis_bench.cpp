@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <functional>
 #include <string>
 #include <thread>
@@ -123,6 +124,38 @@ double batches(const std::string& url, int chain) {
       calls);
 }
 
+/// The same from as many threads, each of which makes one call after the other, through nested budgets in a Store.
+double threads(const std::string& url, int chain) {
+  outlay::Ledger ledger;
+  const outlay::LedgerScope scope(ledger);
+  const auto store =
+      outlay::redis_store({.url = url, .on_unreachable = outlay::OnUnreachable::deny(), .prefix = "threads"});
+  std::deque<outlay::Budget> budgets;
+  for (int i = 0; i < chain; ++i)
+    budgets.emplace_back(outlay::BudgetOptions{.name = "user:alice" + std::to_string(i),
+                                               .usd = 9'000'000_usd,
+                                               .window = outlay::Window::day(),
+                                               .store = store});
+  const double taken = nanoseconds(
+      [&] {
+        std::vector<std::thread> all;
+        const outlay::Context context = outlay::Context::current();
+        for (int caller = 0; caller < callers; ++caller)
+          all.emplace_back([&] {
+            const outlay::Attach attach(context);
+            for (int i = 0; i < calls / callers; ++i) {
+              outlay::Call call({.model = "gpt-4o", .input_tokens = 200, .max_output_tokens = 100});
+              call.settle({.input = 200, .output = 50});
+            }
+          });
+        for (std::thread& thread : all) thread.join();
+        store->flush(60s);
+      },
+      calls);
+  while (!budgets.empty()) budgets.pop_back();
+  return taken;
+}
+
 struct Row {
   const char* name;
   const char* floor_name;
@@ -141,6 +174,8 @@ int main(int argc, char** argv) {
   const std::vector<Row> table{
       {"reserve + settle, 50 in a batch", "two pipelined EVALSHA of a bare check-and-add, 50 a batch", 2.0,
        [&] { return bare(server.port()); }, [&] { return batches(server.tcp_url(), 1); }},
+      {"the same from 50 threads through a Store", "the same floor", 2.0, [&] { return bare(server.port()); },
+       [&] { return threads(server.tcp_url(), 1); }},
       {"the same in three nested caps", "in one", 1.5, [&] { return batches(server.tcp_url(), 1); },
        [&] { return batches(server.tcp_url(), 3); }},
   };

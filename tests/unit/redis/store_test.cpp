@@ -1,0 +1,96 @@
+// Budgets in a redis_store: the whole way of a call.
+#include "outlay/redis.hpp"
+
+#include "fixture.hpp"
+#include "outlay/outlay.hpp"
+#include "outlay/testing.hpp"
+
+using namespace outlay_test;
+
+namespace {
+
+outlay::BudgetOptions day(const std::shared_ptr<outlay::Store>& store, outlay::Usd cap) {
+  return {.name = "user:alice", .usd = cap, .window = outlay::Window::forever(), .store = store};
+}
+
+}  // namespace
+
+TEST_CASE("redis store: two stores of one server share a cap to the cent", "[redis]") {
+  NEEDS_REDIS();
+  const test::RedisServer server;
+  const auto first =
+      outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  const auto second =
+      outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  int admitted = 0;
+  for (int i = 0; i < 30; ++i) {
+    outlay::Budget budget(day(i % 2 == 0 ? first : second, 0.20_usd));
+    auto call = outlay::try_call({.model = "flat", .usd = 0.01_usd});
+    if (!call) {
+      CHECK(call.error().code() == outlay::errc::budget_exceeded);
+      continue;
+    }
+    ++admitted;
+    call->settle({.provider_cost = 0.01_usd});
+  }
+  first->flush();
+  second->flush();
+  CHECK(admitted == 20);
+  CHECK(first->state("user:alice", outlay::Window::forever()).spent.usd == 0.20_usd);
+  CHECK(second->state("user:alice", outlay::Window::forever()).reserved == outlay::Amounts{});
+}
+
+TEST_CASE("redis store: a server that is gone is what OnUnreachable says, and is found again", "[redis]") {
+  NEEDS_REDIS();
+  test::RedisServer server({.arguments = {"--appendonly", "yes", "--appendfsync", "always"}});
+  const auto store =
+      outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  outlay::Budget budget(day(store, 1_usd));
+  {
+    outlay::Call call({.model = "flat", .usd = 0.10_usd});
+    call.settle({.provider_cost = 0.10_usd});
+  }
+  store->flush();
+  server.kill();
+  CHECK_THROWS_AS(outlay::Call({.model = "flat", .usd = 0.10_usd}), outlay::StoreUnavailable);
+  server.start();
+  REQUIRE(test::eventually([] {
+    auto call = outlay::try_call({.model = "flat", .usd = 0.10_usd});
+    if (call) call->settle({.provider_cost = 0.10_usd});
+    return call.has_value();
+  }));
+  store->flush();
+  CHECK(store->state("user:alice", outlay::Window::forever()).spent.usd == 0.20_usd);
+}
+
+TEST_CASE("redis store: after the data was lost calls are denied until that is accepted", "[redis]") {
+  NEEDS_REDIS();
+  const test::RedisServer server;
+  Log log;
+  const auto store =
+      outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  outlay::Budget budget(day(store, 1_usd));
+  {
+    outlay::Call call({.model = "flat", .usd = 0.10_usd});
+    call.settle({.provider_cost = 0.10_usd});
+  }
+  store->flush();
+  REQUIRE(server.command({"FLUSHALL"}) == "OK");
+  // The first call afterwards is how it is noticed.
+  REQUIRE(test::eventually([] { return !outlay::try_call({.model = "flat", .usd = 0.10_usd}); }));
+  CHECK_THROWS_AS(outlay::Call({.model = "flat", .usd = 0.10_usd}), outlay::StoreUnavailable);
+  CHECK(contains(log.text(), "restarted without the data"));
+  store->accept_lost_data();
+  CHECK_NOTHROW(outlay::Call({.model = "flat", .usd = 0.10_usd}).settle({.provider_cost = 0.10_usd}));
+}
+
+TEST_CASE("redis store: options that make no sense are refused when it is made", "[redis]") {
+  const auto deny = outlay::OnUnreachable::deny();
+  CHECK_THROWS_AS(outlay::redis_store({.url = "rediss://host", .on_unreachable = deny}), outlay::ConfigError);
+  CHECK_THROWS_AS(outlay::redis_store({.url = "redis://host", .on_unreachable = deny, .timeout = 0ms}),
+                  outlay::ConfigError);
+  CHECK_THROWS_AS(outlay::redis_store({.url = "redis://host", .on_unreachable = deny, .lease = 10ms}),
+                  outlay::ConfigError);
+  CHECK_THROWS_AS(outlay::redis_store({.url = "redis://host", .on_unreachable = deny, .prefix = ""}),
+                  outlay::ConfigError);
+}
