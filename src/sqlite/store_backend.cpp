@@ -437,8 +437,8 @@ class SqliteStoreBackend::File {
 
   /// Ends the leases that have run out; the ids are remembered, since their calls may yet report.
   void expire(Slot& slot, std::int64_t now) {
-    const auto over = std::stable_partition(slot.held.begin(), slot.held.end(),
-                                            [&](const Held& held) { return held.until > now; });
+    const auto over = std::partition(slot.held.begin(), slot.held.end(),
+                                     [&](const Held& held) { return held.until > now; });
     if (over == slot.held.end()) return;
     for (auto held = over; held != slot.held.end(); ++held) {
       const bool charge = held->on_expiry == OnExpiry::charge;
