@@ -26,6 +26,8 @@
 #include <thread>
 #include <vector>
 
+#include "outlay/log.hpp"
+#include "outlay/outlay.hpp"
 #include "outlay/sqlite.hpp"
 #include "support/fault_vfs.hpp"
 
@@ -64,15 +66,35 @@ outlay::SqliteSinkOptions options_for(const fs::path& path, outlay::Durability d
           .busy_timeout = 30s};
 }
 
-/// Writes and flushes now and then, while the sink's own thread commits in between, until the process is killed.
+/// The call that becomes such a record: of a flat price, so that its cost is its id.
+void make_call(std::uint64_t id) {
+  const outlay::Track track(
+      {{"user_id", "u" + std::to_string(id % 97)}, {"request", std::to_string(id / 50)}});
+  outlay::CallRequest request{.model = id % 7 == 0 ? "gpt-4o" : "gpt-4o-mini",
+                              .input_tokens = 100,
+                              .max_output_tokens = 0,
+                              .usd = outlay::Usd::from_nanos(static_cast<std::int64_t>(id))};
+  if (id % 11 == 0) request.traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  outlay::Call call(request);
+  call.settle({.input = 100});
+}
+
+/// Writes and flushes now and then, while the sink's own thread commits in between, until the process is killed: half of the processes
+/// by calls in a ledger, half by the sink alone, which commits faster.
 [[noreturn]] void write_for_ever(const fs::path& path, int pipe, std::uint64_t first, unsigned seed) {
   const auto sink = outlay::sqlite_sink(
       options_for(path, seed % 2 == 0 ? outlay::Durability::normal : outlay::Durability::full));
+  outlay::set_log_handler([](outlay::LogLevel, std::string_view) {});
+  outlay::Ledger ledger;
+  const outlay::LedgerScope scope(ledger);
+  const outlay::Budget budget({.name = "run", .usd = outlay::Usd::max()});
+  const bool by_calls = seed / 2 % 2 == 0;
+  if (by_calls) ledger.add_sink(sink);
   std::mt19937 random(seed);
   for (std::uint64_t id = first;; ++id) {
-    sink->write(make_record(id));
+    by_calls ? make_call(id) : sink->write(make_record(id));
     if (random() % 30 != 0) continue;
-    sink->flush(std::chrono::steady_clock::now() + 30s);
+    by_calls ? ledger.flush(30s) : sink->flush(std::chrono::steady_clock::now() + 30s);
     confirm(pipe, id);
   }
 }
@@ -105,6 +127,7 @@ std::int64_t number(sqlite3* db, const char* sql) {
   return result;
 }
 
+/// A record's id is its cost in nano-dollars.
 /// \param first, confirmed The ids of this round that must be there: none if `confirmed < first`.
 /// \return The largest id in the file.
 std::uint64_t check(const fs::path& path, std::uint64_t first, std::uint64_t confirmed) {
@@ -118,17 +141,17 @@ std::uint64_t check(const fs::path& path, std::uint64_t first, std::uint64_t con
   const std::int64_t sound =
       number(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'");
   const std::int64_t all = number(db, "SELECT count(*) FROM records");
-  const std::int64_t twice = number(db, "SELECT count(*) - count(DISTINCT call) FROM records");
+  const std::int64_t twice = number(db, "SELECT count(*) - count(DISTINCT usd) FROM records");
   const std::int64_t torn =
       number(db,
              "SELECT count(*) FROM records r LEFT JOIN tag_sets t ON t.id = r.tag_set WHERE t.id IS NULL OR "
-             "r.usd <> r.call OR "
+             "r.usd <> r.reserved OR "
              "(SELECT count(*) FROM tags WHERE tag_set = r.tag_set) <> 2 OR "
-             "(r.call % 11 = 0) <> EXISTS(SELECT 1 FROM record_extras x WHERE x.id = r.id)");
-  const std::int64_t there = number(db, ("SELECT count(*) FROM records WHERE call BETWEEN " +
+             "(r.usd % 11 = 0) <> EXISTS(SELECT 1 FROM record_extras x WHERE x.id = r.id)");
+  const std::int64_t there = number(db, ("SELECT count(*) FROM records WHERE usd BETWEEN " +
                                          std::to_string(first) + " AND " + std::to_string(confirmed))
                                             .c_str());
-  const std::int64_t last = number(db, "SELECT coalesce(max(call), 0) FROM records");
+  const std::int64_t last = number(db, "SELECT coalesce(max(usd), 0) FROM records");
   sqlite3_close(db);
   const std::string state =
       " (" + std::to_string(all) + " records, confirmed up to " + std::to_string(confirmed) + ")";
