@@ -63,10 +63,14 @@ asio::awaitable<Fault> Exchange::send(std::string_view message) {
 }
 
 void Exchange::new_parser() {
+  const auto header_bytes = static_cast<std::uint32_t>(
+      std::min<std::size_t>(limits_.header_bytes, std::numeric_limits<std::uint32_t>::max()));
   parser_ = std::make_unique<Parser>();
-  parser_->header_limit(static_cast<std::uint32_t>(
-      std::min<std::size_t>(limits_.header_bytes, std::numeric_limits<std::uint32_t>::max())));
+  parser_->header_limit(header_bytes);
   parser_->body_limit(limits_.reply_bytes);
+  // The parser has no limit for what it must see as a whole between two pieces of a body: a chunk's extensions, the trailers.
+  constexpr std::size_t one_read = std::size_t{64} << 10;
+  connection_->buffer().max_size(header_bytes + one_read);
 }
 
 asio::awaitable<Fault> Exchange::read_head() {

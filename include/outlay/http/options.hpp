@@ -29,7 +29,7 @@ struct Timeouts {
 struct SizeLimits {
   std::size_t request_bytes = std::size_t{64} << 20;  ///< A larger request is refused before it is admitted.
   std::size_t reply_bytes = std::size_t{64} << 20;    ///< Of a reply's body, or of a stream as a whole.
-  std::size_t header_bytes = std::size_t{64} << 10;   ///< Of a reply's head.
+  std::size_t header_bytes = std::size_t{64} << 10;   ///< Of a reply's head, and of what frames its body.
 };
 
 /// When a client tries again. Each attempt is a Call of its own; none follows the first byte of a reply that was not an error.

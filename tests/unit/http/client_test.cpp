@@ -68,6 +68,59 @@ TEST_CASE("client: a stream hands on its pieces and settles by the usage it repo
   CHECK(sent.find("\"include_usage\":true") != std::string::npos);
 }
 
+TEST_CASE("client: a stream yields text, visible reasoning, tool calls and the usage as it is reported",
+          "[http][client]") {
+  using Kind = outlay::StreamDelta::Kind;
+  const OwnBooks books;
+  const auto event = [](const std::string& delta) {
+    return R"(data: {"model":"deepseek-reasoner","choices":[{"index":0,"delta":)" + delta + "}]}\n\n";
+  };
+  const FaultServer server([&](std::size_t, std::string_view) {
+    return answer(chunked_reply(
+        {event(R"({"reasoning_content":"Let me see."})"), event(R"({"content":"One moment."})"),
+         event(
+             R"({"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"weather","arguments":""}}]})"),
+         event(R"({"tool_calls":[{"index":0,"function":{"arguments":"{\"city\":\"Ulm\"}"}}]})"),
+         R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]})"
+         "\n\n",
+         R"(data: {"choices":[],"usage":{"prompt_tokens":20,"completion_tokens":30}})"
+         "\n\n",
+         "data: [DONE]\n\n"}));
+  });
+  asio::io_context io;
+  outlay::http::ClientOptions options = client_options(server);
+  options.api = outlay::Api::deepseek_chat;
+  const outlay::http::Client client(io, options);
+  std::vector<outlay::http::Delta> deltas;
+  outlay::Usage usage;
+  const auto read = [&]() -> asio::awaitable<void> {
+    const json::object request{{"model", "deepseek-reasoner"},
+                               {"messages", {{{"role", "user"}, {"content", "Weather in Ulm?"}}}}};
+    outlay::http::ReplyStream stream = co_await client.stream(request);
+    for (;;) {
+      std::optional<outlay::http::Delta> delta = co_await stream.next();
+      if (!delta) break;
+      deltas.push_back(std::move(*delta));
+      if (deltas.back().kind == Kind::usage) usage = stream.usage();
+    }
+    CHECK(stream.complete());
+  };
+  run(io, read());
+  REQUIRE(deltas.size() == 5);
+  CHECK(deltas[0].kind == Kind::reasoning);
+  CHECK(deltas[0].text == "Let me see.");
+  CHECK(deltas[1].kind == Kind::text);
+  CHECK(deltas[1].text == "One moment.");
+  CHECK(deltas[2].kind == Kind::tool_arguments);
+  CHECK(deltas[2].tool_id == "call_1");
+  CHECK(deltas[2].tool_name == "weather");
+  CHECK(deltas[3].text == R"({"city":"Ulm"})");
+  CHECK(deltas[4].kind == Kind::usage);
+  CHECK(usage.input == 20);
+  CHECK(usage.output == 30);
+  CHECK(books.records().at(0).usage.output == 30);
+}
+
 TEST_CASE("client: requests one after the other use one connection", "[http][client]") {
   const OwnBooks books;
   const FaultServer server([](std::size_t number, std::string_view) {
@@ -161,9 +214,11 @@ TEST_CASE("client: a reply under a Raise budget that crosses it is returned, and
   CHECK_THROWS_AS(run(io, client.post(chat_request())), outlay::BudgetExceeded);
 }
 
-TEST_CASE("client: a stream that a budget blocks throws at the crossing and closes its connection",
-          "[http][client]") {
+TEST_CASE(
+    "client: a stream that a budget blocks, or raises, throws at the crossing and closes its connection",
+    "[http][client]") {
   const OwnBooks books;
+  const bool raise = GENERATE(true, false);
   const FaultServer server([](std::size_t, std::string_view) {
     Plan plan;
     plan.bytes = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
@@ -173,7 +228,9 @@ TEST_CASE("client: a stream that a budget blocks throws at the crossing and clos
   });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
-  outlay::Budget budget({.output_tokens = 500});
+  outlay::BudgetOptions limits{.output_tokens = 500};
+  if (raise) limits.on_exceed = outlay::Raise{};
+  outlay::Budget budget(limits);
   CHECK_THROWS_AS(run(io, stream_text(client, chat_request_without_ceiling())), outlay::BudgetExceeded);
   CHECK(server.wait_for_open(0));
   CHECK(client.idle_connections() == 0);

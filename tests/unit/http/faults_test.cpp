@@ -245,6 +245,48 @@ TEST_CASE("faults: headers without an end are a bad reply", "[http][faults]") {
   CHECK(server.wait_for_open(0));
 }
 
+TEST_CASE("faults: a body whose framing has no end is a bad reply", "[http][faults][framing]") {
+  const OwnBooks books;
+  const std::string begin =
+      GENERATE(as<std::string>{}, "4;", "4\r\n{   \r\n0\r\n", "4\r\n{   \r\n4;a=\"", "0\r\nX: ");
+  CAPTURE(begin);
+  const FaultServer server([&](std::size_t, std::string_view) {
+    Plan plan = answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + begin);
+    plan.endless = true;
+    plan.repeat =
+        begin.ends_with("0\r\n") ? "X-More: " + std::string(1'000, 'x') + "\r\n" : std::string(1'000, 'x');
+    return plan;
+  });
+  outlay::http::ClientOptions options = client_options(server);
+  options.limits.reply_bytes = 100'000;
+  CHECK(make(options, GENERATE(true, false)).code == errc::bad_reply);
+  check_charged(books, RecordStatus::indeterminate);
+  CHECK(server.wait_for_open(0));
+}
+
+TEST_CASE("faults: a reply that ends with its connection is read to the end, and no further use made of it",
+          "[http][faults]") {
+  const OwnBooks books;
+  const bool streamed = GENERATE(true, false);
+  const bool whole = GENERATE(true, false);
+  std::string body = chat_reply_body();
+  if (streamed) {
+    body.clear();
+    for (const std::string& event : chat_stream_events()) body += event;
+  }
+  if (!whole) body.resize(body.size() / 2);
+  const std::string version = GENERATE(as<std::string>{}, "HTTP/1.0", "HTTP/1.1");
+  const FaultServer server([&](std::size_t, std::string_view) {
+    return answer(version + " 200 OK\r\nContent-Type: x\r\n\r\n" + body, Plan::Then::close);
+  });
+  const Outcome outcome = make(server, streamed);
+  CHECK(outcome.code == (whole ? errc::ok : streamed ? errc::stream_broken : errc::bad_reply));
+  REQUIRE(books.records().size() == 1);
+  CHECK((books.records()[0].status == RecordStatus::settled) == whole);
+  CHECK(books.records()[0].usd > 0_usd);
+  CHECK(server.wait_for_open(0));
+}
+
 TEST_CASE("faults: a slow drip is timed out, in the head and in the body", "[http][faults]") {
   const OwnBooks books;
   const bool in_head = GENERATE(true, false);
@@ -585,6 +627,49 @@ TEST_CASE("client: a cancelled request is indeterminate, and its connection clos
   CHECK(server.wait_for_open(0));
   CHECK(budget.reserved() == outlay::Amounts{});
   check_charged(books, RecordStatus::indeterminate);
+}
+
+TEST_CASE("client: a stream that is cancelled after any number of pieces is charged for what it had shown",
+          "[http][client]") {
+  const OwnBooks books;
+  const std::size_t pieces = GENERATE(0U, 1U, 2U, 3U);
+  const auto type = GENERATE(asio::cancellation_type::terminal, asio::cancellation_type::partial);
+  asio::io_context io;
+  const FaultServer server([&](std::size_t, std::string_view) {
+    std::vector<std::string> events = chat_stream_events();
+    events.resize(pieces);
+    std::string bytes = chunked_reply(events);
+    bytes.resize(bytes.size() - 5);  // the last chunk is to come
+    return answer(bytes, Plan::Then::stall);
+  });
+  outlay::http::ClientOptions options = client_options(server);
+  options.timeouts = {.idle = std::chrono::seconds(10)};
+  const outlay::http::Client client(io, options);
+  outlay::Budget budget({.usd = 1_usd});
+  std::optional<outlay::http::ReplyStream> stream;
+  std::size_t seen = 0;
+  const auto read = [&]() -> asio::awaitable<void> {
+    const json::object request = chat_request();
+    stream.emplace(co_await client.stream(request));
+    for (; seen < pieces; ++seen) static_cast<void>(co_await stream->next());
+  };
+  // One handler after the other: the time-outs of an open stream keep an io_context running.
+  outlay::co_spawn(io, read, asio::detached);
+  while (!stream || seen < pieces) REQUIRE(io.run_one() == 1);
+  asio::cancellation_signal signal;
+  std::exception_ptr failure;
+  stream->async_next(asio::bind_cancellation_slot(
+      signal.slot(), [&](std::exception_ptr error, std::optional<outlay::http::Delta>) { failure = error; }));
+  io.poll();
+  signal.emit(type);
+  while (!failure) REQUIRE(io.run_one() == 1);
+  CHECK_THROWS_AS(std::rethrow_exception(failure), boost::system::system_error);
+  CHECK_FALSE(stream->open());
+  CHECK(server.wait_for_open(0));
+  CHECK(budget.reserved() == outlay::Amounts{});
+  check_charged(books, pieces == 0 ? RecordStatus::indeterminate : RecordStatus::estimated);
+  CHECK(stream->charged() == books.records()[0].usd);
+  CHECK((pieces == 0 || books.records()[0].usage.output <= static_cast<std::int64_t>(2 * pieces)));
 }
 
 TEST_CASE("client: a stream whose io_context goes away is charged for what it had shown", "[http][client]") {
