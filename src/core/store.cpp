@@ -56,8 +56,8 @@ void check(const StoreOptions& options) {
 }  // namespace
 
 void SharedCounter::turn_to(const Window::Span& span) noexcept {
-  const bool first = !reported_ && same(spent_, {}) && same(held_, {});
-  if (span.begin == span_.begin && !first) return;
+  if (span.begin == span_.begin && turned_) return;
+  turned_ = true;
   span_ = span;
   if (window.kind() == Window::Kind::rolling) return;  // most of what counted goes on counting
   reported_ = false;

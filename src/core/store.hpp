@@ -44,6 +44,7 @@ class SharedCounter {
   void turn_to(const Window::Span& span) noexcept;
 
   Window::Span span_{};
+  bool turned_ = false;    // to any span yet
   bool reported_ = false;  // in this span
   Vector spent_{}, held_{};
   Vector spent_on_its_way_{}, held_on_its_way_{};

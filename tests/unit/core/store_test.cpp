@@ -1,4 +1,6 @@
 #include <array>
+#include <functional>
+#include <stdexcept>
 #include <thread>
 
 #include "fixture.hpp"
@@ -516,4 +518,21 @@ TEST_CASE("shared: raise_cap raises this opener's cap", "[core][store]") {
   day.raise_cap(0.01_usd, "one more");
   spend_a_cent();
   CHECK(day.limits().usd == 0.02_usd);
+}
+
+TEST_CASE(
+    "shared: what is on its way to a store that was never reached is seen, and counts once when it is there",
+    "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::allow_and_mark());
+  Budget day(daily("never reached", 1_usd, store));
+  weather->down();
+  for (int i = 0; i < 3; ++i) spend_a_cent();
+  CHECK(day.spent().usd == 0.03_usd);
+  weather->down(false);
+  store->flush();
+  CHECK(day.spent().usd == 0.03_usd);
+  spend_a_cent();
+  CHECK(day.spent().usd == 0.04_usd);
 }
