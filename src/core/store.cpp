@@ -466,6 +466,10 @@ void StoreQueue::take_note(const StoreCommand& command, const Counters& counters
   for (std::size_t i = 0; i < counters.size() && i < reply.states.size(); ++i) {
     SharedCounter& counter = *counters[i];
     const StoreCounter& slot = command.counters[i];
+    if (!(reply.states[i].spent == Amounts{} && reply.states[i].reserved == Amounts{})) {
+      const Time turns = slot.end == Time::max() ? slot.end : slot.end + (slot.begin - slot.counted_from);
+      known_until_ = std::max(known_until_.value_or(turns), turns);
+    }
     if (slot.begin < counter.span_.begin) continue;  // of a window that has turned
     if (slot.begin != counter.span_.begin || !counter.reported_)
       counter.turn_to(
@@ -478,17 +482,8 @@ void StoreQueue::take_note(const StoreCommand& command, const Counters& counters
 
 void StoreQueue::lose(Time now) {
   // Where nothing was spent or held in a window that is still the present one, nothing was lost.
-  std::optional<Time> until;
-  for (const auto& entry : counters_) {
-    const std::shared_ptr<SharedCounter> counter = entry.second.lock();
-    if (!counter || !counter->reported_ || (same(counter->spent_, {}) && same(counter->held_, {}))) continue;
-    Time turns = Time::max();
-    if (counter->span_.end)
-      turns = *counter->span_.end + (counter->span_.begin - counter->span_.counted_from);
-    if (turns <= now) continue;
-    until = std::max(until.value_or(turns), turns);
-  }
-  if (!until) return;
+  const std::optional<Time> until = std::exchange(known_until_, std::nullopt);
+  if (!until || *until <= now) return;
   if (!lost_until_)
     log(LogLevel::error,
         backend_->description() +

@@ -158,6 +158,8 @@ class StoreQueue {
   std::chrono::nanoseconds offset_{};  // store's clock - this machine's
   std::string epoch_;
   std::int64_t version_ = 0;
+  std::optional<Time>
+      known_until_;  // the last window turns in which something was spent or held, whoever asked
   std::optional<Time> lost_until_;
   std::int64_t local_used_ = 0;
   int failures_ = 0;  // in a row

@@ -536,3 +536,25 @@ TEST_CASE(
   spend_a_cent();
   CHECK(day.spent().usd == 0.04_usd);
 }
+
+TEST_CASE("shared: lost data is found out although no scope that has counted there is open any more",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny());
+  const auto open = [&] { return daily("opened for each request", 0.02_usd, store); };
+  {
+    Budget day(open());
+    spend_a_cent();
+  }
+  store->flush();
+  weather->forget();
+  {
+    Budget day(open());
+    CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  }
+  store->accept_lost_data();
+  Budget day(open());
+  spend_a_cent();
+  CHECK(day.spent().usd == 0.01_usd);
+}
