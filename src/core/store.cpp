@@ -33,8 +33,6 @@ std::uint64_t random_word() {
   return (std::uint64_t{device()} << 32U) ^ device();
 }
 
-bool same(const Vector& vector, const Vector& other) noexcept { return vector == other; }
-
 void add(Vector& to, const Vector& amount, int sign = 1) noexcept {
   for (std::size_t d = 0; d < dimension_count; ++d) to[d] = saturating_add(to[d], sign * amount[d]);
 }
@@ -82,6 +80,13 @@ StoreQueue::~StoreQueue() {
     log(LogLevel::warning, "a store was closed while " + std::to_string(deliveries_.size()) +
                                " endings of calls could not be delivered to " + backend_->description() +
                                ": their reservations are left to their leases");
+}
+
+void StoreQueue::end_on_own_thread() noexcept {
+  const std::lock_guard lock(mutex_);
+  stopping_ = owns_itself_ = true;
+  linger_until_ = Clock::now() + options.timeout;
+  thread_.detach();
 }
 
 std::shared_ptr<SharedCounter> StoreQueue::counter(const std::string& name, const Window& window) {
@@ -313,7 +318,11 @@ void StoreQueue::keep_alive(const std::string& id) {
 void StoreQueue::start_thread() {
   if (thread_.joinable()) return;
   next_renewal_ = Clock::now() + options.lease / 3;
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] {
+    own_thread_ = std::this_thread::get_id();
+    run();
+    if (owns_itself_) delete this;
+  });
 }
 
 void StoreQueue::run() {
@@ -526,7 +535,10 @@ Store::Store(std::unique_ptr<StoreBackend> backend, const StoreOptions& options)
   queue_ = std::make_unique<detail::StoreQueue>(std::move(backend), options);
 }
 
-Store::~Store() = default;
+Store::~Store() {
+  // The last owner may go on the store's own thread, with what a delivery held: a thread cannot wait for itself.
+  if (queue_->is_own_thread()) queue_.release()->end_on_own_thread();
+}
 
 StoreReply::State Store::ask(StoreCommand::Op op, std::string_view name, const Window& window, Usd amount) {
   if (name.empty() || window.kind() == Window::Kind::scope)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -71,6 +72,9 @@ class StoreQueue {
   StoreQueue(const StoreQueue&) = delete;
   StoreQueue& operator=(const StoreQueue&) = delete;
   ~StoreQueue();
+  [[nodiscard]] bool is_own_thread() const noexcept { return own_thread_ == std::this_thread::get_id(); }
+  /// In place of the destructor there: the thread goes on as long as that would have waited, and then deletes the queue.
+  void end_on_own_thread() noexcept;
 
   const StoreOptions options;
   [[nodiscard]] StoreBackend::Distance distance() const noexcept { return distance_; }
@@ -169,6 +173,8 @@ class StoreQueue {
   int flushing_ = 0;
   bool stopping_ = false;
   bool said_unreachable_ = false;
+  bool owns_itself_ = false;  // the thread's own
+  std::atomic<std::thread::id> own_thread_{};
   std::thread thread_;
 };
 

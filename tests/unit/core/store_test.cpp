@@ -558,3 +558,25 @@ TEST_CASE("shared: lost data is found out although no scope that has counted the
   spend_a_cent();
   CHECK(day.spent().usd == 0.01_usd);
 }
+
+TEST_CASE("shared: a store whose last owner goes on the store's own thread ends there", "[core][store]") {
+  const auto weather = std::make_shared<Weather>();
+  std::weak_ptr<Store> gone;
+  {
+    auto store = stormy(weather, OnUnreachable::deny());
+    gone = store;
+    Ledger ledger({.prices = outlay::testing::fixture_prices()});
+    const LedgerScope scope(ledger);
+    ledger.add_rule({.usd = 1_usd, .soft = {0.01}, .store = std::move(store)});
+    Call call(cent_request());
+    call.sent();
+    weather->hang();
+    call.settle(Usage{});
+  }
+  // What is left of the ledger is the announcement of the threshold, on its way with the settlement.
+  CHECK_FALSE(gone.expired());
+  weather->hang(false);
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while (!gone.expired() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  CHECK(gone.expired());
+}
