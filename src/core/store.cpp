@@ -374,6 +374,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
   std::vector<std::pair<Crossed, std::vector<StoreReply::Crossed>>> told;
   std::vector<std::shared_ptr<Waiter>> wakes;
   std::optional<Result<StoreReply>> own_result;
+  std::vector<std::pair<LogLevel, std::string>> said;
   {
     const std::lock_guard backend_lock(backend_mutex_);
     std::int64_t version_before = 0;
@@ -438,8 +439,10 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
       own_result = std::move(results[at]);
     }
     note_reach(failed);
+    said.swap(to_say_);
     if (deliveries_.empty() && handed_over_ == 0) delivered_.notify_all();
   }
+  for (const auto& [level, text] : said) log(level, text);
   for (const auto& [tell, crossed] : told) tell(crossed);
   for (const auto& waiter : wakes) waiter->wake();
   return own_result;
@@ -460,8 +463,8 @@ void StoreQueue::note_reach(bool failed) noexcept try {
   next_try_ = Clock::now() + longest / 2 +
               std::chrono::milliseconds(jitter() % static_cast<std::uint64_t>(longest.count() / 2));
   if (!std::exchange(said_unreachable_, true))
-    log(LogLevel::warning,
-        backend_->description() + " cannot be reached: OnUnreachable decides until it is back");
+    to_say_.emplace_back(LogLevel::warning, backend_->description() +
+                                                " cannot be reached: OnUnreachable decides until it is back");
 } catch (...) {
 }
 
@@ -494,7 +497,8 @@ void StoreQueue::lose(Time now) {
   const std::optional<Time> until = std::exchange(known_until_, std::nullopt);
   if (!until || *until <= now) return;
   if (!lost_until_)
-    log(LogLevel::error,
+    to_say_.emplace_back(
+        LogLevel::error,
         backend_->description() +
             " was restarted without the data that it had: OnUnreachable decides until " +
             (*until == Time::max()

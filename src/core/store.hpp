@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/vector.hpp"
+#include "outlay/log.hpp"
 #include "outlay/store.hpp"
 
 namespace outlay::detail {
@@ -173,7 +174,8 @@ class StoreQueue {
   int flushing_ = 0;
   bool stopping_ = false;
   bool said_unreachable_ = false;
-  bool owns_itself_ = false;  // the thread's own
+  std::vector<std::pair<LogLevel, std::string>> to_say_;  // outside the locks
+  bool owns_itself_ = false;                              // the thread's own
   std::atomic<std::thread::id> own_thread_{};
   std::thread thread_;
 };

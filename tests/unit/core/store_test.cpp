@@ -580,3 +580,22 @@ TEST_CASE("shared: a store whose last owner goes on the store's own thread ends 
   while (!gone.expired() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   CHECK(gone.expired());
 }
+
+TEST_CASE("shared: a log handler may ask the budget that it is told about", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  Budget day(daily("is asked about", 1_usd, stormy(weather, OnUnreachable::deny())));
+  spend_a_cent();
+  std::atomic<int> asked{0};
+  const LogHandler previous = set_log_handler([&](LogLevel, std::string_view) {
+    (void)day.spent();
+    ++asked;
+  });
+  weather->down();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  weather->down(false);
+  weather->forget();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  set_log_handler(previous);
+  CHECK(asked == 2);
+}
