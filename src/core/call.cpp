@@ -147,7 +147,7 @@ void apply(Reservation& reservation, const Vector& actual, Booked& booked) {
 }
 
 /// What is announced when the store says that a settle was the first to reach thresholds: by its thread, long after the call.
-StoreQueue::Crossed announcement(const Reservation& reservation) {
+StoreQueue::Crossed announcement(const Reservation& reservation, const SharedHold& hold) {
   struct Announced {
     BudgetNode* budget;
     std::shared_ptr<SharedCounter> counter;
@@ -184,11 +184,14 @@ StoreQueue::Crossed announcement(const Reservation& reservation) {
   facts->call_id = reservation.call_id;
   facts->model = reservation.model->id;
   facts->traceparent = reservation.traceparent;
-  for (const auto& counter : reservation.hold->counters)
+  for (const auto& counter : hold.counters)
     for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
       if (budget->shared == counter) {
-        facts->budgets.push_back(
-            {budget, counter, intern_in(*facts->books, budget->attribution), budget->cap});
+        facts->budgets.push_back({budget, counter, nullptr, {}});
+        Announced& announced = facts->budgets.back();
+        announced.pinned = intern_in(*facts->books, budget->attribution);
+        const auto lock = budget->lock_tree();
+        announced.cap = budget->cap;
         break;
       }
   return [facts](const std::vector<StoreReply::Crossed>& crossed) {
@@ -226,11 +229,7 @@ void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& a
   for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
     if (budget->shared) before.emplace_back(budget, store.view(*budget->shared, now));
   StoreQueue::Crossed crossed;
-  if (op == StoreCommand::Op::settle) {
-    reservation.hold.reset(hold.get());  // lent, for the announcement
-    crossed = announcement(reservation);
-    (void)reservation.hold.release();
-  }
+  if (op == StoreCommand::Op::settle) crossed = announcement(reservation, *hold);
   store.end(*hold, op, actual, now, std::move(crossed));
   const auto lock = reservation.budget->lock_tree();
   for (const auto& [budget, was] : before) {

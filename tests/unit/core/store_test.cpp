@@ -599,3 +599,17 @@ TEST_CASE("shared: a log handler may ask the budget that it is told about", "[co
   set_log_handler(previous);
   CHECK(asked == 2);
 }
+
+TEST_CASE("shared: a cap may be raised while calls that announce thresholds settle", "[core][store]") {
+  const Fixture fixture;
+  BudgetOptions options = daily("raised meanwhile", 1_usd, memory_store());
+  options.notify_at = {1.0};
+  Budget day(std::move(options));
+  std::thread raising([&] {
+    for (int i = 0; i < 50; ++i) day.raise_cap(0.01_usd, "more");
+  });
+  for (int i = 0; i < 50; ++i) spend_a_cent();
+  raising.join();
+  CHECK(day.limits().usd == 1.5_usd);
+  CHECK(day.spent().usd == 0.5_usd);
+}
