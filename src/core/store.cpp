@@ -366,6 +366,21 @@ void StoreQueue::queue_renewals() {
   }
 }
 
+std::vector<Result<StoreReply>> StoreQueue::carry_out(std::span<const StoreCommand> commands) {
+  // Backends may be anybody's: one that throws must not take the thread with it, nor what was handed over.
+  std::string why = "it has not answered all that it was asked";
+  std::vector<Result<StoreReply>> results;
+  try {
+    results = backend_->execute(commands, options.timeout);
+  } catch (const std::exception& problem) {
+    why = problem.what();
+  } catch (...) {
+    why = "it threw";
+  }
+  while (results.size() < commands.size()) results.emplace_back(Failure(errc::store_unavailable, why));
+  return results;
+}
+
 std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
                                                        const Counters* own_counters) {
   std::vector<StoreCommand> commands;
@@ -393,13 +408,13 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
     }
     std::vector<Result<StoreReply>> results;
     if (deliveries.empty() && questions.empty() && own) {
-      results = backend_->execute({own, 1}, options.timeout);
+      results = carry_out({own, 1});
     } else {
       commands.reserve(deliveries.size() + questions.size() + 1);
       for (Delivery& delivery : deliveries) commands.push_back(std::move(delivery.command));
       for (const auto& question : questions) commands.push_back(question->command);
       if (own) commands.push_back(*own);
-      if (!commands.empty()) results = backend_->execute(commands, options.timeout);
+      if (!commands.empty()) results = carry_out(commands);
     }
 
     const std::lock_guard lock(mutex_);

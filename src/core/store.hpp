@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -135,6 +136,8 @@ class StoreQueue {
   };
 
   void run();
+  /// The backend's results, one for each command whatever it does.
+  std::vector<Result<StoreReply>> carry_out(std::span<const StoreCommand> commands);
   /// Hands over what is queued: deliveries, questions, and `own` behind them, whose result is returned.
   std::optional<Result<StoreReply>> exchange(const StoreCommand* own, const Counters* own_counters);
   // Under mutex_.

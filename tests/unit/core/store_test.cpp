@@ -613,3 +613,45 @@ TEST_CASE("shared: a cap may be raised while calls that announce thresholds sett
   CHECK(day.limits().usd == 1.5_usd);
   CHECK(day.spent().usd == 0.5_usd);
 }
+
+namespace {
+
+/// A store that does what a case says.
+class ScriptedBackend final : public StoreBackend {
+ public:
+  using Script = std::function<std::vector<Result<StoreReply>>(StoreBackend&, std::span<const StoreCommand>)>;
+  explicit ScriptedBackend(Script script) : script_(std::move(script)) {}
+  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
+                                          std::chrono::milliseconds) override {
+    return script_(*backend_, commands);
+  }
+  [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
+  [[nodiscard]] std::string description() const override { return "a scripted store"; }
+
+ private:
+  std::unique_ptr<StoreBackend> backend_ = memory_backend();
+  Script script_;
+};
+
+std::shared_ptr<Store> scripted(ScriptedBackend::Script script, OnUnreachable choice) {
+  return std::make_shared<Store>(std::make_unique<ScriptedBackend>(std::move(script)),
+                                 StoreOptions{.on_unreachable = choice});
+}
+
+}  // namespace
+
+TEST_CASE("shared: a backend that throws, or answers too little, is one that cannot be reached",
+          "[core][store]") {
+  const Fixture fixture;
+  std::atomic<bool> throws{true};
+  const auto store = scripted(
+      [&](StoreBackend&, std::span<const StoreCommand>) -> std::vector<Result<StoreReply>> {
+        if (throws) throw std::runtime_error("it was not written with care");
+        return {};
+      },
+      OnUnreachable::deny());
+  Budget day(daily("careless", 1_usd, store));
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  throws = false;
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+}
