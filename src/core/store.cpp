@@ -424,12 +424,18 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
     for (Delivery& delivery : deliveries) {
       delivery.command = std::move(commands[at]);
       const Result<StoreReply>& result = results[at++];
-      if (!result) {
+      if (!result && result.error().code() == errc::store_unavailable) {
         failed = true;
         if (delivery.command.op != Op::renew) again.push_back(std::move(delivery));
         continue;
       }
       on_its_way(delivery, -1);
+      if (!result) {  // never, however often it were tried
+        to_say_.emplace_back(LogLevel::error,
+                             "what ended a call was refused by " + backend_->description() +
+                                 ", and its reservation is left to its lease: " + result.error().message());
+        continue;
+      }
       take_note(delivery.command, delivery.counters, *result, version_before);
       if (delivery.crossed && !result->crossed.empty())
         told.emplace_back(std::move(delivery.crossed), result->crossed);

@@ -655,3 +655,26 @@ TEST_CASE("shared: a backend that throws, or answers too little, is one that can
   throws = false;
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
 }
+
+TEST_CASE("shared: an ending that a store can never take does not stop those behind it", "[core][store]") {
+  const Fixture fixture;
+  std::atomic<bool> first{true};
+  const auto store = scripted(
+      [&](StoreBackend& backend, std::span<const StoreCommand> commands) {
+        std::vector<Result<StoreReply>> results = backend.execute(commands, 1s);
+        for (std::size_t i = 0; i < commands.size(); ++i)
+          if (commands[i].op == StoreCommand::Op::settle && first.exchange(false))
+            results[i] = Failure(errc::overflow, "the sum is no number");
+          else if (commands[i].op == StoreCommand::Op::settle && commands[i].counters.at(0).name == "poison")
+            results[i] = Failure(errc::overflow, "the sum is no number");
+        return results;
+      },
+      OnUnreachable::deny());
+  {
+    Budget day(daily("poison", 1_usd, store));
+    spend_a_cent();
+  }
+  Budget day(daily("healthy", 1_usd, store));
+  spend_a_cent();
+  CHECK_NOTHROW(store->flush(2s));
+}
