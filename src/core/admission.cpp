@@ -847,8 +847,15 @@ Admission::Asked Admission::reserve_in_store() {
   StoreQueue& store = *draft_.budget->chain_store;
   const Time now = store_time();
   if (store.data_lost(now)) return without_store("it was restarted without its data");
-  if (++slow.rounds > max_rounds)
-    return without_store("it contradicts itself: too many others ask it at once");
+  if (++slow.rounds > max_rounds) {
+    if (draft_.books->options.observe) return without_store("it contradicts itself");
+    refuse(errc::store_unavailable, "a budget around the call to \"" + draft_.requested->text +
+                                        "\" is kept in " + store.description() +
+                                        ", which has contradicted itself " + std::to_string(max_rounds) +
+                                        " times: too many others ask it at once, so try again");
+    failure_->model = draft_.requested->text;
+    return Asked::refused;
+  }
   auto hold = std::make_unique<SharedHold>();
   hold->id = store.new_id();
   hold->amount = draft_.request;
@@ -938,7 +945,8 @@ Admission::Asked Admission::without_store(const std::string& why) {
   const OnUnreachable& choice = store.options.on_unreachable;
   const bool allowed = choice.kind() == OnUnreachable::Kind::allow_and_mark ||
                        (choice.kind() == OnUnreachable::Kind::local && store.take_local(draft_.request[0]));
-  if (!allowed) {
+  const bool observing = draft_.books->options.observe;
+  if (!allowed && !observing) {
     refuse(errc::store_unavailable,
            "budget \"" + first->shown_name() + "\" is kept in " + store.description() +
                ", which cannot be asked (" + why + "), and " +
@@ -973,7 +981,7 @@ Admission::Asked Admission::without_store(const std::string& why) {
   slow.hold = std::move(hold);
   slow.views = false;
   const auto lock = draft_.budget->lock_tree();
-  note(Action::unshared, *first);
+  note(allowed ? Action::unshared : Action::blocked, *first);
   return Asked::again;
 }
 

@@ -645,6 +645,7 @@ StoreCut extend_in_store(Reservation& reservation, const Vector& wanted, Room ro
   SharedHold& hold = *reservation.hold;
   StoreQueue& store = *reservation.budget->chain_store;
   const OnUnreachable& choice = store.options.on_unreachable;
+  if (reservation.books->options.observe) room = Room::any;
   const auto without = [&](const std::string& why) -> StoreCut {
     if (room == Room::any || choice.kind() == OnUnreachable::Kind::allow_and_mark ||
         (choice.kind() == OnUnreachable::Kind::local && store.take_local(wanted[0] - hold.amount[0]))) {
@@ -657,10 +658,7 @@ StoreCut extend_in_store(Reservation& reservation, const Vector& wanted, Room ro
   };
   if (hold.unshared) return without("it could not when the call was admitted");
   std::vector<StoreCounter> slots = hold.slots;
-  for (StoreCounter& slot : slots) {
-    slot.room = room;
-    if (reservation.books->options.observe) slot.room = Room::any;
-  }
+  for (StoreCounter& slot : slots) slot.room = room;
   Result<StoreReply> reply =
       store.ask_and_wait(store.command(StoreCommand::Op::extend, hold.id, std::move(slots), wanted,
                                        store.now(reservation.books->time())),

@@ -678,3 +678,35 @@ TEST_CASE("shared: an ending that a store can never take does not stop those beh
   spend_a_cent();
   CHECK_NOTHROW(store->flush(2s));
 }
+
+TEST_CASE("shared: out of reach, observe mode lets everything through and says what it would have done",
+          "[core][store]") {
+  const Fixture fixture({.observe = true});
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny());
+  Budget day(daily("observed from afar", 1_usd, store));
+  Call stream({.model = "gpt-4o", .input_tokens = 10});
+  weather->down();
+  spend_a_cent();
+  CHECK(stream.extend_output(1'000).extension == Extension::granted);
+  stream.release();
+  weather->down(false);
+  store->flush();
+  CHECK(spent_in(*store, "observed from afar") == 0.01_usd);
+  REQUIRE(actions(fixture.ledger) == std::vector{Action::observed});
+  CHECK(fixture.ledger.events().at(0).reason == "observed: would have been blocked");
+}
+
+TEST_CASE("shared: a store that is there and will not agree is no reason to let a call through",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto store = scripted(
+      [](StoreBackend& backend, std::span<const StoreCommand> commands) {
+        std::vector<Result<StoreReply>> results = backend.execute(commands, 1s);
+        for (Result<StoreReply>& result : results) result->outcome = StoreReply::Outcome::turned;
+        return results;
+      },
+      OnUnreachable::allow_and_mark());
+  Budget day(daily("disagrees", 1_usd, store));
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+}
