@@ -943,8 +943,10 @@ Admission::Asked Admission::without_store(const std::string& why) {
   BudgetNode* first = draft_.budget;
   while (!first->shared) first = first->outer;
   const OnUnreachable& choice = store.options.on_unreachable;
-  const bool allowed = choice.kind() == OnUnreachable::Kind::allow_and_mark ||
-                       (choice.kind() == OnUnreachable::Kind::local && store.take_local(draft_.request[0]));
+  auto hold = std::make_unique<SharedHold>();
+  const bool allowed =
+      choice.kind() == OnUnreachable::Kind::allow_and_mark ||
+      (choice.kind() == OnUnreachable::Kind::local && store.take_local(*hold, draft_.request[0]));
   const bool observing = draft_.books->options.observe;
   if (!allowed && !observing) {
     refuse(errc::store_unavailable,
@@ -958,7 +960,6 @@ Admission::Asked Admission::without_store(const std::string& why) {
     failure_->model = draft_.requested->text;
     return Asked::refused;
   }
-  auto hold = std::make_unique<SharedHold>();
   const Time now = store_time();
   hold->id = store.new_id();
   hold->amount = draft_.request;

@@ -648,7 +648,7 @@ StoreCut extend_in_store(Reservation& reservation, const Vector& wanted, Room ro
   if (reservation.books->options.observe) room = Room::any;
   const auto without = [&](const std::string& why) -> StoreCut {
     if (room == Room::any || choice.kind() == OnUnreachable::Kind::allow_and_mark ||
-        (choice.kind() == OnUnreachable::Kind::local && store.take_local(wanted[0] - hold.amount[0]))) {
+        (choice.kind() == OnUnreachable::Kind::local && store.take_local(hold, wanted[0] - hold.amount[0]))) {
       hold.amount = wanted;  // it learns of it when the call ends
       return {};
     }

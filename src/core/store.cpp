@@ -230,6 +230,11 @@ void StoreQueue::forget(SharedHold& hold, Time now) noexcept {
 }
 
 void StoreQueue::end(SharedHold& hold, Op op, const Vector& amount, Time now, Crossed crossed) noexcept try {
+  {
+    const std::lock_guard lock(mutex_);
+    alive_.erase(hold.id);  // before anything can fail: it is left to its lease then
+    return_local(hold, amount[0]);
+  }
   Delivery delivery{
       command(op, hold.id, std::move(hold.slots), amount, now), hold.counters, {}, {}, std::move(crossed)};
   if (op == Op::settle) delivery.spent = amount;
@@ -242,7 +247,6 @@ void StoreQueue::end(SharedHold& hold, Op op, const Vector& amount, Time now, Cr
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
-    alive_.erase(hold.id);
     if (deliveries_.size() >= most_deliveries)
       throw Error(errc::store_unavailable, "a million endings of calls wait for " + backend_->description());
     on_its_way(delivery, 1);
@@ -286,18 +290,31 @@ void StoreQueue::flush(std::chrono::milliseconds timeout) {
                                      " in time: they are tried again until they have");
 }
 
-bool StoreQueue::take_local(std::int64_t nanos) noexcept {
+bool StoreQueue::take_local(SharedHold& hold, std::int64_t nanos) noexcept {
   const std::lock_guard lock(mutex_);
   if (nanos > options.on_unreachable.at_most().nanos() - local_used_) return false;
   local_used_ += nanos;
+  hold.local = nanos + (hold.outage == outage_ ? hold.local : 0);
+  hold.outage = outage_;
   return true;
+}
+
+void StoreQueue::return_local(const SharedHold& hold, std::int64_t spent) noexcept {
+  if (hold.local == 0 || hold.outage != outage_) return;
+  const std::int64_t beyond = spent - (hold.amount[0] - hold.local);  // what the store had granted goes first
+  local_used_ = saturating_add(local_used_ - hold.local, std::max<std::int64_t>(0, beyond));
+}
+
+void StoreQueue::allow_local_anew() noexcept {
+  local_used_ = 0;
+  ++outage_;
 }
 
 bool StoreQueue::data_lost(Time now) noexcept {
   const std::lock_guard lock(mutex_);
   if (lost_until_ && *lost_until_ != Time::max() && now >= *lost_until_) {
     lost_until_.reset();
-    local_used_ = 0;
+    allow_local_anew();
   }
   return lost_until_.has_value();
 }
@@ -305,7 +322,7 @@ bool StoreQueue::data_lost(Time now) noexcept {
 void StoreQueue::accept_lost_data() noexcept {
   const std::lock_guard lock(mutex_);
   lost_until_.reset();
-  local_used_ = 0;
+  allow_local_anew();
 }
 
 void StoreQueue::keep_alive(const std::string& id) {
@@ -418,7 +435,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
     }
 
     const std::lock_guard lock(mutex_);
-    bool failed = false;
+    bool failed = false, answered = false;
     std::size_t at = 0;
     std::vector<Delivery> again;
     for (Delivery& delivery : deliveries) {
@@ -445,21 +462,24 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
                        std::make_move_iterator(again.end()));
     for (const auto& question : questions) {
       Result<StoreReply>& result = results[at++];
-      if (result)
+      if (result) {
         take_note(question->command, question->counters, *result, version_before);
-      else
+        answered |= !question->abandoned;
+      } else {
         failed = true;
+      }
       question->result = std::move(result);
       wakes.push_back(question->waiter);
     }
     if (own) {
+      answered |= results[at].has_value();
       if (results[at])
         take_note(*own, *own_counters, *results[at], version_before);
       else
         failed = true;
       own_result = std::move(results[at]);
     }
-    note_reach(failed);
+    if (at > 0 || own) note_reach(failed, answered);
     said.swap(to_say_);
     if (deliveries_.empty() && handed_over_ == 0) delivered_.notify_all();
   }
@@ -469,11 +489,11 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
   return own_result;
 }
 
-void StoreQueue::note_reach(bool failed) noexcept try {
+void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
+  if (answered && !failed && !lost_until_) allow_local_anew();
   if (!failed) {
     failures_ = 0;
     next_try_ = {};
-    if (!lost_until_) local_used_ = 0;
     said_unreachable_ = false;
     return;
   }

@@ -61,7 +61,9 @@ struct SharedHold {
   Counters counters;
   std::vector<StoreCounter> slots;  // one for each of `counters`, as it was admitted
   Vector amount{};
-  bool unshared = false;  // let through by OnUnreachable: the store does not know
+  bool unshared = false;     // let through by OnUnreachable: the store does not know
+  std::int64_t local = 0;    // of `amount`, what was taken from the allowance of OnUnreachable::local
+  std::uint64_t outage = 0;  // and in which outage
 };
 
 /// A store's queue and thread: what stands between calls and a backend.
@@ -119,8 +121,8 @@ class StoreQueue {
   void end(SharedHold& hold, StoreCommand::Op op, const Vector& amount, Time now, Crossed crossed) noexcept;
   void flush(std::chrono::milliseconds timeout);
 
-  /// OnUnreachable::local: takes from this process's allowance. False: it is used up.
-  bool take_local(std::int64_t nanos) noexcept;
+  /// OnUnreachable::local: takes from this process's allowance, until the hold ends. False: it is used up.
+  bool take_local(SharedHold& hold, std::int64_t nanos) noexcept;
   /// The store has lost what it knew of some window that is still the present one.
   [[nodiscard]] bool data_lost(Time now) noexcept;
   void accept_lost_data() noexcept;
@@ -147,7 +149,10 @@ class StoreQueue {
   void take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
                  std::int64_t version_before);
   void lose(Time now);
-  void note_reach(bool failed) noexcept;
+  void allow_local_anew() noexcept;
+  void return_local(const SharedHold& hold, std::int64_t spent) noexcept;
+  /// \param answered Somebody still waited for an answer that came: a store that only answers too late is not back.
+  void note_reach(bool failed, bool answered) noexcept;
 
   const std::unique_ptr<StoreBackend> backend_;
   const StoreBackend::Distance distance_;
@@ -170,7 +175,8 @@ class StoreQueue {
       known_until_;  // the last window turns in which something was spent or held, whoever asked
   std::optional<Time> lost_until_;
   std::int64_t local_used_ = 0;
-  int failures_ = 0;  // in a row
+  std::uint64_t outage_ = 0;  // grows whenever the allowance is whole again
+  int failures_ = 0;          // in a row
   std::chrono::steady_clock::time_point next_try_{};
   std::chrono::steady_clock::time_point next_renewal_{};
   std::chrono::steady_clock::time_point linger_until_{};

@@ -710,3 +710,35 @@ TEST_CASE("shared: a store that is there and will not agree is no reason to let 
   Budget day(daily("disagrees", 1_usd, store));
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
 }
+
+TEST_CASE("shared: local() gets back what a call did not spend", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::local(0.02_usd));
+  Budget day(daily("spends little", 1_usd, store));
+  weather->down();
+  for (int i = 0; i < 5; ++i) {
+    Call call(large_request());  // $0.0125
+    call.sent();
+    call.settle({.input = 10});
+    Call unsent(large_request());
+  }
+  Call first(large_request());
+  CHECK_THROWS_AS(Call(large_request()), StoreUnavailable);
+}
+
+TEST_CASE("shared: a store that answers too late is not back, and local() stays used", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = std::make_shared<Store>(
+      std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::remote),
+      StoreOptions{.on_unreachable = OnUnreachable::local(0.01_usd), .timeout = 20ms});
+  Budget day(daily("late", 1_usd, store));
+  weather->hang();
+  spend_a_cent();
+  weather->hang(false);
+  store->flush();  // its answer has come by now
+  weather->hang();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  weather->hang(false);
+}
