@@ -35,6 +35,25 @@ TEST_CASE("policy: block refuses before anything is sent, with an event", "[core
   REQUIRE(outlay::report({"feature"}).at(0).blocked_calls == 1);
 }
 
+TEST_CASE("policy: block judges a call without a ceiling by the output reserve", "[core][policy]") {
+  const Fixture fixture;
+  const CallRequest open{.model = "gpt-4o", .input_tokens = 1'000};
+  {
+    Budget budget({.usd = 0.01_usd});
+    Call first(open);
+    REQUIRE(first.reserved().usd == 0.00506_usd);
+    first.settle({.input = 1'000, .output = 500});
+    const auto refused = try_call(open);
+    REQUIRE(!refused);
+    REQUIRE(refused.error().spent() == "$0.0075");
+    REQUIRE(refused.error().requested() == "$0.00506");
+  }
+  Budget budget({.usd = 0.50_usd, .output_reserve = 100'000});
+  const auto refused = try_call(open);
+  REQUIRE(!refused);
+  REQUIRE(refused.error().requested() == "$1.0025");
+}
+
 TEST_CASE("policy: downgrade reroutes to the first model along the map that is cheaper and fits",
           "[core][policy]") {
   const Fixture fixture;
@@ -45,6 +64,22 @@ TEST_CASE("policy: downgrade reroutes to the first model along the map that is c
   REQUIRE(actions(fixture.ledger) == std::vector{Action::downgraded});
   REQUIRE(fixture.ledger.downgrades()[0].new_model == "gpt-4o-mini");
   REQUIRE(fixture.ledger.downgrades()[0].model == "gpt-4o");
+}
+
+TEST_CASE("policy: downgrade reroutes call after call, for as long as the cheap price fits",
+          "[core][policy]") {
+  const Fixture fixture;
+  Budget budget({.usd = 0.001_usd, .on_exceed = to_mini});
+  int ran = 0;
+  for (int i = 0; i < 3; ++i)
+    if (auto call = try_call({.model = "gpt-4o", .input_tokens = 1'000, .max_output_tokens = 500})) {
+      REQUIRE(call->model() == "gpt-4o-mini");
+      call->settle({.input = 1'000, .output = 500});
+      ++ran;
+    }
+  REQUIRE(ran == 2);
+  REQUIRE(fixture.ledger.downgrades().size() == 2);
+  REQUIRE(budget.spent().usd == 0.0009_usd);
 }
 
 TEST_CASE("policy: downgrade is checked again at the cheap price and refuses what still does not fit",
@@ -139,6 +174,7 @@ TEST_CASE("policy: clamp sets the largest ceiling that fits the tightest enforci
     first.settle({.input = 100, .output = 850});
     Call second({.model = "gpt-4o", .input_tokens = 10, .max_output_tokens = 5'000});
     REQUIRE(second.max_output_tokens() == 40);
+    REQUIRE(fixture.ledger.clamps().size() == 2);
   }
 }
 
@@ -242,6 +278,27 @@ TEST_CASE("policy: raise lets one call cross, keeps it booked, and refuses the n
   REQUIRE(fixture.ledger.records().size() == 2);
   REQUIRE(!try_call(cent_request()));
   REQUIRE(actions(fixture.ledger) == std::vector{Action::raised, Action::blocked});
+}
+
+TEST_CASE("policy: raise by tokens says how many were used and how many may be", "[core][policy]") {
+  const Fixture fixture;
+  Budget budget({.name = "r", .tokens = 2'000, .on_exceed = Raise{}});
+  const CallRequest request{.model = "gpt-4o", .input_tokens = 1'000, .max_output_tokens = 500};
+  Call(request).settle({.input = 1'000, .output = 500});
+  Call second(request);
+  try {
+    second.settle({.input = 1'000, .output = 500});
+    FAIL("did not throw");
+  } catch (const BudgetExceeded& error) {
+    REQUIRE(error.dimension() == Dimension::tokens);
+    REQUIRE(error.breaches().size() == 1);
+    REQUIRE(error.breaches()[0].spent == 3'000);
+    REQUIRE(error.breaches()[0].limit == 2'000);
+    const std::string text = error.what();
+    REQUIRE(text.find("\"r\"") != std::string::npos);
+    REQUIRE(text.find("3000") != std::string::npos);
+    REQUIRE(text.find("2000") != std::string::npos);
+  }
 }
 
 TEST_CASE("policy: under raise at most one call crosses, even among calls in flight", "[core][policy]") {
