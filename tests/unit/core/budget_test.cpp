@@ -1,3 +1,4 @@
+#include <cmath>
 #include <thread>
 
 #include "fixture.hpp"
@@ -78,6 +79,24 @@ TEST_CASE("budget: one refusal names every cap in the way with its path and numb
   for (const char* part :
        {"run/answer", "tokens at 1500", "output_tokens at 900", "usd at $0.01", "calls at 1", "gpt-4o"})
     REQUIRE(message.find(part) != std::string::npos);
+}
+
+TEST_CASE("budget: children share what their parent has, and a refusal names the parent", "[core][budget]") {
+  const Fixture fixture;
+  outlay::Budget root({.name = "root", .tokens = 100});
+  std::vector<outlay::Call> running;
+  for (const std::int64_t tokens : {70, 30}) {
+    outlay::Budget child({.name = "child", .tokens = 90});
+    running.emplace_back(
+        outlay::CallRequest{.model = "free", .input_tokens = tokens, .max_output_tokens = 0});
+  }
+  outlay::Budget child({.name = "child", .tokens = 90});
+  const auto refused = outlay::try_call({.model = "free", .input_tokens = 1, .max_output_tokens = 0});
+  REQUIRE(!refused);
+  REQUIRE(refused.error().breaches().size() == 1);
+  REQUIRE(refused.error().breaches()[0].path == "root");
+  REQUIRE(child.state().remaining.tokens == 90);  // of its own cap
+  REQUIRE(child.reserved() == outlay::Amounts{});
 }
 
 TEST_CASE("budget: two dimensions on one budget are checked in one step", "[core][budget]") {
@@ -229,6 +248,21 @@ TEST_CASE("budget: closed to new calls it refuses all, whatever the policies, an
   REQUIRE_THROWS_AS(outlay::Call(large_request()), outlay::BudgetExceeded);
 }
 
+TEST_CASE("budget: closing an inner budget to new calls leaves the outer one open", "[core][budget]") {
+  const Fixture fixture;
+  outlay::Budget outer({.name = "outer", .usd = 1_usd});
+  std::optional<outlay::Call> running;
+  {
+    outlay::Budget inner({.name = "inner", .usd = 1_usd});
+    running.emplace(cent_request());
+    inner.close_to_new_calls("this one alone");
+    REQUIRE(!outlay::try_call(cent_request()));
+  }
+  REQUIRE(outlay::try_call(cent_request()));
+  running->settle(outlay::Usage{});
+  REQUIRE(outer.spent().usd == 0.01_usd);
+}
+
 TEST_CASE("budget: thresholds fire once each, in order, also when one settle crosses several",
           "[core][budget][threshold]") {
   const Fixture fixture;
@@ -289,6 +323,8 @@ TEST_CASE("budget: what makes no sense is refused when it is made, each with its
   REQUIRE(refused({.usd = 1_usd, .unpriced = Unpriced::assume(0_usd)}));
   REQUIRE(refused({.usd = 1_usd, .notify_at = {0}}));
   REQUIRE(refused({.usd = 1_usd, .notify_at = {1.5}}));
+  REQUIRE(refused({.usd = 1_usd, .notify_at = {-0.5}}));
+  REQUIRE(refused({.usd = 1_usd, .notify_at = {std::nan("")}}));
   REQUIRE(refused({.usd = 1_usd, .notify_at = {0.5, 0.5}}));
   REQUIRE(refused({.usd = 1_usd, .on_exceed = Downgrade{{}}}));
   REQUIRE(refused({.tokens = 1, .on_exceed = Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}}));
@@ -314,11 +350,17 @@ TEST_CASE("budget: what makes no sense is refused when it is made, each with its
 
 TEST_CASE("budget: a sum that does not fit 64 bits refuses instead of wrapping", "[core][budget][overflow]") {
   const Fixture fixture;
-  outlay::Budget budget({.tokens = INT64_MAX - 1});
   const outlay::CallRequest huge{
-      .model = "free", .input_tokens = 2'000'000'000, .max_output_tokens = 2'000'000'000, .choices = 1'024};
-  std::vector<outlay::Call> calls;
-  for (int i = 0; i < 1'000; ++i) calls.emplace_back(huge);
-  const auto state = budget.state();
-  REQUIRE(state.reserved.tokens == 1'000 * (2'000'000'000LL + 1'024LL * 2'000'000'000LL));
+      .model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd};
+  // Nine of them are below 2^63 nano-dollars, ten are not.
+  const auto fit = [&](outlay::BudgetOptions options) {
+    outlay::Budget budget(std::move(options));
+    std::vector<outlay::Call> calls;
+    while (auto call = outlay::try_call(huge)) calls.push_back(std::move(*call));
+    REQUIRE(budget.reserved().usd == 9'000'000'000_usd);
+    calls.clear();
+    REQUIRE(budget.reserved() == outlay::Amounts{});
+  };
+  fit({.usd = outlay::Usd::max()});
+  fit({.calls = 100});  // no cap on money, and yet no room beyond what can be counted
 }
