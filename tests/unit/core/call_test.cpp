@@ -91,6 +91,23 @@ TEST_CASE("call: settled with more than was reserved where no cap is passed it i
   REQUIRE(fixture.ledger.events().empty());
 }
 
+TEST_CASE("call: an overrun is told of the budget whose cap it passes, and of no other", "[core][call]") {
+  const Fixture fixture;
+  outlay::Budget outer({.name = "outer", .tokens = 150});
+  outlay::Budget inner({.name = "inner", .tokens = 1'000});
+  Call call({.model = "free", .input_tokens = 0, .max_output_tokens = 100});
+  REQUIRE(call.settle({.output = 200}).over_cap);
+  REQUIRE(outer.state().remaining.tokens == -50);
+  REQUIRE(inner.state().remaining.tokens == 800);
+  const auto events = fixture.ledger.events();
+  REQUIRE(events.size() == 1);
+  REQUIRE(events[0].action == outlay::Action::overrun);
+  REQUIRE(events[0].path == "outer");
+  REQUIRE(events[0].dimension == outlay::Dimension::tokens);
+  REQUIRE(events[0].projected == 200);
+  REQUIRE(events[0].cap == 150);
+}
+
 TEST_CASE("call: a moved-from call answers and does nothing", "[core][call]") {
   const Fixture fixture;
   outlay::Budget budget({.usd = 1_usd});
@@ -217,6 +234,22 @@ TEST_CASE("call: unpriced models can be ignored or assumed, and the strictest bu
   REQUIRE(Call(mystery).reserved().usd == 0.06_usd);
   outlay::Budget innermost({.usd = 1_usd});
   REQUIRE_THROWS_AS(Call(mystery), outlay::PriceUnknown);
+}
+
+TEST_CASE("call: unpriced calls are counted each, and logged once a model", "[core][call][unpriced]") {
+  const Fixture fixture;
+  int lines = 0;
+  outlay::set_log_handler([&](outlay::LogLevel, std::string_view text) {
+    lines += text.find("no price is known") != std::string_view::npos;
+  });
+  outlay::Budget budget({.usd = 0.01_usd, .unpriced = outlay::Unpriced::ignore()});
+  for (const char* model : {"mystery", "mystery", "riddle"})
+    Call({.model = model, .input_tokens = 1'000, .max_output_tokens = 500}).settle({.input = 1'000});
+  outlay::set_log_handler({});
+  REQUIRE(fixture.ledger.unpriced_calls() == 3);
+  REQUIRE(outlay::report().total().unpriced_calls == 3);
+  REQUIRE(budget.spent().usd == 0_usd);
+  REQUIRE(lines == 2);
 }
 
 TEST_CASE("call: without a ceiling the reserve is held, and the strictest choice of the chain decides",
