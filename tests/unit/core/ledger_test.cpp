@@ -122,6 +122,27 @@ TEST_CASE("ledger: on_spend and on_refused are told once each, and may throw or 
   REQUIRE(budget.spent().usd == 0.02_usd);
 }
 
+TEST_CASE("ledger: on_refused is told of refusals, and not of calls that are let through", "[core][ledger]") {
+  const Fixture fixture;
+  set_log_handler([](LogLevel, std::string_view) {});
+  std::vector<BudgetEvent> refused;
+  Ledger ledger = fixture.ledger;
+  ledger.on_refused([&](const BudgetEvent& event) { refused.push_back(event); });
+  {
+    Budget lax({.usd = 0_usd, .on_exceed = Warn{}});
+    Call call(cent_request());
+  }
+  REQUIRE(refused.empty());
+  Budget strict({.name = "strict", .usd = 0_usd});
+  REQUIRE(!try_call(cent_request()));
+  ledger.on_refused({});
+  set_log_handler({});
+  REQUIRE(refused.size() == 1);
+  REQUIRE(refused[0].budget == "strict");
+  REQUIRE(refused[0].projected == (0.01_usd).nanos());
+  REQUIRE(refused[0].cap == 0);
+}
+
 TEST_CASE("ledger: reset forgets, and running calls settle into the emptied books", "[core][ledger]") {
   const Fixture fixture;
   Call(cent_request()).settle(Usage{});

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <set>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -151,6 +152,35 @@ TEST_CASE("sink: one that throws on every row is contained, counted and reported
   CHECK(log.count("this sink fails on purpose") == 1);
   CHECK(good->records().size() == 100);
   CHECK(fixture.ledger.records().size() == 100);
+}
+
+TEST_CASE("sink: rows at which one throws are dropped and counted, and the others arrive in order",
+          "[core][sink]") {
+  Fixture fixture;
+  LogLines log;
+  const auto sink = std::make_shared<FailingSink>(std::set<std::uint64_t>{3, 6});
+  fixture.ledger.add_sink(sink);
+  std::vector<std::uint64_t> booked;
+  for (int i = 0; i < 8; ++i) booked.push_back(book_cent());
+  fixture.ledger.flush();
+  booked.erase(booked.begin() + 5);
+  booked.erase(booked.begin() + 2);
+  CHECK(ids(sink->records()) == booked);
+  CHECK(fixture.ledger.sink_stats(sink).dropped == 2);
+  CHECK(fixture.ledger.sink_stats(sink).written == 6);
+}
+
+TEST_CASE("sink: a log handler that throws at a failing one harms nobody", "[core][sink]") {
+  Fixture fixture;
+  const auto previous = outlay::set_log_handler(
+      [](outlay::LogLevel, std::string_view) { throw std::runtime_error("no disk"); });
+  const auto sink = std::make_shared<FailingSink>(std::set<std::uint64_t>{1});
+  fixture.ledger.add_sink(sink);
+  book_cent();
+  const std::uint64_t second = book_cent();
+  fixture.ledger.flush();
+  outlay::set_log_handler(previous);
+  CHECK(ids(sink->records()) == std::vector{second});
 }
 
 TEST_CASE("sink: the failure of a durable one fails the flush that covers it, and no later one",
