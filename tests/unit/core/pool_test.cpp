@@ -31,6 +31,9 @@ TEST_CASE("pool: what crosses a cap is booked, and every cap that it crossed is 
   REQUIRE_FALSE(over);
   CHECK(over.error().breaches().size() == 2);
   CHECK(over.error().budget() == "small");
+  const std::string text = over.error().message();
+  for (const char* part : {"small", "tokens at 100", "output_tokens at 50", "booked"})
+    CHECK(text.find(part) != std::string::npos);
   CHECK(pool.totals().tokens == 101);
   CHECK_THROWS_AS(pool.record({.output = 1}), BudgetExceeded);
 }
@@ -58,6 +61,9 @@ TEST_CASE("pool: a usage that cannot be believed is refused, an unknown price is
 TEST_CASE("pool: without caps it only counts", "[core][pool]") {
   const Fixture fixture;
   Pool pool{PoolOptions{}};
-  for (int i = 0; i < 3; ++i) pool.record({.input = 1'000'000'000});
+  for (int i = 0; i < 3; ++i) pool.record({.input = 1'000'000'000, .output = 500'000}, 100_usd);
   CHECK(pool.totals().input_tokens == 3'000'000'000);
+  CHECK(pool.totals().output_tokens == 1'500'000);
+  CHECK(pool.totals().usd == 300_usd);
+  CHECK(pool.totals().calls == 3);
 }

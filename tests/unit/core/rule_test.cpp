@@ -72,6 +72,34 @@ TEST_CASE("rule: one value, every call, and budgets of the same name share a cou
   CHECK(global.spent().usd == 0.03_usd);
 }
 
+TEST_CASE("rule: a refusal names the level that is in the way, its value and the numbers", "[core][rule]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  Ledger ledger = Ledger::current();
+  ledger.add_rule({.usd = 100_usd, .store = store});
+  ledger.add_rule({.match = {"project", "*"}, .usd = 50_usd, .store = store});
+  ledger.add_rule({.match = {"user_id", "*"}, .usd = 10_usd, .store = store});
+  const auto request = [](Usd usd) {
+    return CallRequest{.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = usd};
+  };
+  const auto in_the_way = [&](std::initializer_list<Tag> tags, Usd spent, const std::string& name) {
+    (void)store->adjust(name, Window::day(), spent, "as if it were spent");
+    Track track(tags);
+    const Result<Call> refused = try_call(request(2_usd));
+    REQUIRE_FALSE(refused);
+    REQUIRE(refused.error().breaches().size() == 1);
+    CHECK(refused.error().breaches()[0].budget == name);
+    CHECK(refused.error().message().find(name + "\" caps usd at ") != std::string::npos);
+    CHECK(refused.error().message().find("has spent " + to_string(spent)) != std::string::npos);
+    CHECK(try_call(request(1_usd)));  // an exact hit
+    (void)store->adjust(name, Window::day(), -spent, "and back");
+  };
+  in_the_way({{"feature", "x"}}, 99_usd, "global");
+  in_the_way({{"project", "apollo"}, {"user_id", "alice"}}, 49_usd, "project:apollo");
+  in_the_way({{"project", "apollo"}, {"user_id", "a:b \xF0\x9F\x8E\x89"}}, 9_usd,
+             "user_id:a:b \xF0\x9F\x8E\x89");
+}
+
 TEST_CASE("rule: records and events name the counters", "[core][rule]") {
   const Fixture fixture;
   Ledger::current().add_rule(

@@ -492,6 +492,8 @@ TEST_CASE("shared: a correction is booked, and recorded", "[core][store]") {
   CHECK(event.budget == "corrected");
   CHECK(event.reason == "refunded");
   CHECK(event.projected == -(0.01_usd).nanos());
+  for (int i = 0; i < 2; ++i) spend_a_cent();  // there is room again, and no more than before
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
 }
 
 TEST_CASE("shared: observe mode counts in the store and refuses nothing", "[core][store]") {

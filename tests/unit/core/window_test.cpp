@@ -67,6 +67,14 @@ TEST_CASE("window: days of a zone have 23 and 25 hours where clocks change", "[c
   CHECK(span(day, utc(2026, 10, 25, 12)) == "2026-10-24T22:00:00Z 2026-10-25T23:00:00Z");
 }
 
+TEST_CASE("window: days and months turn at the zone's midnight, not at UTC's", "[core][window]") {
+  const Time at = utc(2026, 7, 1, 3, 30);
+  CHECK(span(Window::day(), at) == "2026-07-01T00:00:00Z 2026-07-02T00:00:00Z");
+  CHECK(span(Window::month(), at) == "2026-07-01T00:00:00Z 2026-08-01T00:00:00Z");
+  CHECK(span(Window::day("America/New_York"), at) == "2026-06-30T04:00:00Z 2026-07-01T04:00:00Z");
+  CHECK(span(Window::month("America/New_York"), at) == "2026-06-01T04:00:00Z 2026-07-01T04:00:00Z");
+}
+
 TEST_CASE("window: a local midnight that is skipped, or comes twice, begins one window", "[core][window]") {
   // Sao Paulo put its clocks forward at midnight (2018-11-04) and back at midnight (2018-02-18).
   const Window day = Window::day("America/Sao_Paulo");
