@@ -82,6 +82,19 @@ TEST_CASE("guard: the request is otherwise untouched", "[json][guard]") {
   });
 }
 
+TEST_CASE("guard: a ceiling that fits is left as the caller wrote it", "[json][guard]") {
+  Books books;
+  Budget budget({.tokens = 4'000, .on_exceed = Clamp{}});
+  json::object request = chat_request;
+  request.erase("max_completion_tokens");
+  request["max_tokens"] = 4;
+  guard(Api::openai_chat, request, [&](const json::object& sent) {
+    CHECK(sent == request);
+    return chat_reply();
+  });
+  CHECK(books.ledger.clamps().empty());
+}
+
 TEST_CASE("guard: a refused request is not sent", "[json][guard]") {
   Books books;
   Budget budget({.usd = 0.001_usd});
@@ -299,6 +312,12 @@ TEST_CASE("guard: a streamed request asks for its usage, once and only where it 
     GuardedCall call(Api::openai_chat, request);
     CHECK(call.body() == request);
     CHECK_FALSE(call.request().drop_usage_event());
+  }
+  const json::object message{
+      {"model", "gpt-4o"}, {"max_tokens", 9}, {"stream", true}, {"messages", json::array{}}};
+  {
+    GuardedCall call(Api::anthropic_messages, message);  // reports without being asked
+    CHECK(call.body() == message);
   }
   CHECK(books.ledger.records().empty());  // none was sent: all released
 }

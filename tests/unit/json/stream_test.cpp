@@ -1,3 +1,4 @@
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -179,7 +180,68 @@ TEST_CASE("stream: without a ceiling it is cut before a chunk that does not fit 
   CHECK(budget.spent().tokens <= 600 + built_in_tokenizer().upper("word"));
   CHECK(budget.reserved() == Amounts{});
   CHECK(books.last().status == RecordStatus::estimated);
+  CHECK(books.ledger.records().size() == 1);
+  const std::vector<BudgetEvent> events = books.ledger.events();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].action == Action::cut);
+  CHECK(events[0].dimension == Dimension::tokens);
+  CHECK(events[0].cap == 600);
   CHECK_NOTHROW(stream.check());
+}
+
+TEST_CASE("stream: visible thinking is cut like an answer, and Gemini's running reports change nothing of it",
+          "[json][stream]") {
+  struct Case {
+    Api api;
+    const char* chunk;
+  };
+  for (const Case& one : std::vector<Case>{
+           {Api::anthropic_messages,
+            "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
+            "{\"type\":\"thinking_delta\",\"thinking\":\"word\"}}\n\n"},
+           {Api::gemini,
+            "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"word\"}]},\"index\":0}],"
+            "\"usageMetadata\":{\"promptTokenCount\":100,\"candidatesTokenCount\":1}}\n\n"}}) {
+    INFO(one.api.name());
+    Books books;
+    Budget budget({.tokens = 600, .on_exceed = Truncate{}});
+    Call call({.model = "gpt-4o", .input_tokens = 100});
+    Stream stream(call, one.api);
+    int chunks = 0;
+    for (; chunks < 2'000 && stream.open(); ++chunks) stream.feed(one.chunk);
+    CHECK(stream.cut());
+    CHECK(chunks > 100);
+    CHECK(budget.spent().tokens > 500);
+    CHECK(budget.spent().tokens <= 600 + built_in_tokenizer().upper("word"));
+  }
+}
+
+TEST_CASE("stream: drained after its scopes have closed it counts, is tagged and raises there",
+          "[json][stream]") {
+  Books books;
+  Budget outer({.name = "outer", .usd = 1_usd});
+  std::optional<Stream> stream;
+  {
+    Budget inner({.name = "inner", .usd = 0.001_usd, .on_exceed = Raise{}});
+    Track track({{"feature", "late"}});
+    Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+    stream.emplace(call, Api::openai_chat);
+    stream->feed(text_chunk("Hello"));
+  }
+  stream->feed(
+      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":400}}\n\ndata: "
+      "[DONE]\n\n");
+  try {
+    stream->finish();
+    FAIL("did not throw");
+  } catch (const BudgetExceeded& error) {
+    CHECK(error.budget() == "inner");
+    CHECK(error.spent() == "$0.00425");
+  }
+  CHECK(outer.spent().usd == 0.00425_usd);
+  CHECK(outer.reserved() == Amounts{});
+  CHECK(books.last().tags == Tags{{"feature", "late"}});
+  CHECK(books.last().budgets == std::vector<std::string>{"outer", "inner"});
 }
 
 TEST_CASE("stream: Truncate cuts quietly and keeps what arrived", "[json][stream]") {
