@@ -22,9 +22,9 @@ namespace outlay::detail {
 /// fails has changed nothing. Slots that several commands touch are read once and written once, and ids are looked up together.
 inline constexpr char redis_fast_arithmetic[] = R"lua(
 local pack, unpack, large = struct.pack, struct.unpack, false
-local LARGE = 4503599627370496
+local LARGE = 1125899906842624
 local function zero() return {0, 0, 0, 0, 0, 0} end
--- `at_most`: 2^52 for what is added to, 2^45 for what is added, of which one call has at most 128.
+-- `at_most`: 2^50 for what is added to, 2^42 for what is added, at most 128 times in one call: no sum of four such passes 2^53.
 local function read(bytes, at, at_most)
   local a, b, c, d, e, f = unpack('<i8i8i8i8i8i8', bytes, at)
   if a > at_most or a < -at_most or b > at_most or b < -at_most or c > at_most or c < -at_most or d > at_most or d < -at_most or
@@ -120,7 +120,7 @@ end
 
 inline constexpr char redis_script[] = R"lua(
 local call, spread, sub, byte, char = redis.call, _G.unpack, string.sub, string.byte, string.char
-local NEVER, HOUR, SMALL = 9007199254740991, 3600000000, 35184372088832
+local NEVER, HOUR, SMALL = 9007199254740991, 3600000000, 4398046511104
 local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT = 0, 1, 2, 3, 4, 5, 6
 local DONE, REFUSED, TURNED, ENDED, OVERFLOW, CHANGED, CROSSED = 0, 1, 2, 3, 4, 16, 32
 local HELD, EXPIRED, OVER = 1, 2, 3
@@ -472,12 +472,12 @@ results[1] = pack('<Bdd', more, now, first_version)
 
 if large then return 'LARGE' end
 if change then
-  local turns = last_hour ~= hour and #ended > 0
-  if turns then last_hour, hour = hour, last_hour end
+  local turned, before = hour > last_hour and #ended > 0, last_hour
+  if turned then last_hour = hour end
   call('SET', META, pack('<ddd', version, due, last_hour) .. epoch)
-  if turns then
+  if turned then
     call('UNLINK', ended_now)
-    if hour < last_hour - 1 then call('UNLINK', ended_before) end
+    if before < hour - 1 then call('UNLINK', ended_before) end
   end
   for _, slot in ipairs(written_slots) do
     call('HSET', slot.key, slot.field, packed_spent(slot) .. packed_reserved(slot) .. pack('<d', slot.expires) .. slot.told)
@@ -505,7 +505,7 @@ if change then
   write_all(gone, 'ZREM', LEASES)
   write_all(gone, 'HDEL', HOLDS)
   write_all(ended, 'HSET', ended_now)
-  if turns then call('PEXPIRE', ended_now, 3 * HOUR / 1000) end
+  if turned then call('PEXPIRE', ended_now, 3 * HOUR / 1000) end
 end
 return table.concat(results)
 )lua";

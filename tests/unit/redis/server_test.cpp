@@ -1,4 +1,5 @@
 // What outlay::redis does with the data and the settings of a real server. What goes wrong in between is in faults_test.cpp.
+#include <cstring>
 #include <set>
 
 #include "fixture.hpp"
@@ -163,6 +164,41 @@ TEST_CASE("redis: slots that are over are forgotten when the next one comes", "[
   REQUIRE(run(backend, command(Op::settle, 2, {recent}, 1_usd)));
   REQUIRE(run(backend, command(Op::settle, 3, {present}, 1_usd)));
   CHECK(server.command({"HLEN", "{outlay}:in:minute:x"}) == "2");
+}
+
+TEST_CASE("redis: an ended id is remembered over the turn of an hour, and forgotten after the next",
+          "[redis]") {
+  NEEDS_REDIS();
+  const test::RedisServer server;
+  RedisBackend backend(server.url(), "outlay");
+  const auto counter = forever("x");
+  // Where the hours take turns; the server's clock is read, never set.
+  const auto hour = [&] { return std::stoll(server.command({"TIME"})) / 3'600; };
+  const auto key = [](std::int64_t of) { return "{outlay}:ended:" + std::to_string(of % 3); };
+  const auto age_by_hours = [&](std::int64_t hours) {
+    std::string meta = server.command({"GET", "{outlay}:meta"});
+    const double ended = static_cast<double>(hour() - hours);
+    REQUIRE(meta.size() == 24 + 32);
+    std::memcpy(&meta[16], &ended, sizeof ended);
+    REQUIRE(server.command({"SET", "{outlay}:meta", meta}) == "OK");
+  };
+  std::int64_t now = 0;
+  do {  // all in one hour of the server's
+    REQUIRE(server.command({"FLUSHALL"}) == "OK");
+    now = hour();
+    REQUIRE(run(backend, command(Op::settle, 1, {counter}, 1_usd))->outcome == Outcome::done);
+    REQUIRE(server.command({"RENAME", key(now), key(now - 1)}) == "OK");
+    age_by_hours(1);
+    CHECK(run(backend, command(Op::settle, 1, {counter}, 1_usd))->outcome == Outcome::ended);
+    CHECK(run(backend, command(Op::settle, 2, {counter}, 1_usd))->outcome == Outcome::done);
+    CHECK(run(backend, command(Op::settle, 1, {counter}, 1_usd))->outcome == Outcome::ended);
+    CHECK(std::stoll(server.command({"PTTL", key(now)})) > 2 * 3'600'000);
+    // Three hours later that hash has its turn again.
+    age_by_hours(3);
+    CHECK(run(backend, command(Op::settle, 3, {counter}, 1_usd))->outcome == Outcome::done);
+    CHECK(server.command({"HKEYS", key(now)}) == id_of(3));
+    CHECK(server.command({"EXISTS", key(now - 1)}) == "0");
+  } while (hour() != now);
 }
 
 TEST_CASE("redis: a settlement whose slot was forgotten meanwhile does no harm", "[redis]") {
