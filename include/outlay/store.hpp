@@ -77,7 +77,9 @@ struct StoreCounter {
   Time begin{};          ///< Of the slot that is charged.
   Time
       end{};  ///< Of the same, exclusive; Time::max() without one. A store may forget the slot `keep` after it.
-  Time counted_from{};  ///< Slots of this name and window that begin there or later count together.
+  /// Slots of this name and window that begin there or later count together. Where it is `begin` that slot counts alone, whatever
+  /// came after it: a call settles and extends in the window in which it was admitted.
+  Time counted_from{};
   Limits limits{};
   Room room{};
   /// What `spent` has to reach for each notify_at fraction, ascending.
@@ -93,7 +95,8 @@ struct StoreCommand {
   enum class Op : std::uint8_t {
     /// Adds `amount` to what is reserved in every counter, if each has room for it. An id that is already held: done.
     reserve,
-    /// Sets what the id holds to `amount` in all, if each counter has room for the difference. Less than it holds: done.
+    /// Sets what the id holds to `amount` in all, if each counter has room for the difference. Less than it holds: done. An unknown id
+    /// holds nothing that could be extended: ended.
     extend,
     /// Ends the id: what it held (or was charged at its expiry) is replaced by `amount` spent. An unknown id is booked all the same.
     settle,

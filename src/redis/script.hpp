@@ -286,8 +286,8 @@ for number = last_command + 1, #ARGV do
     end
     place.marks[i] = mark
   end
-  -- In a rolling window, or one that is over, other slots may count too.
-  place.alone = place.from == place.first and now < place.last
+  -- In a rolling window other slots count too.
+  place.alone = place.from == place.first
   if not place.alone and not (counters[place.name] and counters[place.name].all) then
     local counter = counters[place.name] or {}
     counters[place.name] = counter

@@ -532,10 +532,15 @@ class SqliteStoreBackend::File {
     Vector more = to_vector(command.amount);
     // Renewed too late, an id may be held in some slots and have run out in others: then it has ended.
     const Held* held = nullptr;
-    for (const std::size_t i : touched_)
-      if (!(held = slots_[i].find(key))) break;
+    bool everywhere = !touched_.empty();
+    for (const std::size_t i : touched_) {
+      if (const Held* here = slots_[i].find(key))
+        held = here;
+      else
+        everywhere = false;
+    }
+    if (!everywhere && (command.op == Op::extend || find_past(key).known())) return Outcome::ended;
     if (!held) {
-      if (find_past(key).known()) return Outcome::ended;
       for (const StoreCounter& counter : command.counters)
         if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
     } else if (command.op == Op::reserve) {

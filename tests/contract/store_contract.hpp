@@ -507,6 +507,14 @@ OUTLAY_STORE_CASE("an extension obeys Room") {
   shop.expect(counter, 0, 20);
 }
 
+OUTLAY_STORE_CASE("an unknown id is not extended") {
+  Shop shop;
+  const auto counter = Shop::counter("x", cents(10));
+  CHECK(shop.one(shop.extend(a, {counter}, money(5))).outcome == Outcome::ended);
+  shop.expect(counter, 0, 0);
+  CHECK(shop.one(shop.reserve(a, {counter}, money(5))).outcome == Outcome::done);
+}
+
 OUTLAY_STORE_CASE("an id that has ended is never extended") {
   Shop shop;
   const auto counter = Shop::counter("x", cents(10));
@@ -733,6 +741,27 @@ OUTLAY_STORE_CASE("many leases that run out at once are all dealt with") {
 
 // --- windows ---
 
+namespace {
+namespace store_contract {
+inline StoreCounter with_thresholds(std::string name, std::int64_t cap, const std::vector<int>& percent) {
+  StoreCounter counter = Shop::counter(std::move(name), cents(cap));
+  for (const int p : percent) {
+    outlay::Limits at;
+    at.usd = cents(cap * p / 100);
+    counter.thresholds.push_back({p / 100.0, at});
+  }
+  return counter;
+}
+inline std::vector<std::pair<std::size_t, int>> told(const StoreReply& reply) {
+  std::vector<std::pair<std::size_t, int>> list;
+  for (const auto& crossed : reply.crossed)
+    list.emplace_back(crossed.counter, static_cast<int>(crossed.fraction * 100 + 0.5));
+  return list;
+}
+using Told = std::vector<std::pair<std::size_t, int>>;
+}  // namespace store_contract
+}  // namespace
+
 OUTLAY_STORE_CASE(
     "a reservation in a slot that is over, or has not begun, is turned away and changes nothing") {
   Shop shop;
@@ -772,6 +801,25 @@ OUTLAY_STORE_CASE("what was admitted in a slot extends, settles and is released 
   shop.expect(next, 0, 0);
   CHECK(shop.one(shop.reserve(c, {next}, money(10))).outcome == Outcome::done);
   shop.expect(next, 0, 10);
+}
+
+OUTLAY_STORE_CASE("a window that is one slot does not feel what came after it") {
+  Shop shop;
+  auto slot = shop.hourly("x", 1h - 2s);  // two seconds are left
+  slot.limits.usd = cents(10);
+  slot.thresholds.push_back({0.5, limit_of(0, cents(5).nanos())});
+  auto next = slot;
+  next.begin = next.counted_from = slot.end;
+  next.end = next.begin + 1h;
+  CHECK(shop.one(shop.reserve(a, {slot}, money(2))).outcome == Outcome::done);
+  shop.pass(2s, [&] { return shop.one(shop.reserve(b, {next}, money(9))).outcome == Outcome::done; });
+  CHECK(told(shop.one(shop.settle(b, {next}, money(9)))) == Told{{0, 50}});
+  shop.expect(slot, 0, 2);
+  CHECK(shop.one(shop.extend(a, {slot}, money(10))).outcome == Outcome::done);
+  CHECK(told(shop.one(shop.settle(a, {slot}, money(4)))) == Told{});
+  CHECK(told(shop.one(shop.settle(c, {slot}, money(1)))) == Told{{0, 50}});
+  shop.expect(slot, 5, 0);
+  shop.expect(next, 9, 0);
 }
 
 OUTLAY_STORE_CASE("the newest 61 slots of a rolling window count together") {
@@ -942,27 +990,6 @@ OUTLAY_STORE_CASE("a correction below the smallest amount is refused and changes
 }
 
 // --- thresholds ---
-
-namespace {
-namespace store_contract {
-inline StoreCounter with_thresholds(std::string name, std::int64_t cap, const std::vector<int>& percent) {
-  StoreCounter counter = Shop::counter(std::move(name), cents(cap));
-  for (const int p : percent) {
-    outlay::Limits at;
-    at.usd = cents(cap * p / 100);
-    counter.thresholds.push_back({p / 100.0, at});
-  }
-  return counter;
-}
-inline std::vector<std::pair<std::size_t, int>> told(const StoreReply& reply) {
-  std::vector<std::pair<std::size_t, int>> list;
-  for (const auto& crossed : reply.crossed)
-    list.emplace_back(crossed.counter, static_cast<int>(crossed.fraction * 100 + 0.5));
-  return list;
-}
-using Told = std::vector<std::pair<std::size_t, int>>;
-}  // namespace store_contract
-}  // namespace
 
 OUTLAY_STORE_CASE("a threshold is told once, by the settlement that reaches it exactly") {
   Shop shop;
@@ -1138,10 +1165,6 @@ OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential m
           batch.push_back(reserve);
           break;
         case 4: {
-          if (!model.knows(id)) {  // what the extension of an unknown id means is left open
-            batch.push_back(reserve);
-            break;
-          }
           Amounts more = use.amount;  // all of it larger, or all of it smaller
           const std::int64_t sign = pick(4) == 0 ? -1 : 1;
           more.usd = std::max(Usd{}, more.usd + cents(sign * static_cast<std::int64_t>(pick(10))));

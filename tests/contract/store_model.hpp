@@ -92,14 +92,12 @@ class StoreModel {
     Dimensions spent{}, reserved{};
     const auto found = counters_.find({counter.name, counter.window});
     if (found != counters_.end())
-      for (auto slot = found->second.lower_bound(counter.counted_from); slot != found->second.end(); ++slot)
+      for (auto slot = found->second.lower_bound(counter.counted_from); counts(counter, slot, found->second);
+           ++slot)
         for (std::size_t d = 0; d < dimensions; ++d)
           spent[d] += slot->second.spent[d], reserved[d] += slot->second.reserved[d];
     return {amounts(spent), amounts(reserved)};
   }
-
-  /// Held, expired or ended.
-  [[nodiscard]] bool knows(const std::string& id) const { return ids_.count(id) != 0; }
 
  private:
   using Name = std::pair<std::string, std::string>;
@@ -116,6 +114,12 @@ class StoreModel {
     bool expired = false;
     bool ended = false;
   };
+
+  /// A window that is one slot is that slot alone.
+  template <class Iterator, class Slots>
+  static bool counts(const outlay::StoreCounter& counter, Iterator slot, const Slots& slots) {
+    return slot != slots.end() && (counter.counted_from != counter.begin || slot->first == counter.begin);
+  }
 
   Slot& slot(const std::pair<Name, outlay::Time>& at) { return counters_[at.first][at.second]; }
 
@@ -170,6 +174,7 @@ class StoreModel {
       case Op::extend: {
         if (held && held->expired) return Outcome::ended;
         if (held && command.op == Op::reserve) return Outcome::done;
+        if (!held && command.op == Op::extend) return Outcome::ended;
         if (!held)
           for (const outlay::StoreCounter& counter : command.counters)
             if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
@@ -222,7 +227,7 @@ class StoreModel {
       const auto at = dims(threshold.at);
       bool reaches = false, told = false;
       for (std::size_t d = 0; d < dimensions; ++d) reaches = reaches || (at[d] && reached[d] >= *at[d]);
-      for (auto slot = slots.lower_bound(counter.counted_from); slot != slots.end(); ++slot)
+      for (auto slot = slots.lower_bound(counter.counted_from); counts(counter, slot, slots); ++slot)
         told = told || slot->second.told.count(threshold.fraction) != 0;
       if (!reaches || told) continue;
       slots[counter.begin].told.insert(threshold.fraction);
