@@ -2,9 +2,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/execution_context.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json/fwd.hpp>
 #include <boost/json/value.hpp>
@@ -29,13 +27,6 @@ namespace detail {
 struct ClientState;
 struct StreamState;
 struct OwnedRequest;
-
-/// For operations that are started by a completion token: lets partial cancellation in beside the terminal one.
-template <class T>
-boost::asio::awaitable<T> cancellable(boost::asio::awaitable<T> operation) {
-  co_await boost::asio::this_coro::reset_cancellation_state(boost::asio::enable_partial_cancellation());
-  co_return co_await std::move(operation);
-}
 }  // namespace detail
 
 /// What belongs to one request beside its JSON. Views: they are copied before the function that takes them returns, and braces stay legal in
@@ -83,12 +74,12 @@ class ReplyStream {
   /// stream of this API, or over SizeLimits), errc::provider_error (an error within the stream). After one of them: nothing.
   /// boost::system::system_error when it was cancelled. What was seen has been settled in each case.
   /// \par Cancellation
-  /// Terminal and partial, as far as the awaiting coroutine lets them in (by default terminal alone): the stream is closed then.
+  /// Terminal: the stream is closed then. Other kinds have no effect.
   [[nodiscard]] boost::asio::awaitable<std::optional<Delta>> next();
   /// The same for any completion token: `void(std::exception_ptr, std::optional<Delta>)`. The stream must outlive the operation.
   template <class Token>
   decltype(auto) async_next(Token&& token) {
-    return outlay::co_spawn(get_executor(), detail::cancellable(next()), std::forward<Token>(token));
+    return outlay::co_spawn(get_executor(), next(), std::forward<Token>(token));
   }
 
   /// Ends it here: closes the connection and settles by what was seen. Does nothing after the end.
@@ -151,7 +142,7 @@ class Client {
   /// Error with errc::invalid_argument (a request that makes no sense, or over SizeLimits), errc::network (no connection, or a broken
   /// one), errc::timed_out, errc::bad_reply (what came is no reply). What may have been billed is charged in each case.
   /// \par Cancellation
-  /// Terminal and partial, as far as the awaiting coroutine lets them in (by default terminal alone): the connection is closed, the call is indeterminate if it had been sent.
+  /// Terminal: the connection is closed, the call is indeterminate if it had been sent. Other kinds have no effect.
   [[nodiscard]] boost::asio::awaitable<boost::json::value> post(const boost::json::object& request,
                                                                 const RequestOptions& options = {}) const;
   /// Sends a request for a streamed reply, and returns when its head has arrived.
@@ -166,8 +157,7 @@ class Client {
   template <class Token>
   decltype(auto) async_post(const boost::json::object& request, const RequestOptions& options,
                             Token&& token) const {
-    return outlay::co_spawn(get_executor(), detail::cancellable(post(request, options)),
-                            std::forward<Token>(token));
+    return outlay::co_spawn(get_executor(), post(request, options), std::forward<Token>(token));
   }
   template <class Token>
   decltype(auto) async_post(const boost::json::object& request, Token&& token) const {
