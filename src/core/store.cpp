@@ -241,6 +241,9 @@ void StoreQueue::end(SharedHold& hold, Op op, const Vector& amount, Time now, Cr
   if (!hold.unshared) add(delivery.held, hold.amount, -1);
   if (distance_ == StoreBackend::Distance::memory) {
     const Result<StoreReply> done = execute(delivery.command, delivery.counters);
+    for (const auto& counter : delivery.counters)
+      if (counter->window.kind() == Window::Kind::rolling)
+        look(counter, now);  // the call's slot may be an older one
     if (done && delivery.crossed && !done->crossed.empty()) delivery.crossed(done->crossed);
     return;
   }
@@ -454,6 +457,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
         continue;
       }
       take_note(delivery.command, delivery.counters, *result, version_before);
+      add_to_older_slots(delivery);
       if (delivery.crossed && !result->crossed.empty())
         told.emplace_back(std::move(delivery.crossed), result->crossed);
     }
@@ -530,6 +534,18 @@ void StoreQueue::take_note(const StoreCommand& command, const Counters& counters
     counter.spent_ = to_vector(reply.states[i].spent);
     counter.held_ = to_vector(reply.states[i].reserved);
     counter.reported_ = true;
+  }
+}
+
+void StoreQueue::add_to_older_slots(const Delivery& delivery) noexcept {
+  for (std::size_t i = 0; i < delivery.counters.size(); ++i) {
+    SharedCounter& counter = *delivery.counters[i];
+    const Time begin = delivery.command.counters[i].begin;
+    if (counter.window.kind() != Window::Kind::rolling || begin >= counter.span_.begin ||
+        begin < counter.span_.counted_from)
+      continue;
+    add(counter.spent_, delivery.spent);
+    add(counter.held_, delivery.held);
   }
 }
 

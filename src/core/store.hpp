@@ -148,6 +148,8 @@ class StoreQueue {
   void on_its_way(const Delivery& delivery, int sign) noexcept;
   void take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
                  std::int64_t version_before);
+  /// A rolling window's sum that comes with the end of a call of an older slot is that of an older window: only the change is of use.
+  void add_to_older_slots(const Delivery& delivery) noexcept;
   void lose(Time now);
   void allow_local_anew() noexcept;
   void return_local(const SharedHold& hold, std::int64_t spent) noexcept;

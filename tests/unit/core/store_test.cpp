@@ -744,3 +744,34 @@ TEST_CASE("shared: a store that answers too late is not back, and local() stays 
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
   weather->hang(false);
 }
+
+TEST_CASE("shared: in a rolling window, a call that settles in a later slot is seen as settled",
+          "[core][store]") {
+  const Fixture fixture;
+  SECTION("far away") {
+    const auto weather = std::make_shared<Weather>();
+    const auto clock = std::make_shared<outlay::testing::ManualClock>(midnight);
+    weather->set_clock(clock);
+    const auto store = stormy(weather, OnUnreachable::deny());
+    (void)store->state("any", Window::day());  // learns its clock
+    Budget hour({.name = "rolls on", .usd = 1_usd, .window = Window::rolling(1h), .store = store});
+    Call call(cent_request());
+    clock->set(midnight + 2min);
+    (void)store->state("any", Window::day());
+    call.settle(Usage{});
+    store->flush();
+    CHECK(hour.spent().usd == 0.01_usd);
+    CHECK(hour.reserved() == Amounts{});
+  }
+  SECTION("in memory, where Raise looks") {
+    fixture.clock->set(midnight);
+    Budget hour({.name = "rolls and raises",
+                 .usd = 0.005_usd,
+                 .on_exceed = Raise{},
+                 .window = Window::rolling(1h),
+                 .store = memory_store()});
+    Call crossing(cent_request());
+    fixture.clock->set(midnight + 2min);
+    CHECK_THROWS_AS(crossing.settle(Usage{}), BudgetExceeded);
+  }
+}
