@@ -141,10 +141,7 @@ class MemoryBackend final : public StoreBackend {
           if (hold) add(hold->stage == Stage::held ? at.held : at.spent, hold->amount, -1);
           if (settles) add(at.spent, amount, 1);
         }
-        Hold& ended = holds_[command.id];
-        ended.stage = Stage::ended;
-        ended.slots.clear();
-        set_deadline(command.id, ended, command.now, std::chrono::milliseconds(keep_ended));
+        end(command);
         if (settles) announce(command, reply);
         return Outcome::done;
       }
@@ -152,9 +149,7 @@ class MemoryBackend final : public StoreBackend {
         if (hold) return Outcome::ended;
         for (const StoreCounter& counter : command.counters)
           add(slot({{counter.name, counter.window}, counter.begin}).spent, amount, 1);
-        Hold& ended = holds_[command.id];
-        ended.stage = Stage::ended;
-        set_deadline(command.id, ended, command.now, std::chrono::milliseconds(keep_ended));
+        end(command);
         announce(command, reply);
         return Outcome::done;
       }
@@ -232,6 +227,17 @@ class MemoryBackend final : public StoreBackend {
     hold.deadline =
         lease >= std::chrono::floor<std::chrono::milliseconds>(Time::max() - now) ? Time::max() : now + lease;
     if (hold.deadline != Time::max()) deadlines_.insert({hold.deadline, id});
+  }
+
+  /// An id without a lease is of this process, where nothing is asked twice: it need not be remembered.
+  void end(const StoreCommand& command) {
+    Hold& ended = holds_[command.id];
+    ended.stage = Stage::ended;
+    ended.slots.clear();
+    const bool remember = command.lease != std::chrono::milliseconds::max();
+    set_deadline(command.id, ended, command.now,
+                 remember ? std::chrono::milliseconds(keep_ended) : std::chrono::milliseconds::max());
+    if (!remember) holds_.erase(command.id);
   }
 
   void expire(Time now) {

@@ -775,3 +775,18 @@ TEST_CASE("shared: in a rolling window, a call that settles in a later slot is s
     CHECK_THROWS_AS(crossing.settle(Usage{}), BudgetExceeded);
   }
 }
+
+TEST_CASE("shared: a store in memory forgets a call as soon as it has ended", "[core][store]") {
+  // As a Store asks it: in its own process nothing is asked twice, and the lease is as long as the call.
+  const auto backend = memory_backend();
+  StoreCommand command;
+  command.id = std::string(32, 'a');
+  command.counters = {{.name = "x", .window = "forever", .end = Time::max()}};
+  command.amount = {.usd = 0.01_usd};
+  command.lease = std::chrono::milliseconds::max();
+  for (const auto end : {StoreCommand::Op::settle, StoreCommand::Op::release})
+    for (const auto op : {StoreCommand::Op::reserve, end}) {
+      command.op = op;
+      CHECK(backend->execute({&command, 1}, 1s).at(0)->outcome == StoreReply::Outcome::done);
+    }
+}
