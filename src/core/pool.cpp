@@ -39,6 +39,9 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
   if (const char* member = usage.first_invalid())
     return Failure(errc::invalid_usage, std::string("a pool was told of a usage whose ") + member +
                                             " is invalid: counts lie between 0 and 2,000,000,000");
+  if (cost < Usd{} || cost > detail::max_call_cost)
+    return Failure(errc::invalid_usage, "a pool was told of a cost of " + to_string(cost) +
+                                            ": a call costs between $0 and $1,000,000,000");
   detail::BudgetNode& node = node_of(node_);
   const detail::Vector by{cost.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
   auto facts = std::make_unique<detail::FailureFacts>();

@@ -67,3 +67,11 @@ TEST_CASE("pool: without caps it only counts", "[core][pool]") {
   CHECK(pool.totals().usd == 300_usd);
   CHECK(pool.totals().calls == 3);
 }
+
+TEST_CASE("pool: a cost that cannot be believed is refused", "[core][pool]") {
+  const Fixture fixture;
+  Pool pool({.usd = 1_usd});
+  CHECK_THROWS_AS(pool.record({.input = 1}, Usd::from_nanos(-1)), Error);
+  CHECK_THROWS_AS(pool.record({.input = 1}, Usd::max()), Error);
+  CHECK(pool.totals() == Amounts{});
+}
