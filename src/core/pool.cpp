@@ -67,11 +67,18 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
 Result<Amounts> Pool::try_record(const Usage& usage, std::string_view model) {
   Usd cost;
   std::optional<Failure> unknown;
-  if (!model.empty()) {
+  const bool capped = node_of(node_).cap[detail::index(Dimension::usd)] != detail::no_cap;
+  if (model.empty()) {
+    if (capped)
+      unknown =
+          Failure(errc::price_unknown,
+                  "a pool that caps money was told neither of a model nor of a cost: name one of them; it "
+                  "booked the tokens, and no money");
+  } else {
     try {
       if (!usage.first_invalid()) cost = Ledger::current().prices().cost(model, usage).usd;
     } catch (const PriceUnknown& problem) {
-      if (node_of(node_).cap[detail::index(Dimension::usd)] != detail::no_cap)
+      if (capped)
         unknown = Failure(errc::price_unknown,
                           std::string(problem.what()) + "; a pool booked its tokens, and no money");
     }

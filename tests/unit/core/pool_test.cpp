@@ -75,3 +75,10 @@ TEST_CASE("pool: a cost that cannot be believed is refused", "[core][pool]") {
   CHECK_THROWS_AS(pool.record({.input = 1}, Usd::max()), Error);
   CHECK(pool.totals() == Amounts{});
 }
+
+TEST_CASE("pool: money under a cap is never booked as nothing for want of a model", "[core][pool]") {
+  const Fixture fixture;
+  Pool pool({.usd = 1_usd});
+  CHECK_THROWS_AS(pool.record({.input = 7}), PriceUnknown);
+  CHECK(pool.totals().tokens == 7);
+}
