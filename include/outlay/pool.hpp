@@ -40,9 +40,9 @@ class Pool {
   /// \return The totals with it.
   /// \par Errors
   /// BudgetExceeded, booked all the same, where a total is now over its cap; Error with errc::invalid_usage, not booked; PriceUnknown
-  /// under a USD cap, booked without its cost.
+  /// under a USD cap, also for want of a model, booked without its cost.
   Amounts record(const Usage& usage, std::string_view model = {});
-  /// The same for a cost that is known.
+  /// The same for a cost that is known, between $0 and $1,000,000,000; Error with errc::invalid_usage for any other.
   Amounts record(const Usage& usage, Usd cost);
   /// As record, without BudgetExceeded: the failure is a value.
   Result<Amounts> try_record(const Usage& usage, std::string_view model = {});

@@ -30,7 +30,8 @@ class OnUnreachable {
   enum class Kind : std::uint8_t { deny, local, allow_and_mark };
   /// Refuse every call (StoreUnavailable): fail closed.
   [[nodiscard]] static constexpr OnUnreachable deny() noexcept { return OnUnreachable(Kind::deny, {}); }
-  /// Let this process spend at most this much until the store is back; then it is told what was spent.
+  /// Let this process spend at most this much until the store is back, which is when an admission is answered in time again; then it is
+  /// told what was spent. What a call does not spend of its reservation is given back.
   [[nodiscard]] static constexpr OnUnreachable local(Usd at_most) noexcept {
     return OnUnreachable(Kind::local, at_most);
   }
@@ -155,7 +156,8 @@ class StoreBackend {
   /// Executes the commands in their order, each in one atomic step.
   ///
   /// \return One result each. A command whose fate is not known, or that was not tried, is a Failure with errc::store_unavailable; it
-  /// may be executed again.
+  /// may be executed again. One that can never be done is a Failure with another code, and is not. What is thrown, and results that are
+  /// missing, are as errc::store_unavailable.
   /// \par Blocking
   /// At most about `timeout`.
   [[nodiscard]] virtual std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
@@ -203,7 +205,7 @@ class Store final {
   ///
   /// \param amount Added to `spent` in the present window; negative gives back.
   /// \par Errors
-  /// StoreUnavailable: try again, it was not done or will count once.
+  /// StoreUnavailable: whether it was done is not known, and each call counts: look at state() before you try again.
   /// \par Blocking
   /// At most the store's timeout.
   StoreReply::State adjust(std::string_view name, const Window& window, Usd amount, std::string_view reason);
