@@ -60,8 +60,8 @@ bool Admission::open_rules() {
   Books& books = *draft_.books;
   const auto rules = books.rules();
   const auto value_of = [&](const std::string& key) -> std::optional<std::string_view> {
-    for (const Tag& tag : request_->tags)
-      if (tag.key == key) return tag.value;
+    for (auto tag = request_->tags.rbegin(); tag != request_->tags.rend(); ++tag)
+      if (tag->key == key) return tag->value;  // the last one wins, as in records
     const Attribution* around = draft_.scope ? draft_.scope->attribution : nullptr;
     const std::string* value = around ? around->tags.find(key) : nullptr;
     return value ? std::optional<std::string_view>(*value) : std::nullopt;

@@ -147,3 +147,17 @@ TEST_CASE("rule: the environment brings the common ones", "[core][rule]") {
   const Variable wrong("OUTLAY_DAILY_PROJECT_USD", "a lot");
   CHECK_THROWS_AS(Ledger::current().add_rules_from_environment(store), ConfigError);
 }
+
+TEST_CASE("rule: of a tag that a call has twice, the counter is that of the one in its record",
+          "[core][rule]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  Ledger::current().add_rule({.match = {"user_id", "*"}, .calls = 10, .store = store});
+  const Tag own[] = {{"user_id", "bob"}, {"user_id", "carol"}};
+  CallRequest request = cent_request();
+  request.tags = own;
+  Call call(request);
+  call.settle(Usage{});
+  const std::string recorded = fixture.ledger.records().at(0).tags.at("user_id");
+  CHECK(store->state("user_id:" + recorded, Window::day()).spent.calls == 1);
+}
