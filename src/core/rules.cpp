@@ -14,6 +14,7 @@ namespace detail {
 namespace {
 
 constexpr std::size_t max_value = 200;
+constexpr std::size_t max_name = 256;  // StoreCounter::name
 
 std::string where(const Rule& rule) {
   return rule.match.key.empty() ? std::string("the rule for every call")
@@ -77,6 +78,10 @@ bool Admission::open_rules() {
                           " bytes, and a rule gives each of its values a counter: at most 200 are allowed"),
                false;
       name = rule.match.key + ":" + std::string(*value);
+      if (name.size() > max_name)
+        return refuse(errc::config, where(rule) + " would count in a name of " + std::to_string(name.size()) +
+                                        " bytes, the tag's key and value: at most 256 are allowed"),
+               false;
     }
     Node* const outer = draft_.scope;
     BudgetNode* const enclosing = outer ? outer->budget : nullptr;

@@ -126,6 +126,12 @@ TEST_CASE("rule: one that cannot be kept is refused", "[core][rule]") {
     Track track({{"user_id", longest}});
     CHECK_THROWS_AS(Call(cent_request()), ConfigError);
   }
+  const std::string long_key(126, 'k'), long_value(130, 'v');
+  ledger.add_rule({.match = {long_key, "*"}, .calls = 1, .store = memory_store()});
+  {
+    Track track({{long_key, long_value}});
+    CHECK_THROWS_AS(Call(cent_request()), ConfigError);
+  }
   Track track({{"user_id", "alice"}});
   Budget other({.name = "elsewhere", .calls = 5, .window = Window::day(), .store = memory_store()});
   CHECK_THROWS_AS(Call(cent_request()), ConfigError);
