@@ -597,7 +597,8 @@ restart:
       }
       if (through) break;
     }
-    if (!through) return refuse_by(*budget, errc::budget_exceeded);
+    if (!through || !can_count(budget->used, draft_.request))
+      return refuse_by(*budget, errc::budget_exceeded);
   }
   return Outcome::admit;
 }

@@ -773,6 +773,7 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
           }
           if (decided) break;
         }
+      through = through && can_count(budget->used, more);
       if (!ask && !through) refuser = budget;
       if (through && !reservation.said_over) over = budget;
     }

@@ -53,4 +53,11 @@ constexpr std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
   return b > 0 ? INT64_MAX : INT64_MIN;
 }
 
+/// Whether `more` can be added to `used` and be taken off again.
+constexpr bool can_count(const Vector& used, const Vector& more) noexcept {
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (more[d] > 0 && used[d] > INT64_MAX - more[d]) return false;
+  return true;
+}
+
 }  // namespace outlay::detail

@@ -418,6 +418,24 @@ TEST_CASE("policy: warn admits and books, with an event each and one log line", 
   REQUIRE(actions(fixture.ledger) == std::vector{Action::warned, Action::warned, Action::warned});
 }
 
+TEST_CASE("policy: what is let through is counted, and refused where it cannot be", "[core][policy]") {
+  const Fixture fixture;
+  set_log_handler([](LogLevel, std::string_view) {});
+  const CallRequest huge{
+      .model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd};
+  for (const Policies& lax :
+       {Policies(Warn{}), Policies(Callback{[](const Exceeded&) { return Decision::allow(); }})}) {
+    Budget budget({.usd = 0_usd, .on_exceed = lax});
+    std::vector<Call> calls;
+    while (auto call = try_call(huge)) calls.push_back(std::move(*call));
+    REQUIRE(budget.reserved().usd == 9'000'000'000_usd);  // ten are beyond 64 bits of nano-dollars
+    calls.clear();
+    REQUIRE(budget.reserved() == Amounts{});
+    REQUIRE(budget.spent() == Amounts{});
+  }
+  set_log_handler({});
+}
+
 TEST_CASE("policy: an inner warn never opens an outer cap", "[core][policy]") {
   const Fixture fixture;
   Budget outer({.name = "outer", .usd = 0.011_usd});
