@@ -56,7 +56,7 @@ struct Breach {
   std::string budget{};  ///< The budget's own name; `"(unnamed)"` without one.
   Dimension dimension{};
   std::int64_t limit{};  ///< All five in the dimension's unit: nano-dollars for usd, else counts.
-  std::int64_t spent{};
+  std::int64_t spent{};  ///< With this call in it where it was booked: by Raise, or into a Pool.
   std::int64_t reserved{};
   std::int64_t requested{};
   std::optional<Time> retry_at{};  ///< When the window turns; empty where only time cannot help.

@@ -83,6 +83,7 @@ void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request
         booked.crossed = &budget;
         booked.failure = std::make_unique<FailureFacts>();
         booked.failure->code = errc::budget_exceeded;
+        booked.failure->booked = true;
         booked.failure->refuser = &budget;
         booked.failure->text =
             "The call was booked and its reply is yours; the next one is refused: raise the cap, or stop "

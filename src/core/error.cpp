@@ -173,14 +173,18 @@ std::string Failure::message() const {
   if (!facts_) return {};
   if (facts_->count == 0) return facts_->text;
   const std::string model = facts_->model.empty() ? "the call" : "\"" + facts_->model + '"';
-  std::string text = "budget \"" + budget() + "\" refuses " + model + ": ";
+  std::string text =
+      "budget \"" + budget() + (facts_->booked ? "\" is over its cap after " : "\" refuses ") + model + ": ";
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);
     const auto amount = [&](std::int64_t value) { return format_amount(raw.dimension, value); };
     if (i != 0) text += "; ";
     text += '"' + raw.budget->path() + "\" caps " + to_string(raw.dimension) + " at " + amount(raw.limit) +
-            ", has spent " + amount(raw.spent) + " and reserved " + amount(raw.reserved) +
-            ", and this needs " + amount(raw.requested);
+            ", has spent " + amount(raw.spent);
+    if (facts_->booked)
+      text += ", " + amount(raw.requested) + " of it by this";
+    else
+      text += " and reserved " + amount(raw.reserved) + ", and this needs " + amount(raw.requested);
   }
   text += ". ";
   text += facts_->text.empty() ? "Nothing was sent: raise the cap, lower max_output_tokens, or let on_exceed "

@@ -25,7 +25,8 @@ struct FailureFacts {
   NodeRef scope;  // keeps the budgets that are named below
   const BudgetNode* refuser = nullptr;
   std::string model;
-  std::string text;  // for a failure that is no breach
+  std::string text;     // for a failure that is no breach
+  bool booked = false;  // `spent` of the breaches has this call in it
   std::size_t count = 0;
   std::array<RawBreach, 4> first{};
   std::vector<RawBreach> more;

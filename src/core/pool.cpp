@@ -49,15 +49,15 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
   {
     const auto lock = node.lock_tree();
     for (std::size_t d = 0; d < detail::dimension_count; ++d) {
-      const std::int64_t before = node.used[d];
-      node.used[d] = detail::saturating_add(before, by[d]);
+      node.used[d] = detail::saturating_add(node.used[d], by[d]);
       if (node.used[d] > node.cap[d])
-        facts->add({&node, static_cast<Dimension>(d), node.cap[d], before, 0, by[d], {}});
+        facts->add({&node, static_cast<Dimension>(d), node.cap[d], node.used[d], 0, by[d], {}});
     }
     totals = node.used;
   }
   if (facts->count == 0) return detail::to_amounts(totals);
   facts->code = errc::budget_exceeded;
+  facts->booked = true;
   facts->refuser = &node;
   facts->scope = node_;
   facts->text = "It was booked: raise the cap, or stop here";
