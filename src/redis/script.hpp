@@ -40,7 +40,11 @@ end
 local function subtract(v, w)
   v[1], v[2], v[3], v[4], v[5], v[6] = v[1] - w[1], v[2] - w[2], v[3] - w[3], v[4] - w[4], v[5] - w[5], v[6] - w[6]
 end
-local function negative(v, k) return v[k] < 0 end
+local function raise_to_zero(v)
+  for k = 1, 6 do
+    if v[k] < 0 then v[k] = 0 end
+  end
+end
 local function set_zero(v, k) v[k] = 0 end
 local function limit_at(bytes, at)
   local k, limit = unpack('<Bi8', bytes, at)
@@ -56,7 +60,7 @@ local function passes_limit(its, slot, others, asked, below)
   return used + amount > its.limit
 end
 local function reaches(its, spent) return spent[its.k] >= its.limit end
-local function passes_range() return false end
+local passes_range = nil  -- cannot be, within these bounds
 )lua";
 
 inline constexpr char redis_exact_arithmetic[] = R"lua(
@@ -81,7 +85,11 @@ local function subtract(v, w)
     v[k], v[k + 1] = lo, hi
   end
 end
-local function negative(v, k) return v[2 * k] < 0 end
+local function raise_to_zero(v)
+  for k = 1, 11, 2 do
+    if v[k + 1] < 0 then v[k], v[k + 1] = 0, 0 end
+  end
+end
 local function set_zero(v, k) v[2 * k - 1], v[2 * k] = 0, 0 end
 local function limit_at(bytes, at)
   local k, lo, hi = unpack('<BI4i4', bytes, at)
@@ -171,10 +179,7 @@ local function change_slot(slot, more_spent, less_spent, more_reserved, less_res
     if more_reserved then add(slot.reserved, more_reserved) end
     if less_reserved then
       subtract(slot.reserved, less_reserved)
-      for k = 1, 6 do
-        -- The slot was forgotten, and with it what was reserved there.
-        if negative(slot.reserved, k) then set_zero(slot.reserved, k) end
-      end
+      raise_to_zero(slot.reserved)  -- where the slot was forgotten, and with it what was reserved there
     end
     slot.packed_reserved = nil
   end
@@ -184,24 +189,16 @@ local function change_slot(slot, more_spent, less_spent, more_reserved, less_res
   end
 end
 local function packed_spent(slot)
-  local bytes = slot.packed_spent
-  if not bytes then
-    bytes = write(slot.spent)
-    slot.packed_spent = bytes
-  end
-  return bytes
+  slot.packed_spent = slot.packed_spent or write(slot.spent)
+  return slot.packed_spent
 end
 local function packed_reserved(slot)
-  local bytes = slot.packed_reserved
-  if not bytes then
-    bytes = write(slot.reserved)
-    slot.packed_reserved = bytes
-  end
-  return bytes
+  slot.packed_reserved = slot.packed_reserved or write(slot.reserved)
+  return slot.packed_reserved
 end
 
--- What is to be written: pairs of arguments, or ids.
-local holds, ended, made, moved, gone = {}, {}, {}, {}, {}
+-- What is to be written, as commands; of renewed leases only the arguments, of which there may be very many.
+local holds, ended, made, moved, gone = {'HSET', HOLDS}, {'HSET', ended_now}, {'ZADD', LEASES}, {}, {'ZREM', LEASES}
 
 -- Records of ids: what they are; how much is held, or was charged at their expiry, packed; the slots of a reservation.
 local records = {}
@@ -233,9 +230,9 @@ if due <= now then
       ended[#ended + 1] = record.amount
       version = version + 1
     end
-    gone[i] = id
+    gone[i + 2] = id
   end
-  local first = call('ZRANGE', LEASES, #gone, #gone, 'WITHSCORES')
+  local first = call('ZRANGE', LEASES, #gone - 2, #gone - 2, 'WITHSCORES')
   due = first[2] and tonumber(first[2]) or NEVER
   if due <= now then more = 1 end
 end
@@ -243,23 +240,29 @@ end
 -- The ids of all commands, looked up together.
 local command_count = byte(ARGV[2]) + 256 * byte(ARGV[2], 2)
 local last_command = 2 + command_count
-local ids = {}
+local ids, unheld = {}, {}
 for number = 3, last_command do
   if byte(ARGV[number], 4) == 1 then ids[#ids + 1] = sub(ARGV[number], 13, 44) end
 end
 if #ids > 0 then
-  local held = call('HMGET', HOLDS, spread(ids))
-  local over, over_before = call('HMGET', ended_now, spread(ids)), call('HMGET', ended_before, spread(ids))
-  for i, id in ipairs(ids) do
-    if not records[id] then
-      local bytes = over[i] or over_before[i]
-      if bytes then
-        records[id] = {is = bytes == '' and OVER or EXPIRED, amount = bytes}
-      elseif held[i] then
-        records[id] = held_record(held[i])
-      else
-        records[id] = {is = 0}
-      end
+  for i, bytes in ipairs(call('HMGET', HOLDS, spread(ids))) do
+    local id = ids[i]
+    if records[id] then
+    elseif bytes then
+      records[id] = held_record(bytes)
+    else
+      unheld[#unheld + 1] = id
+    end
+  end
+end
+if #unheld > 0 then
+  local over, over_before = call('HMGET', ended_now, spread(unheld)), call('HMGET', ended_before, spread(unheld))
+  for i, id in ipairs(unheld) do
+    local bytes = over[i] or over_before[i]
+    if not bytes then
+      records[id] = {is = 0, on_expiry = 0, amount = '', slots = ''}
+    else
+      records[id] = {is = bytes == '' and OVER or EXPIRED, amount = bytes}
     end
   end
 end
@@ -307,7 +310,6 @@ for number = last_command + 1, #ARGV do
 end
 -- What else counts at a place, and which thresholds that has told.
 local function others_at(place)
-  if place.alone then return nil, '' end
   local others, told = {spent = zero(), reserved = zero()}, ''
   for field, slot in pairs(counters[place.name]) do
     if field ~= 'all' and field ~= place.field and tonumber(field) >= place.from then
@@ -339,9 +341,7 @@ for number = 3, last_command do
       if is == HELD then
         changes, more_reserved = true, read(command, 45, SMALL)
         subtract(more_reserved, read(record.amount, 1, SMALL))
-        for k = 1, 6 do
-          if negative(more_reserved, k) then set_zero(more_reserved, k) end
-        end
+        raise_to_zero(more_reserved)
       else
         outcome = ENDED
       end
@@ -372,8 +372,9 @@ for number = 3, last_command do
     for i = 1, count do
       local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
       local place = places[lo + 256 * hi]
-      local slot, others = place.slot, others_at(place)
-      if passes_range(slot, others, more_spent, less_spent, more_reserved, less_reserved) and outcome == DONE then
+      local slot, others = place.slot, nil
+      if not place.alone then others = others_at(place) end
+      if passes_range and passes_range(slot, others, more_spent, less_spent, more_reserved, less_reserved) and outcome == DONE then
         outcome = more_reserved and REFUSED or OVERFLOW
       end
       if more_reserved then
@@ -435,13 +436,15 @@ for number = 3, last_command do
         longer[place.name] = true
       end
     end
-    local total, others, told = slot, others_at(place)
-    if others then
+    local total, told = slot, ''
+    if not place.alone then
+      local others
+      others, told = others_at(place)
       add(others.spent, slot.spent)
       add(others.reserved, slot.reserved)
       total = others
     end
-    results[n + 1], results[n + 2] = packed_spent(total), packed_reserved(total)
+    results[n + 1], results[n + 2] = total.packed_spent or packed_spent(total), total.packed_reserved or packed_reserved(total)
     n = n + 2
     if changes and more_spent then
       for j, mark in ipairs(place.marks) do
@@ -472,7 +475,7 @@ results[1] = pack('<Bdd', more, now, first_version)
 
 if large then return 'LARGE' end
 if change then
-  local turned, before = hour > last_hour and #ended > 0, last_hour
+  local turned, before = hour > last_hour and #ended > 2, last_hour
   if turned then last_hour = hour end
   call('SET', META, pack('<ddd', version, due, last_hour) .. epoch)
   if turned then
@@ -491,20 +494,17 @@ if change then
     end
     if last > 0 and last < NEVER then call('PEXPIREAT', name, math.ceil(last / 1000)) end
   end
-  local function write_all(list, ...)
-    local count = select('#', ...)
-    for i = 1, #list, 2000 do
-      local words = {...}
-      for j = i, math.min(i + 1999, #list) do words[count + j - i + 1] = list[j] end
-      call(spread(words))
-    end
+  if #holds > 2 then call(spread(holds)) end
+  if #made > 2 then call(spread(made)) end
+  for i = 1, #moved, 2000 do
+    call('ZADD', LEASES, 'XX', spread(moved, i, math.min(i + 1999, #moved)))
   end
-  write_all(holds, 'HSET', HOLDS)
-  write_all(made, 'ZADD', LEASES)
-  write_all(moved, 'ZADD', LEASES, 'XX')
-  write_all(gone, 'ZREM', LEASES)
-  write_all(gone, 'HDEL', HOLDS)
-  write_all(ended, 'HSET', ended_now)
+  if #gone > 2 then
+    call(spread(gone))
+    gone[1], gone[2] = 'HDEL', HOLDS
+    call(spread(gone))
+  end
+  if #ended > 2 then call(spread(ended)) end
   if turned then call('PEXPIRE', ended_now, 3 * HOUR / 1000) end
 end
 return table.concat(results)
