@@ -45,7 +45,7 @@ class MemoryBackend final : public StoreBackend {
       if (fits(command))
         results.push_back(execute(command));
       else
-        results.push_back(Failure(errc::overflow, "memory_store: what was spent would pass 9.2 * 10^18"));
+        results.emplace_back(Failure(errc::overflow, "memory_store: what was spent would pass 9.2 * 10^18"));
     }
     return results;
   }
