@@ -15,7 +15,6 @@
 #include <boost/beast/http.hpp>
 #include <boost/json.hpp>
 #include <chrono>
-#include <cstdlib>
 #include <exception>
 #include <iostream>
 #include <outlay/http.hpp>
@@ -121,8 +120,7 @@ asio::awaitable<void> accept(tcp::acceptor& acceptor, const outlay::http::Client
 }
 
 std::shared_ptr<outlay::Store> store_of(int argc, char** argv) {
-  if (const char* url = std::getenv("OUTLAY_REDIS_URL"))
-    return outlay::redis_store({.url = url, .on_unreachable = outlay::OnUnreachable::deny()});
+  if (auto redis = outlay::redis_store_from_environment(outlay::OnUnreachable::deny())) return redis;
   if (argc > 1) return outlay::sqlite_store({.path = argv[1]});
   return nullptr;
 }

@@ -1,5 +1,7 @@
 #include "outlay/redis/store.hpp"
 
+#include <cstdlib>
+
 #include "redis/backend.hpp"
 
 namespace outlay {
@@ -10,6 +12,12 @@ std::shared_ptr<Store> redis_store(const RedisStoreOptions& options) {
                                               .timeout = options.timeout,
                                               .lease = options.lease,
                                               .on_expiry = options.on_expiry});
+}
+
+std::shared_ptr<Store> redis_store_from_environment(OnUnreachable on_unreachable) {
+  const char* const url = std::getenv("OUTLAY_REDIS_URL");
+  if (url == nullptr || *url == '\0') return nullptr;
+  return redis_store({.url = url, .on_unreachable = on_unreachable});
 }
 
 }  // namespace outlay

@@ -85,7 +85,7 @@ TEST_CASE("redis: what killed processes held is charged within a lease, and the 
   INFO("seed " << seed);
   std::mt19937 random(seed);
   RedisBackend backend(server.url(), "outlay");
-  for (std::uint64_t process = 1; process <= 20; ++process) {
+  for (std::uint64_t process = 1; process <= 100; ++process) {
     const pid_t child = in_child([&] {
       RedisBackend own(server.url(), "outlay");
       for (std::uint64_t i = 1;; ++i) {

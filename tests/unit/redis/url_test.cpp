@@ -1,9 +1,11 @@
 #include "redis/url.hpp"
 
+#include <cstdlib>
 #include <string>
 
 #include "fixture.hpp"
 #include "outlay/error.hpp"
+#include "outlay/redis.hpp"
 
 using outlay::detail::parse_redis_url;
 using outlay_test::contains;
@@ -101,4 +103,15 @@ TEST_CASE("redis url: a prefix that could leave its hash slot is refused", "[red
     CHECK_THROWS_AS(outlay_test::RedisBackend("redis://host", prefix), outlay::ConfigError);
   CHECK_THROWS_AS(outlay_test::RedisBackend("redis://host", std::string(65, 'x')), outlay::ConfigError);
   CHECK_NOTHROW(outlay_test::RedisBackend("redis://host", "team-a.caps:v1_x"));
+}
+
+TEST_CASE("redis url: the environment may name the store, or none", "[redis]") {
+  using outlay::OnUnreachable;
+  ::unsetenv("OUTLAY_REDIS_URL");
+  CHECK(outlay::redis_store_from_environment(OnUnreachable::deny()) == nullptr);
+  ::setenv("OUTLAY_REDIS_URL", "redis://caps.example:6380", 1);
+  CHECK(contains(outlay::redis_store_from_environment(OnUnreachable::deny())->description(), "caps.example"));
+  ::setenv("OUTLAY_REDIS_URL", "http://caps.example", 1);
+  CHECK_THROWS_AS(outlay::redis_store_from_environment(OnUnreachable::deny()), outlay::ConfigError);
+  ::unsetenv("OUTLAY_REDIS_URL");
 }
