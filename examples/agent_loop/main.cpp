@@ -54,8 +54,7 @@ asio::awaitable<std::string> run_agent(const outlay::http::Client& client, const
       {"model", "gpt-4o"},
       {"max_completion_tokens", 60},
       {"tools", tools},
-      {"messages",
-       {{{"role", "user"}, {"content", "Find the order with the blue teapot. Look at every page."}}}},
+      {"messages", {{{"role", "user"}, {"content", "Find the order with the blue teapot. Look at every page."}}}},
   };
   for (int turn = 1;; ++turn) {
     const std::string name = (turn < 10 ? "0" : "") + std::to_string(turn);
@@ -71,14 +70,14 @@ asio::awaitable<std::string> run_agent(const outlay::http::Client& client, const
     messages.push_back(message);
     for (const json::value& call : calls->get_array()) {
       const std::string arguments(call.at("function").at("arguments").as_string());
-      std::cout << "turn " << name << ": search_orders(" << arguments << ")  spent " << budget.spent().usd
-                << " of " << cap << '\n';
+      std::cout << "turn " << name << ": search_orders(" << arguments << ")  spent " << budget.spent().usd << " of "
+                << cap << '\n';
       boost::system::error_code malformed;
       const json::value parsed = json::parse(arguments, malformed);
-      messages.push_back({{"role", "tool"},
-                          {"tool_call_id", call.at("id")},
-                          {"content", parsed.is_object() ? search_orders(parsed.get_object())
-                                                         : std::string("bad arguments")}});
+      messages.push_back(
+          {{"role", "tool"},
+           {"tool_call_id", call.at("id")},
+           {"content", parsed.is_object() ? search_orders(parsed.get_object()) : std::string("bad arguments")}});
     }
   }
 }
@@ -123,8 +122,8 @@ int main() try {
               << row.usage.input_total() << std::setw(12) << row.usage.output << "  " << row.usd << '\n';
   }
   const outlay::BudgetState state = budget.state();
-  std::cout << "spent " << state.spent.usd << " of " << cap << " in " << state.spent.calls
-            << " calls, reserved " << state.reserved.usd << '\n';
+  std::cout << "spent " << state.spent.usd << " of " << cap << " in " << state.spent.calls << " calls, reserved "
+            << state.reserved.usd << '\n';
   return state.reserved == outlay::Amounts{} && state.spent.usd <= cap ? 0 : 1;
 } catch (const std::exception& error) {
   std::cerr << "agent_loop: " << error.what() << '\n';

@@ -116,8 +116,8 @@ int main(int argc, char** argv) try {
     truncated += emitted.truncated;
   }
   const std::int64_t allowed = cap + static_cast<std::int64_t>(count) * largest;
-  std::cout << count << " streams emitted " << tokens << " tokens in " << pieces << " pieces; the cap is "
-            << cap << ", with one piece each " << allowed << '\n'
+  std::cout << count << " streams emitted " << tokens << " tokens in " << pieces << " pieces; the cap is " << cap
+            << ", with one piece each " << allowed << '\n'
             << truncated << " were cut quietly; booked " << state.spent.output_tokens << ", reserved "
             << state.reserved.output_tokens << '\n';
 
@@ -126,8 +126,8 @@ int main(int argc, char** argv) try {
   while (closed < truncated && std::chrono::steady_clock::now() < deadline) closed = hung_up(server.url());
   std::cout << "the server saw " << closed << " of them hang up\n";
   std::cout << "local_llm " << server.stop() << ".\n";
-  const bool held = tokens <= allowed && state.reserved == outlay::Amounts{} && closed >= truncated &&
-                    !failure && truncated == static_cast<std::int64_t>(count);
+  const bool held = tokens <= allowed && state.reserved == outlay::Amounts{} && closed >= truncated && !failure &&
+                    truncated == static_cast<std::int64_t>(count);
   std::cout << (held ? "The cap held.\n" : "The cap did not hold.\n");
   return held ? 0 : 1;
 } catch (const std::exception& error) {

@@ -192,8 +192,7 @@ std::int64_t count_input(const json::object& request) {
     for (const json::value& message : *messages) {
       count += 3 + count_pieces(content_of(message));
       if (const json::object* object = message.if_object())
-        if (const json::array* calls = array_in(*object, "tool_calls"))
-          count += count_pieces(json::serialize(*calls));
+        if (const json::array* calls = array_in(*object, "tool_calls")) count += count_pieces(json::serialize(*calls));
     }
   if (const json::array* tools = array_in(request, "tools")) count += count_pieces(json::serialize(*tools));
   return count;
@@ -216,9 +215,8 @@ Answer answer(const json::object& request, const Behaviour& behaviour) {
     const bool fresh = role_of(messages->back()) != "tool";
     const std::string result = fresh ? std::string() : lower(content_of(messages->back()));
     if (fresh || result.find("next page") != result.npos) {
-      const auto page = 1 + std::count_if(messages->begin(), messages->end(), [](const json::value& message) {
-                          return role_of(message) == "tool";
-                        });
+      const auto page = 1 + std::count_if(messages->begin(), messages->end(),
+                                          [](const json::value& message) { return role_of(message) == "tool"; });
       const json::object arguments{{"query", last_user_text(request).substr(0, 80)}, {"page", page}};
       answer.tool = tool;
       answer.tool_call_id = "call_" + std::to_string(page);
@@ -244,8 +242,7 @@ Answer answer(const json::object& request, const Behaviour& behaviour) {
       answer.endless = true;
     } else {
       const auto wanted = static_cast<std::size_t>(std::min<std::int64_t>(*behaviour.tokens, 1'000'000));
-      while (answer.pieces.size() < wanted)
-        answer.pieces.insert(answer.pieces.end(), more.begin(), more.end());
+      while (answer.pieces.size() < wanted) answer.pieces.insert(answer.pieces.end(), more.begin(), more.end());
       answer.pieces.resize(wanted);
     }
   }

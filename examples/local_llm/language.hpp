@@ -25,10 +25,10 @@ struct Behaviour {
   std::optional<std::int64_t> close_after{};  ///< Cut the connection after so many pieces.
   std::optional<std::int64_t> stall_after{};  ///< Fall silent after so many pieces, connection open.
   std::optional<std::int64_t> tokens{};       ///< How long the answer would like to be; -1 without an end.
-  std::optional<std::uint64_t> first{};  ///< Only the first so many requests of this server are affected.
-  bool silent = false;                   ///< Never answer.
-  bool no_usage = false;                 ///< Leave the usage out, even where it was asked for.
-  bool malformed = false;                ///< Answer 200 with bytes that are not JSON.
+  std::optional<std::uint64_t> first{};       ///< Only the first so many requests of this server are affected.
+  bool silent = false;                        ///< Never answer.
+  bool no_usage = false;                      ///< Leave the usage out, even where it was asked for.
+  bool malformed = false;                     ///< Answer 200 with bytes that are not JSON.
 };
 
 /// Reads `status=429,retry_after=2`. False for an unknown word or a bad number.

@@ -85,9 +85,7 @@ class LocalLlm {
   }
 
  private:
-  [[noreturn]] static void fail(const char* what) {
-    throw std::system_error(errno, std::generic_category(), what);
-  }
+  [[noreturn]] static void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
   void close_pipes() {
     ::close(to_it_);
     ::close(from_it_);

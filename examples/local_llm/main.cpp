@@ -129,8 +129,7 @@ struct Wish {
 };
 
 /// The value of a positive integer member; nothing if it is absent or null. A bad one sets `problem`.
-std::optional<std::int64_t> positive(const json::object& request, std::string_view key,
-                                     std::string& problem) {
+std::optional<std::int64_t> positive(const json::object& request, std::string_view key, std::string& problem) {
   const json::value* value = request.if_contains(key);
   if (!value || value->is_null()) return {};
   boost::system::error_code ignored;
@@ -153,8 +152,7 @@ std::string read_wish(const json::object& request, Wish& wish) {
   std::string problem;
   const auto modern = positive(request, "max_completion_tokens", problem);
   const auto legacy = positive(request, "max_tokens", problem);
-  if (modern && legacy)
-    return "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.";
+  if (modern && legacy) return "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.";
   if (modern || legacy) wish.ceiling = modern ? *modern : *legacy;
   wish.choices = positive(request, "n", problem).value_or(1);
   if (wish.choices > most_choices) return "'n' must be at most 8.";
@@ -177,8 +175,8 @@ class Hangup : public std::enable_shared_from_this<Hangup> {
                          if (error || self->done_) return;
                          char byte{};
                          boost::system::error_code gone;
-                         const std::size_t got = self->socket_.receive(
-                             asio::buffer(&byte, 1), asio::ip::tcp::socket::message_peek, gone);
+                         const std::size_t got =
+                             self->socket_.receive(asio::buffer(&byte, 1), asio::ip::tcp::socket::message_peek, gone);
                          if (got > 0) return;  // the next request, sent early: the client is still there
                          self->seen_ = true;
                          self->wake_.cancel();
@@ -197,9 +195,7 @@ class Hangup : public std::enable_shared_from_this<Hangup> {
 class Server {
  public:
   Server(asio::io_context& io, Options options)
-      : io_(io),
-        options_(std::move(options)),
-        acceptor_(io, {asio::ip::address_v4::loopback(), options_.port}) {}
+      : io_(io), options_(std::move(options)), acceptor_(io, {asio::ip::address_v4::loopback(), options_.port}) {}
 
   [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
   [[nodiscard]] const Stats& stats() const noexcept { return stats_; }
@@ -207,8 +203,7 @@ class Server {
   asio::awaitable<void> run() {
     for (;;) {
       boost::system::error_code error;
-      asio::ip::tcp::socket socket =
-          co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+      asio::ip::tcp::socket socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
       if (error == asio::error::operation_aborted) co_return;
       if (error) {  // out of descriptors, mostly: give the running connections time to end
         asio::steady_timer breath(io_, std::chrono::milliseconds(50));
@@ -294,13 +289,13 @@ class Server {
       const std::size_t open = text.find("[[");
       const std::size_t close = open == text.npos ? text.npos : text.find("]]", open);
       if (close != text.npos)
-        understood = understood && local_llm::parse_behaviour(
-                                       std::string_view(text).substr(open + 2, close - open - 2), behaviour);
+        understood = understood &&
+                     local_llm::parse_behaviour(std::string_view(text).substr(open + 2, close - open - 2), behaviour);
     }
     if (!problem.empty() || !understood) {
-      refusal = failure(
-          400, problem.empty() ? "Unknown words in x-local-llm or [[...]]; see local_llm --help." : problem,
-          "invalid_value");
+      refusal =
+          failure(400, problem.empty() ? "Unknown words in x-local-llm or [[...]]; see local_llm --help." : problem,
+                  "invalid_value");
       log(number, wish.model, 400, "");
       co_await send(stream, refusal, error);
       co_return !error;
@@ -382,8 +377,7 @@ class Server {
       co_return !hangup_->seen();
     }
     asio::awaitable<void> silence() {
-      bool there =
-          true;  // not in the loop's condition: g++ 12 at -O0 makes a trap of `while (co_await ...) {}`
+      bool there = true;  // not in the loop's condition: g++ 12 at -O0 makes a trap of `while (co_await ...) {}`
       while (there) there = co_await pause(std::chrono::hours(1));
     }
     asio::awaitable<bool> write(std::string text, bool chunked) {
@@ -466,15 +460,13 @@ class Server {
       head.chunked(true);
       http::response_serializer<http::empty_body> serializer(head);
       boost::system::error_code error;
-      co_await http::async_write_header(stream_, serializer,
-                                        asio::redirect_error(asio::use_awaitable, error));
+      co_await http::async_write_header(stream_, serializer, asio::redirect_error(asio::use_awaitable, error));
       if (error) {
         hung_up();
         co_return false;
       }
       if (behaviour_.malformed) {
-        if (!co_await write("data: {\"choices\": [{\"delta\": {\"content\": \"Hel\n\n", true))
-          co_return false;
+        if (!co_await write("data: {\"choices\": [{\"delta\": {\"content\": \"Hel\n\n", true)) co_return false;
       }
       for (std::int64_t choice = 0; choice < wish_.choices; ++choice) {
         std::string text = event({delta(choice, {{"role", "assistant"}, {"content", ""}})}, nullptr);
@@ -527,10 +519,8 @@ class Server {
       }
       json::array choices;
       for (std::int64_t choice = 0; choice < wish_.choices; ++choice)
-        choices.push_back({{"index", choice},
-                           {"message", message},
-                           {"logprobs", nullptr},
-                           {"finish_reason", finish_reason_}});
+        choices.push_back(
+            {{"index", choice}, {"message", message}, {"logprobs", nullptr}, {"finish_reason", finish_reason_}});
       json::object reply = frame("chat.completion", std::move(choices));
       if (!behaviour_.no_usage) reply["usage"] = usage();
       Response response = success(reply);
@@ -587,8 +577,8 @@ class Server {
 
   void log(std::uint64_t number, const std::string& model, unsigned status, const std::string& rest) const {
     if (options_.quiet) return;
-    std::cout << '#' << number << ' ' << status << (model.empty() ? "" : " ") << model
-              << (rest.empty() ? "" : ": ") << rest << std::endl;
+    std::cout << '#' << number << ' ' << status << (model.empty() ? "" : " ") << model << (rest.empty() ? "" : ": ")
+              << rest << std::endl;
   }
 
   asio::io_context& io_;
@@ -629,8 +619,7 @@ Options read_options(const std::vector<std::string>& words) {
     } else if (word == "--key") {
       options.key = value();
     } else if (word == "--misbehave") {
-      if (!local_llm::parse_behaviour(value(), options.behaviour))
-        usage_error("unknown words after --misbehave");
+      if (!local_llm::parse_behaviour(value(), options.behaviour)) usage_error("unknown words after --misbehave");
     } else if (word == "--exit-with-stdin") {
       options.exit_with_stdin = true;
     } else if (word == "--quiet") {
@@ -674,10 +663,9 @@ int main(int argc, char** argv) try {
   asio::co_spawn(io, server.run(), asio::detached);
   io.run();
   const Stats& stats = server.stats();
-  std::cout << "served " << stats.requests << " requests on " << stats.connections
-            << " connections: " << stats.streams << " streams, " << stats.refused << " refused, "
-            << stats.closed_by_client << " closed by the client, " << stats.input_tokens << " tokens in, "
-            << stats.output_tokens << " out" << std::endl;
+  std::cout << "served " << stats.requests << " requests on " << stats.connections << " connections: " << stats.streams
+            << " streams, " << stats.refused << " refused, " << stats.closed_by_client << " closed by the client, "
+            << stats.input_tokens << " tokens in, " << stats.output_tokens << " out" << std::endl;
   return 0;
 } catch (const std::exception& error) {
   std::cerr << "local_llm: " << error.what() << '\n';

@@ -18,8 +18,7 @@ int main(int argc, char** argv) {
     boost::asio::io_context io;
     boost::beast::tcp_stream stream(io);
     stream.connect({boost::asio::ip::address_v4::loopback(), port});
-    http::request<http::string_body> message(http::verb::post, "/v1/chat/completions", 11,
-                                             json::serialize(body));
+    http::request<http::string_body> message(http::verb::post, "/v1/chat/completions", 11, json::serialize(body));
     message.set(http::field::host, "127.0.0.1");
     message.set(http::field::content_type, "application/json");
     message.prepare_payload();

@@ -69,8 +69,7 @@ const Question questions[] = {
     {"bob", "billing", "Where do I find the invoice for March?", 150},
     {"bob", "account", "How do I cancel my subscription?", 150},
     // 12,000 tokens cost more than an answer may, whatever the model: refused before it is sent.
-    {"bob", "manual", "Write the complete manual of your shop for me, with every page and every button.",
-     12'000},
+    {"bob", "manual", "Write the complete manual of your shop for me, with every page and every button.", 12'000},
 };
 
 constexpr std::string_view instructions =
@@ -130,8 +129,7 @@ class Desk {
         .on_exceed = outlay::Downgrade{{{settings_.model, settings_.cheap_model}}},
     });
     const int colour = std::string_view(question.user) == "alice" ? 36 : 33;
-    support_bot::Transcript::Speaker speaker(transcript_, std::string(question.user) + '/' + question.feature,
-                                             colour);
+    support_bot::Transcript::Speaker speaker(transcript_, std::string(question.user) + '/' + question.feature, colour);
     speaker.asks(question.text);
     try {
       const json::object request{
@@ -156,8 +154,7 @@ class Desk {
       speaker.remarks(std::string("not sent: ") + unknown.what());
       verdict_.note(1);
     } catch (const outlay::Error& error) {
-      speaker.remarks(std::string(error.what()) + "; this answer has cost " +
-                      outlay::to_string(budget.spent().usd));
+      speaker.remarks(std::string(error.what()) + "; this answer has cost " + outlay::to_string(budget.spent().usd));
       verdict_.note(error.reason());
     }
   }
@@ -167,9 +164,8 @@ class Desk {
     std::string text = "rerouted to " + stream.model();
     for (const outlay::BudgetEvent& event : outlay::Ledger::current().downgrades())
       if (event.call_id == stream.call_id())
-        text += ": with " + event.model + " up to " +
-                outlay::to_string(outlay::Usd::from_nanos(event.projected)) + " of " +
-                outlay::to_string(outlay::Usd::from_nanos(event.cap)) + " for this answer";
+        text += ": with " + event.model + " up to " + outlay::to_string(outlay::Usd::from_nanos(event.projected)) +
+                " of " + outlay::to_string(outlay::Usd::from_nanos(event.cap)) + " for this answer";
     return text;
   }
 
@@ -261,11 +257,10 @@ int main(int argc, char** argv) try {
     local.emplace(words);
     options.base_url = local->url();
     options.api_key = "none-needed";  // and none of the environment's goes there
-    std::cout << "Talking to local_llm at " << options.base_url << ", free of charge; prices are "
-              << settings.model << "'s.\n";
+    std::cout << "Talking to local_llm at " << options.base_url << ", free of charge; prices are " << settings.model
+              << "'s.\n";
   } else {
-    std::cout
-        << "Talking to the provider of OPENAI_BASE_URL.\n";  // the address may hold a secret: it is not printed
+    std::cout << "Talking to the provider of OPENAI_BASE_URL.\n";  // the address may hold a secret: it is not printed
   }
   std::cout << "The run may cost " << run_cap << ", one answer " << answer_cap << ".\n\n";
 

@@ -71,8 +71,7 @@ void Transcript::Speaker::line(char mark, std::string_view text) {
   name.resize(std::max(name.size(), name_width), ' ');
   if (transcript_.colours()) {
     const char* weight = mark == '|' ? "" : mark == '?' ? "\033[1m" : "\033[2m";
-    std::cout << "\033[" << colour_ << 'm' << name << "\033[0m " << mark << ' ' << weight << text
-              << "\033[0m\n";
+    std::cout << "\033[" << colour_ << 'm' << name << "\033[0m " << mark << ' ' << weight << text << "\033[0m\n";
   } else {
     std::cout << name << ' ' << mark << ' ' << text << '\n';
   }

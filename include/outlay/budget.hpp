@@ -25,7 +25,8 @@ bool truncated_a_call(const Budget& budget) noexcept;
 
 /// What a request without an output ceiling means to a budget. Over a chain of budgets the strictest wins, in this order.
 enum class Unbounded : std::uint8_t {
-  estimate,  ///< Reserve `output_reserve`; the cap is then not a hard one. Counted, marked in the record, logged once a model.
+  /// Reserve `output_reserve`; the cap is then not a hard one. Counted, marked in the record, logged once a model.
+  estimate,
   model_max,  ///< Reserve the model's maximum output.
   clamp,      ///< Write `output_reserve` into the request as its ceiling.
   refuse,     ///< Refuse the call (errc::unbounded_refused).
@@ -61,8 +62,8 @@ struct BudgetOptions {
   std::string name{};
   /// Free text for people, carried by events. At most 1,024 bytes.
   std::string description{};
-  std::optional<Usd> usd{};              ///< Cap on money. Not negative. 0 refuses everything that costs.
-  std::optional<std::int64_t> tokens{};  ///< Cap on Usage::total(). At least 1, as are the others below.
+  std::optional<Usd> usd{};                     ///< Cap on money. Not negative. 0 refuses everything that costs.
+  std::optional<std::int64_t> tokens{};         ///< Cap on Usage::total(). At least 1, as are the others below.
   std::optional<std::int64_t> input_tokens{};   ///< Cap on Usage::input_total().
   std::optional<std::int64_t> output_tokens{};  ///< Cap on Usage::output.
   std::optional<std::int64_t> calls{};          ///< Cap on calls.

@@ -25,18 +25,16 @@ struct AdmissionAccess;
 /// Holds views and plain values only: they are read before the function that takes the request returns, and braces stay legal in a
 /// `co_await` expression on g++ 12.
 struct CallRequest {
-  std::string_view model{};  ///< Required, at most 256 bytes.
-  std::string_view
-      input_text{};  ///< Estimated at its upper bound where `input_tokens` has no value. Never stored.
+  std::string_view model{};       ///< Required, at most 256 bytes.
+  std::string_view input_text{};  ///< Estimated at its upper bound where `input_tokens` has no value. Never stored.
   std::optional<std::int64_t> input_tokens{};
   /// The ceiling that the request carries, for one choice. Without it see Unbounded.
   std::optional<std::int64_t> max_output_tokens{};
-  std::int64_t choices{1};   ///< How many answers are asked for; the ceiling counts that often. At least 1.
-  std::optional<Usd> usd{};  ///< For flat-priced calls: what is reserved, instead of the table's price.
+  std::int64_t choices{1};          ///< How many answers are asked for; the ceiling counts that often. At least 1.
+  std::optional<Usd> usd{};         ///< For flat-priced calls: what is reserved, instead of the table's price.
   std::string_view service_tier{};  ///< As the provider names it; prices the reservation.
   std::span<const Tag> tags{};      ///< For this call alone, within the tags of the enclosing Track scopes.
-  std::string_view
-      traceparent{};  ///< The caller's W3C trace context, carried into the record. Ignored if malformed.
+  std::string_view traceparent{};   ///< The caller's W3C trace context, carried into the record. Ignored if malformed.
   /// The smallest ceiling that the provider accepts: a policy that would clamp below it hands on instead. At least 1.
   std::int64_t min_output_tokens{1};
   /// No ceiling but the one given can be written into the request: Clamp and Unbounded::clamp hand on.
@@ -50,9 +48,9 @@ struct Settlement {
   Usage usage{};
   std::string_view served_model{};  ///< The model named by the reply; priced first. Empty: the admitted one.
   std::string_view service_tier{};  ///< The tier named by the reply. Empty: the requested one.
-  std::optional<Usd>
-      provider_cost{};  ///< A cost that the provider reports. Booked instead of the table's; both are kept.
-  bool estimated{};     ///< `usage` was counted here, not reported.
+  /// A cost that the provider reports. Booked instead of the table's; both are kept.
+  std::optional<Usd> provider_cost{};
+  bool estimated{};  ///< `usage` was counted here, not reported.
 };
 
 /// What a settle did.
@@ -160,8 +158,7 @@ class ReservationRef {
   ReservationRef() noexcept = default;
   explicit ReservationRef(Reservation* reservation) noexcept;
   ReservationRef(const ReservationRef& other) noexcept : ReservationRef(other.reservation_) {}
-  ReservationRef(ReservationRef&& other) noexcept
-      : reservation_(std::exchange(other.reservation_, nullptr)) {}
+  ReservationRef(ReservationRef&& other) noexcept : reservation_(std::exchange(other.reservation_, nullptr)) {}
   ReservationRef& operator=(ReservationRef other) noexcept {
     std::swap(reservation_, other.reservation_);
     return *this;
@@ -176,8 +173,7 @@ class ReservationRef {
 
 // What Call does, on a shared reservation.
 [[nodiscard]] bool reservation_open(const Reservation& reservation) noexcept;
-[[nodiscard]] bool reservation_bounded(
-    const Reservation& reservation) noexcept;  ///< The request carries a ceiling.
+[[nodiscard]] bool reservation_bounded(const Reservation& reservation) noexcept;  ///< The request carries a ceiling.
 [[nodiscard]] std::uint64_t reservation_id(const Reservation& reservation) noexcept;
 [[nodiscard]] const std::string& reservation_model(const Reservation& reservation) noexcept;
 [[nodiscard]] std::int64_t reservation_input_tokens(

@@ -27,13 +27,13 @@ class Bound {
   Bound(NodeRef scope, F function) : scope_(std::move(scope)), function_(std::move(function)) {}
 
   template <class... Args>
-  requires std::invocable<F&, Args...>
+    requires std::invocable<F&, Args...>
   decltype(auto) operator()(Args&&... args) {
     const Install run(scope_);
     return std::invoke(function_, std::forward<Args>(args)...);
   }
   template <class... Args>
-  requires std::invocable<const F&, Args...>
+    requires std::invocable<const F&, Args...>
   decltype(auto) operator()(Args&&... args) const {
     const Install run(scope_);
     return std::invoke(function_, std::forward<Args>(args)...);

@@ -18,7 +18,8 @@ namespace outlay {
 /// Why something failed. Category `"outlay"`.
 enum class errc {
   ok = 0,
-  budget_exceeded,  ///< A call does not fit. Nothing was sent. Retry when `retry_at()` says so, or with a smaller request.
+  /// A call does not fit. Nothing was sent. Retry when `retry_at()` says so, or with a smaller request.
+  budget_exceeded,
   truncated,            ///< As budget_exceeded, by a Truncate policy outside outlay::run. Do not retry.
   closed_to_new_calls,  ///< Budget::close_to_new_calls was called on an enclosing budget. Do not retry.
   outside_budget,       ///< A strict ledger refused a call that no budget encloses. Open a Budget around it.
@@ -26,19 +27,21 @@ enum class errc {
   price_unknown,        ///< No price for the model under a USD cap. Register one, or set `unpriced`.
   invalid_usage,        ///< A negative or absurd count. The call is charged as indeterminate.
   invalid_argument,     ///< A malformed argument. The message names it.
-  config,         ///< A budget, ledger or price that makes no sense. The message says what to write instead.
-  overflow,       ///< An amount of money beyond +-$9.2 billion.
-  over_limit,     ///< Report::assert_under: more was spent than asserted.
-  incomplete,     ///< Report::assert_under over records that were partly evicted: it cannot tell.
-  bad_reply,      ///< A provider's reply that cannot be read. What may have been billed is charged.
-  stream_broken,  ///< A stream ended without its end. Charged for what it had shown.
+  config,               ///< A budget, ledger or price that makes no sense. The message says what to write instead.
+  overflow,             ///< An amount of money beyond +-$9.2 billion.
+  over_limit,           ///< Report::assert_under: more was spent than asserted.
+  incomplete,           ///< Report::assert_under over records that were partly evicted: it cannot tell.
+  bad_reply,            ///< A provider's reply that cannot be read. What may have been billed is charged.
+  stream_broken,        ///< A stream ended without its end. Charged for what it had shown.
   provider_error,  ///< The provider answered with an error. The message carries its status and code, never its prompt.
-  network,            ///< No connection, or a broken one. Retry if nothing was sent.
-  timed_out,          ///< A deadline passed.
+  network,         ///< No connection, or a broken one. Retry if nothing was sent.
+  timed_out,       ///< A deadline passed.
   store_unavailable,  ///< A shared store cannot be reached.
   sink_failed,        ///< A durable sink failed or dropped rows.
-  bad_file,  ///< A file is damaged, is no file of outlay's, or was written by a newer version. Do not retry; the message says what to do.
-  storage,  ///< A file cannot be opened, read or written: disk full, no permission, locked. Retry once the cause, which the message names, is gone.
+  /// A file is damaged, is no file of outlay's, or was written by a newer version. Do not retry; the message says what to do.
+  bad_file,
+  /// A file cannot be opened, read or written: disk full, no permission, locked. Retry once the cause, which the message names, is gone.
+  storage,
   cancelled,  ///< An asynchronous operation was cancelled before its call was admitted. Nothing was sent or reserved.
 };
 [[nodiscard]] const std::error_category& outlay_category() noexcept;
@@ -171,7 +174,7 @@ namespace detail {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}            // NOLINT: implicit by design
   Result(Failure failure) : state_(std::in_place_index<1>, std::move(failure)) {}  // NOLINT
 
   [[nodiscard]] bool has_value() const noexcept { return state_.index() == 0; }

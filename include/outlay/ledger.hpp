@@ -143,10 +143,10 @@ class LedgerScope final {
 
 /// How often the program misused scopes, in this process so far. Each kind is also reported once per place to the log handler.
 struct MisuseCounts {
-  std::uint64_t closed_out_of_order{};  ///< A scope was closed while scopes inside it were open.
-  std::uint64_t no_context_executor{};  ///< A scope was opened in a coroutine on a plain executor.
-  std::uint64_t closed_elsewhere{};     ///< A scope was closed where it is not in the current chain.
-  std::uint64_t ambiguous_home{};  ///< A coroutine was resumed by a stranger while others share its home.
+  std::uint64_t closed_out_of_order{};    ///< A scope was closed while scopes inside it were open.
+  std::uint64_t no_context_executor{};    ///< A scope was opened in a coroutine on a plain executor.
+  std::uint64_t closed_elsewhere{};       ///< A scope was closed where it is not in the current chain.
+  std::uint64_t ambiguous_home{};         ///< A coroutine was resumed by a stranger while others share its home.
   std::uint64_t calls_outside_budgets{};  ///< Calls outside any budget in a process that has opened one.
 };
 [[nodiscard]] MisuseCounts misuse_counts() noexcept;

@@ -63,8 +63,8 @@ struct Wait {
 /// What a Callback is told.
 class Exceeded : public Failure {
  public:
-  Exceeded(Failure failure, std::string requested_model, std::string model,
-           std::optional<std::int64_t> ceiling, Tags tags, bool streaming)
+  Exceeded(Failure failure, std::string requested_model, std::string model, std::optional<std::int64_t> ceiling,
+           Tags tags, bool streaming)
       : Failure(std::move(failure)),
         requested_model_(std::move(requested_model)),
         model_(std::move(model)),
@@ -97,9 +97,7 @@ class Decision {
   [[nodiscard]] static Decision allow() { return Decision(Kind::allow); }
   [[nodiscard]] static Decision block() { return Decision(Kind::block); }
   /// Try again with another model. A model without a price is refused under a USD cap like any other.
-  [[nodiscard]] static Decision reroute(std::string model) {
-    return Decision(Kind::reroute, std::move(model));
-  }
+  [[nodiscard]] static Decision reroute(std::string model) { return Decision(Kind::reroute, std::move(model)); }
   /// Try again with this output ceiling per choice (at least 1), if it is lower than the present one.
   [[nodiscard]] static Decision clamp(std::int64_t max_output_tokens) {
     return Decision(Kind::clamp, {}, max_output_tokens);
@@ -139,8 +137,8 @@ class Policies {
   Policies(std::initializer_list<Policy> chain)  // NOLINT: implicit by design
       : chain_(std::make_shared<const std::vector<Policy>>(chain)) {}
   template <class P>
-  requires std::constructible_from<Policy, P> &&
-      (!std::same_as<std::decay_t<P>, Policies>)Policies(P&& policy)  // NOLINT: implicit by design
+    requires std::constructible_from<Policy, P> && (!std::same_as<std::decay_t<P>, Policies>)
+  Policies(P&& policy)  // NOLINT: implicit by design
       : chain_(std::is_same_v<std::decay_t<P>, Block>
                    ? nullptr
                    : std::make_shared<const std::vector<Policy>>(1, Policy(std::forward<P>(policy)))) {}

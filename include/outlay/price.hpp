@@ -22,11 +22,13 @@ struct PricedModel;
 
 /// How a model's name was found in a price table.
 enum class PriceRule : std::uint8_t {
-  none,             ///< Not found.
-  exact,            ///< The name itself.
-  alias,            ///< Registered as a deployment or alias of another.
-  provider_prefix,  ///< After a provider's or region's prefix was taken off or put in front: `openai/gpt-4o`, `us.anthropic.claude-...`.
-  date_suffix,  ///< After a date was taken off: `gpt-4o-2024-08-06`. The rate is assumed to be that of the undated name.
+  none,   ///< Not found.
+  exact,  ///< The name itself.
+  alias,  ///< Registered as a deployment or alias of another.
+  /// After a provider's or region's prefix was taken off or put in front: `openai/gpt-4o`, `us.anthropic.claude-...`.
+  provider_prefix,
+  /// After a date was taken off: `gpt-4o-2024-08-06`. The rate is assumed to be that of the undated name.
+  date_suffix,
   fine_tune,  ///< The base of a fine-tuned model: `ft:gpt-4o:org:name:id` is `ft:gpt-4o`.
 };
 [[nodiscard]] const char* to_string(PriceRule rule) noexcept;
@@ -81,10 +83,9 @@ struct Price {
   /// (`"eu"`, `"us"`); large and small letters are the same. A tier that is not listed, or has no entry for an input of that size,
   /// costs what the default tier does.
   struct Tier {
-    std::string service_tier{};  ///< Empty: the default tier.
-    std::int64_t
-        above_input_tokens{};  ///< Applies to the whole call when its input is above this. 0: always.
-    bool inclusive{};          ///< Applies at the threshold already.
+    std::string service_tier{};         ///< Empty: the default tier.
+    std::int64_t above_input_tokens{};  ///< Applies to the whole call when its input is above this. 0: always.
+    bool inclusive{};                   ///< Applies at the threshold already.
     Rates rates{};
 
     bool operator==(const Tier&) const = default;
@@ -106,8 +107,8 @@ struct Cost {
   Usd usd{};
   PriceRule rule{};
   std::string model{};  ///< The table's entry that was used.
-  bool
-      assumed{};  ///< The entry is not the model's own (PriceRule::date_suffix), or a rate was rounded when it was read.
+  /// The entry is not the model's own (PriceRule::date_suffix), or a rate was rounded when it was read.
+  bool assumed{};
   std::string service_tier{};  ///< The tier whose rates were used; empty for the default one.
 };
 

@@ -74,7 +74,8 @@ enum class Action : std::uint8_t {
   closed,    ///< close_to_new_calls.
   observed,  ///< Observe mode: would have been refused, was let through.
   adjusted,  ///< Store::adjust: `projected` was added to what is spent, which is `cap` now.
-  unshared,  ///< A call was let through that its store does not know of (OnUnreachable): the store is told when it is back.
+  /// A call was let through that its store does not know of (OnUnreachable): the store is told when it is back.
+  unshared,
   retry_storm,  ///< `projected` attempts in a row have failed, of one feature and model. Said by the HTTP client.
 };
 [[nodiscard]] const char* to_string(Action action) noexcept;
@@ -90,16 +91,15 @@ struct BudgetEvent {
   std::string model{};      ///< As it was before the action.
   std::string new_model{};  ///< After a downgrade or reroute.
   Dimension dimension{};
-  std::int64_t
-      projected{};  ///< spent + reserved + this call, in the dimension's unit; for a threshold what was spent.
+  std::int64_t projected{};  ///< spent + reserved + this call, in the dimension's unit; for a threshold what was spent.
   std::int64_t cap{};
   double threshold{};                               ///< The fraction, for Action::threshold.
   std::optional<std::int64_t> max_output_tokens{};  ///< The new ceiling, for Action::clamped.
   Tags tags{};
   std::uint64_t call_id{};
   std::string traceparent{};
-  std::vector<std::string>
-      budgets{};  ///< Budgets that enclose the call, from the outermost in; `path` ends at the one that acted.
+  /// Budgets that enclose the call, from the outermost in; `path` ends at the one that acted.
+  std::vector<std::string> budgets{};
 };
 
 }  // namespace outlay

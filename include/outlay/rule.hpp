@@ -29,9 +29,8 @@ struct Rule {
   std::optional<std::int64_t> output_tokens{};
   std::optional<std::int64_t> calls{};
   Window window = Window::day();
-  std::vector<double> soft{};  ///< As BudgetOptions::notify_at: announced, and not enforced.
-  std::shared_ptr<Store>
-      store{};  ///< Null: this process's memory. At most one in a chain, budgets and rules together.
+  std::vector<double> soft{};      ///< As BudgetOptions::notify_at: announced, and not enforced.
+  std::shared_ptr<Store> store{};  ///< Null: this process's memory. At most one in a chain, budgets and rules together.
 };
 
 }  // namespace outlay

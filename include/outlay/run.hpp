@@ -14,12 +14,9 @@ namespace detail {
 
 /// A type that a coroutine would await: refused by core's run and budgeted, which would close the budget before it ran.
 template <class T>
-concept AwaitableLike = requires(T& t) {
-  t.await_ready();
-}
-|| requires(T&& t) { std::forward<T>(t).operator co_await(); }
-|| requires(T&& t) { operator co_await(std::forward<T>(t)); }
-|| requires {
+concept AwaitableLike = requires(T& t) { t.await_ready(); } || requires(T&& t) {
+  std::forward<T>(t).operator co_await();
+} || requires(T&& t) { operator co_await(std::forward<T>(t)); } || requires {
   typename T::executor_type;
   typename T::value_type;
 };
@@ -38,10 +35,9 @@ using RunResult = std::conditional_t<std::is_void_v<R>, bool, std::optional<std:
 template <std::invocable F>
 detail::RunResult<std::invoke_result_t<F>> run(BudgetOptions options, F&& function) {
   using R = std::invoke_result_t<F>;
-  static_assert(
-      !detail::AwaitableLike<std::remove_cvref_t<R>>,
-      "outlay::run: this callable returns an awaitable, which would run after the budget has closed. "
-      "Include <outlay/asio.hpp> and write: co_await outlay::async_run(options, callable)");
+  static_assert(!detail::AwaitableLike<std::remove_cvref_t<R>>,
+                "outlay::run: this callable returns an awaitable, which would run after the budget has closed. "
+                "Include <outlay/asio.hpp> and write: co_await outlay::async_run(options, callable)");
   Budget budget(std::move(options));
   try {
     if constexpr (std::is_void_v<R>) {
@@ -61,15 +57,13 @@ detail::RunResult<std::invoke_result_t<F>> run(BudgetOptions options, F&& functi
 /// Wraps a function so that each call of it runs under a fresh budget, as by run().
 template <class F>
 [[nodiscard]] auto budgeted(BudgetOptions options, F&& function) {
-  return [ options = std::move(options), function = std::forward<F>(function) ]<class... Args>(
-             Args && ... args) requires std::invocable < const std::decay_t<F>
-  &, Args... > {
-    static_assert(
-        !detail::AwaitableLike<std::remove_cvref_t<std::invoke_result_t<const std::decay_t<F>&, Args...>>>,
-        "outlay::budgeted: this callable returns an awaitable, which would run after the budget has closed. "
-        "Include <outlay/asio.hpp> and use outlay::async_budgeted");
-    return run(options,
-               [&]() -> decltype(auto) { return std::invoke(function, std::forward<Args>(args)...); });
+  return [options = std::move(options), function = std::forward<F>(function)]<class... Args>(Args&&... args)
+    requires std::invocable<const std::decay_t<F>&, Args...>
+  {
+    static_assert(!detail::AwaitableLike<std::remove_cvref_t<std::invoke_result_t<const std::decay_t<F>&, Args...>>>,
+                  "outlay::budgeted: this callable returns an awaitable, which would run after the budget has closed. "
+                  "Include <outlay/asio.hpp> and use outlay::async_budgeted");
+    return run(options, [&]() -> decltype(auto) { return std::invoke(function, std::forward<Args>(args)...); });
   };
 }
 

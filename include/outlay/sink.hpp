@@ -61,8 +61,7 @@ enum class WhenFull : std::uint8_t {
 struct SinkOptions {
   std::size_t queue = 65'536;  ///< Rows that may wait. At least 1.
   WhenFull when_full = WhenFull::drop_newest;
-  std::chrono::milliseconds max_delay{
-      20};  ///< How long the sink's thread lets rows gather before it writes them.
+  std::chrono::milliseconds max_delay{20};  ///< How long the sink's thread lets rows gather before it writes them.
 };
 
 /// What happened to a sink's rows so far.

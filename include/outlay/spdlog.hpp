@@ -20,10 +20,9 @@ namespace outlay {
 
 struct SpdlogSinkOptions {
   std::shared_ptr<spdlog::logger> logger{};
-  LogLevel records{LogLevel::info};  ///< The level of records.
-  LogLevel events{LogLevel::info};   ///< The level of events, but for refused calls.
-  LogLevel refused{
-      LogLevel::warning};  ///< The level of events that refused or cut a call: blocked, truncated, cut.
+  LogLevel records{LogLevel::info};     ///< The level of records.
+  LogLevel events{LogLevel::info};      ///< The level of events, but for refused calls.
+  LogLevel refused{LogLevel::warning};  ///< The level of events that refused or cut a call: blocked, truncated, cut.
 };
 
 /// A sink that writes each record and event as one structured line: to_json_line(), after whatever the logger's pattern puts before it.

@@ -66,7 +66,7 @@ struct StoreOptions {
 
 /// How a store checks one counter.
 enum class Room : std::uint8_t {
-  fits,  ///< `spent + reserved + amount <= limit`, in every capped dimension in which something is asked for.
+  fits,   ///< `spent + reserved + amount <= limit`, in every capped dimension in which something is asked for.
   below,  ///< `spent + reserved < limit` there: one call may cross.
   any,    ///< Not at all: a policy has let the call through.
 };
@@ -76,8 +76,7 @@ struct StoreCounter {
   std::string name{};    ///< The budget's; any bytes, 1 to 256.
   std::string window{};  ///< Window::id().
   Time begin{};          ///< Of the slot that is charged.
-  Time
-      end{};  ///< Of the same, exclusive; Time::max() without one. A store may forget the slot `keep` after it.
+  Time end{};  ///< Of the same, exclusive; Time::max() without one. A store may forget the slot `keep` after it.
   /// Slots of this name and window that begin there or later count together. Where it is `begin` that slot counts alone, whatever
   /// came after it: a call settles and extends in the window in which it was admitted.
   Time counted_from{};
@@ -111,8 +110,8 @@ struct StoreCommand {
   Op op{};
   std::string id{};                ///< 32 hexadecimal digits.
   std::vector<std::string> ids{};  ///< For renew.
-  std::vector<StoreCounter>
-      counters{};  ///< At most 64; of extend, settle and release those of the reservation, in its order.
+  /// At most 64; of extend, settle and release those of the reservation, in its order.
+  std::vector<StoreCounter> counters{};
   Amounts amount{};
   std::chrono::milliseconds lease{};
   OnExpiry on_expiry{};
@@ -124,7 +123,8 @@ struct StoreReply {
   enum class Outcome : std::uint8_t {
     done,
     refused,  ///< reserve, extend: some counter has no room. Nothing was changed.
-    turned,  ///< reserve: by the store's clock (`now`), some counter's slot is not the present one. Nothing was changed.
+    /// reserve: by the store's clock (`now`), some counter's slot is not the present one. Nothing was changed.
+    turned,
     ended,  ///< The id had ended before. Nothing was changed.
   };
   Outcome outcome{};

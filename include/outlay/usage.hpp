@@ -17,15 +17,14 @@ namespace outlay {
 /// Tokens, unless the member says otherwise. Each is between 0 and Usage::max_count; other counts are refused where a usage is
 /// handed in (errc::invalid_usage).
 struct Usage {
-  std::int64_t input{};       ///< Input that was neither read from nor written to a cache.
-  std::int64_t cache_read{};  ///< Input read from the provider's prompt cache.
-  std::int64_t
-      cache_write{};  ///< Input written to the cache with the default life (5 minutes; 30 on some models).
-  std::int64_t cache_write_1h{};    ///< Input written to the cache with the longer life.
-  std::int64_t output{};            ///< Everything generated, `reasoning` included.
-  std::int64_t reasoning{};         ///< Of which of `output`: hidden or visible reasoning.
-  std::int64_t input_audio{};       ///< Of which of `input`.
-  std::int64_t input_image{};       ///< Of which of `input`.
+  std::int64_t input{};           ///< Input that was neither read from nor written to a cache.
+  std::int64_t cache_read{};      ///< Input read from the provider's prompt cache.
+  std::int64_t cache_write{};     ///< Input written to the cache with the default life (5 minutes; 30 on some models).
+  std::int64_t cache_write_1h{};  ///< Input written to the cache with the longer life.
+  std::int64_t output{};          ///< Everything generated, `reasoning` included.
+  std::int64_t reasoning{};       ///< Of which of `output`: hidden or visible reasoning.
+  std::int64_t input_audio{};     ///< Of which of `input`.
+  std::int64_t input_image{};     ///< Of which of `input`.
   std::int64_t cache_read_audio{};  ///< Of which of `cache_read`.
   std::int64_t output_audio{};      ///< Of which of `output`.
   std::int64_t output_image{};      ///< Of which of `output`.
@@ -47,10 +46,8 @@ struct Usage {
   constexpr Usage& operator+=(const Usage& other) noexcept {
     input += other.input, cache_read += other.cache_read, cache_write += other.cache_write;
     cache_write_1h += other.cache_write_1h, output += other.output, reasoning += other.reasoning;
-    input_audio += other.input_audio, input_image += other.input_image,
-        cache_read_audio += other.cache_read_audio;
-    output_audio += other.output_audio, output_image += other.output_image,
-        web_searches += other.web_searches;
+    input_audio += other.input_audio, input_image += other.input_image, cache_read_audio += other.cache_read_audio;
+    output_audio += other.output_audio, output_image += other.output_image, web_searches += other.web_searches;
     return *this;
   }
   constexpr bool operator==(const Usage&) const noexcept = default;

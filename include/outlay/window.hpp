@@ -66,8 +66,7 @@ class Window {
 
   /// The window around an instant.
   struct Span {
-    Time
-        begin{};  ///< Of what a call admitted now is charged to: the window, or the rolling window's newest slot.
+    Time begin{};  ///< Of what a call admitted now is charged to: the window, or the rolling window's newest slot.
     std::optional<Time> end{};  ///< Exclusive; empty for forever.
     Time counted_from{};        ///< What began there or later counts now: `begin`, but for rolling windows.
   };

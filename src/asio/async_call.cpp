@@ -16,10 +16,7 @@
 namespace outlay::detail {
 
 OwnedRequest::OwnedRequest(const CallRequest& request)
-    : plain_(request),
-      model_(request.model),
-      service_tier_(request.service_tier),
-      traceparent_(request.traceparent) {
+    : plain_(request), model_(request.model), service_tier_(request.service_tier), traceparent_(request.traceparent) {
   if (!plain_.input_tokens) plain_.input_tokens = built_in_tokenizer().upper(request.input_text);
   plain_.input_text = {};
   plain_.tags = {};
@@ -144,8 +141,7 @@ void start_call(OwnedRequest request, boost::asio::any_completion_handler<void(A
 }
 
 std::exception_ptr exception_of(const Admitted& admitted) noexcept try {
-  if (!admitted)
-    throw boost::system::system_error(boost::asio::error::operation_aborted, "outlay::async_call");
+  if (!admitted) throw boost::system::system_error(boost::asio::error::operation_aborted, "outlay::async_call");
   if (!*admitted) throw_failure(admitted->error());
   return nullptr;
 } catch (...) {

@@ -12,8 +12,7 @@ thread_local Rewrap* pending = nullptr;
 #if defined(__GNUC__)
 [[gnu::noinline]]
 #endif
-Rewrap*&
-pending_slot() noexcept {
+Rewrap*& pending_slot() noexcept {
 #if defined(__GNUC__)
   asm volatile("" ::: "memory");  // see ambient.cpp: the address must not live across a suspension
 #endif

@@ -43,8 +43,8 @@ class Group : public std::enable_shared_from_this<Group> {
   [[nodiscard]] const boost::asio::any_io_executor& strand() const noexcept { return strand_; }
 
   /// \param work The handler's executor; keeps it busy until then.
-  void start(std::vector<boost::asio::awaitable<void>> children, Handler done,
-             boost::asio::any_io_executor work, boost::asio::cancellation_slot slot) {
+  void start(std::vector<boost::asio::awaitable<void>> children, Handler done, boost::asio::any_io_executor work,
+             boost::asio::cancellation_slot slot) {
     done_.swap(done);  // the move assignment of Boost 1.81 calls itself without end
     work_ = std::move(work);
     if (slot.is_connected()) {
@@ -56,11 +56,10 @@ class Group : public std::enable_shared_from_this<Group> {
     }
     for (std::size_t i = 0; i < size_; ++i) {
       try {
-        boost::asio::co_spawn(
-            with_home(strand_, make_home(capture())), std::move(children[i]),
-            boost::asio::bind_cancellation_slot(
-                signals_[i].slot(),
-                [self = shared_from_this(), i](std::exception_ptr error) { self->ended(i, error); }));
+        boost::asio::co_spawn(with_home(strand_, make_home(capture())), std::move(children[i]),
+                              boost::asio::bind_cancellation_slot(
+                                  signals_[i].slot(),
+                                  [self = shared_from_this(), i](std::exception_ptr error) { self->ended(i, error); }));
       } catch (...) {
         ended(i, std::current_exception());
       }
@@ -151,8 +150,7 @@ void GroupOutcome::check() const {
     if (error) throw_failures(*this);
 }
 
-boost::asio::awaitable<GroupOutcome> run_group(std::vector<boost::asio::awaitable<void>> children,
-                                               Until until) {
+boost::asio::awaitable<GroupOutcome> run_group(std::vector<boost::asio::awaitable<void>> children, Until until) {
   if (children.empty()) co_return GroupOutcome{};
   const boost::asio::any_io_executor own = co_await boost::asio::this_coro::executor;
   auto group = std::make_shared<Group>(strand_of(own), until, children.size());
@@ -178,14 +176,12 @@ boost::asio::awaitable<GroupOutcome> run_group(std::vector<boost::asio::awaitabl
 namespace outlay {
 
 boost::asio::awaitable<void> wait_all(std::vector<boost::asio::awaitable<void>> children) {
-  const detail::GroupOutcome outcome =
-      co_await detail::run_group(std::move(children), detail::Until::all_done);
+  const detail::GroupOutcome outcome = co_await detail::run_group(std::move(children), detail::Until::all_done);
   outcome.check();
 }
 
 boost::asio::awaitable<std::size_t> wait_any(std::vector<boost::asio::awaitable<void>> children) {
-  const detail::GroupOutcome outcome =
-      co_await detail::run_group(std::move(children), detail::Until::one_succeeds);
+  const detail::GroupOutcome outcome = co_await detail::run_group(std::move(children), detail::Until::one_succeeds);
   co_return outcome.winner();
 }
 

@@ -57,13 +57,11 @@ int main(int argc, char** argv) {
                          "  outlay estimate request.json --api anthropic_messages\n") +
              exits);
   app.set_version_flag("--version", "outlay " OUTLAY_VERSION_STRING);
-  app.failure_message([](const CLI::App* at, const CLI::Error& error) {
-    return "outlay: " + CLI::FailureMessage::simple(at, error);
-  });
+  app.failure_message(
+      [](const CLI::App* at, const CLI::Error& error) { return "outlay: " + CLI::FailureMessage::simple(at, error); });
 
   ReportArguments report_arguments;
-  CLI::App* report_command =
-      app.add_subcommand("report", "Sums over the calls in a file that an SQLite sink wrote");
+  CLI::App* report_command = app.add_subcommand("report", "Sums over the calls in a file that an SQLite sink wrote");
   report_command->add_option("file", report_arguments.file, "The file: spend.db")->required();
   report_command
       ->add_option("--by", report_arguments.by,
@@ -74,14 +72,12 @@ int main(int argc, char** argv) {
       "--since", report_arguments.since,
       "Only calls that ended then or later: 30m, 12h, 7d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00Z");
   report_command->add_option("--until", report_arguments.until, "Only calls that ended before");
-  report_command
-      ->add_option("--tag", report_arguments.tags, "Only calls with this tag: key=value; may be repeated")
+  report_command->add_option("--tag", report_arguments.tags, "Only calls with this tag: key=value; may be repeated")
       ->allow_extra_args(false);
   add_format(*report_command, report_arguments.format,
              {{"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}}, "table, csv or json");
   report_command
-      ->add_option("--limit", report_arguments.limit,
-                   "Print so many rows, dearest first; 0: all. Sums are of all rows")
+      ->add_option("--limit", report_arguments.limit, "Print so many rows, dearest first; 0: all. Sums are of all rows")
       ->check(CLI::NonNegativeNumber)
       ->type_name("ROWS")
       ->default_str("0");
@@ -97,8 +93,7 @@ int main(int argc, char** argv) {
   CLI::App* prices_command = app.add_subcommand("prices", "What models cost");
   prices_command->require_subcommand(1);
   prices_command->footer(std::string("Examples:\n  outlay prices explain gpt-4o-2024-08-06\n") + exits);
-  CLI::App* explain_command =
-      prices_command->add_subcommand("explain", "The price of a model, and how it was found");
+  CLI::App* explain_command = prices_command->add_subcommand("explain", "The price of a model, and how it was found");
   explain_command->add_option("model", model, "The model's name, as a request gives it")->required();
   explain_command->footer(std::string("Examples:\n"
                                       "  outlay prices explain us.anthropic.claude-sonnet-4-20250514-v1:0\n"
@@ -110,21 +105,19 @@ int main(int argc, char** argv) {
   estimate_command->add_option("file", estimate_arguments.file, "The request's JSON; - reads standard input")
       ->required();
   estimate_command
-      ->add_option("--api", estimate_arguments.api,
-                   "Whose format it has (openai_chat, anthropic_messages ...)")
+      ->add_option("--api", estimate_arguments.api, "Whose format it has (openai_chat, anthropic_messages ...)")
       ->default_str("openai_chat");
   estimate_command->add_option("--model", estimate_arguments.model,
                                "The model, where the request does not say it (Gemini, Bedrock)");
   add_format(*estimate_command, estimate_arguments.format, {{"table", Format::table}, {"json", Format::json}},
              "table or json");
-  estimate_command->footer(
-      std::string("Examples:\n"
-                  "  outlay estimate request.json\n"
-                  "  outlay estimate - --api gemini --model gemini-2.5-flash < request.json\n") +
-      exits);
+  estimate_command->footer(std::string("Examples:\n"
+                                       "  outlay estimate request.json\n"
+                                       "  outlay estimate - --api gemini --model gemini-2.5-flash < request.json\n") +
+                           exits);
 
-  for (auto& [command, arguments] : {std::pair{explain_command, &prices_arguments},
-                                     std::pair{estimate_command, &estimate_arguments.prices}}) {
+  for (auto& [command, arguments] :
+       {std::pair{explain_command, &prices_arguments}, std::pair{estimate_command, &estimate_arguments.prices}}) {
     CLI::Option* own = command->add_option("--prices", arguments->prices, "A price file in outlay's format");
     command->add_option("--litellm", arguments->litellm, "LiteLLM's model_prices_and_context_window.json")
         ->excludes(own);

@@ -42,8 +42,7 @@ std::string read_all(const std::filesystem::path& path) {
   while (in.read(block, sizeof block), in.gcount() > 0) {
     text.append(block, static_cast<std::size_t>(in.gcount()));
     if (text.size() > max_request)
-      throw Error(errc::invalid_argument,
-                  "the request is larger than " + std::to_string(max_request >> 20U) + " MiB");
+      throw Error(errc::invalid_argument, "the request is larger than " + std::to_string(max_request >> 20U) + " MiB");
   }
   return text;
 }
@@ -87,10 +86,7 @@ int estimate(const EstimateArguments& arguments) {
   } catch (const Error& problem) {
     const bool unknown = problem.reason() == errc::price_unknown;
     const bool nameless = arguments.model.empty() && !request.as_object().contains("model");
-    std::cerr << "outlay: " << problem.what() << '\n'
-              << (unknown    ? other_prices
-                  : nameless ? name_model
-                             : "");
+    std::cerr << "outlay: " << problem.what() << '\n' << (unknown ? other_prices : nameless ? name_model : "");
     return unknown ? not_found : bad_input;
   }
   if (arguments.format == Format::json) {
@@ -114,12 +110,10 @@ int estimate(const EstimateArguments& arguments) {
     std::cout << out;
     return success;
   }
-  std::cout << printable(result.model) << ": " << (result.bounded ? "at most " : "about ")
-            << to_string(result.usd) << '\n'
-            << "  input   about " << result.usage.input_total() << " tokens, at most " << result.input_upper
+  std::cout << printable(result.model) << ": " << (result.bounded ? "at most " : "about ") << to_string(result.usd)
             << '\n'
-            << "  output  " << (result.bounded ? "at most " : "counted as ") << result.usage.output
-            << " tokens\n"
+            << "  input   about " << result.usage.input_total() << " tokens, at most " << result.input_upper << '\n'
+            << "  output  " << (result.bounded ? "at most " : "counted as ") << result.usage.output << " tokens\n"
             << "  price   of " << printable(result.priced_as) << " (" << to_string(result.rule) << ")\n";
   if (!result.bounded)
     std::cout << "The request has no output ceiling, so this is no bound: set max_tokens, or what the API "

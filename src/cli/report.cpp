@@ -119,14 +119,10 @@ std::string as_table(const Report& report, const std::vector<std::string>& by, s
   };
   const Rare rare[] = {
       {"estimated", [](const ReportRow& r) { return to_string(r.estimated); }, total.estimated_calls != 0},
-      {"indeterminate", [](const ReportRow& r) { return to_string(r.indeterminate); },
-       total.indeterminate_calls != 0},
-      {"unpriced", [](const ReportRow& r) { return std::to_string(r.unpriced_calls); },
-       total.unpriced_calls != 0},
-      {"rejected", [](const ReportRow& r) { return std::to_string(r.rejected_calls); },
-       total.rejected_calls != 0},
-      {"refused", [](const ReportRow& r) { return std::to_string(r.blocked_calls); },
-       total.blocked_calls != 0},
+      {"indeterminate", [](const ReportRow& r) { return to_string(r.indeterminate); }, total.indeterminate_calls != 0},
+      {"unpriced", [](const ReportRow& r) { return std::to_string(r.unpriced_calls); }, total.unpriced_calls != 0},
+      {"rejected", [](const ReportRow& r) { return std::to_string(r.rejected_calls); }, total.rejected_calls != 0},
+      {"refused", [](const ReportRow& r) { return std::to_string(r.blocked_calls); }, total.blocked_calls != 0},
   };
   for (const Rare& column : rare)
     if (column.wanted) columns.push_back({column.title, true, false});
@@ -167,8 +163,7 @@ bool read_number(std::string_view text, Int& out) {
 std::optional<Time> parse_time(std::string_view text, Time now) {
   using namespace std::chrono;
   std::int64_t count = 0;
-  if (text.size() >= 2 && read_number(text.substr(0, text.size() - 1), count) && count >= 0 &&
-      count <= 1'000'000) {
+  if (text.size() >= 2 && read_number(text.substr(0, text.size() - 1), count) && count >= 0 && count <= 1'000'000) {
     switch (text.back()) {
       case 'm':
         return now - minutes(count);
@@ -188,8 +183,8 @@ std::optional<Time> parse_time(std::string_view text, Time now) {
   unsigned mo = 0, d = 0;
   int h = 0, mi = 0, s = 0;
   if (text.size() != 10 && text.size() != 20) return std::nullopt;
-  if (text[4] != '-' || text[7] != '-' || !read_number(text.substr(0, 4), y) ||
-      !read_number(text.substr(5, 2), mo) || !read_number(text.substr(8, 2), d))
+  if (text[4] != '-' || text[7] != '-' || !read_number(text.substr(0, 4), y) || !read_number(text.substr(5, 2), mo) ||
+      !read_number(text.substr(8, 2), d))
     return std::nullopt;
   const year_month_day date{year(y), month(mo), day(d)};
   // What nanoseconds in 64 bits can say.
@@ -204,8 +199,8 @@ std::optional<Time> parse_time(std::string_view text, Time now) {
 }
 
 int report(const ReportArguments& arguments) {
-  const Time now(std::chrono::duration_cast<std::chrono::nanoseconds>(
-      std::chrono::system_clock::now().time_since_epoch()));
+  const Time now(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()));
   ReportFilter filter;
   for (const auto& [option, text, out] : {std::tuple{"--since", &arguments.since, &filter.since},
                                           std::tuple{"--until", &arguments.until, &filter.until}}) {
@@ -232,10 +227,9 @@ int report(const ReportArguments& arguments) {
     }
   const Report result = report_sqlite(arguments.file, arguments.by, filter);
   const std::size_t limit = arguments.limit == 0 ? result.size() : arguments.limit;
-  std::cout << (arguments.format == Format::csv ? as_csv(result, arguments.by, limit)
-                : arguments.format == Format::json
-                    ? as_json(result, limit)
-                    : as_table(result, arguments.by, limit, standard_output()));
+  std::cout << (arguments.format == Format::csv    ? as_csv(result, arguments.by, limit)
+                : arguments.format == Format::json ? as_json(result, limit)
+                                                   : as_table(result, arguments.by, limit, standard_output()));
   return success;
 }
 

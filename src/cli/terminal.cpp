@@ -20,9 +20,7 @@ struct Character {
   std::size_t length;
 };
 Character next(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) {
-    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));
-  };
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
   const std::uint32_t first = byte(0);
   const auto tail = [&](std::size_t i) { return byte(i) & 0x3FU; };
   if (first < 0x80) return {first, 1};
@@ -35,9 +33,8 @@ Character next(std::string_view text) noexcept {
 std::size_t columns_of(std::uint32_t code) noexcept {
   const auto in = [code](std::uint32_t first, std::uint32_t last) { return code >= first && code <= last; };
   if (in(0x300, 0x36F) || in(0x200B, 0x200F) || in(0x20D0, 0x20FF) || in(0xFE00, 0xFE0F)) return 0;
-  if (in(0x1100, 0x115F) || in(0x2E80, 0xA4CF) || in(0xAC00, 0xD7A3) || in(0xF900, 0xFAFF) ||
-      in(0xFE30, 0xFE6F) || in(0xFF00, 0xFF60) || in(0xFFE0, 0xFFE6) || in(0x1F300, 0x1FAFF) ||
-      in(0x20000, 0x3FFFD))
+  if (in(0x1100, 0x115F) || in(0x2E80, 0xA4CF) || in(0xAC00, 0xD7A3) || in(0xF900, 0xFAFF) || in(0xFE30, 0xFE6F) ||
+      in(0xFF00, 0xFF60) || in(0xFFE0, 0xFFE6) || in(0x1F300, 0x1FAFF) || in(0x20000, 0x3FFFD))
     return 2;
   return 1;
 }
@@ -66,8 +63,8 @@ std::string printable(std::string_view text) {
   for (std::string_view rest = clean; !rest.empty();) {
     const Character c = next(rest);
     // C0, DEL, C1, and the marks that turn the direction of what follows.
-    const bool control = c.code < 0x20 || (c.code >= 0x7F && c.code < 0xA0) ||
-                         (c.code >= 0x202A && c.code <= 0x202E) || (c.code >= 0x2066 && c.code <= 0x2069);
+    const bool control = c.code < 0x20 || (c.code >= 0x7F && c.code < 0xA0) || (c.code >= 0x202A && c.code <= 0x202E) ||
+                         (c.code >= 0x2066 && c.code <= 0x2069);
     result += control ? std::string_view("\xEF\xBF\xBD") : rest.substr(0, c.length);
     rest.remove_prefix(c.length);
   }
@@ -119,16 +116,14 @@ std::string Table::render(const Terminal& terminal) const {
       while (needed() > terminal.width) {
         std::size_t* widest = nullptr;
         for (const std::size_t i : shown)
-          if (!columns_[i].number && widths[i] > least && (!widest || widths[i] > *widest))
-            widest = &widths[i];
+          if (!columns_[i].number && widths[i] > least && (!widest || widths[i] > *widest)) widest = &widths[i];
         if (!widest) break;
         --*widest;
       }
     };
     shrink_to(readable);
     while (needed() > terminal.width) {
-      const auto spare =
-          std::find_if(shown.rbegin(), shown.rend(), [&](std::size_t i) { return !columns_[i].needed; });
+      const auto spare = std::find_if(shown.rbegin(), shown.rend(), [&](std::size_t i) { return !columns_[i].needed; });
       if (spare == shown.rend()) break;
       shown.erase(std::next(spare).base());
     }

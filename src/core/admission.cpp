@@ -74,8 +74,7 @@ struct Admission::Slow {
   std::unique_ptr<SharedHold> asked_for;
   std::shared_ptr<StoreQueue::Question> question;
   std::optional<std::chrono::steady_clock::time_point> answer_by;
-  std::optional<std::chrono::steady_clock::time_point>
-      look_again;  // others may give room back without our knowing
+  std::optional<std::chrono::steady_clock::time_point> look_again;  // others may give room back without our knowing
   int rounds = 0;
 };
 
@@ -129,8 +128,7 @@ const char* fault(const CallRequest& request) noexcept {
   if (request.model.size() > 256) return "CallRequest::model has more than 256 bytes";
   if (request.input_tokens && (*request.input_tokens < 0 || *request.input_tokens > Usage::max_count))
     return "CallRequest::input_tokens is negative or above 2,000,000,000";
-  if (request.max_output_tokens &&
-      (*request.max_output_tokens < 0 || *request.max_output_tokens > Usage::max_count))
+  if (request.max_output_tokens && (*request.max_output_tokens < 0 || *request.max_output_tokens > Usage::max_count))
     return "CallRequest::max_output_tokens is negative or above 2,000,000,000";
   if (request.choices < 1 || request.choices > 1024) return "CallRequest::choices is not between 1 and 1,024";
   if (request.usd && (*request.usd < Usd{} || *request.usd > max_call_cost))
@@ -155,8 +153,8 @@ bool Admission::price(Draft& draft, const ModelName* model, const PricedModel* p
   std::int64_t output = draft.output;
   bool unbounded = draft.unbounded;
   if (!draft.ceiling) {
-    const bool by_model = draft.budget && draft.budget->unbounded == Unbounded::model_max && priced &&
-                          priced->price->max_output_tokens;
+    const bool by_model =
+        draft.budget && draft.budget->unbounded == Unbounded::model_max && priced && priced->price->max_output_tokens;
     output = (by_model ? *priced->price->max_output_tokens : draft.reserve) * draft.choices;
     unbounded = !by_model;
   }
@@ -168,8 +166,7 @@ bool Admission::price(Draft& draft, const ModelName* model, const PricedModel* p
     if (!worst) return false;
     nanos = worst->nanos();
   } else if (draft.assumed_rate >= 0) {
-    const std::optional<Usd> worst =
-        worst_cost(AssumedPrice(draft.assumed_rate).model, draft.input, output, {}, false);
+    const std::optional<Usd> worst = worst_cost(AssumedPrice(draft.assumed_rate).model, draft.input, output, {}, false);
     if (!worst) return false;
     nanos = worst->nanos();
   }
@@ -199,8 +196,7 @@ bool Admission::prepare() {
   draft_.budget = draft_.scope ? draft_.scope->budget : nullptr;
   const ModelSlot slot = books.resolve(request.model);  // a copy: the thread may resolve again below
   draft_.requested = slot.name;
-  draft_.input =
-      request.input_tokens ? *request.input_tokens : built_in_tokenizer().upper(request.input_text);
+  draft_.input = request.input_tokens ? *request.input_tokens : built_in_tokenizer().upper(request.input_text);
   draft_.choices = request.choices;
   draft_.flat = request.usd;
   draft_.tier = request.service_tier;
@@ -249,9 +245,8 @@ bool Admission::prepare() {
     observe_outright(text);
   }
   if (!price(draft_, slot.name, slot.priced))
-    return refuse(errc::overflow,
-                  "the worst case of a call to \"" + slot.name->text +
-                      "\" costs more than $9.2 billion: check its token counts and its price"),
+    return refuse(errc::overflow, "the worst case of a call to \"" + slot.name->text +
+                                      "\" costs more than $9.2 billion: check its token counts and its price"),
            false;
   return true;
 }
@@ -365,8 +360,7 @@ Admission::Step Admission::admit() {
                                  "\" has no output ceiling, so its budgets are not hard caps for it: set "
                                  "max_output_tokens, or Budget's unbounded");
   }
-  if (reservation.hold && !reservation.hold->unshared)
-    draft_.budget->chain_store->keep_alive(reservation.hold->id);
+  if (reservation.hold && !reservation.hold->unshared) draft_.budget->chain_store->keep_alive(reservation.hold->id);
   if (slow_) emit();
   return Step::admitted;
 }
@@ -380,8 +374,8 @@ Dimension dimension_in_the_way(const BudgetNode& budget, const Vector& request) 
 void Admission::note(Action action, BudgetNode& budget) {
   const Dimension dimension = dimension_in_the_way(budget, draft_.request);
   const std::size_t d = index(dimension);
-  slow_->events.push_back({&budget, action, dimension, saturating_add(budget.used[d], draft_.request[d]),
-                           budget.cap[d], draft_.model, nullptr, -1, action});
+  slow_->events.push_back({&budget, action, dimension, saturating_add(budget.used[d], draft_.request[d]), budget.cap[d],
+                           draft_.model, nullptr, -1, action});
 }
 
 void add_breaches(FailureFacts& facts, const BudgetNode* innermost, const Vector& request, Time now) {
@@ -389,8 +383,7 @@ void add_breaches(FailureFacts& facts, const BudgetNode* innermost, const Vector
     for (std::size_t d = 0; d < dimension_count; ++d)
       if (in_the_way(*budget, request, d)) {
         RawBreach breach{
-            budget, static_cast<Dimension>(d), budget->cap[d], budget->spent(d), budget->held[d], request[d],
-            {}};
+            budget, static_cast<Dimension>(d), budget->cap[d], budget->spent(d), budget->held[d], request[d], {}};
         // Where it would fit an empty window, and time empties it: calls in flight only end by ending.
         if (budget->shared && request[d] <= budget->cap[d] && d != index(Dimension::concurrent))
           breach.retry_at = budget->window.at(budget->chain_store->now(now)).end;
@@ -452,36 +445,32 @@ bool Admission::try_clamp(BudgetNode& budget, std::int64_t min_tokens) {
   if (draft_.fixed_ceiling) return false;
   std::int64_t affordable = INT64_MAX;  // over all choices
   for (const BudgetNode* at = draft_.budget; at; at = at->outer) {
-    if (!at->enforcing && at != &budget)
-      continue;  // its own Clamp stands in front of what lets calls through
+    if (!at->enforcing && at != &budget) continue;  // its own Clamp stands in front of what lets calls through
     const auto room = [&](Dimension dimension) {
       const std::size_t d = index(dimension);
       return at->cap[d] == no_cap ? INT64_MAX : at->cap[d] - at->used[d];
     };
     if (at->shared && !slow_->views) continue;  // the store has not been asked about this call yet
     if (at->gate != 0 && !(slow_->ticket.at == at && at->first_waiting == &slow_->ticket)) return false;
-    if (room(Dimension::calls) < 1 || room(Dimension::concurrent) < 1 ||
-        room(Dimension::input_tokens) < draft_.input)
+    if (room(Dimension::calls) < 1 || room(Dimension::concurrent) < 1 || room(Dimension::input_tokens) < draft_.input)
       return false;
-    if (room(Dimension::tokens) != INT64_MAX)
-      affordable = std::min(affordable, room(Dimension::tokens) - draft_.input);
+    if (room(Dimension::tokens) != INT64_MAX) affordable = std::min(affordable, room(Dimension::tokens) - draft_.input);
     affordable = std::min(affordable, room(Dimension::output_tokens));
     if (room(Dimension::usd) == INT64_MAX) continue;
     const Usd money = Usd::from_nanos(room(Dimension::usd));
     if (draft_.flat || (!draft_.priced && draft_.assumed_rate < 0)) {
       if (draft_.request[0] > money.nanos()) return false;
     } else if (draft_.priced) {
-      affordable = std::min(
-          affordable, affordable_output(*draft_.priced, draft_.input, money, draft_.tier, draft_.long_cache));
+      affordable =
+          std::min(affordable, affordable_output(*draft_.priced, draft_.input, money, draft_.tier, draft_.long_cache));
     } else {
-      affordable = std::min(affordable, affordable_output(AssumedPrice(draft_.assumed_rate).model,
-                                                          draft_.input, money, {}, false));
+      affordable = std::min(affordable,
+                            affordable_output(AssumedPrice(draft_.assumed_rate).model, draft_.input, money, {}, false));
     }
   }
   const std::int64_t ceiling = affordable / draft_.choices;
   const std::int64_t present = draft_.ceiling ? *draft_.ceiling : INT64_MAX;
-  if (affordable < 0 || ceiling >= present || ceiling < std::max(min_tokens, draft_.min_ceiling))
-    return false;
+  if (affordable < 0 || ceiling >= present || ceiling < std::max(min_tokens, draft_.min_ceiling)) return false;
   Draft smaller = draft_;
   smaller.ceiling = ceiling;
   smaller.unbounded = false;
@@ -515,8 +504,7 @@ restart:
     const bool own = fits(*budget);
     bool around = true;  // every enforcing budget outside has room
     if (budget->has_clamp)
-      for (const BudgetNode* at = budget->outer; at && around; at = at->outer)
-        around = !at->enforcing || fits(*at);
+      for (const BudgetNode* at = budget->outer; at && around; at = at->outer) around = !at->enforcing || fits(*at);
     if (own && around) continue;
     if (!own && in_callback_of(*budget)) return refuse_by(*budget, errc::budget_exceeded);
 
@@ -572,8 +560,7 @@ restart:
           return refuse_by(*budget, errc::budget_exceeded);  // block, or a change that has led here again
         }
       } else if (const auto* wait = std::get_if<Wait>(&policy)) {
-        if (std::find(slow.waited_out.begin(), slow.waited_out.end(), budget) != slow.waited_out.end())
-          continue;
+        if (std::find(slow.waited_out.begin(), slow.waited_out.end(), budget) != slow.waited_out.end()) continue;
         bool hopeless = false, never = false;
         for (std::size_t d = 0; d < dimension_count; ++d) {
           hopeless |= budget->cap[d] - budget->spent(d) < draft_.request[d];
@@ -597,8 +584,7 @@ restart:
       }
       if (through) break;
     }
-    if (!through || !can_count(budget->used, draft_.request))
-      return refuse_by(*budget, errc::budget_exceeded);
+    if (!through || !can_count(budget->used, draft_.request)) return refuse_by(*budget, errc::budget_exceeded);
   }
   return Outcome::admit;
 }
@@ -694,23 +680,21 @@ bool Admission::ask(std::unique_lock<std::mutex>& lock) {
   if (request_)
     for (const Tag& tag : request_->tags) tags.set(tag.key, tag.value);
   for (const auto& [key, value] : slow.tags) tags.set(key, value);
-  const Exceeded exceeded(Failure(facts.release()), draft_.requested->text, draft_.model->text,
-                          draft_.ceiling, std::move(tags), false);
+  const Exceeded exceeded(Failure(facts.release()), draft_.requested->text, draft_.model->text, draft_.ceiling,
+                          std::move(tags), false);
   const auto& callback = std::get<Callback>((*budget.chain())[slow.ask_policy]);
   const Decision decision = ask_callback(budget, callback, exceeded);
   slow.asked.push_back({&budget, slow.ask_policy, draft_.model, draft_.ceiling, decision.kind()});
 
   Draft changed = draft_;
   bool ok = false;
-  if (decision.kind() == Decision::Kind::reroute && !decision.model().empty() &&
-      decision.model().size() <= 256) {
+  if (decision.kind() == Decision::Kind::reroute && !decision.model().empty() && decision.model().size() <= 256) {
     const PricedModel* priced = slow.prices->find(decision.model());
     const ModelName* name = draft_.books->name(decision.model());
     changed.assumed_rate = -1;
     if (name->id == ModelName::overflow_id || (!priced && !allow_unpriced(changed))) {
       refuse(errc::price_unknown, "a callback of budget \"" + budget.shown_name() + "\" reroutes to \"" +
-                                      printable_name(decision.model()) +
-                                      "\", whose price is unknown: register it");
+                                      printable_name(decision.model()) + "\", whose price is unknown: register it");
       lock.lock();
       note(Action::blocked, budget);
       return false;
@@ -758,8 +742,7 @@ Admission::Step Admission::observe() {
     }
     Outcome outcome = evaluate();
     while (outcome == Outcome::ask) {  // a callback is not asked: its answer could have effects
-      slow.asked.push_back(
-          {slow.ask_budget, slow.ask_policy, draft_.model, draft_.ceiling, Decision::Kind::next});
+      slow.asked.push_back({slow.ask_budget, slow.ask_policy, draft_.model, draft_.ceiling, Decision::Kind::next});
       outcome = evaluate();
     }
     draft_ = slow.original;
@@ -783,8 +766,7 @@ Admission::Step Admission::queue(std::shared_ptr<Waiter> waiter) {
     slow.original.tier = slow.tier;
     if (request_) {
       for (const Tag& tag : request_->tags) slow.tags.emplace_back(tag.key, tag.value);
-      slow.traceparent =
-          is_traceparent(request_->traceparent) ? std::string(request_->traceparent) : std::string();
+      slow.traceparent = is_traceparent(request_->traceparent) ? std::string(request_->traceparent) : std::string();
       request_ = nullptr;
     }
   }
@@ -805,8 +787,8 @@ Admission::Step Admission::time_out() {
     StoreQueue& store = *draft_.budget->chain_store;
     if (!store.answer(*slow.question)) {
       store.abandon(*std::exchange(slow.question, nullptr));
-      if (without_store("it has not answered within " + std::to_string(store.options.timeout.count()) +
-                        " ms") == Asked::refused)
+      if (without_store("it has not answered within " + std::to_string(store.options.timeout.count()) + " ms") ==
+          Asked::refused)
         return refuse_without_store();
     }
     return judge();
@@ -850,9 +832,9 @@ Admission::Asked Admission::reserve_in_store() {
   if (store.data_lost(now)) return without_store("it was restarted without its data");
   if (++slow.rounds > max_rounds) {
     if (draft_.books->options.observe) return without_store("it contradicts itself");
-    refuse(errc::store_unavailable, "a budget around the call to \"" + draft_.requested->text +
-                                        "\" is kept in " + store.description() +
-                                        ", which has contradicted itself " + std::to_string(max_rounds) +
+    refuse(errc::store_unavailable, "a budget around the call to \"" + draft_.requested->text + "\" is kept in " +
+                                        store.description() + ", which has contradicted itself " +
+                                        std::to_string(max_rounds) +
                                         " times: too many others ask it at once, so try again");
     failure_->model = draft_.requested->text;
     return Asked::refused;
@@ -883,8 +865,7 @@ Admission::Asked Admission::reserve_in_store() {
     const Window::Span span = budget->window.at(now);
     hold->counters.push_back(budget->shared);
     hold->slots.push_back({budget->name, budget->window.id(), span.begin, span.end.value_or(Time::max()),
-                           span.counted_from, to_limits(cap, cap), room,
-                           thresholds_of(budget->notify_at, cap)});
+                           span.counted_from, to_limits(cap, cap), room, thresholds_of(budget->notify_at, cap)});
   }
   StoreCommand command = store.command(StoreCommand::Op::reserve, hold->id, hold->slots, hold->amount, now);
   slow.asked_for = std::move(hold);
@@ -945,14 +926,13 @@ Admission::Asked Admission::without_store(const std::string& why) {
   while (!first->shared) first = first->outer;
   const OnUnreachable& choice = store.options.on_unreachable;
   auto hold = std::make_unique<SharedHold>();
-  const bool allowed =
-      choice.kind() == OnUnreachable::Kind::allow_and_mark ||
-      (choice.kind() == OnUnreachable::Kind::local && store.take_local(*hold, draft_.request[0]));
+  const bool allowed = choice.kind() == OnUnreachable::Kind::allow_and_mark ||
+                       (choice.kind() == OnUnreachable::Kind::local && store.take_local(*hold, draft_.request[0]));
   const bool observing = draft_.books->options.observe;
   if (!allowed && !observing) {
     refuse(errc::store_unavailable,
-           "budget \"" + first->shown_name() + "\" is kept in " + store.description() +
-               ", which cannot be asked (" + why + "), and " +
+           "budget \"" + first->shown_name() + "\" is kept in " + store.description() + ", which cannot be asked (" +
+               why + "), and " +
                (choice.kind() == OnUnreachable::Kind::deny
                     ? std::string("its OnUnreachable is deny(): try again when it is back")
                     : "the " + to_string(choice.at_most()) +
@@ -1039,8 +1019,7 @@ void Admission::emit() {
     out.book();
     if (event.action == Action::warned && !event.budget->said_warn.exchange(true))
       log(LogLevel::warning, "budget \"" + event.budget->path() + "\" is over its cap of " +
-                                 format_amount(event.dimension, event.cap) +
-                                 ": calls go on, since its policy is Warn");
+                                 format_amount(event.dimension, event.cap) + ": calls go on, since its policy is Warn");
   }
   unpin(where);
   if (std::exchange(slow.cannot_wait, false))
@@ -1150,11 +1129,10 @@ Decision ask_callback(const BudgetNode& budget, const Callback& callback, const 
   try {
     decision = callback.decide(exceeded);
   } catch (const std::exception& problem) {
-    log(LogLevel::error, "the callback of budget \"" + budget.shown_name() +
-                             "\" threw, which counts as block: " + problem.what());
-  } catch (...) {
     log(LogLevel::error,
-        "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as block");
+        "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as block: " + problem.what());
+  } catch (...) {
+    log(LogLevel::error, "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as block");
   }
   callback_frames = frame.outer;
   return decision;

@@ -98,8 +98,7 @@ bool on_stack(Thread& thread, const void* object) noexcept {
 #if defined(__linux__) && defined(__GNUC__)
   if (__asan_get_current_fake_stack != nullptr && __asan_addr_is_in_fake_stack != nullptr) {
     void* const fake = __asan_get_current_fake_stack();
-    if (fake != nullptr &&
-        __asan_addr_is_in_fake_stack(fake, const_cast<void*>(object), nullptr, nullptr) != nullptr)
+    if (fake != nullptr && __asan_addr_is_in_fake_stack(fake, const_cast<void*>(object), nullptr, nullptr) != nullptr)
       return true;
   }
 #endif
@@ -336,8 +335,7 @@ OUTLAY_OPAQUE void close(Node* node) noexcept {
 
   if (node->home) node->home->leave(node);  // first: from then on nobody makes new references
   Node* below = node->below;
-  if (node->refs.load(std::memory_order_acquire) == 2 &&
-      (!below || !below->closed.load(std::memory_order_relaxed))) {
+  if (node->refs.load(std::memory_order_acquire) == 2 && (!below || !below->closed.load(std::memory_order_relaxed))) {
     // Nobody has captured it, so nobody sees it go: the thread takes back the reference that the node holds.
     thread.head = below;
     Node* attached = node->kind == NodeKind::attach ? node->parent : nullptr;

@@ -76,8 +76,7 @@ void Shard::push(Row&& row, std::size_t max_rows) {
 void Shard::clear() {
   const std::lock_guard lock(mutex);
   chunks.clear();
-  begin = chunk_begin =
-      end;  // indices are never used again: a reading made before knows that its rows are gone
+  begin = chunk_begin = end;  // indices are never used again: a reading made before knows that its rows are gone
   pushed = evicted = {};
   pushed_rows = 0;
 }
@@ -182,8 +181,7 @@ const ModelSlot& Books::resolve_anew(std::string_view model, std::uint64_t price
     }
   }
   ModelSlot fresh{uid, book->uid, name(model), book->find(model), nullptr};
-  if (fresh.priced && !fresh.priced->price->provider.empty())
-    fresh.provider = name(fresh.priced->price->provider);
+  if (fresh.priced && !fresh.priced->price->provider.empty()) fresh.provider = name(fresh.priced->price->provider);
   const bool keep = fresh.name->id != ModelName::overflow_id && !cache.ended;
   ModelSlot& place = keep ? cache.models[fresh.name->hash % ThreadCache::model_slots] : cache.unkept;
   if (!keep) cache.unkept_book = std::move(book);
@@ -218,8 +216,7 @@ std::shared_ptr<const PriceBook> Books::price_book(std::uint64_t book_uid) const
 }
 
 void Books::warn_if_prices_are_stale() noexcept {
-  if (stale_said_.load(std::memory_order_relaxed) || stale_said_.exchange(true, std::memory_order_relaxed))
-    return;
+  if (stale_said_.load(std::memory_order_relaxed) || stale_said_.exchange(true, std::memory_order_relaxed)) return;
   warn_if_stale(*price_book(), to_time(now()));
 }
 
@@ -298,16 +295,14 @@ void Books::call_contained(const char* what, F&& call) noexcept {
     call();
   } catch (const std::exception& problem) {
     if (!callback_said_.exchange(true))
-      log(LogLevel::error,
-          std::string("the ledger's ") + what + " callback threw (reported once): " + problem.what());
+      log(LogLevel::error, std::string("the ledger's ") + what + " callback threw (reported once): " + problem.what());
   } catch (...) {
     if (!callback_said_.exchange(true))
       log(LogLevel::error, std::string("the ledger's ") + what + " callback threw (reported once)");
   }
 }
 
-Books::Horizon Books::visit_rows(const std::function<void(const Row*, std::size_t)>& visit,
-                                 const Horizon* upto) const {
+Books::Horizon Books::visit_rows(const std::function<void(const Row*, std::size_t)>& visit, const Horizon* upto) const {
   Horizon horizon;
   // What is kept is the newest max_records over all shards. Only where they hold more does the order between them matter.
   std::uint64_t total = 0, pushed = 0;
@@ -341,8 +336,7 @@ Books::Horizon Books::visit_rows(const std::function<void(const Row*, std::size_
       horizon.begin = at;
     }
   } else {
-    for (std::size_t s = 0; s <= shard_mask_; ++s)
-      horizon.begin[s] = std::max(horizon.begin[s], upto->begin[s]);
+    for (std::size_t s = 0; s <= shard_mask_; ++s) horizon.begin[s] = std::max(horizon.begin[s], upto->begin[s]);
   }
   for (std::size_t s = 0; s <= shard_mask_; ++s) {
     const Shard& shard = shards_[s];
@@ -490,8 +484,7 @@ BudgetEvent Books::materialize(const EventRow& row) const {
   }
   if (event.reason.empty())
     event.reason = std::string(to_string(row.action)) + ": " + to_string(row.dimension) + " would come to " +
-                   format_amount(row.dimension, row.projected) + " of " +
-                   format_amount(row.dimension, row.cap);
+                   format_amount(row.dimension, row.projected) + " of " + format_amount(row.dimension, row.cap);
   return event;
 }
 
@@ -514,8 +507,7 @@ Audit Books::audit() const {
   sum.add(evicted);
   if (saturated || sum.usd == INT64_MAX || pushed.usd == INT64_MAX) {
     audit.verdict = Audit::Verdict::cannot_tell;
-    audit.findings.emplace_back(
-        "a record holds an amount too large to be kept exactly, so sums are lower bounds");
+    audit.findings.emplace_back("a record holds an amount too large to be kept exactly, so sums are lower bounds");
     return audit;
   }
   const auto compare = [&](const char* what, std::int64_t counter, std::int64_t recount) {
@@ -530,8 +522,7 @@ Audit Books::audit() const {
                                                "cache_write_1h", "output",     "reasoning"};
   for (std::size_t i = 0; i < buckets.size(); ++i) compare(buckets[i], pushed.tokens[i], sum.tokens[i]);
   constexpr std::array<const char*, 4> statuses{"settled", "estimated", "indeterminate", "rejected"};
-  for (std::size_t i = 0; i < statuses.size(); ++i)
-    compare(statuses[i], pushed.by_status[i], sum.by_status[i]);
+  for (std::size_t i = 0; i < statuses.size(); ++i) compare(statuses[i], pushed.by_status[i], sum.by_status[i]);
   compare("unpriced calls", pushed.unpriced, sum.unpriced);
   return audit;
 }
@@ -590,8 +581,7 @@ void Books::sweep() {
 
 void Books::add_sink(std::shared_ptr<Sink> sink, SinkOptions sink_options) {
   if (!sink) throw ConfigError("Ledger::add_sink was given no sink");
-  if (sink_options.queue == 0)
-    throw ConfigError("SinkOptions::queue is 0: at least one row must be able to wait");
+  if (sink_options.queue == 0) throw ConfigError("SinkOptions::queue is 0: at least one row must be able to wait");
   if (sink_options.max_delay < std::chrono::milliseconds::zero())
     throw ConfigError("SinkOptions::max_delay is negative");
   auto worker = std::make_shared<SinkWorker>(*this, std::move(sink), sink_options);
@@ -609,8 +599,8 @@ bool Books::remove_sink(const std::shared_ptr<Sink>& sink) {
   std::shared_ptr<SinkWorker> worker;
   {
     const std::lock_guard lock(sinks_mutex_);
-    const auto at = std::find_if(sinks_.begin(), sinks_.end(),
-                                 [&](const auto& candidate) { return candidate->sink() == sink; });
+    const auto at =
+        std::find_if(sinks_.begin(), sinks_.end(), [&](const auto& candidate) { return candidate->sink() == sink; });
     if (at == sinks_.end()) return false;
     worker = *at;
     leaving_.push_back(worker);
@@ -643,8 +633,7 @@ void Books::flush(std::chrono::milliseconds timeout) {
     const SinkWorker::Ticket& ticket = tickets[i];
     // An exporter gets what time there is, once: a dead one must not hold up every flush.
     if (!worker->sink()->durable() && worker->overdue()) continue;
-    const bool done =
-        worker->flushed_event.wait_until(lock, deadline, [&] { return worker->flushed(ticket); });
+    const bool done = worker->flushed_event.wait_until(lock, deadline, [&] { return worker->flushed(ticket); });
     if (!worker->sink()->durable()) {
       if (!done) worker->set_overdue();
       continue;
@@ -654,26 +643,23 @@ void Books::flush(std::chrono::milliseconds timeout) {
   }
   lock.unlock();
   if (failed)
-    throw Error(
-        errc::sink_failed,
-        "a durable sink failed or dropped rows since the last flush: see Ledger::sink_stats, and the log");
+    throw Error(errc::sink_failed,
+                "a durable sink failed or dropped rows since the last flush: see Ledger::sink_stats, and the log");
   if (late)
-    throw Error(errc::timed_out,
-                "a durable sink had not flushed after " + std::to_string(timeout.count()) +
-                    " ms: what it holds may not be on disk yet; flush again, with more time");
+    throw Error(errc::timed_out, "a durable sink had not flushed after " + std::to_string(timeout.count()) +
+                                     " ms: what it holds may not be on disk yet; flush again, with more time");
 }
 
 void Books::on_spend(std::function<void(const Record&)> callback) {
-  auto fresh =
-      callback ? std::make_shared<const std::function<void(const Record&)>>(std::move(callback)) : nullptr;
+  auto fresh = callback ? std::make_shared<const std::function<void(const Record&)>>(std::move(callback)) : nullptr;
   const std::lock_guard lock(sinks_mutex_);
   std::swap(on_spend_, fresh);  // the old one goes after the lock is gone: it may hold a call
   update_recording();
 }
 
 void Books::on_refused(std::function<void(const BudgetEvent&)> callback) {
-  auto fresh = callback ? std::make_shared<const std::function<void(const BudgetEvent&)>>(std::move(callback))
-                        : nullptr;
+  auto fresh =
+      callback ? std::make_shared<const std::function<void(const BudgetEvent&)>>(std::move(callback)) : nullptr;
   const std::lock_guard lock(sinks_mutex_);
   std::swap(on_refused_, fresh);
   update_recording();

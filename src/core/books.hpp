@@ -134,9 +134,7 @@ class Books {
   [[nodiscard]] std::shared_ptr<const PriceBook> price_book() const;
   /// A table by its uid: the present one or one of the last that it replaced; null if it is long gone.
   [[nodiscard]] std::shared_ptr<const PriceBook> price_book(std::uint64_t book_uid) const;
-  [[nodiscard]] std::uint64_t prices_uid() const noexcept {
-    return prices_uid_.load(std::memory_order_relaxed);
-  }
+  [[nodiscard]] std::uint64_t prices_uid() const noexcept { return prices_uid_.load(std::memory_order_relaxed); }
   void set_price_book(std::shared_ptr<const PriceBook> book);
   [[nodiscard]] const ModelName* name(std::string_view text);  // "(other)" once the dictionary is full
   void warn_if_prices_are_stale() noexcept;
@@ -176,9 +174,7 @@ class Books {
   void visit_attribution(std::uint32_t id, const std::function<void(const Attribution*)>& visit) const;
   [[nodiscard]] std::string name_of(std::uint32_t id) const;
   [[nodiscard]] std::size_t attribution_count() const;
-  [[nodiscard]] std::shared_lock<std::shared_mutex> hold_off_sweep() const {
-    return std::shared_lock(sweep_mutex_);
-  }
+  [[nodiscard]] std::shared_lock<std::shared_mutex> hold_off_sweep() const { return std::shared_lock(sweep_mutex_); }
   [[nodiscard]] Record materialize(const Row& row) const;
   [[nodiscard]] BudgetEvent materialize(const EventRow& event) const;
   /// The ids in use by a queue of rows, for sweep().
@@ -198,8 +194,7 @@ class Books {
   void on_refused(std::function<void(const BudgetEvent&)> callback);
 
   // The dictionary, for attribution.cpp.
-  [[nodiscard]] const Attribution* find_or_add(std::uint64_t hash, const Attribution* parent,
-                                               const Addition& addition);
+  [[nodiscard]] const Attribution* find_or_add(std::uint64_t hash, const Attribution* parent, const Addition& addition);
 
  private:
   friend class SinkWorker;

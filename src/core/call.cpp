@@ -25,13 +25,11 @@ Admission::Step admit_blocking(Admission& admission) {
 }
 
 bool end(Reservation& reservation) noexcept {
-  return reservation.state.exchange(Reservation::State::ended, std::memory_order_acq_rel) !=
-         Reservation::State::ended;
+  return reservation.state.exchange(Reservation::State::ended, std::memory_order_acq_rel) != Reservation::State::ended;
 }
 
 std::uint32_t narrow(std::int64_t count) noexcept {
-  return count > static_cast<std::int64_t>(UINT32_MAX) ? UINT32_MAX
-                                                       : static_cast<std::uint32_t>(count < 0 ? 0 : count);
+  return count > static_cast<std::int64_t>(UINT32_MAX) ? UINT32_MAX : static_cast<std::uint32_t>(count < 0 ? 0 : count);
 }
 
 /// What a settle found out in the budgets.
@@ -65,20 +63,19 @@ Dimension most_used(const Vector& used, const Vector& held, const Vector& cap) n
 #if defined(__GNUC__)
 [[gnu::noinline, gnu::cold]]
 #endif
-void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request, const Vector& before, Booked& booked, bool observing) noexcept try {
+void look_closer(BudgetNode& budget, const Vector& actual, const Vector& request, const Vector& before, Booked& booked,
+                 bool observing) noexcept try {
   for (std::size_t d = 0; d < dimension_count; ++d) {
     if (actual[d] > request[d] && budget.used[d] > budget.cap[d]) {
       booked.over_cap = true;
-      booked.notes.push_back(
-          {&budget, Action::overrun, static_cast<Dimension>(d), budget.used[d], budget.cap[d], 0});
+      booked.notes.push_back({&budget, Action::overrun, static_cast<Dimension>(d), budget.used[d], budget.cap[d], 0});
       break;
     }
   }
   if (budget.has_raise && !observing) {
     for (std::size_t d = 0; d < dimension_count; ++d) {
       if (budget.cap[d] == no_cap || budget.spent(d) <= budget.cap[d] || before[d] > budget.cap[d]) continue;
-      booked.notes.push_back(
-          {&budget, Action::raised, static_cast<Dimension>(d), budget.spent(d), budget.cap[d], 0});
+      booked.notes.push_back({&budget, Action::raised, static_cast<Dimension>(d), budget.spent(d), budget.cap[d], 0});
       if (!booked.crossed) {
         booked.crossed = &budget;
         booked.failure = std::make_unique<FailureFacts>();
@@ -173,8 +170,7 @@ StoreQueue::Crossed announcement(const Reservation& reservation, const SharedHol
     std::string traceparent{};
   };
   bool any = false;
-  for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
-    any |= !budget->notify_at.empty();
+  for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer) any |= !budget->notify_at.empty();
   if (!any) return {};
   auto facts = std::make_shared<Facts>();
   facts->books = reservation.books;
@@ -199,8 +195,7 @@ StoreQueue::Crossed announcement(const Reservation& reservation, const SharedHol
     for (const StoreReply::Crossed& one : crossed) {
       if (one.counter >= facts->budgets.size()) continue;
       const Announced& budget = facts->budgets[one.counter];
-      const SharedCounter::View view =
-          facts->store->view(*budget.counter, facts->store->now(facts->books->time()));
+      const SharedCounter::View view = facts->store->view(*budget.counter, facts->store->now(facts->books->time()));
       const Dimension dimension = most_used(view.used, view.held, budget.cap);
       const std::size_t d = index(dimension);
       EventRow row;
@@ -221,8 +216,7 @@ StoreQueue::Crossed announcement(const Reservation& reservation, const SharedHol
 }
 
 /// Ends what the reservation holds in a store: there by the store's own thread, in what is known of it here at once.
-void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual,
-                  Booked& booked) noexcept try {
+void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual, Booked& booked) noexcept try {
   const std::unique_ptr<SharedHold> hold = std::move(reservation.hold);
   StoreQueue& store = *reservation.budget->chain_store;
   const Time now = store.now(reservation.books->time());
@@ -283,12 +277,10 @@ Priced price(Books& books, const Reservation& reservation, const Settlement& set
   result.served = slot->name;
   const PricedModel* priced = slot->priced;
   std::shared_ptr<const PriceBook> admitted_by;
-  if (slot->prices_uid != reservation.prices_uid &&
-      (admitted_by = books.price_book(reservation.prices_uid))) {
+  if (slot->prices_uid != reservation.prices_uid && (admitted_by = books.price_book(reservation.prices_uid))) {
     // The table was replaced meanwhile: a call keeps the one that it was admitted by.
     result.prices = books.name(admitted_by->version)->id;
-    priced =
-        admitted_by->find(as_admitted ? std::string_view(reservation.model_name()) : settlement.served_model);
+    priced = admitted_by->find(as_admitted ? std::string_view(reservation.model_name()) : settlement.served_model);
     if (!priced) priced = admitted_by->find(reservation.model_name());
   } else if (!priced && !as_admitted) {
     priced = books.resolve(*reservation.model, reservation.model_name()).priced;
@@ -324,8 +316,8 @@ Priced price(Books& books, const Reservation& reservation, const Settlement& set
   return result;
 }
 
-void write(Books& books, const Reservation& reservation, const Usage& usage, const Priced& priced,
-           RecordStatus status, const Settlement& settlement, std::string_view reason) {
+void write(Books& books, const Reservation& reservation, const Usage& usage, const Priced& priced, RecordStatus status,
+           const Settlement& settlement, std::string_view reason) {
   if (priced.source == CostSource::none && status != RecordStatus::rejected) {
     books.unpriced_calls.fetch_add(1, std::memory_order_relaxed);
     if (books.first_time("unpriced", reservation.model_name()))
@@ -369,9 +361,8 @@ void write(Books& books, const Reservation& reservation, const Usage& usage, con
 }
 
 /// Records and events of a call that is booked. Nothing may leave it: the booking stands.
-void tell(Books& books, const Reservation& reservation, const Usage& usage, const Priced& priced,
-          RecordStatus status, const Settlement& settlement, std::string_view reason,
-          Booked& booked) noexcept {
+void tell(Books& books, const Reservation& reservation, const Usage& usage, const Priced& priced, RecordStatus status,
+          const Settlement& settlement, std::string_view reason, Booked& booked) noexcept {
   try {
     write(books, reservation, usage, priced, status, settlement, reason);
     if (!booked.notes.empty()) emit(books, reservation, booked);
@@ -420,8 +411,8 @@ void charge_reservation(Reservation& reservation, std::string_view reason, Endin
   if (reservation.has_shown) {
     const Settlement shown{.usage = reservation.shown};
     const Priced priced = price(books, reservation, shown);
-    finish(reservation, vector_of(priced.usd, shown.usage), shown.usage, priced, RecordStatus::indeterminate,
-           shown, reason, ending);
+    finish(reservation, vector_of(priced.usd, shown.usage), shown.usage, priced, RecordStatus::indeterminate, shown,
+           reason, ending);
     return;
   }
   const Usage usage{.input = reservation.input, .output = reservation.output};
@@ -555,9 +546,7 @@ bool reservation_open(const Reservation& reservation) noexcept {
 }
 bool reservation_bounded(const Reservation& reservation) noexcept { return !reservation.unbounded; }
 std::uint64_t reservation_id(const Reservation& reservation) noexcept { return reservation.call_id; }
-const std::string& reservation_model(const Reservation& reservation) noexcept {
-  return reservation.model_name();
-}
+const std::string& reservation_model(const Reservation& reservation) noexcept { return reservation.model_name(); }
 void reservation_event(Reservation& reservation, Action action, std::int64_t projected,
                        std::string_view reason) noexcept {
   if (!reservation.budget) return;
@@ -591,8 +580,7 @@ Settled reservation_settle(Reservation& reservation, const Settlement& settlemen
   Ending ending{settled};
   settle(reservation, settlement, ending);
   if (!settled.first) report_late(reservation, "settle");
-  if (settled.first && ending.invalid)
-    throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  if (settled.first && ending.invalid) throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
   if (ending.crossed) throw BudgetExceeded(Failure(ending.crossed.release()));
   return settled;
 }
@@ -605,8 +593,7 @@ Result<Settled> reservation_try_settle(Reservation& reservation, const Settlemen
   } catch (...) {
     charge_without_fail(reservation, "no memory to settle it", ending);
   }
-  if (settled.first && ending.invalid)
-    return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  if (settled.first && ending.invalid) return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
   return settled;
 }
 
@@ -653,17 +640,16 @@ StoreCut extend_in_store(Reservation& reservation, const Vector& wanted, Room ro
       hold.amount = wanted;  // it learns of it when the call ends
       return {};
     }
-    return {false, Failure(errc::store_unavailable, "a stream to \"" + reservation.model_name() +
-                                                        "\" needs more room, and " + store.description() +
-                                                        " cannot be asked: " + why)};
+    return {false,
+            Failure(errc::store_unavailable, "a stream to \"" + reservation.model_name() + "\" needs more room, and " +
+                                                 store.description() + " cannot be asked: " + why)};
   };
   if (hold.unshared) return without("it could not when the call was admitted");
   std::vector<StoreCounter> slots = hold.slots;
   for (StoreCounter& slot : slots) slot.room = room;
-  Result<StoreReply> reply =
-      store.ask_and_wait(store.command(StoreCommand::Op::extend, hold.id, std::move(slots), wanted,
-                                       store.now(reservation.books->time())),
-                         hold.counters);
+  Result<StoreReply> reply = store.ask_and_wait(
+      store.command(StoreCommand::Op::extend, hold.id, std::move(slots), wanted, store.now(reservation.books->time())),
+      hold.counters);
   if (!reply) return without(reply.error().message());
   if (reply->outcome != StoreReply::Outcome::refused) {
     hold.amount = wanted;
@@ -686,11 +672,11 @@ StoreCut extend_in_store(Reservation& reservation, const Vector& wanted, Room ro
 ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output_tokens) {
   if (!reservation_open(reservation) || output_tokens <= reservation.output) return {Extension::granted, {}};
   const auto too_large = [&] {
-    return ExtensionResult{Extension::cut,
-                           Failure(errc::overflow, "call " + std::to_string(reservation.call_id) + " to \"" +
-                                                       reservation.model_name() + "\" asks for room for " +
-                                                       std::to_string(output_tokens) +
-                                                       " output tokens, which no stream can show")};
+    return ExtensionResult{
+        Extension::cut,
+        Failure(errc::overflow, "call " + std::to_string(reservation.call_id) + " to \"" + reservation.model_name() +
+                                    "\" asks for room for " + std::to_string(output_tokens) +
+                                    " output tokens, which no stream can show")};
   };
   if (output_tokens > Usage::max_count * 1'024) return too_large();
   Books& books = *reservation.books;
@@ -699,12 +685,10 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
     const ModelSlot slot = books.resolve(reservation.model_name());
     std::optional<Usd> worst;
     if (slot.priced)
-      worst =
-          worst_cost(*slot.priced, reservation.input, output_tokens,
-                     reservation.tier ? reservation.tier->text : std::string_view(), reservation.long_cache);
+      worst = worst_cost(*slot.priced, reservation.input, output_tokens,
+                         reservation.tier ? reservation.tier->text : std::string_view(), reservation.long_cache);
     else if (reservation.assumed_rate >= 0)
-      worst = worst_cost(AssumedPrice(reservation.assumed_rate).model, reservation.input, output_tokens, {},
-                         false);
+      worst = worst_cost(AssumedPrice(reservation.assumed_rate).model, reservation.input, output_tokens, {}, false);
     if ((slot.priced || reservation.assumed_rate >= 0) && !worst) return too_large();
     if (worst) nanos = std::max(nanos, worst->nanos());
   }
@@ -815,13 +799,11 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
     for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
       for (std::size_t d = 0; d < dimension_count; ++d)
         if (more[d] > 0 && more[d] > budget->cap[d] - budget->used[d])
-          facts->add({budget, static_cast<Dimension>(d), budget->cap[d], budget->spent(d), budget->held[d],
-                      more[d]});
+          facts->add({budget, static_cast<Dimension>(d), budget->cap[d], budget->spent(d), budget->held[d], more[d]});
     if (refuser) {
       const RawBreach breach = *facts->primary();
       booked.notes.push_back({refuser, Action::cut, breach.dimension,
-                              saturating_add(breach.spent + breach.reserved, breach.requested), breach.limit,
-                              0});
+                              saturating_add(breach.spent + breach.reserved, breach.requested), breach.limit, 0});
       lock.unlock();
       facts->scope = reservation.scope;
       facts->model = reservation.requested_name();
@@ -874,9 +856,7 @@ const std::string no_name;  // what a moved-from call answers
 }  // namespace
 
 std::uint64_t Call::id() const noexcept { return reservation_ ? reservation_->call_id : 0; }
-const std::string& Call::model() const noexcept {
-  return reservation_ ? reservation_->model_name() : no_name;
-}
+const std::string& Call::model() const noexcept { return reservation_ ? reservation_->model_name() : no_name; }
 const std::string& Call::requested_model() const noexcept {
   return reservation_ ? reservation_->requested_name() : no_name;
 }
@@ -899,8 +879,7 @@ Settled Call::settle(const Settlement& settlement) {
 }
 
 Result<Settled> Call::try_settle(const Settlement& settlement) noexcept {
-  return reservation_ ? detail::reservation_try_settle(*reservation_, settlement)
-                      : Result<Settled>(Settled{});
+  return reservation_ ? detail::reservation_try_settle(*reservation_, settlement) : Result<Settled>(Settled{});
 }
 
 bool Call::release(std::string_view reason) noexcept {

@@ -82,8 +82,7 @@ void intrusive_acquire(const FailureFacts* facts) noexcept {
 }
 
 void intrusive_release(const FailureFacts* facts) noexcept {
-  if (facts->refs.load(std::memory_order_acquire) == 1 ||
-      facts->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
+  if (facts->refs.load(std::memory_order_acquire) == 1 || facts->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
     delete facts;
 }
 
@@ -129,8 +128,8 @@ std::vector<Breach> Failure::breaches() const {
   breaches.reserve(facts_->count);
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);
-    breaches.push_back({raw.budget->path(), raw.budget->shown_name(), raw.dimension, raw.limit, raw.spent,
-                        raw.reserved, raw.requested, raw.retry_at});
+    breaches.push_back({raw.budget->path(), raw.budget->shown_name(), raw.dimension, raw.limit, raw.spent, raw.reserved,
+                        raw.requested, raw.retry_at});
   }
   return breaches;
 }
@@ -147,7 +146,7 @@ Dimension Failure::dimension() const noexcept {
 
 namespace {
 
-std::string amount_of(const detail::FailureFacts* facts, std::int64_t detail::RawBreach::*member) {
+std::string amount_of(const detail::FailureFacts* facts, std::int64_t detail::RawBreach::* member) {
   const detail::RawBreach* primary = facts ? facts->primary() : nullptr;
   return primary ? format_amount(primary->dimension, primary->*member) : std::string();
 }
@@ -190,19 +189,16 @@ std::string Failure::message() const {
   text += facts_->text.empty() ? "Nothing was sent: raise the cap, lower max_output_tokens, or let on_exceed "
                                  "downgrade, clamp or wait"
                                : facts_->text;
-  if (const std::optional<Time> when = retry_at())
-    text += ". It may fit again from " + to_iso8601(*when) + " on";
+  if (const std::optional<Time> when = retry_at()) text += ". It may fit again from " + to_iso8601(*when) + " on";
   return text;
 }
 
-Error::Error(errc code, const std::string& message)
-    : std::system_error(make_error_code(code)), message_(message) {}
+Error::Error(errc code, const std::string& message) : std::system_error(make_error_code(code)), message_(message) {}
 
 BudgetExceeded::BudgetExceeded(Failure failure)
     : Error(failure.code(), failure.message()), failure_(std::move(failure)) {}
 
-PriceUnknown::PriceUnknown(Failure failure)
-    : Error(errc::price_unknown, failure.message()), model_(failure.model()) {}
+PriceUnknown::PriceUnknown(Failure failure) : Error(errc::price_unknown, failure.message()), model_(failure.model()) {}
 PriceUnknown::PriceUnknown(std::string model, const std::string& message)
     : Error(errc::price_unknown, message), model_(std::move(model)) {}
 

@@ -100,7 +100,7 @@ class JsonlSink final : public Sink {
       throw ConfigError("jsonl_sink: the path is empty: name the file, as in {.path = \"spend.jsonl\"}");
     fd_ = ::open(options_.path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd_ < 0) fail("cannot be opened", errno);
-    struct stat info {};
+    struct stat info{};
     char last = '\n';
     if (::fstat(fd_, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0)
       torn_ = ::pread(fd_, &last, 1, info.st_size - 1) == 1 && last != '\n';
@@ -138,8 +138,7 @@ class JsonlSink final : public Sink {
     }
   }
   [[noreturn]] void fail(const char* what, int error) const {
-    throw Error(errc::storage, "jsonl_sink: \"" + name_ + "\" " + what + ": " +
-                                   std::generic_category().message(error) +
+    throw Error(errc::storage, "jsonl_sink: \"" + name_ + "\" " + what + ": " + std::generic_category().message(error) +
                                    ". Check the directory, its permissions and the room on the disk");
   }
 
@@ -213,8 +212,6 @@ std::string to_json_line(const BudgetEvent& event) {
   return line;
 }
 
-std::shared_ptr<Sink> jsonl_sink(const JsonlSinkOptions& options) {
-  return std::make_shared<JsonlSink>(options);
-}
+std::shared_ptr<Sink> jsonl_sink(const JsonlSinkOptions& options) { return std::make_shared<JsonlSink>(options); }
 
 }  // namespace outlay

@@ -114,28 +114,20 @@ std::vector<BudgetEvent> only(std::vector<BudgetEvent> events, Action action) {
 std::vector<BudgetEvent> Ledger::downgrades() const { return only(events(), Action::downgraded); }
 std::vector<BudgetEvent> Ledger::clamps() const { return only(events(), Action::clamped); }
 std::uint64_t Ledger::dropped() const { return books_->dropped(); }
-std::uint64_t Ledger::unpriced_calls() const {
-  return books_->unpriced_calls.load(std::memory_order_relaxed);
-}
-std::uint64_t Ledger::unbounded_calls() const {
-  return books_->unbounded_calls.load(std::memory_order_relaxed);
-}
+std::uint64_t Ledger::unpriced_calls() const { return books_->unpriced_calls.load(std::memory_order_relaxed); }
+std::uint64_t Ledger::unbounded_calls() const { return books_->unbounded_calls.load(std::memory_order_relaxed); }
 Audit Ledger::audit() const { return books_->audit(); }
 
 void Ledger::set_prices(PriceTable prices) { books_->set_price_book(prices.book()); }
 
 PriceTable Ledger::prices() const { return PriceTable(books_->price_book()); }
 
-void Ledger::add_sink(std::shared_ptr<Sink> sink, SinkOptions options) {
-  books_->add_sink(std::move(sink), options);
-}
+void Ledger::add_sink(std::shared_ptr<Sink> sink, SinkOptions options) { books_->add_sink(std::move(sink), options); }
 bool Ledger::remove_sink(const std::shared_ptr<Sink>& sink) { return books_->remove_sink(sink); }
 SinkStats Ledger::sink_stats(const std::shared_ptr<Sink>& sink) const { return books_->sink_stats(sink); }
 void Ledger::flush(std::chrono::milliseconds timeout) { books_->flush(timeout); }
 void Ledger::on_spend(std::function<void(const Record&)> callback) { books_->on_spend(std::move(callback)); }
-void Ledger::on_refused(std::function<void(const BudgetEvent&)> callback) {
-  books_->on_refused(std::move(callback));
-}
+void Ledger::on_refused(std::function<void(const BudgetEvent&)> callback) { books_->on_refused(std::move(callback)); }
 void Ledger::reset() { books_->reset(); }
 
 }  // namespace outlay

@@ -37,8 +37,7 @@ const char* to_string(LogLevel level) noexcept {
 }
 
 LogHandler set_log_handler(LogHandler next) {
-  std::shared_ptr<const LogHandler> fresh =
-      next ? std::make_shared<const LogHandler>(std::move(next)) : nullptr;
+  std::shared_ptr<const LogHandler> fresh = next ? std::make_shared<const LogHandler>(std::move(next)) : nullptr;
   Handler& shared = handler();
   {
     const std::lock_guard lock(shared.mutex);

@@ -22,8 +22,7 @@ using Slots = std::map<Time, Slot>;  // by begin
 
 bool add(Vector& to, const Vector& amount, int sign) noexcept {
   for (std::size_t d = 0; d < dimension_count; ++d)
-    if (sign > 0 ? __builtin_add_overflow(to[d], amount[d], &to[d])
-                 : __builtin_sub_overflow(to[d], amount[d], &to[d]))
+    if (sign > 0 ? __builtin_add_overflow(to[d], amount[d], &to[d]) : __builtin_sub_overflow(to[d], amount[d], &to[d]))
       return false;
   return true;
 }
@@ -37,8 +36,7 @@ class MemoryBackend final : public StoreBackend {
  public:
   MemoryBackend() : epoch_(std::to_string(std::random_device{}())) {}
 
-  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
-                                          std::chrono::milliseconds) override {
+  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands, std::chrono::milliseconds) override {
     std::vector<Result<StoreReply>> results;
     results.reserve(commands.size());
     for (const StoreCommand& command : commands) {
@@ -168,8 +166,7 @@ class MemoryBackend final : public StoreBackend {
       Slot sum = sum_of(counter);
       if (found != holds_.end())
         add(found->second.stage == Stage::held ? sum.held : sum.spent, found->second.amount, -1);
-      if (!add(sum.spent, spendable(to_vector(command.amount)), 1) || !add(sum.spent, sum.held, 1))
-        return false;
+      if (!add(sum.spent, spendable(to_vector(command.amount)), 1) || !add(sum.spent, sum.held, 1)) return false;
     }
     return true;
   }
@@ -266,8 +263,7 @@ class MemoryBackend final : public StoreBackend {
   /// What no longer counts: a call of such a window that settles later makes its slot anew.
   void forget_old(const StoreCounter& counter) {
     Slots& slots = counters_[{counter.name, counter.window}];
-    while (!slots.empty() && slots.begin()->first < counter.counted_from &&
-           slots.begin()->second.held == Vector{})
+    while (!slots.empty() && slots.begin()->first < counter.counted_from && slots.begin()->second.held == Vector{})
       slots.erase(slots.begin());
   }
 
@@ -281,8 +277,7 @@ class MemoryBackend final : public StoreBackend {
 }  // namespace
 
 const std::shared_ptr<Store>& process_store() {
-  static const auto* const store =
-      new std::shared_ptr<Store>(memory_store());  // outlives every static that may use it
+  static const auto* const store = new std::shared_ptr<Store>(memory_store());  // outlives every static that may use it
   return *store;
 }
 

@@ -84,8 +84,7 @@ void report_misuse(Misuse kind, std::string_view place) noexcept try {
   }
   log(LogLevel::warning, text(kind, place));
   if (last)
-    log(LogLevel::warning,
-        "The same mistake in further places is counted by outlay::misuse_counts(), not logged.");
+    log(LogLevel::warning, "The same mistake in further places is counted by outlay::misuse_counts(), not logged.");
 } catch (...) {  // no memory to say it with; it is counted
 }
 

@@ -33,12 +33,10 @@ struct Node {
   const NodeKind kind;
   std::atomic<bool> closed{false};  // the scope object is gone
   std::atomic<Stray> stray{Stray::no};
-  Node* parent = nullptr;  // owned: the enclosing scope
-  Node* below =
-      nullptr;  // what the ambient goes back to at the close: `parent`, but for an attach (owned then)
-  HomeNode* home =
-      nullptr;  // the coroutine home it was opened in; an ancestor of the ambient it was pushed on
-  BudgetNode* budget = nullptr;              // innermost budget, this one included; alive through the parents
+  Node* parent = nullptr;        // owned: the enclosing scope
+  Node* below = nullptr;         // what the ambient goes back to at the close: `parent`, but for an attach (owned then)
+  HomeNode* home = nullptr;      // the coroutine home it was opened in; an ancestor of the ambient it was pushed on
+  BudgetNode* budget = nullptr;  // innermost budget, this one included; alive through the parents
   const Attribution* attribution = nullptr;  // pinned; null: nothing is tagged and no budget is named
   Books* books = nullptr;                    // innermost ledger; null: the default one
 

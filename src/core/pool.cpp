@@ -9,9 +9,7 @@ namespace outlay {
 
 namespace {
 
-detail::BudgetNode& node_of(const detail::NodeRef& ref) {
-  return static_cast<detail::BudgetNode&>(*ref.get());
-}
+detail::BudgetNode& node_of(const detail::NodeRef& ref) { return static_cast<detail::BudgetNode&>(*ref.get()); }
 
 }  // namespace
 
@@ -40,8 +38,8 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
     return Failure(errc::invalid_usage, std::string("a pool was told of a usage whose ") + member +
                                             " is invalid: counts lie between 0 and 2,000,000,000");
   if (cost < Usd{} || cost > detail::max_call_cost)
-    return Failure(errc::invalid_usage, "a pool was told of a cost of " + to_string(cost) +
-                                            ": a call costs between $0 and $1,000,000,000");
+    return Failure(errc::invalid_usage,
+                   "a pool was told of a cost of " + to_string(cost) + ": a call costs between $0 and $1,000,000,000");
   detail::BudgetNode& node = node_of(node_);
   const detail::Vector by{cost.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
   auto facts = std::make_unique<detail::FailureFacts>();
@@ -70,17 +68,16 @@ Result<Amounts> Pool::try_record(const Usage& usage, std::string_view model) {
   const bool capped = node_of(node_).cap[detail::index(Dimension::usd)] != detail::no_cap;
   if (model.empty()) {
     if (capped)
-      unknown =
-          Failure(errc::price_unknown,
-                  "a pool that caps money was told neither of a model nor of a cost: name one of them; it "
-                  "booked the tokens, and no money");
+      unknown = Failure(errc::price_unknown,
+                        "a pool that caps money was told neither of a model nor of a cost: name one of them; it "
+                        "booked the tokens, and no money");
   } else {
     try {
       if (!usage.first_invalid()) cost = Ledger::current().prices().cost(model, usage).usd;
     } catch (const PriceUnknown& problem) {
       if (capped)
-        unknown = Failure(errc::price_unknown,
-                          std::string(problem.what()) + "; a pool booked its tokens, and no money");
+        unknown =
+            Failure(errc::price_unknown, std::string(problem.what()) + "; a pool booked its tokens, and no money");
     }
   }
   Result<Amounts> booked = book(usage, cost);

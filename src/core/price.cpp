@@ -89,8 +89,7 @@ const FlatRates* step_of(const std::vector<PricedModel::Step>& steps, std::int64
   return nullptr;
 }
 
-const FlatRates& rates_for(const PricedModel& model, std::int64_t input,
-                           std::string_view service_tier) noexcept {
+const FlatRates& rates_for(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept {
   if (!service_tier.empty() && !model.tiers.empty())
     if (const auto* tier = service_tier_of(model, service_tier))
       if (const auto* rates = step_of(tier->steps, input)) return *rates;
@@ -150,16 +149,12 @@ FlatRates::FlatRates(const Rates& rates) noexcept
       worst_input(std::max(input, cache_write)),
       worst_input_long(std::max(worst_input, cache_write_1h)),
       worst_output(std::max({output, reasoning, output_audio, output_image})) {
-  narrow = std::max({worst_input_long, cache_read, input_audio, input_image, cache_read_audio,
-                     worst_output}) <= max_narrow_rate;
+  narrow = std::max({worst_input_long, cache_read, input_audio, input_image, cache_read_audio, worst_output}) <=
+           max_narrow_rate;
 }
 
 PricedModel::PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed)
-    : name(std::move(entry_name)),
-      price(&entry_price),
-      rule(matched),
-      assumed(is_assumed),
-      base(entry_price.rates) {
+    : name(std::move(entry_name)), price(&entry_price), rule(matched), assumed(is_assumed), base(entry_price.rates) {
   for (const auto& tier : entry_price.tiers) {
     auto* into = &steps;
     if (!tier.service_tier.empty()) {
@@ -170,8 +165,7 @@ PricedModel::PricedModel(std::string entry_name, const Price& entry_price, Price
     }
     const std::int64_t threshold = tier.above_input_tokens;
     // "0: always" includes a call without any input.
-    const std::int64_t from =
-        threshold == 0 || tier.inclusive || threshold == INT64_MAX ? threshold : threshold + 1;
+    const std::int64_t from = threshold == 0 || tier.inclusive || threshold == INT64_MAX ? threshold : threshold + 1;
     // Highest first; of two for the same input, the later one.
     auto before = std::find_if(into->begin(), into->end(), [&](const Step& one) { return one.from <= from; });
     if (before != into->end() && before->from == from)
@@ -183,8 +177,7 @@ PricedModel::PricedModel(std::string entry_name, const Price& entry_price, Price
     request_picos = entry_price.request.nanos() * picos_per_nano;
 }
 
-std::optional<Usd> cost(const PricedModel& model, const Usage& usage,
-                        std::string_view service_tier) noexcept {
+std::optional<Usd> cost(const PricedModel& model, const Usage& usage, std::string_view service_tier) noexcept {
   const FlatRates& r = rates_for(model, usage.input_total(), service_tier);
   const bool plain = (usage.input_audio | usage.input_image | usage.cache_read_audio | usage.output_audio |
                       usage.output_image | usage.web_searches) == 0;
@@ -211,8 +204,8 @@ std::optional<Usd> worst_cost(const PricedModel& model, std::int64_t input, std:
   return to_usd(times(input, each) + times(output, r.worst_output) + fees(*model.price, 0));
 }
 
-std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room,
-                               std::string_view service_tier, bool long_cache) noexcept {
+std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room, std::string_view service_tier,
+                               bool long_cache) noexcept {
   if (room.nanos() < 0) return -1;
   input = std::max<std::int64_t>(input, 0);
   const FlatRates& r = rates_for(model, input, service_tier);
@@ -225,8 +218,7 @@ std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd
   return count > static_cast<Wide>(INT64_MAX) ? INT64_MAX : static_cast<std::int64_t>(count);
 }
 
-std::string_view tier_used(const PricedModel& model, std::int64_t input,
-                           std::string_view service_tier) noexcept {
+std::string_view tier_used(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept {
   if (service_tier.empty() || model.tiers.empty()) return {};
   const auto* tier = service_tier_of(model, service_tier);
   return tier && step_of(tier->steps, input) ? std::string_view(tier->name) : std::string_view();
@@ -363,8 +355,7 @@ std::string_view without_date(std::string_view name) noexcept {
   }
   if (name.size() > 9) {
     const auto t = tail(9);
-    if ((t[0] == '-' || t[0] == '@') &&
-        is_date(number(t.substr(1, 4)), number(t.substr(5, 2)), number(t.substr(7, 2))))
+    if ((t[0] == '-' || t[0] == '@') && is_date(number(t.substr(1, 4)), number(t.substr(5, 2)), number(t.substr(7, 2))))
       return name.substr(0, name.size() - 9);
   }
   if (name.size() > 8) {
@@ -401,8 +392,8 @@ std::size_t region_segment(std::string_view name) noexcept {
   if (!is_digit(region.back()) || region.find('-') == std::string_view::npos) return 0;
   for (const char c : region)
     if (!(c >= 'a' && c <= 'z') && !is_digit(c) && c != '-') return 0;
-  for (const std::string_view area : {"us-", "eu-", "ap-", "ca-", "sa-", "me-", "af-", "il-", "mx-",
-                                      "europe-", "asia-", "australia-", "northamerica-", "southamerica-"})
+  for (const std::string_view area : {"us-", "eu-", "ap-", "ca-", "sa-", "me-", "af-", "il-", "mx-", "europe-", "asia-",
+                                      "australia-", "northamerica-", "southamerica-"})
     if (region.starts_with(area)) return slash + 1;
   return 0;
 }
@@ -446,8 +437,7 @@ struct Candidates {
       rest.name.remove_prefix(prefix.text.size());
       // Vertex writes publishers/google/models/gemini-2.5-pro.
       if (prefix.text == "publishers/")
-        if (const auto slash = rest.name.find('/');
-            slash != std::string_view::npos && slash + 1 < rest.name.size())
+        if (const auto slash = rest.name.find('/'); slash != std::string_view::npos && slash + 1 < rest.name.size())
           rest.name.remove_prefix(slash + 1);
       rest.assumed |= prefix.other_rates;
       return true;
@@ -464,8 +454,7 @@ struct Candidates {
 }  // namespace
 
 std::size_t PriceBook::VariantHash::operator()(const VariantKey& key) const noexcept {
-  return std::hash<const void*>()(key.entry) ^
-         (static_cast<std::size_t>(key.rule) << 1 | (key.assumed ? 1 : 0));
+  return std::hash<const void*>()(key.entry) ^ (static_cast<std::size_t>(key.rule) << 1 | (key.assumed ? 1 : 0));
 }
 
 PriceBook::PriceBook() : uid(next_uid()) {}
@@ -519,8 +508,7 @@ PriceBook::Match PriceBook::resolve(std::string_view model) const {
   for (const auto& candidate : candidates) {
     const auto base_name = fine_tuned_base(candidate.name);
     if (base_name.empty()) continue;
-    if (const Match match = look(base_name); match.entry)
-      return with(match, PriceRule::fine_tune, candidate.assumed);
+    if (const Match match = look(base_name); match.entry) return with(match, PriceRule::fine_tune, candidate.assumed);
     if (const Match match = look(without_date(base_name)); match.entry)
       return with(match, PriceRule::date_suffix, true);
   }
@@ -542,8 +530,8 @@ const PricedModel* PriceBook::find(std::string_view model) const {
   if (!match.entry) return nullptr;  // not cached: names that nobody knows are without number
   auto& variant = variants_[VariantKey{match.entry, match.rule, match.assumed}];
   if (!variant)
-    variant = std::make_unique<const PricedModel>(match.entry->given.name, match.entry->given.price,
-                                                  match.rule, match.assumed);
+    variant = std::make_unique<const PricedModel>(match.entry->given.name, match.entry->given.price, match.rule,
+                                                  match.assumed);
   if (model.size() <= max_name) {
     if (cache_.size() >= max_cached_names) cache_.clear();
     cache_.emplace(model, variant.get());
@@ -563,8 +551,8 @@ void PriceBook::Layer::add(PriceEntry given) {
   by_name.insert_or_assign(entry.given.name, &entry);
 }
 
-std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version,
-                                           std::string source, std::optional<std::chrono::sys_days> as_of) {
+std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version, std::string source,
+                                           std::optional<std::chrono::sys_days> as_of) {
   auto layer = std::make_shared<PriceBook::Layer>();
   layer->by_name.reserve(entries.size());
   for (auto& entry : entries) layer->add(std::move(entry));
@@ -600,8 +588,8 @@ void warn_if_stale(const PriceBook& book, Time now, std::atomic<bool>& said) noe
   if (age <= stale_after || said.exchange(true, std::memory_order_relaxed)) return;
   try {
     log(LogLevel::warning,
-        "the price table" + (book.version.empty() ? std::string() : " " + printable_name(book.version)) +
-            " is of " + date_text(*book.as_of) + ", " + std::to_string(age.count()) +
+        "the price table" + (book.version.empty() ? std::string() : " " + printable_name(book.version)) + " is of " +
+            date_text(*book.as_of) + ", " + std::to_string(age.count()) +
             " days old; prices may have changed. Give the ledger a newer one with Ledger::set_prices "
             "(PriceTable::load or PriceTable::load_litellm)");
   } catch (...) {  // out of memory: the warning is lost, the call is not
@@ -626,8 +614,7 @@ void PriceTable::register_model(std::string name, Price price) {
   detail::check_price(name, price);
   auto book = detail::copy_of(*book_);
   book->aliases.erase(name);
-  auto entry =
-      std::make_shared<const detail::PriceBook::Entry>(detail::PriceEntry{name, std::move(price), false});
+  auto entry = std::make_shared<const detail::PriceBook::Entry>(detail::PriceEntry{name, std::move(price), false});
   book->registered.insert_or_assign(std::move(name), std::move(entry));
   book_ = std::move(book);
 }
@@ -636,10 +623,9 @@ namespace {
 
 [[noreturn]] void throw_unknown(const detail::PriceBook& book, std::string_view model) {
   const std::string name = detail::printable_name(model);
-  throw PriceUnknown(
-      name, "no price for model \"" + name + "\" in a table of " + std::to_string(book.size()) + " models" +
-                (book.version.empty() ? std::string() : " (" + book.version + ")") +
-                "; add one with PriceTable::register_model or PriceTable::register_deployment");
+  throw PriceUnknown(name, "no price for model \"" + name + "\" in a table of " + std::to_string(book.size()) +
+                               " models" + (book.version.empty() ? std::string() : " (" + book.version + ")") +
+                               "; add one with PriceTable::register_model or PriceTable::register_deployment");
 }
 
 const detail::PricedModel& look_up(const detail::PriceBook& book, std::string_view model) {
@@ -681,8 +667,7 @@ namespace {
 /// Dollars a million tokens, exactly: `$2.50`, `$0.003625`.
 std::string per_million(std::int64_t picos) {
   std::int64_t nanos = 0;
-  if (__builtin_mul_overflow(picos, std::int64_t{1000}, &nanos))
-    return std::to_string(picos) + " pico-dollars a token";
+  if (__builtin_mul_overflow(picos, std::int64_t{1000}, &nanos)) return std::to_string(picos) + " pico-dollars a token";
   return to_string(Usd::from_nanos(nanos));
 }
 
@@ -725,8 +710,7 @@ std::string PriceTable::explain(std::string_view model) const {
       if (!tier.service_tier.empty()) out += "service tier " + detail::printable_name(tier.service_tier);
       if (tier.above_input_tokens > 0) {
         if (!tier.service_tier.empty()) out += ", ";
-        out +=
-            (tier.inclusive ? "from " : "above ") + std::to_string(tier.above_input_tokens) + " input tokens";
+        out += (tier.inclusive ? "from " : "above ") + std::to_string(tier.above_input_tokens) + " input tokens";
       }
       out += ": ";
       print_rates(out, tier.rates);
@@ -734,17 +718,14 @@ std::string PriceTable::explain(std::string_view model) const {
     }
     if (price.web_search.nanos() != 0) out += "  per web search: " + to_string(price.web_search) + '\n';
     if (price.request.nanos() != 0) out += "  per request: " + to_string(price.request) + '\n';
-    if (price.max_input_tokens)
-      out += "  input at most " + std::to_string(*price.max_input_tokens) + " tokens\n";
-    if (price.max_output_tokens)
-      out += "  output at most " + std::to_string(*price.max_output_tokens) + " tokens\n";
+    if (price.max_input_tokens) out += "  input at most " + std::to_string(*price.max_input_tokens) + " tokens\n";
+    if (price.max_output_tokens) out += "  output at most " + std::to_string(*price.max_output_tokens) + " tokens\n";
   }
   out += "  table: " + (version().empty() ? std::string("no version") : version());
   if (!source().empty()) out += ", from " + source();
   if (const auto day = as_of()) {
     const auto today = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
-    out +=
-        ", as of " + detail::date_text(*day) + " (" + std::to_string((today - *day).count()) + " days ago)";
+    out += ", as of " + detail::date_text(*day) + " (" + std::to_string((today - *day).count()) + " days ago)";
   } else {
     out += ", undated";
   }
@@ -756,8 +737,7 @@ const std::string& PriceTable::version() const noexcept { return book_->version;
 const std::string& PriceTable::source() const noexcept { return book_->source; }
 std::optional<std::chrono::sys_days> PriceTable::as_of() const noexcept { return book_->as_of; }
 
-void PriceTable::describe(std::string version, std::string source,
-                          std::optional<std::chrono::sys_days> as_of) {
+void PriceTable::describe(std::string version, std::string source, std::optional<std::chrono::sys_days> as_of) {
   auto book = detail::copy_of(*book_);
   book->version = std::move(version);
   book->source = std::move(source);

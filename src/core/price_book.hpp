@@ -104,9 +104,7 @@ struct PriceBook {
   std::shared_ptr<const Layer> base;  // what was loaded, shared by all tables made from it
   struct TextHash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept {
-      return std::hash<std::string_view>()(text);
-    }
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>()(text); }
   };
   template <class T>
   using ByName = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
@@ -145,8 +143,8 @@ struct PriceBook {
 };
 
 /// A book that may still be changed, until it is shared. A later entry of the same name replaces an earlier one.
-std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version,
-                                           std::string source, std::optional<std::chrono::sys_days> as_of);
+std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version, std::string source,
+                                           std::optional<std::chrono::sys_days> as_of);
 
 /// ConfigError for an empty name or a negative rate, fee, threshold or maximum.
 void check_price(std::string_view name, const Price& price);
@@ -163,12 +161,11 @@ std::optional<Usd> worst_cost(const PricedModel& model, std::int64_t input, std:
 
 /// The largest output count (>= 0) whose worst_cost fits in `room`; -1 if not even zero output fits. The
 /// exact inverse of worst_cost; INT64_MAX where output is free.
-std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room,
-                               std::string_view service_tier, bool long_cache) noexcept;
+std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room, std::string_view service_tier,
+                               bool long_cache) noexcept;
 
 /// The tier whose rates `cost` takes for an input of this size; empty for the default one.
-std::string_view tier_used(const PricedModel& model, std::int64_t input,
-                           std::string_view service_tier) noexcept;
+std::string_view tier_used(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept;
 
 /// How long after its as-of date a table is called stale.
 inline constexpr std::chrono::days stale_after{45};

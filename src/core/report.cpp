@@ -51,8 +51,7 @@ struct Sums {
     }
   }
   void add(const Sums& other) noexcept {
-    calls += other.calls, usd += other.usd, estimated += other.estimated,
-        indeterminate += other.indeterminate;
+    calls += other.calls, usd += other.usd, estimated += other.estimated, indeterminate += other.indeterminate;
     for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] += other.tokens[i];
     for (std::size_t i = 0; i < by_status.size(); ++i) by_status[i] += other.by_status[i];
     unpriced += other.unpriced, blocked += other.blocked;
@@ -64,8 +63,7 @@ struct Sums {
     result.usd = Usd::from_nanos(usd);
     result.usage = rare;
     result.usage.input = tokens[0], result.usage.cache_read = tokens[1], result.usage.cache_write = tokens[2];
-    result.usage.cache_write_1h = tokens[3], result.usage.output = tokens[4],
-    result.usage.reasoning = tokens[5];
+    result.usage.cache_write_1h = tokens[3], result.usage.output = tokens[4], result.usage.reasoning = tokens[5];
     result.calls = calls;
     result.estimated = Usd::from_nanos(estimated);
     result.indeterminate = Usd::from_nanos(indeterminate);
@@ -78,9 +76,7 @@ struct Sums {
   }
 };
 
-std::string day_of(std::int64_t nanos) {
-  return to_iso8601(Time(std::chrono::nanoseconds(nanos))).substr(0, 10);
-}
+std::string day_of(std::int64_t nanos) { return to_iso8601(Time(std::chrono::nanoseconds(nanos))).substr(0, 10); }
 
 constexpr std::int64_t day_length = 86'400'000'000'000;
 
@@ -179,8 +175,7 @@ Pass pass_over(const Books& books, Fields fields, const Books::Horizon* upto) {
     if (!upto)
       books.visit_events([&](const EventRow& event) {
         if (event.action != Action::blocked && event.action != Action::truncated) return;
-        ++by_key[{event.attribution, fields.model ? event.model : 0, 0,
-                  fields.day ? day_index(event.time) : 0}]
+        ++by_key[{event.attribution, fields.model ? event.model : 0, 0, fields.day ? day_index(event.time) : 0}]
               .blocked;
       });
     groups.assign(by_key.begin(), by_key.end());
@@ -209,17 +204,16 @@ struct LedgerSource final : Report::Source {
   [[nodiscard]] Usd spent(const Tags& tags, std::string_view what) const override {
     Fields wanted;
     for (const auto& [key, value] : tags) wanted.include(key);
-    const bool known = (!wanted.model || fields.model) && (!wanted.provider || fields.provider) &&
-                       (!wanted.day || fields.day);
+    const bool known =
+        (!wanted.model || fields.model) && (!wanted.provider || fields.provider) && (!wanted.day || fields.day);
     // The report did not look at these fields: the same rows are read once more, if they are all still there.
     std::optional<Pass> again;
     if (!known) {
       again = pass_over(ledger.books(), wanted, &horizon);
       if (!again->horizon.complete)
-        throw Error(errc::incomplete,
-                    "assert_under" + std::string(what) +
-                        " cannot tell: records were evicted since the report was made. Group the "
-                        "report by the key that the assertion names");
+        throw Error(errc::incomplete, "assert_under" + std::string(what) +
+                                          " cannot tell: records were evicted since the report was made. Group the "
+                                          "report by the key that the assertion names");
     }
     Usd sum;
     for (const Cell& cell : known ? cells : again->cells)
@@ -260,12 +254,10 @@ Report Ledger::report(const std::vector<std::string>& by) const {
   std::vector<ReportRow> rows;
   rows.reserve(groups.size());
   for (const auto& [tags, sums] : groups) rows.push_back(sums.row(tags));
-  std::sort(rows.begin(), rows.end(), [](const ReportRow& a, const ReportRow& b) {
-    return a.usd != b.usd ? a.usd > b.usd : a.tags < b.tags;
-  });
+  std::sort(rows.begin(), rows.end(),
+            [](const ReportRow& a, const ReportRow& b) { return a.usd != b.usd ? a.usd > b.usd : a.tags < b.tags; });
   const bool complete = pass.horizon.complete;
-  return {std::move(rows), complete,
-          std::make_shared<const detail::LedgerSource>(*this, std::move(pass), fields)};
+  return {std::move(rows), complete, std::make_shared<const detail::LedgerSource>(*this, std::move(pass), fields)};
 }
 
 Report report(std::initializer_list<std::string_view> by) { return Ledger::current().report(by); }
@@ -293,11 +285,10 @@ void Report::assert_under(Usd limit, const Tags& tags) const {
   std::string what;
   for (const auto& [key, value] : tags) what += (what.empty() ? " for " : ", ") + key + '=' + value;
   if (!complete_)
-    throw Error(
-        errc::incomplete,
-        "assert_under(" + to_string(limit) + ')' + what +
-            " cannot tell: the ledger has evicted records. Raise LedgerOptions::max_records, or assert "
-            "over a durable sink's report");
+    throw Error(errc::incomplete,
+                "assert_under(" + to_string(limit) + ')' + what +
+                    " cannot tell: the ledger has evicted records. Raise LedgerOptions::max_records, or assert "
+                    "over a durable sink's report");
   Usd spent;
   if (source_) {
     spent = source_->spent(tags, what);
@@ -310,8 +301,7 @@ void Report::assert_under(Usd limit, const Tags& tags) const {
         spent += row.usd;
   }
   if (spent > limit)
-    throw Error(errc::over_limit,
-                to_string(spent) + " was spent" + what + ", above the asserted " + to_string(limit));
+    throw Error(errc::over_limit, to_string(spent) + " was spent" + what + ", above the asserted " + to_string(limit));
 }
 
 }  // namespace outlay

@@ -18,7 +18,7 @@ struct Reservation {
 
   std::atomic<std::uint32_t> refs{1};
   std::atomic<State> state{State::admitted};  // ended is set under the tree's lock where there is a tree
-  NodeRef scope;  // the innermost scope at admission: keeps budgets, tags and books alive
+  NodeRef scope;                              // the innermost scope at admission: keeps budgets, tags and books alive
   Books* books = nullptr;
   BudgetNode* budget = nullptr;
   const Attribution* attribution = nullptr;  // pinned if `own_attribution`
@@ -58,8 +58,7 @@ void release(Reservation* reservation) noexcept;  // the last one ends it as Cal
 inline constexpr Usd max_call_cost = Usd::from_nanos(1'000'000'000LL * 1'000'000'000LL);
 
 /// The reserved amounts of a call with this input, output and price.
-[[nodiscard]] constexpr Vector request_vector(std::int64_t usd, std::int64_t input,
-                                              std::int64_t output) noexcept {
+[[nodiscard]] constexpr Vector request_vector(std::int64_t usd, std::int64_t input, std::int64_t output) noexcept {
   return {usd, input + output, input, output, 1, 1};
 }
 

@@ -44,12 +44,11 @@ std::shared_ptr<const std::vector<Rule>> Books::rules() const {
 
 void Books::add_rule(Rule rule) {
   if (rule.match.key.empty() != rule.match.value.empty())
-    throw ConfigError(where(rule) +
-                      ": a match has a key and a value (`*` for each), or neither for every call");
+    throw ConfigError(where(rule) + ": a match has a key and a value (`*` for each), or neither for every call");
   if (rule.window.kind() == Window::Kind::scope)
     throw ConfigError(where(rule) + " has no window: a rule outlives scopes, so give it a Window");
-  validate(options_of(rule, rule.match.key.empty() ? "global" : rule.match.key + ":" + rule.match.value),
-           *this, nullptr);
+  validate(options_of(rule, rule.match.key.empty() ? "global" : rule.match.key + ":" + rule.match.value), *this,
+           nullptr);
   const std::lock_guard lock(prices_mutex_);
   auto more = rules_ ? std::make_shared<std::vector<Rule>>(*rules_) : std::make_shared<std::vector<Rule>>();
   more->push_back(std::move(rule));
@@ -88,8 +87,7 @@ bool Admission::open_rules() {
     const Store& store = rule.store ? *rule.store : *process_store();
     if (enclosing && enclosing->chain_store && enclosing->chain_store != &const_cast<Store&>(store).queue())
       return refuse(errc::config, where(rule) + " counts in " + store.description() +
-                                      ", and a budget around the call in " +
-                                      enclosing->chain_store->description() +
+                                      ", and a budget around the call in " + enclosing->chain_store->description() +
                                       ": at most one store can answer for a call, so give both the same"),
              false;
     auto node = std::make_unique<BudgetNode>(options_of(rule, std::move(name)), enclosing);

@@ -34,9 +34,7 @@ struct LedgerNode final : Node {
   LedgerNode() noexcept : Node(NodeKind::ledger) {}
 };
 
-Books& books_of(const Node* scope) noexcept {
-  return scope && scope->books ? *scope->books : Books::default_books();
-}
+Books& books_of(const Node* scope) noexcept { return scope && scope->books ? *scope->books : Books::default_books(); }
 
 Node* open_track(std::span<const Tag> tags, const void* scope) {
   const Node* outer = ambient();
@@ -80,8 +78,7 @@ std::atomic<bool> any_budget_opened{false};
 }  // namespace
 
 void note_budget_opened() noexcept {
-  if (!any_budget_opened.load(std::memory_order_relaxed))
-    any_budget_opened.store(true, std::memory_order_relaxed);
+  if (!any_budget_opened.load(std::memory_order_relaxed)) any_budget_opened.store(true, std::memory_order_relaxed);
 }
 
 void note_call_outside_budgets(const std::string& model) noexcept try {
@@ -92,9 +89,7 @@ void note_call_outside_budgets(const std::string& model) noexcept try {
 } catch (...) {
 }
 
-bool truncated_a_call(const Budget& budget) noexcept {
-  return budget.node_->truncated.load(std::memory_order_relaxed);
-}
+bool truncated_a_call(const Budget& budget) noexcept { return budget.node_->truncated.load(std::memory_order_relaxed); }
 
 }  // namespace detail
 
@@ -106,8 +101,7 @@ Budget::Budget(BudgetOptions options) {
   if (options.usd) books.warn_if_prices_are_stale();
   auto node = std::make_unique<BudgetNode>(std::move(options), outer ? outer->budget : nullptr);
   node->budget = node.get();
-  node->attribution =
-      intern(books, outer ? outer->attribution : nullptr, {true, node->name, node->description, {}});
+  node->attribution = intern(books, outer ? outer->attribution : nullptr, {true, node->name, node->description, {}});
   push(node.get(), this);
   node_ = node.release();
   note_budget_opened();
@@ -155,9 +149,7 @@ std::optional<Time> Budget::window_end() const {
   return node_->window.at(node_->chain_store->now(detail::books_of(node_).time())).end;
 }
 
-void Budget::raise_cap(Usd amount, std::string_view reason) {
-  raise_cap(Dimension::usd, amount.nanos(), reason);
-}
+void Budget::raise_cap(Usd amount, std::string_view reason) { raise_cap(Dimension::usd, amount.nanos(), reason); }
 
 void Budget::raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason) {
   using namespace detail;
@@ -171,8 +163,7 @@ void Budget::raise_cap(Dimension dimension, std::int64_t amount, std::string_vie
   {
     const auto lock = node_->lock_tree();
     if (node_->cap[d] == no_cap)
-      throw ConfigError("budget \"" + node_->shown_name() + "\" has no cap on " + to_string(dimension) +
-                        " to raise");
+      throw ConfigError("budget \"" + node_->shown_name() + "\" has no cap on " + to_string(dimension) + " to raise");
     cap = node_->cap[d];
     if (__builtin_add_overflow(cap, amount, &cap) || cap == no_cap)
       throw Error(errc::overflow, "budget \"" + node_->shown_name() + "\": the raised cap is too large");
@@ -209,8 +200,7 @@ void Budget::close_to_new_calls(std::string_view reason) {
   event.book();
 }
 
-Track::Track(std::initializer_list<Tag> tags)
-    : node_(detail::open_track({tags.begin(), tags.size()}, this)) {}
+Track::Track(std::initializer_list<Tag> tags) : node_(detail::open_track({tags.begin(), tags.size()}, this)) {}
 
 Track::Track(const Tags& tags) {
   std::vector<Tag> views;

@@ -120,8 +120,7 @@ bool SinkWorker::contained(const char* what, F&& call) noexcept {
     say = !std::exchange(said_, true);
   }
   if (say)
-    log(LogLevel::error,
-        std::string("a sink threw in ") + what + " (reported once; see sink_stats): " + problem);
+    log(LogLevel::error, std::string("a sink threw in ") + what + " (reported once; see sink_stats): " + problem);
   return false;
 }
 
@@ -190,8 +189,7 @@ void SinkWorker::work() noexcept {
 }
 
 void SinkWorker::ask_stop(std::chrono::steady_clock::time_point deadline) noexcept {
-  if (getpid() != process_)
-    return;  // forked: there is no such thread here, and the parent's writes what waits
+  if (getpid() != process_) return;  // forked: there is no such thread here, and the parent's writes what waits
   {
     const std::lock_guard lock(books_.sinks_mutex_);
     flush_deadline_ = deadline;
@@ -217,8 +215,7 @@ bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
     std::unique_lock lock(books_.sinks_mutex_);
     if (!flushed_event.wait_until(lock, deadline, [this] { return finished_; })) {
       lock.unlock();
-      log(LogLevel::error,
-          "a sink did not end in time: it is left to itself, and what it had not taken is lost");
+      log(LogLevel::error, "a sink did not end in time: it is left to itself, and what it had not taken is lost");
       thread_.detach();
       return false;
     }

@@ -100,9 +100,9 @@ class SinkWorker {
   SinkStats stats_;
   // Rows are numbered as they are offered. Two threads may flush at once: what one of them offered must not be reported to the other
   // alone, so troubles are kept as the rows that they may concern, rather too many than too few.
-  std::uint64_t offered_ = 0;  // the last row that was offered
-  std::uint64_t taken_ = 0;    // the last row that was waiting when the thread last looked
-  std::uint64_t covered_ = 0;  // the last row of the last flush that ended
+  std::uint64_t offered_ = 0;                           // the last row that was offered
+  std::uint64_t taken_ = 0;                             // the last row that was waiting when the thread last looked
+  std::uint64_t covered_ = 0;                           // the last row of the last flush that ended
   std::uint64_t trouble_first_ = 0, trouble_last_ = 0;  // 0: none
   std::condition_variable work_event_;
   const int process_ = getpid();

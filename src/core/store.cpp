@@ -45,8 +45,7 @@ void check(const StoreOptions& options) {
   if (options.lease < 1s || options.lease > 24h)
     throw ConfigError("StoreOptions::lease is " + std::to_string(options.lease.count()) +
                       " ms: it must be between 1 second and 1 day");
-  if (options.on_unreachable.kind() == OnUnreachable::Kind::local &&
-      options.on_unreachable.at_most() <= Usd{})
+  if (options.on_unreachable.kind() == OnUnreachable::Kind::local && options.on_unreachable.at_most() <= Usd{})
     throw ConfigError("OnUnreachable::local was given " + to_string(options.on_unreachable.at_most()) +
                       ": use OnUnreachable::deny() to spend nothing");
 }
@@ -63,10 +62,7 @@ void SharedCounter::turn_to(const Window::Span& span) noexcept {
 }
 
 StoreQueue::StoreQueue(std::unique_ptr<StoreBackend> backend, const StoreOptions& store_options)
-    : options(store_options),
-      backend_(std::move(backend)),
-      distance_(backend_->distance()),
-      random_(random_word()) {}
+    : options(store_options), backend_(std::move(backend)), distance_(backend_->distance()), random_(random_word()) {}
 
 StoreQueue::~StoreQueue() {
   {
@@ -128,14 +124,8 @@ void StoreQueue::look(const std::shared_ptr<SharedCounter>& counter, Time now) n
     counter->turn_to(span);
     if (counter->reported_ && counter->window.kind() != Window::Kind::rolling) return;
   }
-  StoreCounter slot{counter->name,
-                    counter->window.id(),
-                    span.begin,
-                    span.end.value_or(Time::max()),
-                    span.counted_from,
-                    {},
-                    {},
-                    {}};
+  StoreCounter slot{
+      counter->name, counter->window.id(), span.begin, span.end.value_or(Time::max()), span.counted_from, {}, {}, {}};
   (void)execute(command(Op::snapshot, {}, {std::move(slot)}, {}, now), {counter});
 } catch (...) {  // the view stays what it was
 }
@@ -148,8 +138,7 @@ StoreCommand StoreQueue::command(Op op, std::string id, std::vector<StoreCounter
   command.counters = std::move(slots);
   command.amount = to_amounts(amount);
   // In this process's memory a reservation lives exactly as long as its call.
-  command.lease =
-      distance_ == StoreBackend::Distance::memory ? std::chrono::milliseconds::max() : options.lease;
+  command.lease = distance_ == StoreBackend::Distance::memory ? std::chrono::milliseconds::max() : options.lease;
   command.on_expiry = options.on_expiry;
   command.now = now;
   return command;
@@ -208,8 +197,8 @@ void StoreQueue::abandon(Question& question) {
   {
     const std::lock_guard lock(mutex_);
     question.abandoned = true;
-    const auto queued = std::find_if(questions_.begin(), questions_.end(),
-                                     [&](const auto& entry) { return entry.get() == &question; });
+    const auto queued =
+        std::find_if(questions_.begin(), questions_.end(), [&](const auto& entry) { return entry.get() == &question; });
     if (queued != questions_.end())
       questions_.erase(queued);
     else
@@ -242,8 +231,7 @@ void StoreQueue::end(SharedHold& hold, Op op, const Vector& amount, Time now, Cr
   if (distance_ == StoreBackend::Distance::memory) {
     const Result<StoreReply> done = execute(delivery.command, delivery.counters);
     for (const auto& counter : delivery.counters)
-      if (counter->window.kind() == Window::Kind::rolling)
-        look(counter, now);  // the call's slot may be an older one
+      if (counter->window.kind() == Window::Kind::rolling) look(counter, now);  // the call's slot may be an older one
     if (done && delivery.crossed && !done->crossed.empty()) delivery.crossed(done->crossed);
     return;
   }
@@ -261,16 +249,14 @@ void StoreQueue::end(SharedHold& hold, Op op, const Vector& amount, Time now, Cr
   if (wake) changed_.notify_all();
 } catch (const std::exception& problem) {
   log(LogLevel::error,
-      std::string(
-          "what ended a call cannot be told to its store, and its reservation is left to its lease: ") +
+      std::string("what ended a call cannot be told to its store, and its reservation is left to its lease: ") +
           problem.what());
 }
 
 void StoreQueue::on_its_way(const Delivery& delivery, int sign) noexcept {
   for (std::size_t i = 0; i < delivery.counters.size(); ++i) {
     SharedCounter& counter = *delivery.counters[i];
-    if (delivery.command.counters[i].begin != counter.span_.begin &&
-        counter.window.kind() != Window::Kind::rolling)
+    if (delivery.command.counters[i].begin != counter.span_.begin && counter.window.kind() != Window::Kind::rolling)
       continue;
     add(counter.spent_on_its_way_, delivery.spent, sign);
     add(counter.held_on_its_way_, delivery.held, sign);
@@ -380,8 +366,7 @@ void StoreQueue::queue_renewals() {
   auto id = alive_.begin();
   while (id != alive_.end()) {
     Delivery delivery{command(Op::renew, {}, {}, {}, system_now() + offset_), {}, {}, {}, {}};
-    for (; id != alive_.end() && delivery.command.ids.size() < at_once; ++id)
-      delivery.command.ids.push_back(*id);
+    for (; id != alive_.end() && delivery.command.ids.size() < at_once; ++id) delivery.command.ids.push_back(*id);
     deliveries_.push_back(std::move(delivery));
   }
 }
@@ -401,8 +386,7 @@ std::vector<Result<StoreReply>> StoreQueue::carry_out(std::span<const StoreComma
   return results;
 }
 
-std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
-                                                       const Counters* own_counters) {
+std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, const Counters* own_counters) {
   std::vector<StoreCommand> commands;
   std::vector<Delivery> deliveries;
   std::vector<std::shared_ptr<Question>> questions;
@@ -458,8 +442,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own,
       }
       take_note(delivery.command, delivery.counters, *result, version_before);
       add_to_older_slots(delivery);
-      if (delivery.crossed && !result->crossed.empty())
-        told.emplace_back(std::move(delivery.crossed), result->crossed);
+      if (delivery.crossed && !result->crossed.empty()) told.emplace_back(std::move(delivery.crossed), result->crossed);
     }
     handed_over_ -= deliveries.size();
     deliveries_.insert(deliveries_.begin(), std::make_move_iterator(again.begin()),
@@ -508,8 +491,8 @@ void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
   next_try_ = Clock::now() + longest / 2 +
               std::chrono::milliseconds(jitter() % static_cast<std::uint64_t>(longest.count() / 2));
   if (!std::exchange(said_unreachable_, true))
-    to_say_.emplace_back(LogLevel::warning, backend_->description() +
-                                                " cannot be reached: OnUnreachable decides until it is back");
+    to_say_.emplace_back(LogLevel::warning,
+                         backend_->description() + " cannot be reached: OnUnreachable decides until it is back");
 } catch (...) {
 }
 
@@ -517,8 +500,8 @@ void StoreQueue::take_note(const StoreCommand& command, const Counters& counters
                            std::int64_t version_before) {
   offset_ = reply.now - system_now();
   if (!epoch_.empty() && (reply.epoch != epoch_ || reply.version < version_before)) lose(reply.now);
-  version_ = reply.epoch == epoch_ && reply.version >= version_before ? std::max(version_, reply.version)
-                                                                      : reply.version;
+  version_ =
+      reply.epoch == epoch_ && reply.version >= version_before ? std::max(version_, reply.version) : reply.version;
   epoch_ = reply.epoch;
   for (std::size_t i = 0; i < counters.size() && i < reply.states.size(); ++i) {
     SharedCounter& counter = *counters[i];
@@ -556,12 +539,10 @@ void StoreQueue::lose(Time now) {
   if (!lost_until_)
     to_say_.emplace_back(
         LogLevel::error,
-        backend_->description() +
-            " was restarted without the data that it had: OnUnreachable decides until " +
+        backend_->description() + " was restarted without the data that it had: OnUnreachable decides until " +
             (*until == Time::max()
                  ? std::string("Store::accept_lost_data() is called")
-                 : to_iso8601(*until) +
-                       ", when the windows have turned, or Store::accept_lost_data() is called"));
+                 : to_iso8601(*until) + ", when the windows have turned, or Store::accept_lost_data() is called"));
   lost_until_ = std::max(lost_until_.value_or(*until), *until);
 }
 
@@ -606,9 +587,8 @@ StoreReply::State Store::ask(StoreCommand::Op op, std::string_view name, const W
     throw ConfigError("a store's counters have a name and a window other than Window::scope()");
   const auto counter = queue_->counter(std::string(name), window);
   const Time now = queue_->now(Ledger::current().books().time());
-  StoreCommand command =
-      queue_->command(op, op == StoreCommand::Op::adjust ? queue_->new_id() : std::string(),
-                      {detail::present(counter, now)}, {amount.nanos()}, now);
+  StoreCommand command = queue_->command(op, op == StoreCommand::Op::adjust ? queue_->new_id() : std::string(),
+                                         {detail::present(counter, now)}, {amount.nanos()}, now);
   Result<StoreReply> reply = queue_->ask_and_wait(std::move(command), {counter});
   if (!reply) detail::throw_failure(std::move(reply).error());
   return reply->states.at(0);
@@ -618,8 +598,7 @@ StoreReply::State Store::state(std::string_view name, const Window& window) {
   return ask(StoreCommand::Op::snapshot, name, window, {});
 }
 
-StoreReply::State Store::adjust(std::string_view name, const Window& window, Usd amount,
-                                std::string_view reason) {
+StoreReply::State Store::adjust(std::string_view name, const Window& window, Usd amount, std::string_view reason) {
   const StoreReply::State state = ask(StoreCommand::Op::adjust, name, window, amount);
   detail::Books& books = Ledger::current().books();
   const detail::Attribution* where = detail::intern(books, nullptr, {true, name, {}, {}});

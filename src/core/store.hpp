@@ -173,8 +173,7 @@ class StoreQueue {
   std::chrono::nanoseconds offset_{};  // store's clock - this machine's
   std::string epoch_;
   std::int64_t version_ = 0;
-  std::optional<Time>
-      known_until_;  // the last window turns in which something was spent or held, whoever asked
+  std::optional<Time> known_until_;  // the last window turns in which something was spent or held, whoever asked
   std::optional<Time> lost_until_;
   std::int64_t local_used_ = 0;
   std::uint64_t outage_ = 0;  // grows whenever the allowance is whole again

@@ -8,9 +8,8 @@ namespace outlay {
 namespace {
 
 auto lower_bound(auto& tags, std::string_view key) {
-  return std::lower_bound(
-      tags.begin(), tags.end(), key,
-      [](const Tags::value_type& tag, std::string_view wanted) { return tag.first < wanted; });
+  return std::lower_bound(tags.begin(), tags.end(), key,
+                          [](const Tags::value_type& tag, std::string_view wanted) { return tag.first < wanted; });
 }
 
 }  // namespace

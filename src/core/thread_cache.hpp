@@ -31,11 +31,8 @@ Word load(const char* at) noexcept {
 /// The bytes of a text of at most eight, in a word that no other text of its length has. Reads of fixed sizes that may overlap: a copy of
 /// a size known only at run time is a call.
 inline std::uint64_t short_word(const char* at, std::size_t size) noexcept {
-  const auto byte = [&](std::size_t i) {
-    return static_cast<std::uint64_t>(static_cast<unsigned char>(at[i]));
-  };
-  if (size >= 4)
-    return load<std::uint32_t>(at) | static_cast<std::uint64_t>(load<std::uint32_t>(at + size - 4)) << 32U;
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint64_t>(static_cast<unsigned char>(at[i])); };
+  if (size >= 4) return load<std::uint32_t>(at) | static_cast<std::uint64_t>(load<std::uint32_t>(at + size - 4)) << 32U;
   if (size == 0) return 0;
   return byte(0) | byte(size / 2) << 8U | byte(size - 1) << 16U;
 }

@@ -207,8 +207,7 @@ Counts scan(std::string_view text) noexcept {
       }
       case Kind::mark:
         ++counts[mark];
-        for (++i; i < size && kind_at(i) == Kind::mark; ++i)
-          ++counts[text[i] == text[i - 1] ? same_mark : other_mark];
+        for (++i; i < size && kind_at(i) == Kind::mark; ++i) ++counts[text[i] == text[i - 1] ? same_mark : other_mark];
         break;
       case Kind::space: {
         const std::size_t first = i;
@@ -233,9 +232,7 @@ Counts scan(std::string_view text) noexcept {
           const auto [code, length] = decode(text, i);
           const Feature feature = code == 0 ? stray_byte : script_of(code);
           const bool next = feature == before;
-          ++counts[feature == latin && next      ? latin_next
-                   : feature == cyrillic && next ? cyrillic_next
-                                                 : feature];
+          ++counts[feature == latin && next ? latin_next : feature == cyrillic && next ? cyrillic_next : feature];
           before = feature;
           i += length;
         }
@@ -309,9 +306,7 @@ std::int64_t upper_of(const Counts& counts, std::size_t bytes) noexcept {
 
 class BuiltInTokenizer final : public Tokenizer {
  public:
-  [[nodiscard]] std::int64_t upper(std::string_view text) const override {
-    return upper_of(scan(text), text.size());
-  }
+  [[nodiscard]] std::int64_t upper(std::string_view text) const override { return upper_of(scan(text), text.size()); }
   [[nodiscard]] std::int64_t typical(std::string_view text) const override {
     if (text.empty()) return 0;
     const Counts counts = scan(text);

@@ -92,12 +92,11 @@ Vector threshold_amounts(double fraction, const Vector& caps) noexcept {
   Vector at;
   for (std::size_t d = 0; d < dimension_count; ++d)
     // The first whole amount at or above the fraction; the factor keeps 0.8 of 100 at 80, in spite of 0.8's last bit.
-    at[d] =
-        caps[d] == no_cap || d == index(Dimension::concurrent)
-            ? no_cap
-            : std::max<std::int64_t>(
-                  1, static_cast<std::int64_t>(std::ceil(static_cast<long double>(fraction) *
-                                                         static_cast<long double>(caps[d]) * (1 - 1e-13L))));
+    at[d] = caps[d] == no_cap || d == index(Dimension::concurrent)
+                ? no_cap
+                : std::max<std::int64_t>(
+                      1, static_cast<std::int64_t>(std::ceil(static_cast<long double>(fraction) *
+                                                             static_cast<long double>(caps[d]) * (1 - 1e-13L))));
   return at;
 }
 
@@ -125,8 +124,7 @@ void dequeue(Ticket& ticket) noexcept {
   BudgetNode& budget = *ticket.at;
   (ticket.previous ? ticket.previous->next : budget.first_waiting) = ticket.next;
   (ticket.next ? ticket.next->previous : budget.last_waiting) = ticket.previous;
-  (ticket.previous_in_tree ? ticket.previous_in_tree->next_in_tree : budget.root->first_ticket) =
-      ticket.next_in_tree;
+  (ticket.previous_in_tree ? ticket.previous_in_tree->next_in_tree : budget.root->first_ticket) = ticket.next_in_tree;
   if (ticket.next_in_tree) ticket.next_in_tree->previous_in_tree = ticket.previous_in_tree;
   ticket.at = nullptr;
   if (!budget.first_waiting) budget.gate &= ~BudgetNode::gate_waiting;
@@ -135,8 +133,7 @@ void dequeue(Ticket& ticket) noexcept {
 void signal_first(BudgetNode& budget, std::vector<std::shared_ptr<Waiter>>& wakes) noexcept try {
   Ticket* first = budget.first_waiting;
   if (!first || first->signalled) return;
-  wakes.push_back(
-      first->waiter);  // before the mark: if there is no memory for it, the next settle tries again
+  wakes.push_back(first->waiter);  // before the mark: if there is no memory for it, the next settle tries again
   first->signalled = true;
 } catch (...) {
 }

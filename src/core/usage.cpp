@@ -4,8 +4,8 @@ namespace outlay {
 
 const char* Usage::first_invalid() const noexcept {
   // Nearly every usage is small and has no modalities: one comparison for all of its counts.
-  const auto all = static_cast<std::uint64_t>(input | cache_read | cache_write | cache_write_1h | output |
-                                              reasoning | web_searches);
+  const auto all =
+      static_cast<std::uint64_t>(input | cache_read | cache_write | cache_write_1h | output | reasoning | web_searches);
   if (all < (1ULL << 30) && reasoning <= output &&
       (input_audio | input_image | cache_read_audio | output_audio | output_image) == 0)
     return nullptr;

@@ -24,12 +24,9 @@ constexpr Vector to_vector(const Amounts& amounts) noexcept {
 }
 /// no_cap where there is no value.
 constexpr Vector to_vector(const Limits& limits) noexcept {
-  return {limits.usd ? limits.usd->nanos() : no_cap,
-          limits.tokens.value_or(no_cap),
-          limits.input_tokens.value_or(no_cap),
-          limits.output_tokens.value_or(no_cap),
-          limits.calls.value_or(no_cap),
-          limits.concurrent.value_or(no_cap)};
+  return {
+      limits.usd ? limits.usd->nanos() : no_cap, limits.tokens.value_or(no_cap), limits.input_tokens.value_or(no_cap),
+      limits.output_tokens.value_or(no_cap),     limits.calls.value_or(no_cap),  limits.concurrent.value_or(no_cap)};
 }
 /// The values in the dimensions that `caps` caps.
 inline Limits to_limits(const Vector& vector, const Vector& caps) noexcept {

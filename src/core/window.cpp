@@ -87,8 +87,7 @@ Seconds local_begin(Window::Kind kind, const WindowAnchor& anchor, std::int64_t 
              hour;
     }
     case Window::Kind::year:
-      return month_start(year_month(std::chrono::year(static_cast<int>(number)), std::chrono::January),
-                         anchor.day) +
+      return month_start(year_month(std::chrono::year(static_cast<int>(number)), std::chrono::January), anchor.day) +
              hour;
     default:
       return number * day_seconds + hour;
@@ -115,10 +114,9 @@ const tz::time_zone* find_zone(std::string_view name) {
   try {
     return tz::locate_zone(std::string(name));
   } catch (const std::exception&) {
-    throw ConfigError(
-        "a window names the time zone \"" + detail::printable_name(name) +
-        "\", which this system does not know: use an IANA name such as \"Europe/Berlin\", and install "
-        "the package tzdata if there are none");
+    throw ConfigError("a window names the time zone \"" + detail::printable_name(name) +
+                      "\", which this system does not know: use an IANA name such as \"Europe/Berlin\", and install "
+                      "the package tzdata if there are none");
   }
 }
 
@@ -126,8 +124,7 @@ const tz::time_zone* find_zone(std::string_view name) {
 
 Window::Window(Kind kind, std::string_view zone, WindowAnchor anchor) : kind_(kind) {
   if (anchor.hour < 0 || anchor.hour > 23)
-    throw ConfigError("WindowAnchor::hour is " + std::to_string(anchor.hour) +
-                      ": it must be between 0 and 23");
+    throw ConfigError("WindowAnchor::hour is " + std::to_string(anchor.hour) + ": it must be between 0 and 23");
   if (anchor.day < 1 || anchor.day > 31)
     throw ConfigError("WindowAnchor::day is " + std::to_string(anchor.day) + ": it must be between 1 and 31");
   if (anchor.day != 1 && kind != Kind::month && kind != Kind::year)
@@ -191,9 +188,7 @@ Window::Span Window::at(Time instant) const {
       break;
   }
   const detail::Zone& zone = *zone_;
-  const auto begin_of = [&](std::int64_t number) {
-    return to_utc(zone, local_begin(kind_, zone.anchor, number));
-  };
+  const auto begin_of = [&](std::int64_t number) { return to_utc(zone, local_begin(kind_, zone.anchor, number)); };
   // Anchors, and clocks that are put back, may make the guess one or two off.
   std::int64_t number = guess(kind_, to_local(zone, whole));
   while (begin_of(number) > now) --number;

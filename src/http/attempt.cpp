@@ -81,8 +81,7 @@ asio::awaitable<Failed> refused(ClientState& state, GuardedCall& call, Exchange&
       fault = co_await exchange.read_some(piece);
       body += piece.substr(0, most_error_bytes - std::min(body.size(), most_error_bytes));
     } while (!fault && !piece.empty() && body.size() < most_error_bytes);
-    if (std::unique_ptr<Connection> connection = exchange.finish())
-      state.pool.give_back(std::move(connection));
+    if (std::unique_ptr<Connection> connection = exchange.finish()) state.pool.give_back(std::move(connection));
   }
   const boost::json::value json = parse_error_body(body);
   ErrorFacts facts = read_error(json);
@@ -113,8 +112,7 @@ asio::awaitable<Failed> refused(ClientState& state, GuardedCall& call, Exchange&
   if (!facts.parameter.empty()) message += " (" + facts.parameter + ")";
   message += "; " + booked + "; " + next_step(status);
   if (failed.retry_after)
-    message +=
-        ", not before " + std::to_string((failed.retry_after->count() + 999) / 1000) + " s have passed";
+    message += ", not before " + std::to_string((failed.retry_after->count() + 999) / 1000) + " s have passed";
   if (!facts.request_id.empty()) message += "; request " + facts.request_id;
   failed.error = std::make_exception_ptr(
       ProviderError(message, status, facts.code, facts.parameter, facts.request_id, failed.retry_after));
@@ -131,8 +129,8 @@ std::exception_ptr error_of(const ClientState& state, const std::string& model, 
 }
 
 /// One attempt: an exchange whose reply has begun with 2xx, or null and `failed`.
-asio::awaitable<std::unique_ptr<Exchange>> attempt(ClientState& state, GuardedCall& call,
-                                                   const std::string& message, Failed& failed) {
+asio::awaitable<std::unique_ptr<Exchange>> attempt(ClientState& state, GuardedCall& call, const std::string& message,
+                                                   Failed& failed) {
   const ClientOptions& options = state.options;
   const auto last = after(options.timeouts.total);
   std::unique_ptr<Connection> connection = state.pool.take();
@@ -184,8 +182,7 @@ asio::awaitable<std::unique_ptr<Exchange>> attempt(ClientState& state, GuardedCa
 
 }  // namespace
 
-void throw_fault(const ClientState& state, const std::string& model, const Fault& fault,
-                 std::string_view booked) {
+void throw_fault(const ClientState& state, const std::string& model, const Fault& fault, std::string_view booked) {
   std::string message = about(state) + ": " + model + ": " + fault.what;
   if (!booked.empty()) message.append("; ").append(booked);
   if (fault.code == errc::timed_out) message += "; raise ClientOptions::timeouts if that is too soon";
@@ -198,18 +195,17 @@ asio::awaitable<void> throw_if_cancelled() {
     throw boost::system::system_error(asio::error::operation_aborted);
 }
 
-asio::awaitable<Reply> begin(std::shared_ptr<ClientState> state,
-                             std::shared_ptr<const OwnedRequest> request) {
+asio::awaitable<Reply> begin(std::shared_ptr<ClientState> state, std::shared_ptr<const OwnedRequest> request) {
   const Retries& retries = state->options.retries;
   const std::string feature = Context::current().tag("feature").value_or("");
   for (int number = 1;; ++number) {
     Admitted admitted = co_await admit(*state, *request);
     if (admitted.message.size() > state->options.limits.request_bytes) {
       admitted.call.not_sent("over the request limit");
-      throw Error(errc::invalid_argument,
-                  about(*state) + ": the request has " + std::to_string(admitted.message.size()) +
-                      " bytes, the limit is " + std::to_string(state->options.limits.request_bytes) +
-                      "; nothing was sent; shorten it or raise SizeLimits::request_bytes");
+      throw Error(errc::invalid_argument, about(*state) + ": the request has " +
+                                              std::to_string(admitted.message.size()) + " bytes, the limit is " +
+                                              std::to_string(state->options.limits.request_bytes) +
+                                              "; nothing was sent; shorten it or raise SizeLimits::request_bytes");
     }
     Failed failed;
     std::unique_ptr<Exchange> exchange = co_await attempt(*state, admitted.call, admitted.message, failed);
@@ -220,8 +216,7 @@ asio::awaitable<Reply> begin(std::shared_ptr<ClientState> state,
     const int in_a_row = state->storms.failed(feature, admitted.call.model());
     if (retries.storm_after > 0 && in_a_row == retries.storm_after) {
       const std::string what = std::to_string(in_a_row) + " attempts in a row have failed";
-      outlay::detail::reservation_event(*admitted.call.call().reservation(), Action::retry_storm, in_a_row,
-                                        what);
+      outlay::detail::reservation_event(*admitted.call.call().reservation(), Action::retry_storm, in_a_row, what);
       outlay::detail::log(LogLevel::warning, about(*state) + ": retry storm: " + what + ", of " +
                                                  admitted.call.model() +
                                                  (feature.empty() ? "" : " for feature " + feature) +

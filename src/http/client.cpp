@@ -79,8 +79,7 @@ struct StreamState final : StreamConsumer {
     }
     pending = error;
     if (exchange)
-      if (std::unique_ptr<Connection> connection = exchange->finish())
-        client->pool.give_back(std::move(connection));
+      if (std::unique_ptr<Connection> connection = exchange->finish()) client->pool.give_back(std::move(connection));
     exchange.reset();
   }
 
@@ -110,8 +109,7 @@ struct StreamState final : StreamConsumer {
     try {
       if (const Result<Settled> settled = stream.try_finish()) settle(*settled);
       if (call.open()) settle(call.indeterminate("closed before the first content"));
-    } catch (
-        ...) {  // NOLINT(bugprone-empty-catch): the stream's and the call's own ends charge what was seen
+    } catch (...) {  // NOLINT(bugprone-empty-catch): the stream's and the call's own ends charge what was seen
     }
   }
 
@@ -146,8 +144,7 @@ asio::awaitable<boost::json::value> post_owned(std::shared_ptr<ClientState> stat
     if (piece.empty()) break;
     body += piece;
   }
-  if (std::unique_ptr<Connection> connection = reply.exchange->finish())
-    state->pool.give_back(std::move(connection));
+  if (std::unique_ptr<Connection> connection = reply.exchange->finish()) state->pool.give_back(std::move(connection));
   co_return settle_reply(*state, reply.call, body);
 }
 
@@ -217,8 +214,7 @@ std::string ReplyStream::served_model() const { return std::string(state_->strea
 Usage ReplyStream::usage() const {
   const StreamMeter& meter = state_->stream.meter();
   Usage usage = meter.usage();
-  if (!meter.input_reported())
-    usage.input = outlay::detail::reservation_input_tokens(*state_->call.reservation());
+  if (!meter.input_reported()) usage.input = outlay::detail::reservation_input_tokens(*state_->call.reservation());
   return usage;
 }
 std::uint64_t ReplyStream::call_id() const noexcept { return state_->call.id(); }
@@ -230,17 +226,13 @@ Client::Client(const asio::any_io_executor& executor, const ClientOptions& optio
 
 asio::awaitable<boost::json::value> Client::post(const boost::json::object& request,
                                                  const RequestOptions& options) const {
-  return detail::post_owned(state_,
-                            std::make_shared<const detail::OwnedRequest>(api(), request, options, false));
+  return detail::post_owned(state_, std::make_shared<const detail::OwnedRequest>(api(), request, options, false));
 }
 
-asio::awaitable<ReplyStream> Client::stream(const boost::json::object& request,
-                                            const RequestOptions& options) const {
+asio::awaitable<ReplyStream> Client::stream(const boost::json::object& request, const RequestOptions& options) const {
   if (!detail::can_stream(api()))
-    throw Error(errc::invalid_argument,
-                "http client: " + std::string(api().name()) + " has no stream; use post");
-  return detail::stream_owned(state_,
-                              std::make_shared<const detail::OwnedRequest>(api(), request, options, true));
+    throw Error(errc::invalid_argument, "http client: " + std::string(api().name()) + " has no stream; use post");
+  return detail::stream_owned(state_, std::make_shared<const detail::OwnedRequest>(api(), request, options, true));
 }
 
 asio::any_io_executor Client::get_executor() const { return state_->executor; }
@@ -254,11 +246,10 @@ boost::json::value post(const boost::json::object& request, const ClientOptions&
   const Client client(io, options);
   std::exception_ptr failure;
   boost::json::value reply;
-  outlay::co_spawn(io, client.post(request, request_options),
-                   [&](std::exception_ptr error, boost::json::value value) {
-                     failure = error;
-                     reply = std::move(value);
-                   });
+  outlay::co_spawn(io, client.post(request, request_options), [&](std::exception_ptr error, boost::json::value value) {
+    failure = error;
+    reply = std::move(value);
+  });
   io.run();
   if (failure) std::rethrow_exception(failure);
   return reply;

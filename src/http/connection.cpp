@@ -45,8 +45,7 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   explicit Lookup(const asio::any_io_executor& executor) : resolver_(executor), timer_(executor) {}
 
   template <class Handler>
-  void start(Handler handler, const std::string& host, const std::string& port,
-             Watchdog::Clock::time_point deadline) {
+  void start(Handler handler, const std::string& host, const std::string& port, Watchdog::Clock::time_point deadline) {
     const auto slot = asio::get_associated_cancellation_slot(handler);
     const std::lock_guard lock(mutex_);  // the answer may come on another thread before all is set
     waiter_ = std::make_unique<WaiterOf<Handler>>(std::move(handler), timer_.get_executor());
@@ -61,13 +60,12 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
         if (!error) self->complete(asio::error::timed_out, {});
       });
     }
-    resolver_.async_resolve(
-        host, port, tcp::resolver::numeric_service,
-        [self = shared_from_this()](error_code error, const tcp::resolver::results_type& results) {
-          Endpoints endpoints;
-          for (const auto& result : results) endpoints.push_back(result.endpoint());
-          self->complete(error, std::move(endpoints));
-        });
+    resolver_.async_resolve(host, port, tcp::resolver::numeric_service,
+                            [self = shared_from_this()](error_code error, const tcp::resolver::results_type& results) {
+                              Endpoints endpoints;
+                              for (const auto& result : results) endpoints.push_back(result.endpoint());
+                              self->complete(error, std::move(endpoints));
+                            });
   }
 
  private:
@@ -83,8 +81,8 @@ class Lookup : public std::enable_shared_from_this<Lookup> {
   struct WaiterOf final : Waiter {
     using Executor = typename asio::associated_executor<Handler, asio::any_io_executor>::type;
     // The context that is current here goes into the tracked executor, as in Asio's own operations.
-    using Tracked = std::decay_t<
-        typename asio::prefer_result<Executor, asio::execution::outstanding_work_t::tracked_t>::type>;
+    using Tracked =
+        std::decay_t<typename asio::prefer_result<Executor, asio::execution::outstanding_work_t::tracked_t>::type>;
 
     WaiterOf(Handler h, const asio::any_io_executor& fallback)
         : handler(std::move(h)),
@@ -145,10 +143,9 @@ asio::awaitable<Fault> Connection::connect(const Url& url, asio::ssl::context* t
   } else {
     const std::string port = std::to_string(url.port);
     const asio::any_io_executor executor = socket_.get_executor();
-    endpoints = co_await async_look_up(executor, url.host, port, deadline,
-                                       asio::redirect_error(asio::use_awaitable, error));
-    if (error == asio::error::timed_out)
-      co_return Fault{errc::timed_out, false, "looking up the host took too long"};
+    endpoints =
+        co_await async_look_up(executor, url.host, port, deadline, asio::redirect_error(asio::use_awaitable, error));
+    if (error == asio::error::timed_out) co_return Fault{errc::timed_out, false, "looking up the host took too long"};
     if (error)
       co_return Fault{errc::network, error == asio::error::host_not_found_try_again,
                       "looking up the host: " + words(error)};
@@ -198,15 +195,13 @@ asio::awaitable<Fault> Connection::shake_hands(const Url& url, asio::ssl::contex
     co_return Fault{errc::network, false, "the host name does not fit into TLS"};
   tls_->set_verify_mode(asio::ssl::verify_peer);
   tls_->set_verify_callback(asio::ssl::host_name_verification(url.host));
-  co_await tls_->async_handshake(asio::ssl::stream_base::client,
-                                 asio::redirect_error(asio::use_awaitable, error));
+  co_await tls_->async_handshake(asio::ssl::stream_base::client, asio::redirect_error(asio::use_awaitable, error));
   if (watchdog_->fired()) co_return Fault{errc::timed_out, false, "the TLS handshake took too long"};
   if (!error) co_return Fault{};
   const long verdict = SSL_get_verify_result(ssl);
   if (verdict != X509_V_OK)
-    co_return Fault{
-        errc::network, false,
-        std::string("the certificate was not accepted: ") + X509_verify_cert_error_string(verdict)};
+    co_return Fault{errc::network, false,
+                    std::string("the certificate was not accepted: ") + X509_verify_cert_error_string(verdict)};
   co_return Fault{errc::network, false, "the TLS handshake: " + words(error)};
 }
 
@@ -273,13 +268,11 @@ std::shared_ptr<asio::ssl::context> make_tls_context(const std::string& ca_file)
   error_code error;
   if (ca_file.empty()) {
     context->set_default_verify_paths(error);
-    if (error)
-      throw ConfigError("http client: the system's certificate authorities cannot be read; set ca_file");
+    if (error) throw ConfigError("http client: the system's certificate authorities cannot be read; set ca_file");
   } else {
     context->load_verify_file(ca_file, error);
     if (error)
-      throw ConfigError("http client: ca_file cannot be read as a PEM file of certificates: " +
-                        error.message());
+      throw ConfigError("http client: ca_file cannot be read as a PEM file of certificates: " + error.message());
   }
   context->set_verify_mode(asio::ssl::verify_peer);
   return context;

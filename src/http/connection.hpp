@@ -24,9 +24,8 @@ namespace outlay::http::detail {
 /// How an operation on the network went wrong; `code` is errc::ok where it did not.
 struct Fault {
   errc code = errc::ok;
-  bool refused =
-      false;           ///< Nobody listens there, or nobody can be reached: another attempt may find somebody.
-  std::string what{};  ///< For the message: what was being done, and how it ended.
+  bool refused = false;  ///< Nobody listens there, or nobody can be reached: another attempt may find somebody.
+  std::string what{};    ///< For the message: what was being done, and how it ended.
 
   explicit operator bool() const noexcept { return code != errc::ok; }
 };

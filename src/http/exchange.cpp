@@ -28,9 +28,7 @@ Clock::time_point after(std::chrono::milliseconds time) noexcept {
   return Clock::now() + std::min<std::chrono::milliseconds>(time, std::chrono::hours(24 * 365));
 }
 
-void Exchange::allow(std::chrono::milliseconds time) {
-  connection_->watchdog().set(std::min(after(time), last_));
-}
+void Exchange::allow(std::chrono::milliseconds time) { connection_->watchdog().set(std::min(after(time), last_)); }
 
 Fault Exchange::fault(const error_code& error, const char* doing) {
   const bool late = connection_->watchdog().fired();
@@ -54,8 +52,7 @@ asio::awaitable<Fault> Exchange::send(std::string_view message) {
     allow(timeouts_.idle);
     error_code error;
     const asio::const_buffer rest = asio::buffer(message.data() + sent_bytes_, message.size() - sent_bytes_);
-    sent_bytes_ +=
-        co_await connection_->async_write_some(rest, asio::redirect_error(asio::use_awaitable, error));
+    sent_bytes_ += co_await connection_->async_write_some(rest, asio::redirect_error(asio::use_awaitable, error));
     if (connection_->watchdog().fired()) co_return fault(error, "sending the request");
     if (error) co_return Fault{errc::network, false, "sending the request: " + error.message()};
   }
@@ -80,8 +77,8 @@ asio::awaitable<Fault> Exchange::read_head() {
     new_parser();
     error_code error;
     while (!error && !parser_->is_header_done()) {
-      const std::size_t got = co_await beast_http::async_read_some(
-          *connection_, connection_->buffer(), *parser_, asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t got = co_await beast_http::async_read_some(*connection_, connection_->buffer(), *parser_,
+                                                                   asio::redirect_error(asio::use_awaitable, error));
       replied_ = replied_ || got > 0 || parser_->got_some() || connection_->buffer().size() > 0;
     }
     if (error || connection_->watchdog().fired()) co_return fault(error, "waiting for the reply");
@@ -115,8 +112,7 @@ asio::awaitable<Fault> Exchange::read_some(std::string_view& piece) {
     body_bytes_ += got;
     // What arrived before the connection broke is the caller's: it may hold a usage. The break is met at the next call.
     if (got > 0) {
-      if (body_bytes_ > limits_.reply_bytes)
-        co_return fault(beast_http::error::body_limit, "reading the reply");
+      if (body_bytes_ > limits_.reply_bytes) co_return fault(beast_http::error::body_limit, "reading the reply");
       piece = {piece_.data(), got};
       co_return Fault{};
     }

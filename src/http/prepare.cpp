@@ -23,8 +23,7 @@ asio::awaitable<Admitted> admit(const ClientState& state, const OwnedRequest& re
   GuardedCall call(std::move(guarded), std::move(admitted));
   const std::string target = request_target(state.endpoint, call.model(), request.body, request.stream);
   const std::string body = json::serialize(call.body());
-  std::string message =
-      request_head(state.endpoint, target, body.size(), request.stream, request.traceparent);
+  std::string message = request_head(state.endpoint, target, body.size(), request.stream, request.traceparent);
   message += body;
   co_return Admitted{std::move(call), std::move(message)};
 }
@@ -37,9 +36,8 @@ json::value settle_reply(const ClientState& state, GuardedCall& call, std::strin
   if (failed) {
     const Settled settled = call.failed("the reply is no JSON");
     throw Error(errc::bad_reply, "http client: " + std::string(state.endpoint.api.name()) + " at " +
-                                     state.endpoint.url.authority() + ": the reply is no JSON (" +
-                                     failed.message() + "); " + to_string(settled.usd) +
-                                     " was charged, since it may have been billed");
+                                     state.endpoint.url.authority() + ": the reply is no JSON (" + failed.message() +
+                                     "); " + to_string(settled.usd) + " was charged, since it may have been billed");
   }
   call.reply(reply);
   return reply;

@@ -28,7 +28,6 @@ struct Admitted {
 /// \return The reply, parsed.
 /// \par Errors
 /// Error with errc::bad_reply for what is no reply of this API; the call has been charged then.
-[[nodiscard]] boost::json::value settle_reply(const ClientState& state, GuardedCall& call,
-                                              std::string_view body);
+[[nodiscard]] boost::json::value settle_reply(const ClientState& state, GuardedCall& call, std::string_view body);
 
 }  // namespace outlay::http::detail

@@ -152,8 +152,7 @@ constexpr std::string_view azure_version = "2024-10-21";
 
 const Row& row_of(Api api) {
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.api == api; });
-  if (row == rows.end())
-    throw ConfigError("http client: this API has no address here: " + std::string(api.name()));
+  if (row == rows.end()) throw ConfigError("http client: this API has no address here: " + std::string(api.name()));
   return *row;
 }
 
@@ -191,10 +190,8 @@ bool well_formed_trace(std::string_view text) {
 }
 
 /// A field of the head; a field that is there already stays.
-void add_field(std::string& head, std::vector<std::string>& names, const std::string& name,
-               const std::string& value) {
-  if (std::any_of(names.begin(), names.end(), [&](const std::string& other) { return same(other, name); }))
-    return;
+void add_field(std::string& head, std::vector<std::string>& names, const std::string& name, const std::string& value) {
+  if (std::any_of(names.begin(), names.end(), [&](const std::string& other) { return same(other, name); })) return;
   const bool clean = value.size() <= 16'384 && std::all_of(value.begin(), value.end(), [](char c) {
                        return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F;
                      });
@@ -254,10 +251,9 @@ Endpoint make_endpoint(const ClientOptions& options) {
   for (const Header& header : options.headers) {
     if (!token(header.name))
       throw ConfigError("http client: a header's name must be letters, digits, - and _, at most 128");
-    for (const char* ours : {"Host", "Content-Length", "Transfer-Encoding", "Connection", "Content-Type",
-                             "Expect", "TE", "Trailer", "Upgrade", "Accept-Encoding"})
-      if (same(header.name, ours))
-        throw ConfigError("http client: the header " + header.name + " is the client's own");
+    for (const char* ours : {"Host", "Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "Expect",
+                             "TE", "Trailer", "Upgrade", "Accept-Encoding"})
+      if (same(header.name, ours)) throw ConfigError("http client: the header " + header.name + " is the client's own");
     add_field(endpoint.fixed_head, names, header.name, header.value);
   }
   if (!key.empty()) {
@@ -276,19 +272,18 @@ Endpoint make_endpoint(const ClientOptions& options) {
         break;
     }
   }
-  const bool openai = options.api == Api::openai_chat || options.api == Api::openai_responses ||
-                      options.api == Api::openai_embeddings;
+  const bool openai =
+      options.api == Api::openai_chat || options.api == Api::openai_responses || options.api == Api::openai_embeddings;
   std::string organisation = options.organisation;
   if (organisation.empty() && openai) organisation = from_environment("OPENAI_ORG_ID");
   if (!organisation.empty()) add_field(endpoint.fixed_head, names, "OpenAI-Organization", organisation);
-  if (options.api == Api::anthropic_messages)
-    add_field(endpoint.fixed_head, names, "anthropic-version", "2023-06-01");
+  if (options.api == Api::anthropic_messages) add_field(endpoint.fixed_head, names, "anthropic-version", "2023-06-01");
   add_field(endpoint.fixed_head, names, "User-Agent", "outlay/" OUTLAY_VERSION_STRING);
   return endpoint;
 }
 
-std::string request_target(const Endpoint& endpoint, std::string_view model,
-                           const boost::json::object& request, bool stream) {
+std::string request_target(const Endpoint& endpoint, std::string_view model, const boost::json::object& request,
+                           bool stream) {
   const Row& row = row_of(endpoint.api);
   if (stream && !can_stream(endpoint.api))
     throw Error(errc::invalid_argument, std::string(endpoint.api.name()) + " has no stream: use post");
@@ -297,8 +292,8 @@ std::string request_target(const Endpoint& endpoint, std::string_view model,
     path = "/v1beta/models/{model}:batchEmbedContents";
   if (const std::size_t at = path.find("{model}"); at != path.npos) {
     if (model.empty())
-      throw Error(errc::invalid_argument, std::string(endpoint.api.name()) +
-                                              " has its model in the path: name it in the request's options");
+      throw Error(errc::invalid_argument,
+                  std::string(endpoint.api.name()) + " has its model in the path: name it in the request's options");
     path.replace(at, 7, encode_segment(model));
   }
   if (const std::size_t at = path.find("{version}"); at != path.npos)
@@ -306,8 +301,8 @@ std::string request_target(const Endpoint& endpoint, std::string_view model,
   return endpoint.url.path + path;
 }
 
-std::string request_head(const Endpoint& endpoint, std::string_view target, std::size_t body_bytes,
-                         bool stream, std::string_view traceparent) {
+std::string request_head(const Endpoint& endpoint, std::string_view target, std::size_t body_bytes, bool stream,
+                         std::string_view traceparent) {
   std::string head;
   head.reserve(256 + target.size() + endpoint.fixed_head.size());
   head.append("POST ").append(target).append(" HTTP/1.1\r\nHost: ").append(endpoint.url.authority());

@@ -15,8 +15,8 @@ struct Endpoint {
   Api api = Api::openai_chat;
   Url url{};
   std::string api_version{};
-  std::string
-      fixed_head{};  ///< The header fields that are the same in every request, each with its line end. Holds the key.
+  /// The header fields that are the same in every request, each with its line end. Holds the key.
+  std::string fixed_head{};
 };
 
 /// \par Errors
@@ -31,8 +31,8 @@ struct Endpoint {
                                          const boost::json::object& request, bool stream);
 
 /// Everything up to the body. A malformed `traceparent` is left out.
-[[nodiscard]] std::string request_head(const Endpoint& endpoint, std::string_view target,
-                                       std::size_t body_bytes, bool stream, std::string_view traceparent);
+[[nodiscard]] std::string request_head(const Endpoint& endpoint, std::string_view target, std::size_t body_bytes,
+                                       bool stream, std::string_view traceparent);
 
 /// The API has a stream at all: embeddings have none.
 [[nodiscard]] bool can_stream(Api api) noexcept;

@@ -27,8 +27,8 @@ bool worth_retrying(int status, std::string_view code, bool may_bill_twice) noex
 
 std::string plain_word(std::string_view text) {
   const bool plain = text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
-                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                              c == '_' || c == '-' || c == '.' || c == '[' || c == ']';
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                              c == '-' || c == '.' || c == '[' || c == ']';
                      });
   // A key is a plain word too, but no code is as long as one, or begins like one.
   if (!plain || text.starts_with("sk-") || text.starts_with("AIza")) return {};
@@ -87,8 +87,7 @@ ErrorFacts read_error(const json::value& value) noexcept {
   return facts;
 }
 
-std::optional<std::chrono::milliseconds> read_retry_after(std::string_view value,
-                                                          std::string_view milliseconds,
+std::optional<std::chrono::milliseconds> read_retry_after(std::string_view value, std::string_view milliseconds,
                                                           std::time_t now) noexcept {
   constexpr std::int64_t most = std::int64_t{366} * 24 * 3600;
   const auto read = [](std::string_view text) -> std::optional<std::int64_t> {
@@ -114,21 +113,17 @@ std::optional<std::chrono::milliseconds> read_retry_after(std::string_view value
     const auto [end, error] = std::from_chars(begin, begin + length, number);
     return error == std::errc{} && end == begin + length ? number : -1;
   };
-  const int day = field(5, 2), year = field(12, 4), hour = field(17, 2), minute = field(20, 2),
-            second = field(23, 2);
-  if (day < 1 || year < 1970 || hour < 0 || minute < 0 || second < 0 || hour > 23 || minute > 59 ||
-      second > 60)
+  const int day = field(5, 2), year = field(12, 4), hour = field(17, 2), minute = field(20, 2), second = field(23, 2);
+  if (day < 1 || year < 1970 || hour < 0 || minute < 0 || second < 0 || hour > 23 || minute > 59 || second > 60)
     return {};
   const std::chrono::year_month_day date{std::chrono::year(year),
                                          std::chrono::month(static_cast<unsigned>(month / 3 + 1)),
                                          std::chrono::day(static_cast<unsigned>(day))};
   if (!date.ok()) return {};
   const std::int64_t then =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::sys_days(date).time_since_epoch())
-          .count() +
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::sys_days(date).time_since_epoch()).count() +
       hour * 3600 + minute * 60 + second;
-  return std::chrono::milliseconds(std::clamp<std::int64_t>(then - static_cast<std::int64_t>(now), 0, most) *
-                                   1000);
+  return std::chrono::milliseconds(std::clamp<std::int64_t>(then - static_cast<std::int64_t>(now), 0, most) * 1000);
 }
 
 }  // namespace outlay::http::detail

@@ -25,13 +25,11 @@ ClientOptions checked(const ClientOptions& options) {
   const Timeouts& t = options.timeouts;
   if (std::min({t.connect.count(), t.first_byte.count(), t.idle.count(), t.total.count()}) < 0)
     bad("a time-out is negative; write 0 for none");
-  if (options.limits.request_bytes == 0 || options.limits.reply_bytes == 0 ||
-      options.limits.header_bytes == 0)
+  if (options.limits.request_bytes == 0 || options.limits.reply_bytes == 0 || options.limits.header_bytes == 0)
     bad("a size limit is 0, which would refuse everything");
   const Retries& r = options.retries;
   if (r.max_attempts < 1) bad("Retries::max_attempts must be at least 1, which is no retry");
-  if (std::min({r.first_delay.count(), r.max_delay.count(), r.max_retry_after.count()}) < 0 ||
-      r.storm_after < 0)
+  if (std::min({r.first_delay.count(), r.max_delay.count(), r.max_retry_after.count()}) < 0 || r.storm_after < 0)
     bad("a member of Retries is negative");
   ClientOptions copy = options;
   copy.api_key.clear();
@@ -60,8 +58,7 @@ std::chrono::milliseconds ClientState::jitter(int attempt) {
   return std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(0, bound)(random_));
 }
 
-OwnedRequest::OwnedRequest(Api api, const boost::json::object& request, const RequestOptions& opts,
-                           bool is_stream)
+OwnedRequest::OwnedRequest(Api api, const boost::json::object& request, const RequestOptions& opts, bool is_stream)
     : body(request),
       stream(is_stream),
       model(api.model_in_path() ? opts.model : std::string_view()),

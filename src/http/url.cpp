@@ -10,8 +10,7 @@ namespace outlay::http::detail {
 namespace {
 
 [[noreturn]] void refuse(std::string_view what, const char* why) {
-  throw ConfigError(std::string(what) + ' ' + why +
-                    "; write http://host[:port][/path] or https://host[:port][/path]");
+  throw ConfigError(std::string(what) + ' ' + why + "; write http://host[:port][/path] or https://host[:port][/path]");
 }
 
 bool visible(char c) { return c > 0x20 && c < 0x7F; }
@@ -50,8 +49,7 @@ Url parse_url(std::string_view text, std::string_view what) {
   std::string_view authority = text.substr(0, slash);
   url.path = text.substr(slash);
   while (url.path.ends_with('/')) url.path.pop_back();
-  if (authority.find('@') != authority.npos)
-    bad("has a user name in it: a key goes into a header, or into api_key");
+  if (authority.find('@') != authority.npos) bad("has a user name in it: a key goes into a header, or into api_key");
 
   std::string_view port;
   bool has_port = false;
@@ -86,8 +84,8 @@ std::string encode_segment(std::string_view text) {
   constexpr char digits[] = "0123456789ABCDEF";
   std::string encoded;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '_' || c == '~';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '.' || c == '_' || c == '~';
     if (plain) {
       encoded += c;
     } else {

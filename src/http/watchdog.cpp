@@ -42,10 +42,9 @@ bool Watchdog::fired() const noexcept {
 void Watchdog::arm(std::unique_lock<std::mutex>&) {
   armed_ = deadline_;
   timer_.expires_at(deadline_);
-  timer_.async_wait(
-      [self = shared_from_this(), generation = ++generation_](const boost::system::error_code& error) {
-        if (!error) self->wake(generation);
-      });
+  timer_.async_wait([self = shared_from_this(), generation = ++generation_](const boost::system::error_code& error) {
+    if (!error) self->wake(generation);
+  });
 }
 
 void Watchdog::wake(std::uint64_t generation) {

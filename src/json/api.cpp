@@ -99,10 +99,10 @@ Usage read_usage(Api api, const json::value& reply) {
   reader.walk(reply);
   const std::string name(api.name());
   if (reader.facts.invalid != detail::Field::none)
-    throw Error(errc::invalid_usage,
-                name + ": the reply's " + std::string(detail::to_string(reader.facts.invalid)) +
-                    " are negative, fractional, no number or above " + std::to_string(Usage::max_count) +
-                    "; count the reply's text, or end the call as indeterminate");
+    throw Error(errc::invalid_usage, name + ": the reply's " + std::string(detail::to_string(reader.facts.invalid)) +
+                                         " are negative, fractional, no number or above " +
+                                         std::to_string(Usage::max_count) +
+                                         "; count the reply's text, or end the call as indeterminate");
   bool doubt = false;
   Usage usage = format.usage(reader.facts, doubt);
   if (usage == Usage{} && !reader.facts.reported() && reader.facts.present == 0)

@@ -10,8 +10,8 @@ namespace {
 constexpr std::uint32_t bit(Field field) noexcept { return std::uint32_t{1} << static_cast<unsigned>(field); }
 
 // `total` alone says nothing of how to price it, and searches come on top.
-constexpr std::uint32_t billed = bit(Field::input) | bit(Field::output) | bit(Field::cached) |
-                                 bit(Field::cache_write) | bit(Field::tool_input) | bit(Field::server_output);
+constexpr std::uint32_t billed = bit(Field::input) | bit(Field::output) | bit(Field::cached) | bit(Field::cache_write) |
+                                 bit(Field::tool_input) | bit(Field::server_output);
 
 }  // namespace
 

@@ -117,12 +117,8 @@ struct Facts {
   std::int64_t entry_cached = 0;
   std::int64_t entry_output = 0;
 
-  [[nodiscard]] bool has(Field field) const noexcept {
-    return (present >> static_cast<unsigned>(field) & 1U) != 0;
-  }
-  [[nodiscard]] std::int64_t get(Field field) const noexcept {
-    return counts[static_cast<std::size_t>(field)];
-  }
+  [[nodiscard]] bool has(Field field) const noexcept { return (present >> static_cast<unsigned>(field) & 1U) != 0; }
+  [[nodiscard]] std::int64_t get(Field field) const noexcept { return counts[static_cast<std::size_t>(field)]; }
   void set(Field field, std::int64_t value) noexcept;
   void add(Field field, std::int64_t value) noexcept { set(field, has(field) ? get(field) + value : value); }
   /// Starts a count anew, as each event's lists do.

@@ -35,8 +35,7 @@ std::uint32_t big_endian(std::string_view bytes) noexcept {
 
 std::uint32_t crc32(std::string_view bytes) noexcept {
   std::uint32_t crc = 0xFFFFFFFFU;
-  for (const char byte : bytes)
-    crc = (crc >> 8) ^ crc_table[(crc ^ static_cast<unsigned char>(byte)) & 0xFFU];
+  for (const char byte : bytes) crc = (crc >> 8) ^ crc_table[(crc ^ static_cast<unsigned char>(byte)) & 0xFFU];
   return ~crc;
 }
 
@@ -56,8 +55,7 @@ bool SseFraming::scan(std::string_view text, std::size_t& at) {
     const std::size_t to_lf =
         lf == nullptr ? text.size() - at : static_cast<std::size_t>(static_cast<const char*>(lf) - begin);
     const void* const cr = std::memchr(begin, '\r', to_lf);
-    const std::size_t size =
-        cr == nullptr ? to_lf : static_cast<std::size_t>(static_cast<const char*>(cr) - begin);
+    const std::size_t size = cr == nullptr ? to_lf : static_cast<std::size_t>(static_cast<const char*>(cr) - begin);
     if (size != 0) line_began_ = true;
     at += size;
     if (at == text.size()) return false;
@@ -203,8 +201,8 @@ void EventStreamFraming::read(std::string_view message) {
     std::size_t size = sizes[type];
     if (type == 6 || type == 7) {
       const std::string_view length = take(2);
-      size = static_cast<std::size_t>(static_cast<unsigned char>(length[0]) << 8 |
-                                      static_cast<unsigned char>(length[1]));
+      size =
+          static_cast<std::size_t>(static_cast<unsigned char>(length[0]) << 8 | static_cast<unsigned char>(length[1]));
     }
     const std::string_view value = take(size);
     if (type != 7) continue;

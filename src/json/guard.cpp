@@ -23,17 +23,16 @@ struct GuardedRequest::Impl {
 };
 
 GuardedRequest::GuardedRequest(Api api, const json::object& request, const GuardOptions& options)
-    : impl_(std::make_unique<Impl>(Impl{
-          api, &request, detail::format(api), {}, std::string(options.traceparent), options.tags, false})) {
+    : impl_(std::make_unique<Impl>(
+          Impl{api, &request, detail::format(api), {}, std::string(options.traceparent), options.tags, false})) {
   detail::RequestFacts& facts = impl_->facts;
   impl_->format.read_request(request, facts);
   if (!options.model.empty()) facts.model = options.model;
   if (!options.service_tier.empty()) facts.service_tier = options.service_tier;
   if (facts.model.empty())
-    throw Error(errc::invalid_argument,
-                std::string(api.name()) + ": the request names no model; " +
-                    (api.model_in_path() ? "it is in the URL: pass it as GuardOptions::model"
-                                         : "set \"model\" or GuardOptions::model"));
+    throw Error(errc::invalid_argument, std::string(api.name()) + ": the request names no model; " +
+                                            (api.model_in_path() ? "it is in the URL: pass it as GuardOptions::model"
+                                                                 : "set \"model\" or GuardOptions::model"));
   impl_->ask_for_usage = options.ask_for_usage && facts.stream && !facts.asks_for_usage;
 }
 GuardedRequest::GuardedRequest(GuardedRequest&&) noexcept = default;
@@ -59,8 +58,7 @@ json::object GuardedRequest::body(const Call& call) const {
   json::object body = *impl_->request;
   if (call.model() != facts.model) impl_->format.write_model(body, call.model());
   const auto ceiling = call.max_output_tokens();
-  if (ceiling && ceiling != facts.ceiling && !facts.fixed_ceiling)
-    impl_->format.write_ceiling(body, *ceiling);
+  if (ceiling && ceiling != facts.ceiling && !facts.fixed_ceiling) impl_->format.write_ceiling(body, *ceiling);
   if (impl_->ask_for_usage) impl_->format.ask_for_usage(body);
   return body;
 }
@@ -83,8 +81,7 @@ Usage count_visible(const detail::Reader& reader) {
   for (const detail::Piece& piece : reader.pieces) {
     std::int64_t tokens = 0;
     for (const detail::Piece::Range range : {piece.text, piece.tool_name})
-      if (range.size != 0)
-        tokens += std::max<std::int64_t>(1, built_in_tokenizer().upper(reader.text(range)));
+      if (range.size != 0) tokens += std::max<std::int64_t>(1, built_in_tokenizer().upper(reader.text(range)));
     usage.output += tokens;
     if (piece.kind == StreamDelta::Kind::reasoning) usage.reasoning += tokens;
   }
@@ -119,14 +116,12 @@ Settled GuardedCall::reply(const json::value& reply) {
   }
   if (facts.pending) return call_.indeterminate("the answer is still being made: its usage is not known");
   if (facts.invalid != detail::Field::none)
-    return call_.indeterminate("the reported " + std::string(detail::to_string(facts.invalid)) +
-                               " cannot be");
+    return call_.indeterminate("the reported " + std::string(detail::to_string(facts.invalid)) + " cannot be");
   if (!recognised(reader)) {
     call_.indeterminate("the reply is none of this API");
-    throw Error(errc::bad_reply,
-                name +
-                    ": the reply has neither a usage nor an answer where this API has them; the "
-                    "reservation has been charged, check that the request went to this API");
+    throw Error(errc::bad_reply, name +
+                                     ": the reply has neither a usage nor an answer where this API has them; the "
+                                     "reservation has been charged, check that the request went to this API");
   }
 
   Settlement settlement;
@@ -189,11 +184,10 @@ namespace detail {
 void refuse_stream(const GuardedRequest& request, const json::object& body) {
   // Ollama streams unless it is told not to; a transport that joins its lines is welcome.
   if (!request.streamed() || !body.contains("stream")) return;
-  throw Error(
-      errc::invalid_argument,
-      std::string(request.api().name()) +
-          ": the request asks for a stream, which guard() cannot settle; set \"stream\" to false, or feed "
-          "GuardedCall::stream()");
+  throw Error(errc::invalid_argument,
+              std::string(request.api().name()) +
+                  ": the request asks for a stream, which guard() cannot settle; set \"stream\" to false, or feed "
+                  "GuardedCall::stream()");
 }
 
 }  // namespace detail
@@ -217,13 +211,11 @@ Estimate estimate(Api api, const json::object& request, const GuardOptions& opti
   const Cost plain = prices.cost(call.model, {.input = estimate.input_upper, .output = output}, tier);
   estimate.usd = plain.usd;
   if (facts.cache_write)
-    estimate.usd =
-        std::max(estimate.usd,
-                 prices.cost(call.model, {.cache_write = estimate.input_upper, .output = output}, tier).usd);
+    estimate.usd = std::max(estimate.usd,
+                            prices.cost(call.model, {.cache_write = estimate.input_upper, .output = output}, tier).usd);
   if (facts.long_cache)
     estimate.usd = std::max(
-        estimate.usd,
-        prices.cost(call.model, {.cache_write_1h = estimate.input_upper, .output = output}, tier).usd);
+        estimate.usd, prices.cost(call.model, {.cache_write_1h = estimate.input_upper, .output = output}, tier).usd);
   estimate.priced_as = plain.model;
   estimate.rule = plain.rule;
   return estimate;

@@ -73,8 +73,7 @@ void StreamMeter::Impl::feed(std::string_view bytes, StreamConsumer* to, Gate* g
 
 void StreamMeter::Impl::see_wire(std::string_view bytes) {
   if (api == Api::bedrock_converse && (bytes.front() == '\0' || bytes.front() == '\1')) {
-    wire_ =
-        Wire::event_stream;  // its first byte is the highest of a length, which the limit keeps below 2^25
+    wire_ = Wire::event_stream;  // its first byte is the highest of a length, which the limit keeps below 2^25
     return;
   }
   const auto first = std::find_if_not(bytes.begin(), bytes.end(), is_space);
@@ -131,10 +130,9 @@ void StreamMeter::Impl::feed_json(std::string_view bytes) {
     bytes.remove_prefix(read);
     document_bytes_ = event_seen_ ? 0 : document_bytes_ + read;
     if (document_bytes_ > options.max_event_bytes)
-      throw Error(errc::bad_reply,
-                  std::string(api.name()) + ": a JSON document is over the limit of " +
-                      std::to_string(options.max_event_bytes) +
-                      " bytes; raise StreamMeterOptions::max_event_bytes if it is meant to be");
+      throw Error(errc::bad_reply, std::string(api.name()) + ": a JSON document is over the limit of " +
+                                       std::to_string(options.max_event_bytes) +
+                                       " bytes; raise StreamMeterOptions::max_event_bytes if it is meant to be");
     if (parser.done()) document_open_ = false;
   }
 }
@@ -249,9 +247,7 @@ bool StreamMeter::Impl::estimated() const {
   return estimated;
 }
 
-bool StreamMeter::Impl::complete() const noexcept {
-  return !error && (facts().done || facts().all_finished());
-}
+bool StreamMeter::Impl::complete() const noexcept { return !error && (facts().done || facts().all_finished()); }
 
 StreamMeter::StreamMeter(Api api, StreamMeterOptions options) : impl_(std::make_unique<Impl>(api, options)) {}
 StreamMeter::StreamMeter(StreamMeter&&) noexcept = default;
@@ -259,9 +255,7 @@ StreamMeter& StreamMeter::operator=(StreamMeter&&) noexcept = default;
 StreamMeter::~StreamMeter() = default;
 
 void StreamMeter::feed(std::string_view bytes) { impl_->feed(bytes, nullptr, nullptr); }
-void StreamMeter::feed(std::string_view bytes, StreamConsumer& consumer) {
-  impl_->feed(bytes, &consumer, nullptr);
-}
+void StreamMeter::feed(std::string_view bytes, StreamConsumer& consumer) { impl_->feed(bytes, &consumer, nullptr); }
 void StreamMeter::finish() noexcept {
   try {
     impl_->finish(nullptr, nullptr);
@@ -285,9 +279,7 @@ std::int64_t StreamMeter::counted_output() const noexcept { return impl_->counte
 bool StreamMeter::complete() const noexcept { return impl_->complete(); }
 bool StreamMeter::ended() const noexcept { return impl_->ended(); }
 const std::optional<StreamError>& StreamMeter::error() const noexcept { return impl_->error; }
-std::string_view StreamMeter::invalid_member() const noexcept {
-  return detail::to_string(impl_->facts().invalid);
-}
+std::string_view StreamMeter::invalid_member() const noexcept { return detail::to_string(impl_->facts().invalid); }
 std::string_view StreamMeter::served_model() const noexcept { return impl_->facts().model; }
 std::string_view StreamMeter::service_tier() const noexcept { return impl_->facts().service_tier; }
 std::optional<Usd> StreamMeter::provider_cost() const noexcept { return impl_->facts().cost; }

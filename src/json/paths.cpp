@@ -27,8 +27,7 @@ Paths::Paths(std::initializer_list<std::span<const PathRule>> rules) {
           if (key == "*")
             nodes_[static_cast<std::size_t>(at)].element = next;
           else
-            edges[static_cast<std::size_t>(at)].push_back(
-                {key.data(), static_cast<std::uint32_t>(key.size()), next});
+            edges[static_cast<std::size_t>(at)].push_back({key.data(), static_cast<std::uint32_t>(key.size()), next});
         }
         at = next;
       }

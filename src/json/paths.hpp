@@ -36,12 +36,8 @@ class Paths {
     }
     return nowhere;
   }
-  [[nodiscard]] NodeId element(NodeId node) const noexcept {
-    return nodes_[static_cast<std::size_t>(node)].element;
-  }
-  [[nodiscard]] Field field(NodeId node) const noexcept {
-    return nodes_[static_cast<std::size_t>(node)].field;
-  }
+  [[nodiscard]] NodeId element(NodeId node) const noexcept { return nodes_[static_cast<std::size_t>(node)].element; }
+  [[nodiscard]] Field field(NodeId node) const noexcept { return nodes_[static_cast<std::size_t>(node)].field; }
 
  private:
   struct Node {

@@ -60,9 +60,7 @@ class TapeHandler {
   bool on_string(json::string_view part, std::size_t, json::error_code&) { return text(Kind::string, part); }
   bool on_number_part(json::string_view part, json::error_code&) { return collect(part); }
   bool on_int64(std::int64_t, json::string_view part, json::error_code&) { return text(Kind::number, part); }
-  bool on_uint64(std::uint64_t, json::string_view part, json::error_code&) {
-    return text(Kind::number, part);
-  }
+  bool on_uint64(std::uint64_t, json::string_view part, json::error_code&) { return text(Kind::number, part); }
   bool on_double(double, json::string_view part, json::error_code&) { return text(Kind::number, part); }
   bool on_bool(bool value, json::error_code&) { return plain(Kind::boolean, value ? "true" : "false"); }
   bool on_null(json::error_code&) { return plain(Kind::null, {}); }
@@ -91,8 +89,8 @@ class TapeHandler {
   bool text(Kind kind, json::string_view part) {
     std::string_view whole(part.data(), part.size());
     const std::less<> before;
-    const bool in_input = !before(whole.data(), input_.data()) &&
-                          !before(input_.data() + input_.size(), whole.data() + whole.size());
+    const bool in_input =
+        !before(whole.data(), input_.data()) && !before(input_.data() + input_.size(), whole.data() + whole.size());
     if (!parts_.empty() || !in_input) {
       parts_.append(whole);
       whole = tape_.copies.emplace_back(std::move(parts_));
@@ -101,9 +99,7 @@ class TapeHandler {
     tape_.events.push_back({whole, here() + 1, kind});
     return true;
   }
-  [[nodiscard]] std::uint32_t here() const noexcept {
-    return static_cast<std::uint32_t>(tape_.events.size());
-  }
+  [[nodiscard]] std::uint32_t here() const noexcept { return static_cast<std::uint32_t>(tape_.events.size()); }
 
   Tape& tape_;
   std::string_view input_;
@@ -117,8 +113,8 @@ class TapeHandler {
 
 void read_tape(std::string_view text, std::string_view file, Tape& tape) {
   if (text.size() > max_price_file)
-    refuse(file, "has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(max_price_file) +
-                     " are read");
+    refuse(file,
+           "has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(max_price_file) + " are read");
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   tape.events.reserve(text.size() / 14);
   json::basic_parser<TapeHandler> parser(json::parse_options{}, tape, text);
@@ -400,8 +396,7 @@ class LiteLlmReader {
     if (multipliers != 0 && tape_.events[multipliers].kind == Kind::object)
       for (const auto [key, value] : Members(tape_, multipliers))
         if (key == "us" || key == "eu" || key == "fast")
-          if (const auto factor = number(entry, key, value, picos_per_dollar))
-            add_multiplied(entry, key, *factor);
+          if (const auto factor = number(entry, key, value, picos_per_dollar)) add_multiplied(entry, key, *factor);
     add_multiplied(entry, "eu", multiplier_eu);
     add_multiplied(entry, "us", multiplier_us);
     return !unpriceable_;
@@ -417,9 +412,7 @@ class LiteLlmReader {
   }
 
   static std::int64_t& at(Row& row, Bucket bucket) noexcept { return row[static_cast<std::size_t>(bucket)]; }
-  static std::int64_t at(const Row& row, Bucket bucket) noexcept {
-    return row[static_cast<std::size_t>(bucket)];
-  }
+  static std::int64_t at(const Row& row, Bucket bucket) noexcept { return row[static_cast<std::size_t>(bucket)]; }
 
   const Field& field_of(std::string_view key) {
     // The few hundred names come again in every model. The bound is for files that are not what they seem.
@@ -447,8 +440,7 @@ class LiteLlmReader {
 
   /// Empty for null. A price below zero means "varies", which makes the entry unknown; other texts are
   /// errors.
-  std::optional<std::int64_t> number(PriceEntry& entry, std::string_view key, std::uint32_t value,
-                                     int scale) {
+  std::optional<std::int64_t> number(PriceEntry& entry, std::string_view key, std::uint32_t value, int scale) {
     const Event& event = tape_.events[value];
     if (event.kind == Kind::null) return std::nullopt;
     if (event.kind == Kind::number || event.kind == Kind::string) {
@@ -475,8 +467,7 @@ class LiteLlmReader {
   /// The medium size where it says more than one; the dearest of those that it does say otherwise.
   Usd web_search(PriceEntry& entry, std::string_view key, std::uint32_t value) {
     const Event& event = tape_.events[value];
-    if (event.kind != Kind::object)
-      return Usd::from_nanos(number(entry, key, value, nanos_per_dollar).value_or(0));
+    if (event.kind != Kind::object) return Usd::from_nanos(number(entry, key, value, nanos_per_dollar).value_or(0));
     std::int64_t dearest = 0;
     for (const auto [size, fee] : Members(tape_, value)) {
       const auto nanos = number(entry, size, fee, nanos_per_dollar);
@@ -545,10 +536,9 @@ class LiteLlmReader {
     for (const std::int64_t above : thresholds) {
       Row row = base;
       if (const auto* own = find_column({}, above)) overlay(row, own->row);
-      at(row, Bucket::cache_write_1h) =
-          at(base, Bucket::cache_write_1h) == none
-              ? none
-              : std::max(at(row, Bucket::cache_write_1h), at(row, Bucket::cache_write));
+      at(row, Bucket::cache_write_1h) = at(base, Bucket::cache_write_1h) == none
+                                            ? none
+                                            : std::max(at(row, Bucket::cache_write_1h), at(row, Bucket::cache_write));
       add({}, above, row);
       steps.push_back(row);
     }
@@ -565,8 +555,7 @@ class LiteLlmReader {
         if (tier == "batch")
           for (const Bucket bucket : {Bucket::cache_write, Bucket::cache_write_1h})
             if (at(base, bucket) != none && at(own->row, bucket) == none)
-              at(row, bucket) =
-                  in_ratio(entry, at(base, bucket), at(row, Bucket::input), at(base, Bucket::input));
+              at(row, bucket) = in_ratio(entry, at(base, bucket), at(row, Bucket::input), at(base, Bucket::input));
       }
       add(tier, 0, row);
       for (std::size_t i = 0; i < thresholds.size(); ++i) {
@@ -574,8 +563,7 @@ class LiteLlmReader {
         // one, it is made.
         Row step = steps[i];
         for (std::size_t b = 0; b < buckets; ++b)
-          step[b] =
-              row[b] == none || step[b] == none ? row[b] : in_ratio(entry, steps[i][b], row[b], base[b]);
+          step[b] = row[b] == none || step[b] == none ? row[b] : in_ratio(entry, steps[i][b], row[b], base[b]);
         if (const auto* own = find_column(tier, thresholds[i])) overlay(step, own->row);
         add(tier, thresholds[i], step);
       }
@@ -588,13 +576,11 @@ class LiteLlmReader {
   }
 
   /// rate * numerator / denominator; a rate of nothing scales to the numerator.
-  std::int64_t in_ratio(PriceEntry& entry, std::int64_t rate, std::int64_t numerator,
-                        std::int64_t denominator) const {
+  std::int64_t in_ratio(PriceEntry& entry, std::int64_t rate, std::int64_t numerator, std::int64_t denominator) const {
     if (denominator <= 0) return std::max(rate, numerator);
     const auto result = scaled(rate, numerator, denominator);
     if (!result)
-      refuse(file_,
-             "model \"" + printable_name(entry.name) + "\": a rate is beyond 9.2 million dollars a token");
+      refuse(file_, "model \"" + printable_name(entry.name) + "\": a rate is beyond 9.2 million dollars a token");
     return *result;
   }
 
@@ -602,21 +588,19 @@ class LiteLlmReader {
   void add_multiplied(PriceEntry& entry, std::string_view tier, std::int64_t factor) const {
     if (factor <= 0) return;
     auto& tiers = entry.price.tiers;
-    if (std::any_of(tiers.begin(), tiers.end(), [&](const auto& one) { return one.service_tier == tier; }))
-      return;
+    if (std::any_of(tiers.begin(), tiers.end(), [&](const auto& one) { return one.service_tier == tier; })) return;
     const auto times = [&](Rates rates) {
       const auto apply = [&](Rate& rate) {
         const auto picos = scaled(rate.picos(), factor, 1'000'000'000'000);
         if (!picos)
-          refuse(file_, "model \"" + printable_name(entry.name) +
-                            "\": a rate is beyond 9.2 million dollars a token");
+          refuse(file_, "model \"" + printable_name(entry.name) + "\": a rate is beyond 9.2 million dollars a token");
         rate = Rate::from_picos(*picos);
       };
       apply(rates.input);
       apply(rates.output);
-      for (auto* rate : {&rates.cache_read, &rates.cache_write, &rates.cache_write_1h, &rates.reasoning,
-                         &rates.input_audio, &rates.output_audio, &rates.input_image, &rates.output_image,
-                         &rates.cache_read_audio})
+      for (auto* rate :
+           {&rates.cache_read, &rates.cache_write, &rates.cache_write_1h, &rates.reasoning, &rates.input_audio,
+            &rates.output_audio, &rates.input_image, &rates.output_image, &rates.cache_read_audio})
         if (*rate) apply(**rate);
       return rates;
     };
@@ -664,8 +648,7 @@ class PriceReader {
         unknown("the table", key);
     }
     if (format != "outlay-prices-1")
-      refuse(file_,
-             "\"format\" is \"" + printable_name(format) + "\"; this library reads \"outlay-prices-1\"");
+      refuse(file_, "\"format\" is \"" + printable_name(format) + "\"; this library reads \"outlay-prices-1\"");
     if (models == 0) refuse(file_, "\"models\" is missing");
 
     std::vector<PriceEntry> entries;
@@ -730,10 +713,8 @@ class PriceReader {
       }
       rates.finish();
       if (tier.service_tier.empty() && tier.above_input_tokens == 0)
-        refuse(
-            file_,
-            where_ +
-                ": a tier has neither \"service_tier\" nor \"above_input_tokens\", so it would always apply");
+        refuse(file_,
+               where_ + ": a tier has neither \"service_tier\" nor \"above_input_tokens\", so it would always apply");
       entry.price.tiers.push_back(std::move(tier));
     }
   }
@@ -741,8 +722,7 @@ class PriceReader {
   /// The members that are rates, in dollars a million tokens.
   class RateReader {
    public:
-    RateReader(PriceReader& reader, PriceEntry& entry, Rates& rates)
-        : reader_(reader), entry_(entry), rates_(rates) {}
+    RateReader(PriceReader& reader, PriceEntry& entry, Rates& rates) : reader_(reader), entry_(entry), rates_(rates) {}
 
     bool read(std::string_view key, std::uint32_t value) {
       if (key == "input" || key == "output") {
@@ -808,8 +788,7 @@ class PriceReader {
   }
   bool boolean(std::string_view key, std::uint32_t value) const {
     const Event& event = tape_.events[value];
-    if (event.kind != Kind::boolean)
-      refuse(file_, where_ + ": \"" + printable_name(key) + "\" must be true or false");
+    if (event.kind != Kind::boolean) refuse(file_, where_ + ": \"" + printable_name(key) + "\" must be true or false");
     return event.text == "true";
   }
   std::string text(std::string_view key, std::uint32_t value) const {
@@ -840,8 +819,8 @@ class PriceReader {
     return date;
   }
   [[noreturn]] void unknown(const std::string& where, std::string_view key) const {
-    refuse(file_, where + ": \"" + printable_name(key) +
-                      "\" is not a member of the format (see price_table.schema.json)");
+    refuse(file_,
+           where + ": \"" + printable_name(key) + "\" is not a member of the format (see price_table.schema.json)");
   }
 
   const Tape& tape_;
@@ -939,8 +918,8 @@ std::shared_ptr<const PriceBook> read_litellm(std::string_view text, std::string
     log(LogLevel::info, "price table " + printable_name(file) + ": " + std::to_string(left_out) + " of " +
                             std::to_string(reader.models()) +
                             " models have no price per token or request and are unknown to the table");
-  return make_price_book(std::move(entries), "litellm-" + fingerprint(text),
-                         "BerriAI/litellm, " + printable_name(file), std::nullopt);
+  return make_price_book(std::move(entries), "litellm-" + fingerprint(text), "BerriAI/litellm, " + printable_name(file),
+                         std::nullopt);
 }
 
 std::shared_ptr<const PriceBook> read_prices(std::string_view text, std::string_view file) {
@@ -955,8 +934,7 @@ std::string read_file(const std::filesystem::path& path) {
   const std::string name = path.filename().string();
   std::ifstream in(path, std::ios::binary);
   std::error_code ec;
-  if (!in || std::filesystem::is_directory(path, ec))
-    refuse(name, "cannot be opened for reading; check the path");
+  if (!in || std::filesystem::is_directory(path, ec)) refuse(name, "cannot be opened for reading; check the path");
   std::string text;
   const auto size = std::filesystem::file_size(path, ec);
   if (!ec) text.reserve(static_cast<std::size_t>(std::min<std::uintmax_t>(size, max_price_file)) + 1);

@@ -19,8 +19,8 @@ std::string plain_word(std::string_view text) {
   constexpr std::size_t longest = 64;
   if (text.size() > longest) return {};
   const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-           c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.';
   });
   return plain ? std::string(text) : std::string{};
 }
@@ -104,8 +104,7 @@ bool Reader::end(bool array) {
   if (raw_ != 0) {
     text_ += array ? ']' : '}';
     raw_comma_ = true;
-    if (--raw_ == 0)
-      pieces.back().text.size = static_cast<std::uint32_t>(text_.size()) - pieces.back().text.begin;
+    if (--raw_ == 0) pieces.back().text.size = static_cast<std::uint32_t>(text_.size()) - pieces.back().text.begin;
     return true;
   }
   if (depth_ == 0) return true;
@@ -419,9 +418,8 @@ void Reader::walk(const json::value& value, std::size_t depth) {
     case json::kind::uint64: {
       std::array<char, 24> text{};
       const bool is_signed = value.is_int64();
-      const auto result = is_signed
-                              ? std::to_chars(text.data(), text.data() + text.size(), value.get_int64())
-                              : std::to_chars(text.data(), text.data() + text.size(), value.get_uint64());
+      const auto result = is_signed ? std::to_chars(text.data(), text.data() + text.size(), value.get_int64())
+                                    : std::to_chars(text.data(), text.data() + text.size(), value.get_uint64());
       const std::string_view digits(text.data(), static_cast<std::size_t>(result.ptr - text.data()));
       integer(is_signed ? value.get_int64() : INT64_MAX, digits);
       break;

@@ -31,9 +31,9 @@ bool is_media_key(std::string_view key) noexcept {
 
 // Names of strings that steer and are not rendered, or not as text.
 bool is_silent_key(std::string_view key) noexcept {
-  return key == "type" || key == "role" || key == "id" || key == "file_id" || key == "detail" ||
-         key == "format" || key == "mimeType" || key == "mime_type" || key == "media_type" ||
-         key == "filename" || key == "ttl" || key == "status" || key == "encrypted_content";
+  return key == "type" || key == "role" || key == "id" || key == "file_id" || key == "detail" || key == "format" ||
+         key == "mimeType" || key == "mime_type" || key == "media_type" || key == "filename" || key == "ttl" ||
+         key == "status" || key == "encrypted_content";
 }
 
 std::string_view media_kind(const json::object& object) noexcept {
@@ -120,15 +120,13 @@ void InputCount::content(const json::value& value, std::string_view key, int dep
           if (is_media_key(name) || is_data_url(string)) {
             const std::string_view kind =
                 name == "image_url" || key == "image_url" || key == "source" ? "image" : media_kind(object);
-            const bool inlined =
-                is_data_url(string) || name == "data" || name == "bytes" || name == "file_data";
+            const bool inlined = is_data_url(string) || name == "data" || name == "bytes" || name == "file_data";
             media(key == "image" ? "image" : kind, inlined ? string : std::string_view{});
             continue;
           }
         }
         // A tool's input and result are rendered with their names.
-        if (name == "input" || name == "args" || name == "response" || name == "json" ||
-            name == "arguments") {
+        if (name == "input" || name == "args" || name == "response" || name == "json" || name == "arguments") {
           rendered(inner, depth + 1);
           continue;
         }

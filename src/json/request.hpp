@@ -52,15 +52,11 @@ struct RequestFacts {
 };
 
 // Members that may be absent or null. A member of another type is an Error with errc::invalid_argument that names it.
-[[nodiscard]] const boost::json::value* member(const boost::json::object& object,
-                                               std::string_view key) noexcept;
-[[nodiscard]] const boost::json::object* object_member(const boost::json::object& object,
-                                                       std::string_view key);
+[[nodiscard]] const boost::json::value* member(const boost::json::object& object, std::string_view key) noexcept;
+[[nodiscard]] const boost::json::object* object_member(const boost::json::object& object, std::string_view key);
 [[nodiscard]] std::string_view string_member(const boost::json::object& object, std::string_view key);
-[[nodiscard]] std::optional<std::int64_t> integer_member(const boost::json::object& object,
-                                                         std::string_view key);
-[[nodiscard]] bool bool_member(const boost::json::object& object, std::string_view key,
-                               bool otherwise = false);
+[[nodiscard]] std::optional<std::int64_t> integer_member(const boost::json::object& object, std::string_view key);
+[[nodiscard]] bool bool_member(const boost::json::object& object, std::string_view key, bool otherwise = false);
 
 /// Sets a number and keeps the member's place, and its type where it was a double.
 void write_number(boost::json::object& object, std::string_view key, std::int64_t number);

@@ -17,8 +17,7 @@ constexpr std::int64_t step = 64;
 }  // namespace
 
 struct Stream::Impl final : private StreamMeter::Impl::Gate {
-  Impl(Call& call, Api api, StreamMeterOptions options)
-      : reservation(call.reservation()), meter(api, options) {
+  Impl(Call& call, Api api, StreamMeterOptions options) : reservation(call.reservation()), meter(api, options) {
     if (!reservation)
       throw Error(errc::invalid_argument,
                   "Stream: the call has been moved from; make the stream from the call that holds it");
@@ -51,9 +50,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     show();
   }
 
-  [[nodiscard]] bool open() const {
-    return !settled && !meter.ended() && detail::reservation_open(*reservation.get());
-  }
+  [[nodiscard]] bool open() const { return !settled && !meter.ended() && detail::reservation_open(*reservation.get()); }
 
   [[nodiscard]] Settlement settlement() {
     Settlement settlement;
@@ -75,8 +72,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     return (shown_nothing && !meter.complete()) || settlement.usage.total() == 0;
   }
   [[nodiscard]] std::string reason() const {
-    if (!meter.invalid_member().empty())
-      return "the reported " + std::string(meter.invalid_member()) + " cannot be";
+    if (!meter.invalid_member().empty()) return "the reported " + std::string(meter.invalid_member()) + " cannot be";
     if (meter.error()) return "the provider reported an error in the stream";
     return "the stream ended before it reported or showed anything";
   }
@@ -148,8 +144,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
   Usage last_shown_;
 };
 
-Stream::Stream(Call& call, Api api, StreamMeterOptions options)
-    : impl_(std::make_unique<Impl>(call, api, options)) {}
+Stream::Stream(Call& call, Api api, StreamMeterOptions options) : impl_(std::make_unique<Impl>(call, api, options)) {}
 Stream::Stream(Stream&&) noexcept = default;
 Stream& Stream::operator=(Stream&&) noexcept = default;
 Stream::~Stream() = default;
@@ -178,9 +173,8 @@ void Stream::check() const {
     throw Error(errc::provider_error, what + "; what had been generated is charged");
   }
   if (!impl_->was_cut && !meter.complete())
-    throw Error(
-        errc::stream_broken,
-        name + ": the stream stopped before its end; what it had shown is charged, ask again for the rest");
+    throw Error(errc::stream_broken,
+                name + ": the stream stopped before its end; what it had shown is charged, ask again for the rest");
 }
 
 bool Stream::complete() const noexcept { return impl_->meter.complete(); }

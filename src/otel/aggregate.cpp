@@ -36,8 +36,7 @@ std::size_t sequence_at(std::string_view text) noexcept {
   if (lead >= 0xE0 && lead <= 0xEF)
     return follows(1, lead == 0xE0 ? 0xA0 : 0x80, lead == 0xED ? 0x9F : 0xBF) && follows(2) ? 3 : 0;
   if (lead >= 0xF0 && lead <= 0xF4)
-    return follows(1, lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF) && follows(2) && follows(3) ? 4
-                                                                                                          : 0;
+    return follows(1, lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF) && follows(2) && follows(3) ? 4 : 0;
   return 0;
 }
 
@@ -74,8 +73,7 @@ std::string_view tag_of(const Tags& tags, std::string_view key) noexcept {
 }
 
 bool is_hex(std::string_view text) noexcept {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 bool all_zero(std::string_view text) noexcept { return text.find_first_not_of('0') == text.npos; }
@@ -200,13 +198,12 @@ void Aggregate::read_trace(std::string_view traceparent, Time time) {
   exemplar_ = {};
   if (filter_ == ExemplarFilter::always_off) return;
   // 00-<trace>-<span>-<flags>; a later version may have more behind a further dash.
-  const bool read =
-      traceparent.size() >= 55 && traceparent[2] == '-' && traceparent[35] == '-' && traceparent[52] == '-' &&
-      is_hex(traceparent.substr(0, 2)) && is_hex(traceparent.substr(3, 32)) &&
-      is_hex(traceparent.substr(36, 16)) && is_hex(traceparent.substr(53, 2)) &&
-      traceparent.substr(0, 2) != "ff" && !all_zero(traceparent.substr(3, 32)) &&
-      !all_zero(traceparent.substr(36, 16)) &&
-      (traceparent.size() == 55 || (traceparent.substr(0, 2) != "00" && traceparent[55] == '-'));
+  const bool read = traceparent.size() >= 55 && traceparent[2] == '-' && traceparent[35] == '-' &&
+                    traceparent[52] == '-' && is_hex(traceparent.substr(0, 2)) && is_hex(traceparent.substr(3, 32)) &&
+                    is_hex(traceparent.substr(36, 16)) && is_hex(traceparent.substr(53, 2)) &&
+                    traceparent.substr(0, 2) != "ff" && !all_zero(traceparent.substr(3, 32)) &&
+                    !all_zero(traceparent.substr(36, 16)) &&
+                    (traceparent.size() == 55 || (traceparent.substr(0, 2) != "00" && traceparent[55] == '-'));
   constexpr std::string_view odd = "13579bdf";
   const bool sampled = read && odd.find(traceparent[54]) != odd.npos;
   if (filter_ == ExemplarFilter::trace_based && !sampled) return;
@@ -218,10 +215,8 @@ void Aggregate::read_trace(std::string_view traceparent, Time time) {
   exemplar_.time = nanoseconds(time);
 }
 
-void Aggregate::add(Histogram& histogram, const std::array<std::int64_t, bound_count>& bounds,
-                    std::int64_t value) {
-  const auto bucket =
-      static_cast<std::size_t>(std::lower_bound(bounds.begin(), bounds.end(), value) - bounds.begin());
+void Aggregate::add(Histogram& histogram, const std::array<std::int64_t, bound_count>& bounds, std::int64_t value) {
+  const auto bucket = static_cast<std::size_t>(std::lower_bound(bounds.begin(), bounds.end(), value) - bounds.begin());
   ++histogram.buckets[bucket];
   ++histogram.count;
   histogram.sum = added(histogram.sum, value);
@@ -256,10 +251,8 @@ void Aggregate::add_tokens(CallSeries& series, const Usage& usage) {
     count(kind, audio + image > 0 ? Modality::text : Modality::unknown, total - audio - image,
           even_if_none && audio + image == 0);
   };
-  split(TokenKind::input, usage.input_total(), usage.input_audio + usage.cache_read_audio, usage.input_image,
-        true);
-  if (!series.embeddings)
-    split(TokenKind::output, usage.output, usage.output_audio, usage.output_image, true);
+  split(TokenKind::input, usage.input_total(), usage.input_audio + usage.cache_read_audio, usage.input_image, true);
+  if (!series.embeddings) split(TokenKind::output, usage.output, usage.output_audio, usage.output_image, true);
   split(TokenKind::cache_read, usage.cache_read, usage.cache_read_audio, 0, false);
   split(TokenKind::cache_write, usage.cache_write + usage.cache_write_1h, 0, 0, false);
   split(TokenKind::reasoning, usage.reasoning, 0, 0, false);

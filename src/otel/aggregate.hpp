@@ -101,10 +101,7 @@ class SeriesMap {
     std::string name{};  ///< The attribute's.
   };
   SeriesMap(std::vector<Field> fields, std::size_t max_values, std::size_t max_series)
-      : fields_(std::move(fields)),
-        known_(fields_.size()),
-        max_values_(max_values),
-        max_series_(max_series) {}
+      : fields_(std::move(fields)), known_(fields_.size()), max_values_(max_values), max_series_(max_series) {}
 
   /// \param values One for each field; null data: the attribute is absent.
   /// \param folded Set where a value became `other`.
@@ -117,9 +114,7 @@ class SeriesMap {
  private:
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept {
-      return std::hash<std::string_view>{}(text);
-    }
+    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
   };
   using Words = std::unordered_set<std::string, Hash, std::equal_to<>>;
 

@@ -69,8 +69,7 @@ Collector::Collector(const OtelSettings& settings) : settings_(settings) {}
 std::string Collector::message_with(const std::string& body) const {
   const std::string packed = settings_.gzip ? gzipped(body) : std::string();
   const std::string& sent = settings_.gzip ? packed : body;
-  std::string message =
-      "POST " + settings_.target + " HTTP/1.1\r\nHost: " + settings_.url.authority() + "\r\n";
+  std::string message = "POST " + settings_.target + " HTTP/1.1\r\nHost: " + settings_.url.authority() + "\r\n";
   const auto has = [this](std::string_view name) {
     return std::any_of(settings_.headers.begin(), settings_.headers.end(), [name](const auto& header) {
       return std::equal(name.begin(), name.end(), header.first.begin(), header.first.end(),
@@ -78,14 +77,12 @@ std::string Collector::message_with(const std::string& body) const {
     });
   };
   if (!has("user-agent"))
-    message +=
-        "User-Agent: outlay/" OUTLAY_VERSION_STRING " OTel-OTLP-Exporter-Cpp/" OUTLAY_VERSION_STRING "\r\n";
+    message += "User-Agent: outlay/" OUTLAY_VERSION_STRING " OTel-OTLP-Exporter-Cpp/" OUTLAY_VERSION_STRING "\r\n";
   if (!has("accept")) message += "Accept: application/json\r\n";
   message += "Content-Type: application/json\r\n";
   if (settings_.gzip) message += "Content-Encoding: gzip\r\n";
   message += "Content-Length: " + std::to_string(sent.size()) + "\r\n";
-  for (const auto& [name, value] : settings_.headers)
-    message.append(name).append(": ").append(value).append("\r\n");
+  for (const auto& [name, value] : settings_.headers) message.append(name).append(": ").append(value).append("\r\n");
   return message.append("\r\n").append(sent);
 }
 
@@ -132,10 +129,8 @@ asio::awaitable<Answer> Collector::exchange(const std::string& message,
       const Fault fault = co_await connection->connect(settings_.url, settings_.tls.get(), deadline);
       if (fault) co_return Answer{Answer::Kind::unreachable, 0, fault.what, {}};
     }
-    const http::Timeouts timeouts{
-        .connect = {}, .first_byte = {}, .idle = {}, .total = {}};  // the deadline alone
-    const http::SizeLimits limits{
-        .request_bytes = 0, .reply_bytes = most_reply_bytes, .header_bytes = 64 << 10};
+    const http::Timeouts timeouts{.connect = {}, .first_byte = {}, .idle = {}, .total = {}};  // the deadline alone
+    const http::SizeLimits limits{.request_bytes = 0, .reply_bytes = most_reply_bytes, .header_bytes = 64 << 10};
     Exchange exchange(std::move(connection), timeouts, limits, deadline);
     Fault fault = co_await exchange.send(message);
     if (!fault) fault = co_await exchange.read_head();
@@ -152,13 +147,11 @@ asio::awaitable<Answer> Collector::exchange(const std::string& message,
       const bool unreadable = fault.code == errc::bad_reply;
       co_return Answer{unreadable ? Answer::Kind::unreadable : Answer::Kind::broken, 0, fault.what, {}};
     }
-    Answer answer =
-        exchange.head().encoded
-            ? Answer{Answer::Kind::unreadable, 0, "the reply is compressed, which was not asked for", {}}
-            : read_answer(exchange.head().status, body);
+    Answer answer = exchange.head().encoded
+                        ? Answer{Answer::Kind::unreadable, 0, "the reply is compressed, which was not asked for", {}}
+                        : read_answer(exchange.head().status, body);
     if (answer.kind == Answer::Kind::busy)
-      answer.retry_after =
-          http::detail::read_retry_after(exchange.head().retry_after, {}, std::time(nullptr));
+      answer.retry_after = http::detail::read_retry_after(exchange.head().retry_after, {}, std::time(nullptr));
     idle_ = exchange.finish();
     co_return answer;
   }
@@ -188,10 +181,8 @@ Answer Collector::read_answer(int status, std::string_view body) const {
   if (status >= 200 && status <= 299) {
     if (blank(body)) return {Answer::Kind::accepted, 0, {}, {}};
     if (!object)
-      return {Answer::Kind::unreadable,
-              0,
-              "HTTP " + std::to_string(status) + ", but its body is no answer of OTLP's",
-              {}};
+      return {
+          Answer::Kind::unreadable, 0, "HTTP " + std::to_string(status) + ", but its body is no answer of OTLP's", {}};
     const json::value* partial_value = object->if_contains("partialSuccess");
     const json::object* partial = partial_value ? partial_value->if_object() : nullptr;
     if (!partial) return {Answer::Kind::accepted, 0, {}, {}};

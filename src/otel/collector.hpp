@@ -48,8 +48,7 @@ class Collector {
 
  private:
   [[nodiscard]] std::string message_with(const std::string& body) const;
-  boost::asio::awaitable<Answer> exchange(const std::string& message,
-                                          std::chrono::steady_clock::time_point deadline);
+  boost::asio::awaitable<Answer> exchange(const std::string& message, std::chrono::steady_clock::time_point deadline);
   [[nodiscard]] Answer read_answer(int status, std::string_view body) const;
   [[nodiscard]] std::string printable(std::string_view text) const;
 

@@ -129,8 +129,7 @@ class Writer {
     end_point();
   }
 
-  void sum(const std::string& attributes, const std::string& more, const Counter& counter,
-           Unit unit = Unit::count) {
+  void sum(const std::string& attributes, const std::string& more, const Counter& counter, Unit unit = Unit::count) {
     std::string& out = begin_point(attributes, more);
     out.append(times_).append(",");
     append_value(out, counter.value, unit);
@@ -240,13 +239,10 @@ std::string extra(std::string_view key, std::string_view value) {
   return text;
 }
 
-std::string error_extra(const std::string& error) {
-  return error.empty() ? std::string() : extra("error.type", error);
-}
+std::string error_extra(const std::string& error) { return error.empty() ? std::string() : extra("error.type", error); }
 
 void write_published(Writer& writer, const Aggregate& aggregate) {
-  const std::string of_input = extra("gen_ai.token.type", "input"),
-                    of_output = extra("gen_ai.token.type", "output");
+  const std::string of_input = extra("gen_ai.token.type", "input"), of_output = extra("gen_ai.token.type", "output");
   writer.begin_histogram({"gen_ai.client.token.usage", "Number of input and output tokens used.", "{token}"},
                          Unit::count);
   for (const CallSeries& series : aggregate.calls()) {
@@ -254,16 +250,15 @@ void write_published(Writer& writer, const Aggregate& aggregate) {
     if (series.output.count > 0) writer.histogram(series.attributes, of_output, series.output);
   }
   writer.end();
-  writer.begin_histogram({"gen_ai.client.operation.duration", "GenAI operation duration.", "s"},
-                         Unit::seconds);
+  writer.begin_histogram({"gen_ai.client.operation.duration", "GenAI operation duration.", "s"}, Unit::seconds);
   for (const CallSeries& series : aggregate.calls())
     for (const CallSeries::Outcome& outcome : series.outcomes)
       writer.histogram(series.attributes, error_extra(outcome.error), outcome.duration);
   writer.end();
 }
 
-void write_histograms(Writer& writer, const Aggregate& aggregate, const Metric& metric, Unit unit,
-                      bool embeddings, Histogram CallSeries::Outcome::*which) {
+void write_histograms(Writer& writer, const Aggregate& aggregate, const Metric& metric, Unit unit, bool embeddings,
+                      Histogram CallSeries::Outcome::* which) {
   writer.begin_histogram(metric, unit);
   for (const CallSeries& series : aggregate.calls()) {
     if (series.embeddings != embeddings) continue;
@@ -275,16 +270,13 @@ void write_histograms(Writer& writer, const Aggregate& aggregate, const Metric& 
 
 void write_coming(Writer& writer, const Aggregate& aggregate) {
   static constexpr std::array<Metric, token_kinds> counters{
-      Metric{"gen_ai.client.inference.usage.input_tokens", "Input tokens used, cached ones included.",
+      Metric{"gen_ai.client.inference.usage.input_tokens", "Input tokens used, cached ones included.", "{token}"},
+      Metric{"gen_ai.client.inference.usage.output_tokens", "Output tokens used, reasoning included.", "{token}"},
+      Metric{"gen_ai.client.inference.usage.cache_read.input_tokens", "Of the input tokens: read from a cache.",
              "{token}"},
-      Metric{"gen_ai.client.inference.usage.output_tokens", "Output tokens used, reasoning included.",
+      Metric{"gen_ai.client.inference.usage.cache_write.input_tokens", "Of the input tokens: written to a cache.",
              "{token}"},
-      Metric{"gen_ai.client.inference.usage.cache_read.input_tokens",
-             "Of the input tokens: read from a cache.", "{token}"},
-      Metric{"gen_ai.client.inference.usage.cache_write.input_tokens",
-             "Of the input tokens: written to a cache.", "{token}"},
-      Metric{"gen_ai.client.inference.usage.reasoning.output_tokens", "Of the output tokens: reasoning.",
-             "{token}"}};
+      Metric{"gen_ai.client.inference.usage.reasoning.output_tokens", "Of the output tokens: reasoning.", "{token}"}};
   static constexpr std::array<std::string_view, modalities> names{"unknown", "text", "audio", "image"};
   for (std::size_t kind = 0; kind < token_kinds; ++kind) {
     writer.begin_sum(counters[kind]);
@@ -298,24 +290,20 @@ void write_coming(Writer& writer, const Aggregate& aggregate) {
     writer.end();
   }
   using Outcome = CallSeries::Outcome;
-  write_histograms(
-      writer, aggregate,
-      {"gen_ai.client.inference.operation.input_tokens", "Input tokens of an operation.", "{token}"},
-      Unit::count, false, &Outcome::input);
-  write_histograms(
-      writer, aggregate,
-      {"gen_ai.client.inference.operation.output_tokens", "Output tokens of an operation.", "{token}"},
-      Unit::count, false, &Outcome::output);
   write_histograms(writer, aggregate,
-                   {"gen_ai.client.inference.duration", "Duration of an inference operation.", "s"},
+                   {"gen_ai.client.inference.operation.input_tokens", "Input tokens of an operation.", "{token}"},
+                   Unit::count, false, &Outcome::input);
+  write_histograms(writer, aggregate,
+                   {"gen_ai.client.inference.operation.output_tokens", "Output tokens of an operation.", "{token}"},
+                   Unit::count, false, &Outcome::output);
+  write_histograms(writer, aggregate, {"gen_ai.client.inference.duration", "Duration of an inference operation.", "s"},
                    Unit::seconds, false, &Outcome::duration);
-  write_histograms(
-      writer, aggregate,
-      {"gen_ai.client.embeddings.operation.input_tokens", "Input tokens of an operation.", "{token}"},
-      Unit::count, true, &Outcome::input);
   write_histograms(writer, aggregate,
-                   {"gen_ai.client.embeddings.duration", "Duration of an embeddings operation.", "s"},
-                   Unit::seconds, true, &Outcome::duration);
+                   {"gen_ai.client.embeddings.operation.input_tokens", "Input tokens of an operation.", "{token}"},
+                   Unit::count, true, &Outcome::input);
+  write_histograms(writer, aggregate,
+                   {"gen_ai.client.embeddings.duration", "Duration of an embeddings operation.", "s"}, Unit::seconds,
+                   true, &Outcome::duration);
 }
 
 }  // namespace
@@ -329,8 +317,8 @@ std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& 
   writer.begin_sum({"outlay.cost", "What calls cost, in billionths of a dollar.", "{nanodollar}"});
   for (const CallSeries& series : aggregate.calls())
     for (const CallSeries::Cost& cost : series.costs) {
-      const std::string more = extra("outlay.status", to_string(cost.status)) +
-                               extra("outlay.cost.source", to_string(cost.source));
+      const std::string more =
+          extra("outlay.status", to_string(cost.status)) + extra("outlay.cost.source", to_string(cost.source));
       writer.sum(series.attributes, more, cost.total);
     }
   writer.end();
@@ -350,8 +338,7 @@ std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& 
   writer.end();
   writer.begin_gauge(
       {"outlay.budget.remaining",
-       "The cap less what was spent, when a threshold was reached last: nano-dollars for usd, else counts.",
-       "1"});
+       "The cap less what was spent, when a threshold was reached last: nano-dollars for usd, else counts.", "1"});
   for (const EventSeries& series : aggregate.remaining()) writer.gauge(series);
   return writer.finish();
 }

@@ -21,7 +21,7 @@ struct Span {
 ///
 /// Written by hand where everything else goes through Boost.JSON: whole numbers of 64 bits must be strings, money must not pass
 /// through a double, and the attributes of a series, the bulk of a body, are put together once and not at every export.
-[[nodiscard]] std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& settings,
-                                              Span span, std::size_t max_bytes);
+[[nodiscard]] std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& settings, Span span,
+                                              std::size_t max_bytes);
 
 }  // namespace outlay::detail

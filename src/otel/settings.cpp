@@ -148,11 +148,9 @@ bool is_field_value(std::string_view value) {
 /// Why a header cannot be sent; null if it can.
 const char* fault_of(std::string_view name, std::string_view value) {
   static constexpr std::array<std::string_view, 7> own{
-      "host",       "content-length",    "content-type", "content-encoding",
-      "connection", "transfer-encoding", "expect"};
+      "host", "content-length", "content-type", "content-encoding", "connection", "transfer-encoding", "expect"};
   if (!is_token(name)) return "its name is not one that HTTP allows";
-  if (std::find(own.begin(), own.end(), lower(std::string(name))) != own.end())
-    return "the sink sets it itself";
+  if (std::find(own.begin(), own.end(), lower(std::string(name))) != own.end()) return "the sink sets it itself";
   if (!is_field_value(value)) return "its value has a control character in it";
   return nullptr;
 }
@@ -193,10 +191,8 @@ void read_endpoint(const OtelOptions& options, OtelSettings& settings) {
   const std::size_t path = scheme == text.npos ? text.npos : text.find_first_of("/?#", scheme + 3);
   settings.url = http::detail::parse_url(text.substr(0, path), who);
   settings.target = path == text.npos ? "" : text.substr(path);
-  if (settings.target.find('#') != std::string::npos)
-    throw ConfigError(who + " has a fragment" + endpoint_form);
-  if (!std::all_of(settings.target.begin(), settings.target.end(),
-                   [](char c) { return c > 0x20 && c < 0x7F; }))
+  if (settings.target.find('#') != std::string::npos) throw ConfigError(who + " has a fragment" + endpoint_form);
+  if (!std::all_of(settings.target.begin(), settings.target.end(), [](char c) { return c > 0x20 && c < 0x7F; }))
     throw ConfigError(who + " contains a space, a control character or a byte above ASCII" + endpoint_form);
   if (found.of_metrics) {  // used as it is
     if (!settings.target.starts_with('/')) settings.target.insert(0, 1, '/');
@@ -212,8 +208,7 @@ void read_endpoint(const OtelOptions& options, OtelSettings& settings) {
 
 void read_tls(const OtelOptions& options, OtelSettings& settings) {
   const Found ca = find(options.ca_file, "ca_file", "CERTIFICATE");
-  const Found certificate =
-      find(options.client_certificate_file, "client_certificate_file", "CLIENT_CERTIFICATE");
+  const Found certificate = find(options.client_certificate_file, "client_certificate_file", "CLIENT_CERTIFICATE");
   const Found key = find(options.client_key_file, "client_key_file", "CLIENT_KEY");
   if (certificate.value.empty() != key.value.empty())
     throw ConfigError("otel sink: " + (key.value.empty() ? certificate : key).where +
@@ -230,8 +225,7 @@ void read_tls(const OtelOptions& options, OtelSettings& settings) {
   boost::system::error_code error;
   settings.tls->use_certificate_chain_file(certificate.value, error);
   if (error)
-    throw ConfigError("otel sink: " + certificate.where +
-                      " names a file that cannot be read as a PEM certificate");
+    throw ConfigError("otel sink: " + certificate.where + " names a file that cannot be read as a PEM certificate");
   settings.tls->use_private_key_file(key.value, boost::asio::ssl::context::pem, error);
   if (error || SSL_CTX_check_private_key(settings.tls->native_handle()) != 1)
     throw ConfigError("otel sink: " + key.where +
@@ -263,11 +257,9 @@ Pairs resource_of(const OtelOptions& options) {
   if (const auto list = list_in(variable)) {
     for (const auto& [key, value] : *list) by_key[key] = value;
   } else {
-    ignored("OTEL_RESOURCE_ATTRIBUTES",
-            "it must be a list of key=value, separated by commas, percent-encoded");
+    ignored("OTEL_RESOURCE_ATTRIBUTES", "it must be a list of key=value, separated by commas, percent-encoded");
   }
-  if (std::string name = environment("OTEL_SERVICE_NAME"); !name.empty())
-    by_key["service.name"] = std::move(name);
+  if (std::string name = environment("OTEL_SERVICE_NAME"); !name.empty()) by_key["service.name"] = std::move(name);
   for (const auto& [key, value] : options.resource) by_key[key] = value;
   if (!options.service_name.empty()) by_key["service.name"] = options.service_name;
   by_key["telemetry.sdk.name"] = "outlay";
@@ -279,8 +271,7 @@ Pairs resource_of(const OtelOptions& options) {
 void read_conventions(const OtelOptions& options, OtelSettings& settings) {
   OtelConventions conventions = options.conventions.value_or(OtelConventions::published);
   if (!options.conventions) {
-    std::string variable =
-        environment("OTEL_SEMCONV_STABILITY_OPT_IN");  // a list for all kinds of instrumentation
+    std::string variable = environment("OTEL_SEMCONV_STABILITY_OPT_IN");  // a list for all kinds of instrumentation
     std::string_view rest = variable;
     while (!rest.empty()) {
       const std::size_t comma = std::min(rest.find(','), rest.size());
@@ -319,11 +310,9 @@ void warn_of_other_protocols() {
   const std::string temporality = lower(environment("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"));
   if (!temporality.empty() && temporality != "cumulative")
     ignored("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "the sums that are sent are cumulative");
-  const std::string histograms =
-      lower(environment("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"));
+  const std::string histograms = lower(environment("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"));
   if (!histograms.empty() && histograms != "explicit_bucket_histogram")
-    ignored("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
-            "the GenAI conventions name their buckets");
+    ignored("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "the GenAI conventions name their buckets");
 }
 
 class SystemClock final : public Clock {
@@ -341,14 +330,13 @@ OtelSettings resolve(const OtelOptions& options) {
   read_endpoint(options, settings);
   settings.headers = headers_of(options);
   read_tls(options, settings);
-  settings.interval = time_of(
-      options.interval, "interval",
-      {environment("OTEL_METRIC_EXPORT_INTERVAL"), "OTEL_METRIC_EXPORT_INTERVAL", true}, settings.interval);
+  settings.interval =
+      time_of(options.interval, "interval",
+              {environment("OTEL_METRIC_EXPORT_INTERVAL"), "OTEL_METRIC_EXPORT_INTERVAL", true}, settings.interval);
   settings.timeout = time_of(options.timeout, "timeout", find("", "", "TIMEOUT"), settings.timeout);
   settings.export_timeout = std::max(
-      settings.timeout,
-      time_of({}, "", {environment("OTEL_METRIC_EXPORT_TIMEOUT"), "OTEL_METRIC_EXPORT_TIMEOUT", true},
-              settings.export_timeout));
+      settings.timeout, time_of({}, "", {environment("OTEL_METRIC_EXPORT_TIMEOUT"), "OTEL_METRIC_EXPORT_TIMEOUT", true},
+                                settings.export_timeout));
   settings.gzip = options.gzip.value_or(true);
   if (!options.gzip) {
     const Found compression = find("", "", "COMPRESSION");
@@ -362,8 +350,7 @@ OtelSettings resolve(const OtelOptions& options) {
   settings.resource = resource_of(options);
   read_conventions(options, settings);
   settings.usage_cost = options.usage_cost;
-  if (options.operation.empty())
-    throw ConfigError("otel sink: `operation` is empty: name it, as in \"chat\"");
+  if (options.operation.empty()) throw ConfigError("otel sink: `operation` is empty: name it, as in \"chat\"");
   settings.operation = options.operation;
   if (options.max_values == 0 || options.max_series == 0)
     throw ConfigError("otel sink: max_values and max_series must be at least 1");

@@ -63,8 +63,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
     // A little before the deadline: whoever waits for this flush still has to be told.
     const auto left = deadline - SteadyClock::now();
     const auto margin = std::clamp<SteadyClock::duration>(left / 10, {}, std::chrono::milliseconds(50));
-    stalled_ =
-        !answered_event_.wait_until(lock, deadline - margin, [&] { return answered_ >= mine || ended_; });
+    stalled_ = !answered_event_.wait_until(lock, deadline - margin, [&] { return answered_ >= mine || ended_; });
   }
 
   void close() {
@@ -176,8 +175,8 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
         encoded_version = aggregate_.version();
         exemplars = aggregate_.exemplar_order();
         // A clock that stands still or was set back must not make a sum older than it was.
-        last_time_ = std::max(last_time_ + 1,
-                              static_cast<std::int64_t>(settings_.clock->now().time_since_epoch().count()));
+        last_time_ =
+            std::max(last_time_ + 1, static_cast<std::int64_t>(settings_.clock->now().time_since_epoch().count()));
         bodies = encode(aggregate_, settings_, {start_, last_time_}, max_bytes_);
       }
       {
@@ -187,8 +186,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
       }
       bool smaller = false, told = false;
       for (const std::string& body : bodies) {
-        const Answer answer =
-            post_with_retries(body, std::min(deadline, SteadyClock::now() + settings_.timeout));
+        const Answer answer = post_with_retries(body, std::min(deadline, SteadyClock::now() + settings_.timeout));
         if (answer.kind == Answer::Kind::too_large && max_bytes_ > least_request_bytes) {
           // What it would take is not known. From now on everything is sent in smaller parts: the sums are cumulative, so to send
           // those again that have arrived does no harm.
@@ -268,8 +266,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
     count_failure();
     failing_ = true;
     if (trouble != Trouble::waiting)
-      say(trouble,
-          text + "; the sums are kept, the next export carries them (reported once until one succeeds)");
+      say(trouble, text + "; the sums are kept, the next export carries them (reported once until one succeeds)");
   }
 
   void succeeded(std::uint64_t version, std::uint64_t exemplars, bool told) {
@@ -286,8 +283,8 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
       lost = stats_.failed_exports;
     }
     if (failing_)
-      log(LogLevel::info, where() + ": exports succeed again, after " +
-                              std::to_string(lost - failures_told_) + " that failed");
+      log(LogLevel::info,
+          where() + ": exports succeed again, after " + std::to_string(lost - failures_told_) + " that failed");
     failures_told_ = lost;
     failing_ = false;
     said_ = told ? 1U << static_cast<unsigned>(Trouble::partial) : 0;

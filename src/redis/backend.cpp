@@ -74,11 +74,10 @@ void collect_nodes(const redisReply& slots, const RedisAddress& from, std::vecto
 }
 
 std::string checked_prefix(std::string_view prefix) {
-  const bool good =
-      !prefix.empty() && prefix.size() <= 64 && std::all_of(prefix.begin(), prefix.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-               c == '-' || c == '.' || c == ':';
-      });
+  const bool good = !prefix.empty() && prefix.size() <= 64 && std::all_of(prefix.begin(), prefix.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.' || c == ':';
+  });
   if (!good)
     throw ConfigError(
         "redis_store: the prefix must be 1 to 64 letters, digits, '_', '-', '.' or ':'; write, say, "
@@ -109,8 +108,7 @@ Failure RedisBackend::unavailable(const std::string& why) const {
   return {errc::store_unavailable, description() + ' ' + why};
 }
 
-std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreCommand> commands,
-                                                      milliseconds timeout) {
+std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreCommand> commands, milliseconds timeout) {
   const Deadline deadline = Steady::now() + timeout;
   Batch batch{commands, {}, {}, {}};
   batch.results.resize(commands.size());
@@ -118,12 +116,12 @@ std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreComma
     if (makes_sense(commands[i]))
       batch.pending.push_back(i);
     else
-      batch.results[i].emplace(Failure(
-          errc::invalid_argument,
-          "a command for " + description() +
-              " makes no sense: an id is 32 hexadecimal digits, a counter has a name of 1 to 256 bytes and a "
-              "slot that "
-              "ends after it begins, only a correction is negative, and a command has at most 64 counters"));
+      batch.results[i].emplace(
+          Failure(errc::invalid_argument,
+                  "a command for " + description() +
+                      " makes no sense: an id is 32 hexadecimal digits, a counter has a name of 1 to 256 bytes and a "
+                      "slot that "
+                      "ends after it begins, only a correction is negative, and a command has at most 64 counters"));
   }
   // For a server without data only, and new each time: one that lost its data twice has had two lives.
   constexpr const char* digits = "0123456789abcdef";
@@ -188,8 +186,7 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
   for (const std::size_t i : batch.pending) batch.results[i].emplace(unavailable(why));
 }
 
-RedisBackend::Turn RedisBackend::round(RedisConnection& connection, Batch& batch, bool asking,
-                                       Deadline deadline) {
+RedisBackend::Turn RedisBackend::round(RedisConnection& connection, Batch& batch, bool asking, Deadline deadline) {
   std::deque<RedisBatch> calls;
   for (const std::size_t i : batch.pending) {
     if (calls.empty() || calls.back().full()) calls.emplace_back(keys_);
@@ -208,12 +205,10 @@ RedisBackend::Turn RedisBackend::round(RedisConnection& connection, Batch& batch
   return turn;
 }
 
-void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, const RedisAddress& from,
-                              Batch& batch, Turn& turn) {
+void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, const RedisAddress& from, Batch& batch,
+                              Turn& turn) {
   const std::string_view text = text_of(reply);
-  const auto again = [&] {
-    turn.again.insert(turn.again.end(), sent.numbers().begin(), sent.numbers().end());
-  };
+  const auto again = [&] { turn.again.insert(turn.again.end(), sent.numbers().begin(), sent.numbers().end()); };
   if (reply.type == REDIS_REPLY_STRING) {
     if (text == "LARGE") {
       turn.large = true;
@@ -226,14 +221,14 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
       const std::size_t number = sent.numbers()[i];
       StoreReply& one = answer.replies[i];
       // A refusal, or a reading, from before the rest of the leases is dealt with would be out of date.
-      if (answer.leases_due && (batch.commands[number].op == StoreCommand::Op::snapshot ||
-                                one.outcome == StoreReply::Outcome::refused))
+      if (answer.leases_due &&
+          (batch.commands[number].op == StoreCommand::Op::snapshot || one.outcome == StoreReply::Outcome::refused))
         turn.again.push_back(number);
       else if (answer.overflows[i])
-        batch.results[number].emplace(Failure(
-            errc::overflow, "a counter of " + description() +
-                                " would pass the range of 64 bits: nothing was changed; use another name or "
-                                "window for it"));
+        batch.results[number].emplace(
+            Failure(errc::overflow, "a counter of " + description() +
+                                        " would pass the range of 64 bits: nothing was changed; use another name or "
+                                        "window for it"));
       else
         batch.results[number].emplace(std::move(one));
     }
@@ -263,8 +258,7 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
 void RedisBackend::connect(Deadline deadline) {
   std::vector<RedisAddress> candidates;
   const auto add = [&](const RedisAddress& address) {
-    if (std::find(candidates.begin(), candidates.end(), address) == candidates.end())
-      candidates.push_back(address);
+    if (std::find(candidates.begin(), candidates.end(), address) == candidates.end()) candidates.push_back(address);
   };
   if (moved_to_) add(*moved_to_);
   add(url_.address);
@@ -334,9 +328,8 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
     said += "; appendonly is " + printable(*append_only);
     if (*append_only != "yes") {
       doubtful = true;
-      said += save->empty()
-                  ? ", and there are no snapshots, so a restart forgets what was spent: set it to yes"
-                  : ", so a restart goes back to the last snapshot: set it to yes";
+      said += save->empty() ? ", and there are no snapshots, so a restart forgets what was spent: set it to yes"
+                            : ", so a restart goes back to the last snapshot: set it to yes";
     }
   }
   // Again only when it has changed: a server may close idle connections every few minutes.
@@ -359,8 +352,7 @@ void RedisBackend::note_failure(const std::string& why) {
   failures_ = std::min(failures_ + 1, 6);
   // Twice as long each time, from 16 ms to a second, so that the processes which lost one server do not return in step.
   const auto longest = static_cast<std::uint64_t>(16) << static_cast<unsigned>(failures_);
-  next_try_ =
-      Steady::now() + milliseconds(static_cast<std::int64_t>(longest / 2 + random_() % (longest / 2)));
+  next_try_ = Steady::now() + milliseconds(static_cast<std::int64_t>(longest / 2 + random_() % (longest / 2)));
 }
 
 }  // namespace outlay::detail

@@ -52,8 +52,7 @@ class RedisBackend final : public StoreBackend {
 
   void run(Batch& batch, Deadline deadline);
   [[nodiscard]] Turn round(RedisConnection& connection, Batch& batch, bool asking, Deadline deadline);
-  void take_reply(const redisReply& reply, const RedisBatch& sent, const RedisAddress& from, Batch& batch,
-                  Turn& turn);
+  void take_reply(const redisReply& reply, const RedisBatch& sent, const RedisAddress& from, Batch& batch, Turn& turn);
   [[nodiscard]] Failure unavailable(const std::string& why) const;
 
   void connect(Deadline deadline);

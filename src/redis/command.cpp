@@ -52,12 +52,10 @@ std::uint64_t get(std::string_view bytes, std::size_t at) {
   return value;
 }
 std::size_t get_short(std::string_view bytes, std::size_t at) {
-  return static_cast<unsigned char>(bytes[at]) |
-         static_cast<std::size_t>(static_cast<unsigned char>(bytes[at + 1])) << 8U;
+  return static_cast<unsigned char>(bytes[at]) | static_cast<std::size_t>(static_cast<unsigned char>(bytes[at + 1]))
+                                                     << 8U;
 }
-std::int64_t get_integer(std::string_view bytes, std::size_t at) {
-  return static_cast<std::int64_t>(get(bytes, at));
-}
+std::int64_t get_integer(std::string_view bytes, std::size_t at) { return static_cast<std::int64_t>(get(bytes, at)); }
 double get_double(std::string_view bytes, std::size_t at) { return std::bit_cast<double>(get(bytes, at)); }
 
 /// Whole microseconds, rounded down; the ends of time are `never`.
@@ -67,8 +65,8 @@ std::int64_t micros(Time time) {
 }
 
 void put(std::string& to, const Amounts& amount, bool concurrent) {
-  for (const std::int64_t number : {amount.usd.nanos(), amount.tokens, amount.input_tokens,
-                                    amount.output_tokens, amount.calls, concurrent ? amount.concurrent : 0})
+  for (const std::int64_t number : {amount.usd.nanos(), amount.tokens, amount.input_tokens, amount.output_tokens,
+                                    amount.calls, concurrent ? amount.concurrent : 0})
     put(to, number);
 }
 
@@ -79,8 +77,8 @@ Amounts get_amounts(std::string_view bytes, std::size_t at) {
 }
 
 bool negative(const Amounts& amount) {
-  return amount.usd < Usd{} || std::min({amount.tokens, amount.input_tokens, amount.output_tokens,
-                                         amount.calls, amount.concurrent}) < 0;
+  return amount.usd < Usd{} ||
+         std::min({amount.tokens, amount.input_tokens, amount.output_tokens, amount.calls, amount.concurrent}) < 0;
 }
 
 /// How many dimensions have a limit, then each: its number, as Lua counts, and the limit.
@@ -105,8 +103,8 @@ void put(std::string& to, const Limits& limits) {
 void escape(std::string& to, std::string_view text) {
   constexpr const char* digits = "0123456789ABCDEF";
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '_' || c == '.' || c == '@' || c == '/' || c == '+';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '_' || c == '.' || c == '@' || c == '/' || c == '+';
     if (plain) {
       to += c;
       continue;
@@ -147,8 +145,7 @@ bool makes_sense(const StoreCommand& command) {
   if (without_id ? !command.id.empty() : !is_id(command.id)) return false;
   if (command.op == Op::renew ? !command.counters.empty() : !command.ids.empty()) return false;
   if (command.op != Op::adjust && negative(command.amount)) return false;
-  return command.counters.size() <= most_counters && command.ids.size() <= most_ids &&
-         command.lease.count() >= 0 &&
+  return command.counters.size() <= most_counters && command.ids.size() <= most_ids && command.lease.count() >= 0 &&
          std::all_of(command.counters.begin(), command.counters.end(), is_counter) &&
          std::all_of(command.ids.begin(), command.ids.end(), is_id);
 }
@@ -163,8 +160,7 @@ std::size_t RedisBatch::Numbered::number_of(std::string thing) {
 
 void RedisBatch::add(const StoreCommand& command, std::size_t number) {
   const bool reserves = command.op == Op::reserve;
-  const auto lease =
-      static_cast<double>(std::chrono::microseconds(std::min(command.lease, longest_lease)).count());
+  const auto lease = static_cast<double>(std::chrono::microseconds(std::min(command.lease, longest_lease)).count());
   std::string& packed = packed_.emplace_back();
   put_byte(packed, static_cast<std::size_t>(command.op));
   put_byte(packed, static_cast<std::size_t>(command.on_expiry));
@@ -177,9 +173,8 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
     const auto begin = static_cast<double>(micros(counter.begin));
     const auto from = static_cast<double>(micros(counter.counted_from));
     // Rounded up, so that the slot's last instant is inside.
-    const double end = counter.end == Time::max()
-                           ? never
-                           : static_cast<double>(micros(counter.end - std::chrono::nanoseconds(1)) + 1);
+    const double end =
+        counter.end == Time::max() ? never : static_cast<double>(micros(counter.end - std::chrono::nanoseconds(1)) + 1);
     const double expires = std::min(never, end + (begin - from) + (end - begin) + lease + keep);
     const std::string field = std::to_string(micros(counter.begin));
     std::string place;

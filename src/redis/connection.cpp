@@ -71,8 +71,7 @@ RedisConnection::RedisConnection(const RedisAddress& address, Deadline deadline)
 
 void RedisConnection::wait(short events, Deadline deadline, short& ready) {
   for (;;) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd entry{context_->fd, events, 0};
     const int count = ::poll(&entry, 1, static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, INT_MAX)));
     ready = entry.revents;
@@ -82,8 +81,7 @@ void RedisConnection::wait(short events, Deadline deadline, short& ready) {
   }
 }
 
-void RedisConnection::exchange(std::string_view bytes, std::size_t count, Deadline deadline,
-                               const Take& take) {
+void RedisConnection::exchange(std::string_view bytes, std::size_t count, Deadline deadline, const Take& take) {
   std::array<char, 16'384> buffer;
   for (std::size_t taken = 0; taken < count || !bytes.empty();) {
     void* reply = nullptr;
@@ -107,8 +105,7 @@ void RedisConnection::exchange(std::string_view bytes, std::size_t count, Deadli
     if ((ready & ~POLLOUT) == 0) continue;
     const ssize_t got = ::recv(context_->fd, buffer.data(), buffer.size(), 0);
     if (got == 0) throw ConnectionLost("closed the connection");
-    if (got < 0 && errno != EAGAIN && errno != EINTR)
-      throw ConnectionLost("broke the connection: " + reason_of(errno));
+    if (got < 0 && errno != EAGAIN && errno != EINTR) throw ConnectionLost("broke the connection: " + reason_of(errno));
     if (got > 0) redisReaderFeed(context_->reader, buffer.data(), static_cast<std::size_t>(got));
   }
 }

@@ -40,8 +40,7 @@ std::string decode(std::string_view text) {
 
 int database(std::string_view text) {
   int number = 0;
-  if (!read(text, number) || number < 0 || number > 65'535)
-    refuse("has a database that is no number from 0 to 65535");
+  if (!read(text, number) || number < 0 || number > 65'535) refuse("has a database that is no number from 0 to 65535");
   return number;
 }
 
@@ -106,8 +105,7 @@ RedisUrl parse_redis_url(std::string_view text) {
       credentials(text.substr(0, slash - 1), url);
     }
     url.address.path = decode(text.substr(slash));
-    if (url.address.path.size() > 107)
-      refuse("has a path longer than 107 bytes, which no Unix socket can have");
+    if (url.address.path.size() > 107) refuse("has a path longer than 107 bytes, which no Unix socket can have");
     if (url.address.path.size() == 1 || url.address.path.find('\0') != url.address.path.npos)
       refuse("has a path that is no file");
     return url;

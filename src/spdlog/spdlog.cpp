@@ -33,9 +33,7 @@ void check(const std::shared_ptr<spdlog::logger>& logger, const char* who) {
 
 class SpdlogSink final : public Sink {
  public:
-  explicit SpdlogSink(const SpdlogSinkOptions& options) : options_(options) {
-    check(options_.logger, "spdlog_sink");
-  }
+  explicit SpdlogSink(const SpdlogSinkOptions& options) : options_(options) { check(options_.logger, "spdlog_sink"); }
 
   void write(const Record& record) override { line(options_.records, record); }
   void event(const BudgetEvent& budget_event) override {
@@ -64,8 +62,6 @@ LogHandler spdlog_handler(std::shared_ptr<spdlog::logger> logger) {
   };
 }
 
-std::shared_ptr<Sink> spdlog_sink(const SpdlogSinkOptions& options) {
-  return std::make_shared<SpdlogSink>(options);
-}
+std::shared_ptr<Sink> spdlog_sink(const SpdlogSinkOptions& options) { return std::make_shared<SpdlogSink>(options); }
 
 }  // namespace outlay

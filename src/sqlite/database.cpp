@@ -36,11 +36,9 @@ Cause cause_of(int code) noexcept {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL:
-      return {errc::storage, "is locked by another process",
-              "Wait until it is done; lsof shows who holds the file"};
+      return {errc::storage, "is locked by another process", "Wait until it is done; lsof shows who holds the file"};
     case SQLITE_READONLY:
-      return {errc::storage, "is read-only",
-              "Check the permissions of the file and its directory, and the mount"};
+      return {errc::storage, "is read-only", "Check the permissions of the file and its directory, and the mount"};
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_AUTH:
@@ -97,8 +95,7 @@ Database::Database(const std::filesystem::path& path, Mode mode) : name_(well_fo
   sqlite3_finalize(probe);
   if (code == SQLITE_ROW) return;
   const bool unwritable = primary(code) == SQLITE_CANTOPEN || primary(code) == SQLITE_READONLY ||
-                          code == SQLITE_IOERR_SHMOPEN || code == SQLITE_IOERR_SHMSIZE ||
-                          code == SQLITE_IOERR_SHMMAP;
+                          code == SQLITE_IOERR_SHMOPEN || code == SQLITE_IOERR_SHMSIZE || code == SQLITE_IOERR_SHMMAP;
   std::error_code no_log;
   const bool has_log = std::filesystem::file_size(where + "-wal", no_log) > 0 && !no_log;
   if (!unwritable || has_log) {
@@ -114,8 +111,8 @@ Database::Database(const std::filesystem::path& path, Mode mode) : name_(well_fo
   constexpr const char* digits = "0123456789ABCDEF";
   for (const char c : where) {
     const auto byte = static_cast<unsigned char>(c);
-    if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-        byte == '/' || byte == '.' || byte == '-' || byte == '_') {
+    if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '/' ||
+        byte == '.' || byte == '-' || byte == '_') {
       uri += c;
     } else {
       uri += '%';
@@ -130,8 +127,7 @@ Database::Database(const std::filesystem::path& path, Mode mode) : name_(well_fo
 Database::~Database() { close(); }
 
 void Database::open(const char* where, int flags) {
-  const int code =
-      sqlite3_open_v2(where, &handle_, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  const int code = sqlite3_open_v2(where, &handle_, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   if (code != SQLITE_OK) {
     try {
       fail(code);
@@ -200,8 +196,7 @@ void Statement::bind(int parameter, std::int64_t value) {
   if (const int code = sqlite3_bind_int64(handle_, parameter, value); code != SQLITE_OK) database_.fail(code);
 }
 void Statement::bind(int parameter, double value) {
-  if (const int code = sqlite3_bind_double(handle_, parameter, value); code != SQLITE_OK)
-    database_.fail(code);
+  if (const int code = sqlite3_bind_double(handle_, parameter, value); code != SQLITE_OK) database_.fail(code);
 }
 void Statement::bind(int parameter, std::string_view value) {
   // A null pointer would bind NULL, not the empty text.
@@ -211,8 +206,7 @@ void Statement::bind(int parameter, std::string_view value) {
 }
 void Statement::bind_blob(int parameter, std::string_view bytes) {
   const char* data = bytes.data() ? bytes.data() : "";
-  if (const int code = sqlite3_bind_blob64(handle_, parameter, data, bytes.size(), SQLITE_STATIC);
-      code != SQLITE_OK)
+  if (const int code = sqlite3_bind_blob64(handle_, parameter, data, bytes.size(), SQLITE_STATIC); code != SQLITE_OK)
     database_.fail(code);
 }
 void Statement::bind_null(int parameter) {
@@ -246,16 +240,13 @@ std::int64_t Statement::integer(int column) const noexcept { return sqlite3_colu
 double Statement::real(int column) const noexcept { return sqlite3_column_double(handle_, column); }
 std::string Statement::text(int column) const {
   const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(handle_, column));
-  return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)))
-               : std::string();
+  return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(handle_, column))) : std::string();
 }
 std::string_view Statement::blob(int column) const noexcept {
   const auto* bytes = static_cast<const char*>(sqlite3_column_blob(handle_, column));
   return {bytes, bytes ? static_cast<std::size_t>(sqlite3_column_bytes(handle_, column)) : 0};
 }
-bool Statement::is_null(int column) const noexcept {
-  return sqlite3_column_type(handle_, column) == SQLITE_NULL;
-}
+bool Statement::is_null(int column) const noexcept { return sqlite3_column_type(handle_, column) == SQLITE_NULL; }
 
 Transaction::~Transaction() {
   // Some failures have undone it already. What cannot be undone now is when the connection closes.

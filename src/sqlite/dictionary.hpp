@@ -14,9 +14,7 @@
 namespace outlay::detail {
 
 struct TextHash {
-  std::size_t operator()(const std::string& text) const noexcept {
-    return std::hash<std::string_view>()(text);
-  }
+  std::size_t operator()(const std::string& text) const noexcept { return std::hash<std::string_view>()(text); }
   std::size_t operator()(const std::vector<std::string>& list) const noexcept {
     std::size_t hash = list.size();
     for (const std::string& text : list) hash = mix(hash, (*this)(text));

@@ -47,8 +47,7 @@ std::optional<std::int64_t> parse_day(const std::string& text) noexcept {
   if (text.size() != 10 || text[4] != '-' || text[7] != '-' || !number(0, 4, year) || !number(5, 2, month) ||
       !number(8, 2, day))
     return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month),
-                                         std::chrono::day(day)};
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month), std::chrono::day(day)};
   if (!date.ok()) return std::nullopt;
   return std::chrono::sys_days(date).time_since_epoch().count();
 }
@@ -74,31 +73,26 @@ struct Sums {
   Usage usage{};
   bool overflow = false;
 
-  void add(std::int64_t& sum, std::int64_t more) noexcept {
-    overflow |= __builtin_add_overflow(sum, more, &sum);
-  }
+  void add(std::int64_t& sum, std::int64_t more) noexcept { overflow |= __builtin_add_overflow(sum, more, &sum); }
   void add(const Sums& other) noexcept {
     overflow |= other.overflow;
     add(calls, other.calls), add(usd, other.usd), add(estimated, other.estimated),
         add(indeterminate, other.indeterminate);
     add(unpriced, other.unpriced), add(estimated_calls, other.estimated_calls);
-    add(indeterminate_calls, other.indeterminate_calls), add(rejected, other.rejected),
-        add(blocked, other.blocked);
+    add(indeterminate_calls, other.indeterminate_calls), add(rejected, other.rejected), add(blocked, other.blocked);
     for (const auto member : members) add(usage.*member, other.usage.*member);
   }
-  static constexpr std::int64_t Usage::*members[] = {
-      &Usage::input,          &Usage::cache_read,   &Usage::cache_write,
-      &Usage::cache_write_1h, &Usage::output,       &Usage::reasoning,
-      &Usage::input_audio,    &Usage::input_image,  &Usage::cache_read_audio,
-      &Usage::output_audio,   &Usage::output_image, &Usage::web_searches};
+  static constexpr std::int64_t Usage::* members[] = {
+      &Usage::input,        &Usage::cache_read,  &Usage::cache_write, &Usage::cache_write_1h,   &Usage::output,
+      &Usage::reasoning,    &Usage::input_audio, &Usage::input_image, &Usage::cache_read_audio, &Usage::output_audio,
+      &Usage::output_image, &Usage::web_searches};
 
   [[nodiscard]] ReportRow row(Tags tags) const {
     std::int64_t exact = usd;
     if (overflow || __builtin_sub_overflow(exact, estimated, &exact) ||
         __builtin_sub_overflow(exact, indeterminate, &exact))
-      throw Error(
-          errc::overflow,
-          "a sum of the report is too large to be counted: ask for a shorter time, or group it by more keys");
+      throw Error(errc::overflow,
+                  "a sum of the report is too large to be counted: ask for a shorter time, or group it by more keys");
     ReportRow result;
     result.tags = std::move(tags);
     result.usd = Usd::from_nanos(usd);
@@ -127,8 +121,7 @@ struct Selection {
            (models && models->empty()) || (providers && providers->empty());
   }
   [[nodiscard]] bool all_ids() const noexcept { return !tag_sets && !budget_paths && !models && !providers; }
-  [[nodiscard]] bool has(std::int64_t tag_set, std::int64_t path, std::int64_t model,
-                         std::int64_t provider) const {
+  [[nodiscard]] bool has(std::int64_t tag_set, std::int64_t path, std::int64_t model, std::int64_t provider) const {
     const auto in = [](const auto& ids, std::int64_t id) { return !ids || ids->count(id) != 0; };
     return in(tag_sets, tag_set) && in(budget_paths, path) && in(models, model) && in(providers, provider);
   }
@@ -160,8 +153,8 @@ Selection select(Database& database, const ReportFilter& filter) {
     if (key == "day") {
       const std::optional<std::int64_t> day = parse_day(value);
       std::int64_t begin = 0, end = 0;
-      const bool sensible = day && !__builtin_mul_overflow(*day, day_length, &begin) &&
-                            !__builtin_add_overflow(begin, day_length, &end);
+      const bool sensible =
+          day && !__builtin_mul_overflow(*day, day_length, &begin) && !__builtin_add_overflow(begin, day_length, &end);
       selection.since = sensible ? std::max(selection.since, begin) : INT64_MAX;
       selection.before = sensible ? std::min(selection.before, end) : INT64_MIN;
     } else if (value.empty() && (key == "model" || key == "provider" || key == "budget")) {
@@ -171,8 +164,7 @@ Selection select(Database& database, const ReportFilter& filter) {
     } else if (key == "provider") {
       narrow(selection.providers, ids_of(database, "SELECT id FROM names WHERE name = ?1", {value}));
     } else if (key == "budget") {
-      narrow(selection.budget_paths,
-             ids_of(database, "SELECT id FROM budget_paths WHERE path = ?1", {value}));
+      narrow(selection.budget_paths, ids_of(database, "SELECT id FROM budget_paths WHERE path = ?1", {value}));
     } else {
       narrow(selection.tag_sets,
              ids_of(database, "SELECT tag_set FROM tags WHERE key = ?1 AND value = ?2", {key, value}));
@@ -187,8 +179,7 @@ class Aggregator {
  public:
   Aggregator(Database& database, const std::vector<std::string>& by, const Selection& selection)
       : database_(database), selection_(selection), all_ids_(selection.all_ids()) {
-    for (const std::string& key : by)
-      model_ |= key == "model", provider_ |= key == "provider", day_ |= key == "day";
+    for (const std::string& key : by) model_ |= key == "model", provider_ |= key == "provider", day_ |= key == "day";
     define("outlay_add", &Aggregator::step<&Aggregator::add_record>);
     define("outlay_add_usage", &Aggregator::step<&Aggregator::add_usage>);
     define("outlay_add_refused", &Aggregator::step<&Aggregator::add_refused>);
@@ -227,9 +218,7 @@ class Aggregator {
   void scan(std::string sql, const std::string& time, const std::string& id, std::int64_t last,
             const char* also = nullptr) {
     std::string where;
-    const auto condition = [&](const std::string& text) {
-      where += (where.empty() ? " WHERE " : " AND ") + text;
-    };
+    const auto condition = [&](const std::string& text) { where += (where.empty() ? " WHERE " : " AND ") + text; };
     if (also) condition(also);
     if (selection_.since != INT64_MIN) condition(time + " >= ?1");
     if (selection_.before != INT64_MAX) condition(time + " < ?2");
@@ -252,8 +241,7 @@ class Aggregator {
   }
 
   /// \return Null: not selected.
-  Sums* group(std::int64_t tag_set, std::int64_t path, std::int64_t model, std::int64_t provider,
-              std::int64_t time) {
+  Sums* group(std::int64_t tag_set, std::int64_t path, std::int64_t model, std::int64_t provider, std::int64_t time) {
     if (!all_ids_ && !selection_.has(tag_set, path, model, provider)) return nullptr;
     const Key key{tag_set, path, model_ ? model : 0, provider_ ? provider : 0, day_ ? day_index(time) : 0};
     if (last_ && key == last_key_) return last_;  // rows come in runs
@@ -291,8 +279,8 @@ class Aggregator {
     sums->unpriced += static_cast<CostSource>(integer(values[6])) == CostSource::none;
   }
   void add_usage(Values values) {
-    Sums* sums = group(integer(values[0]), integer(values[1]), integer(values[2]), integer(values[3]),
-                       integer(values[4]));
+    Sums* sums =
+        group(integer(values[0]), integer(values[1]), integer(values[2]), integer(values[3]), integer(values[4]));
     if (!sums) return;
     for (int i = 0; i < 6; ++i) sums->add(sums->usage.*Sums::members[6 + i], integer(values[5 + i]));
   }
@@ -313,7 +301,7 @@ class Aggregator {
 /// One key of `by`, and its value for each id of the column that it depends on.
 struct Column {
   std::string key;
-  std::int64_t Key::*part = &Key::tag_set;
+  std::int64_t Key::* part = &Key::tag_set;
   std::unordered_map<std::int64_t, std::string> values{};
 
   [[nodiscard]] const std::string* value(const Key& group) {
@@ -373,9 +361,9 @@ struct FileSource final : Report::Source {
     Reading reading(path);
     const Transaction snapshot(reading.database, Transaction::Kind::read);
     if (reading.info("deleted") != deleted)
-      throw Error(errc::incomplete,
-                  "assert_under" + std::string(what) + " cannot tell: retention has deleted rows of \"" +
-                      reading.database.name() + "\" since the report was made. Make it anew");
+      throw Error(errc::incomplete, "assert_under" + std::string(what) +
+                                        " cannot tell: retention has deleted rows of \"" + reading.database.name() +
+                                        "\" since the report was made. Make it anew");
     Selection selection = select(reading.database, narrower);
     selection.last_record = last_record;
     selection.last_event = 0;
@@ -392,8 +380,7 @@ struct FileSource final : Report::Source {
   std::int64_t deleted = 0;
 };
 
-Report make_report(const std::filesystem::path& path, const std::vector<std::string>& by,
-                   const ReportFilter& filter) {
+Report make_report(const std::filesystem::path& path, const std::vector<std::string>& by, const ReportFilter& filter) {
   Reading reading(path);
   Database& database = reading.database;
   const Transaction snapshot(database, Transaction::Kind::read);
@@ -419,9 +406,8 @@ Report make_report(const std::filesystem::path& path, const std::vector<std::str
   std::vector<ReportRow> rows;
   rows.reserve(groups.size());
   for (const auto& [tags, sums] : groups) rows.push_back(sums.row(tags));
-  std::sort(rows.begin(), rows.end(), [](const ReportRow& a, const ReportRow& b) {
-    return a.usd != b.usd ? a.usd > b.usd : a.tags < b.tags;
-  });
+  std::sort(rows.begin(), rows.end(),
+            [](const ReportRow& a, const ReportRow& b) { return a.usd != b.usd ? a.usd > b.usd : a.tags < b.tags; });
   return {std::move(rows), complete, std::move(source)};
 }
 

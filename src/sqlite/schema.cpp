@@ -99,9 +99,9 @@ Format read_format(Database& database) {
 }
 
 [[noreturn]] void refuse_foreign(const Database& database) {
-  throw SqliteError(errc::bad_file, SQLITE_NOTADB,
-                    "\"" + database.name() +
-                        "\" is a database of another program: choose another path; it was not changed");
+  throw SqliteError(
+      errc::bad_file, SQLITE_NOTADB,
+      "\"" + database.name() + "\" is a database of another program: choose another path; it was not changed");
 }
 
 [[noreturn]] void refuse_newer(const Database& database, std::int64_t version, std::int64_t newest) {
@@ -153,8 +153,7 @@ void prepare_for_writing(Database& database, std::span<const char* const> steps)
   Transaction transaction(database, Transaction::Kind::write);
   format = check_format(database, steps.size());  // another process may have been first
   if (format.version == static_cast<std::int64_t>(steps.size())) return;
-  for (auto step = static_cast<std::size_t>(format.version); step < steps.size(); ++step)
-    database.exec(steps[step]);
+  for (auto step = static_cast<std::size_t>(format.version); step < steps.size(); ++step) database.exec(steps[step]);
   mark_as_ours(database);
   database.exec(("PRAGMA user_version = " + std::to_string(steps.size())).c_str());
   transaction.commit();
@@ -163,9 +162,8 @@ void prepare_for_writing(Database& database, std::span<const char* const> steps)
 void check_for_reading(Database& database, std::span<const char* const> steps) {
   const Format format = check_format(database, steps.size());
   if (format.fresh())
-    throw SqliteError(
-        errc::bad_file, SQLITE_NOTADB,
-        "\"" + database.name() + "\" is empty: check the path, or open it with sqlite_sink first");
+    throw SqliteError(errc::bad_file, SQLITE_NOTADB,
+                      "\"" + database.name() + "\" is empty: check the path, or open it with sqlite_sink first");
   if (format.version < static_cast<std::int64_t>(steps.size()))
     throw SqliteError(errc::bad_file, SQLITE_NOTADB,
                       "\"" + database.name() + "\" has the older format " + std::to_string(format.version) +
@@ -203,8 +201,7 @@ bool has_store(Database& database) {
   const Format format = read_format(database);
   if (format.application != application_id && !format.fresh()) refuse_foreign(database);
   if (database.query_int("SELECT count(*) FROM sqlite_schema WHERE name = 'store_info'") == 0) return false;
-  if (const std::int64_t version = database.query_int("SELECT format FROM store_info");
-      version > store_format)
+  if (const std::int64_t version = database.query_int("SELECT format FROM store_info"); version > store_format)
     refuse_newer(database, version, store_format);
   return true;
 }

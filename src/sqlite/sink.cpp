@@ -42,8 +42,7 @@ void check(const SqliteSinkOptions& options) {
     refuse("busy_timeout is " + std::to_string(options.busy_timeout.count()) + " ms: write 0 to one hour");
   if (options.retain.age < 0s) refuse("retain.age is negative: write how long rows are kept, or 0 for ever");
   if (options.retain.bytes != 0 && options.retain.bytes < (1U << 20U))
-    refuse("retain.bytes is " + std::to_string(options.retain.bytes) +
-           ": write at least 1048576, or 0 for no limit");
+    refuse("retain.bytes is " + std::to_string(options.retain.bytes) + ": write at least 1048576, or 0 for no limit");
   if (options.retain.every < 1s) refuse("retain.every is below one second");
 }
 
@@ -89,9 +88,8 @@ class SqliteSink final : public Sink {
       writer_.reset();
     } catch (const Error& error) {
       writer_.reset();
-      throw Error(error.reason(),
-                  "sqlite_sink lost " + std::to_string(waiting) +
-                      " rows, which could not be written before it was closed: " + error.what());
+      throw Error(error.reason(), "sqlite_sink lost " + std::to_string(waiting) +
+                                      " rows, which could not be written before it was closed: " + error.what());
     }
   }
 
@@ -102,11 +100,9 @@ class SqliteSink final : public Sink {
   void add(const Row& row) {
     const std::lock_guard lock(mutex_);
     if (!writer_)
-      throw Error(errc::storage,
-                  "sqlite_sink: \"" + options_.path.string() + "\" is closed, so this row is lost");
+      throw Error(errc::storage, "sqlite_sink: \"" + options_.path.string() + "\" is closed, so this row is lost");
     if (writer_->waiting() >= max_waiting) {
-      if (Clock::now() < retry_at_)
-        throw Error(errc::storage, "sqlite_sink is full, so rows are lost: " + problem_);
+      if (Clock::now() < retry_at_) throw Error(errc::storage, "sqlite_sink is full, so rows are lost: " + problem_);
       commit(Clock::now() + options_.busy_timeout);
     }
     writer_->add(row);
@@ -186,8 +182,7 @@ class SqliteSink final : public Sink {
     bool removed = false;
     if (options_.retain.age != 0s) {
       const auto now = std::chrono::system_clock::now().time_since_epoch();
-      const auto upto =
-          std::chrono::duration_cast<std::chrono::nanoseconds>(now - options_.retain.age).count();
+      const auto upto = std::chrono::duration_cast<std::chrono::nanoseconds>(now - options_.retain.age).count();
       while (step([&](detail::Writer& writer, Clock::time_point deadline) {
         return writer.remove_oldest(upto, delete_at_once, deadline);
       }))
@@ -202,12 +197,10 @@ class SqliteSink final : public Sink {
       while (step(too_large)) {
         bool more = false;
         std::int64_t share = 0;
-        step(
-            [&](detail::Writer& writer, Clock::time_point) { return (share = writer.row_span() / 16) != 0; });
+        step([&](detail::Writer& writer, Clock::time_point) { return (share = writer.row_span() / 16) != 0; });
         for (std::int64_t rows = 0; rows == 0 || rows < share; rows += delete_at_once)
           if (!step([&](detail::Writer& writer, Clock::time_point deadline) {
-                return writer.remove_oldest(INT64_MAX, std::clamp(share, std::int64_t{100}, delete_at_once),
-                                            deadline);
+                return writer.remove_oldest(INT64_MAX, std::clamp(share, std::int64_t{100}, delete_at_once), deadline);
               }))
             break;
           else
@@ -221,9 +214,9 @@ class SqliteSink final : public Sink {
     retention_said_ = false;
   } catch (const std::exception& error) {
     if (!std::exchange(retention_said_, true))
-      detail::log(LogLevel::warning,
-                  std::string("sqlite_sink: old rows could not be removed, and are tried again later: ") +
-                      error.what());
+      detail::log(
+          LogLevel::warning,
+          std::string("sqlite_sink: old rows could not be removed, and are tried again later: ") + error.what());
   }
 
   void remove_unused() {
@@ -276,8 +269,6 @@ class SqliteSink final : public Sink {
 
 }  // namespace
 
-std::shared_ptr<Sink> sqlite_sink(const SqliteSinkOptions& options) {
-  return std::make_shared<SqliteSink>(options);
-}
+std::shared_ptr<Sink> sqlite_sink(const SqliteSinkOptions& options) { return std::make_shared<SqliteSink>(options); }
 
 }  // namespace outlay

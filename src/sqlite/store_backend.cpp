@@ -41,9 +41,7 @@ constexpr std::int64_t purge_at_once = 1'000;
 
 std::int64_t nanos(Time time) noexcept { return time.time_since_epoch().count(); }
 
-std::int64_t later(std::int64_t time, std::chrono::nanoseconds by) noexcept {
-  return saturating_add(time, by.count());
-}
+std::int64_t later(std::int64_t time, std::chrono::nanoseconds by) noexcept { return saturating_add(time, by.count()); }
 
 Vector spendable(Vector amount) noexcept {
   amount[index(Dimension::concurrent)] = 0;  // a call in flight is never spent
@@ -140,8 +138,7 @@ class SqliteStoreBackend::File {
         purge_ids_(database_,
                    "DELETE FROM store_ids WHERE (id, slot) IN "
                    "(SELECT id, slot FROM store_ids WHERE until <= ?1 LIMIT ?2)"),
-        old_slots_(database_,
-                   "SELECT id, state FROM store_slots WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2"),
+        old_slots_(database_, "SELECT id, state FROM store_slots WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2"),
         delete_slot_(database_, "DELETE FROM store_slots WHERE id = ?1"),
         raise_version_(database_, "UPDATE store_info SET version = max(version, ?1)"),
         epoch_(database_.query_text("SELECT epoch FROM store_info")) {
@@ -154,8 +151,7 @@ class SqliteStoreBackend::File {
   /// The path names another file by now, or none.
   [[nodiscard]] bool moved() const noexcept {
     int moved = 0;
-    return sqlite3_file_control(database_.handle(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
-           moved != 0;
+    return sqlite3_file_control(database_.handle(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
   }
 
   void execute(std::span<const StoreCommand> commands, Steady::time_point deadline,
@@ -224,9 +220,8 @@ class SqliteStoreBackend::File {
   // --- rows ---
 
   [[noreturn]] void fail_as_damaged() const {
-    throw SqliteError(
-        errc::bad_file, SQLITE_CORRUPT,
-        "\"" + database_.name() + "\" is damaged: a row of a store cannot be read. Move it away");
+    throw SqliteError(errc::bad_file, SQLITE_CORRUPT,
+                      "\"" + database_.name() + "\" is damaged: a row of a store cannot be read. Move it away");
   }
 
   // Whole numbers, seven bits a byte, the least significant first; the sign is the lowest bit.
@@ -385,8 +380,7 @@ class SqliteStoreBackend::File {
   void touch_own() {
     touched_.clear();
     for (const View& view : views_)
-      if (std::find(touched_.begin(), touched_.end(), view.own) == touched_.end())
-        touched_.push_back(view.own);
+      if (std::find(touched_.begin(), touched_.end(), view.own) == touched_.end()) touched_.push_back(view.own);
   }
   /// Whether the sums fit, and the sum of both too, so that an expiry always fits.
   static bool fits(const Slot& slot, const Vector& spent, const Vector& reserved) noexcept {
@@ -399,8 +393,7 @@ class SqliteStoreBackend::File {
     return true;
   }
   static void add(Slot& slot, const Vector& spent, const Vector& reserved) noexcept {
-    for (std::size_t d = 0; d < dimension_count; ++d)
-      slot.spent[d] += spent[d], slot.reserved[d] += reserved[d];
+    for (std::size_t d = 0; d < dimension_count; ++d) slot.spent[d] += spent[d], slot.reserved[d] += reserved[d];
     slot.changed = true;
   }
 
@@ -437,8 +430,8 @@ class SqliteStoreBackend::File {
 
   /// Ends the leases that have run out; the ids are remembered, since their calls may yet report.
   void expire(Slot& slot, std::int64_t now) {
-    const auto over = std::partition(slot.held.begin(), slot.held.end(),
-                                     [&](const Held& held) { return held.until > now; });
+    const auto over =
+        std::partition(slot.held.begin(), slot.held.end(), [&](const Held& held) { return held.until > now; });
     if (over == slot.held.end()) return;
     for (auto held = over; held != slot.held.end(); ++held) {
       const bool charge = held->on_expiry == OnExpiry::charge;
@@ -546,8 +539,7 @@ class SqliteStoreBackend::File {
     } else if (command.op == Op::reserve) {
       return Outcome::done;
     } else {
-      for (std::size_t d = 0; d < dimension_count; ++d)
-        more[d] = std::max<std::int64_t>(0, more[d] - held->amount[d]);
+      for (std::size_t d = 0; d < dimension_count; ++d) more[d] = std::max<std::int64_t>(0, more[d] - held->amount[d]);
       if (more == Vector{}) return Outcome::done;
     }
     if (!fit(command.counters, more)) return Outcome::refused;
@@ -576,8 +568,7 @@ class SqliteStoreBackend::File {
       for (std::size_t d = 0; d < dimension_count; ++d) {
         std::int64_t used = 0, with = 0;
         if (more[d] == 0) continue;
-        if (__builtin_add_overflow(spent[d], reserved[d], &used) ||
-            __builtin_add_overflow(used, more[d], &with))
+        if (__builtin_add_overflow(spent[d], reserved[d], &used) || __builtin_add_overflow(used, more[d], &with))
           return false;
         if (limits[d] == no_cap || counters[i].room == Room::any) continue;
         if (counters[i].room == Room::fits ? with > limits[d] : used >= limits[d]) return false;
@@ -638,8 +629,7 @@ class SqliteStoreBackend::File {
       for (const StoreCounter::Threshold& threshold : counters[i].thresholds) {
         const auto at = to_vector(threshold.at);
         bool reached = false;
-        for (std::size_t d = 0; d < dimension_count; ++d)
-          reached = reached || (at[d] != no_cap && spent[d] >= at[d]);
+        for (std::size_t d = 0; d < dimension_count; ++d) reached = reached || (at[d] != no_cap && spent[d] >= at[d]);
         if (!reached) continue;
         const std::string word = exact(threshold.fraction);
         bool told = false;
@@ -689,8 +679,8 @@ class SqliteStoreBackend::File {
 
   const bool made_;  // the file was not there
   Database database_;
-  Statement begin_, commit_, get_slot_, find_slots_, all_slots_, update_slot_, insert_slot_, find_id_,
-      insert_id_, delete_id_, purge_ids_, old_slots_, delete_slot_, raise_version_;
+  Statement begin_, commit_, get_slot_, find_slots_, all_slots_, update_slot_, insert_slot_, find_id_, insert_id_,
+      delete_id_, purge_ids_, old_slots_, delete_slot_, raise_version_;
   const std::string epoch_;
   std::int64_t version_ = 0;           // the largest that was seen
   std::int64_t purge_at_ = INT64_MIN;  // by the commands' clock

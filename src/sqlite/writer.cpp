@@ -56,21 +56,19 @@ struct Writer::Statements {
         find_budgets(database, "SELECT id FROM budget_paths WHERE budgets = ?1"),
         add_budgets(database, "INSERT INTO budget_paths(budgets, path) VALUES(?1, ?2)"),
         add_budget(database, "INSERT OR REPLACE INTO budgets VALUES(?1, ?2, ?3)"),
-        add_record(
-            database,
-            "INSERT INTO records(tag_set, budget_path, model, provider, ended, status, cost_source, usd, "
-            "input, "
-            "cache_read, cache_write, cache_write_1h, output, reasoning, started, reserved, overrun, "
-            "requested_model, admitted_model, service_tier, price_version, unbounded, writer, call) "
-            "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)"),
+        add_record(database,
+                   "INSERT INTO records(tag_set, budget_path, model, provider, ended, status, cost_source, usd, "
+                   "input, "
+                   "cache_read, cache_write, cache_write_1h, output, reasoning, started, reserved, overrun, "
+                   "requested_model, admitted_model, service_tier, price_version, unbounded, writer, call) "
+                   "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)"),
         add_usage(database, "INSERT INTO record_usage VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
         add_extras(database, "INSERT INTO record_extras VALUES(?1, ?2, ?3, ?4, ?5)"),
-        add_event(
-            database,
-            "INSERT INTO events(tag_set, budget_path, model, time, action, new_model, budget, path, "
-            "description, "
-            "reason, dimension, projected, cap, threshold, max_output_tokens, writer, call, traceparent) "
-            "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)") {}
+        add_event(database,
+                  "INSERT INTO events(tag_set, budget_path, model, time, action, new_model, budget, path, "
+                  "description, "
+                  "reason, dimension, projected, cap, threshold, max_output_tokens, writer, call, traceparent) "
+                  "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)") {}
 
   Statement generation, find_writer, add_writer, set_last, find_name, add_name, find_tags, add_tags, add_tag,
       find_budgets, add_budgets, add_budget, add_record, add_usage, add_extras, add_event;
@@ -106,9 +104,8 @@ void Writer::add(const Record& record) {
   row.unbounded = record.unbounded;
   row.usage = record.usage;
   if (record.provider_cost || record.table_cost || !record.reason.empty() || !record.traceparent.empty())
-    row.extra = std::make_unique<RecordRow::Extra>(RecordRow::Extra{record.provider_cost, record.table_cost,
-                                                                    well_formed(record.reason),
-                                                                    well_formed(record.traceparent)});
+    row.extra = std::make_unique<RecordRow::Extra>(RecordRow::Extra{
+        record.provider_cost, record.table_cost, well_formed(record.reason), well_formed(record.traceparent)});
   row.number = next_number_;
   records_.push_back(std::move(row));
   ++next_number_;
@@ -123,8 +120,8 @@ void Writer::add(const BudgetEvent& event) {
   row.event = event;
   row.event.tags = {};
   row.event.budgets = {};
-  for (std::string* text : {&row.event.budget, &row.event.path, &row.event.description, &row.event.reason,
-                            &row.event.traceparent})
+  for (std::string* text :
+       {&row.event.budget, &row.event.path, &row.event.description, &row.event.reason, &row.event.traceparent})
     if (!is_well_formed(*text)) *text = well_formed(*text);
   row.number = next_number_;
   events_.push_back(std::move(row));
@@ -162,9 +159,9 @@ void Writer::commit(SteadyTime deadline) {
       } else {
         sql.add_writer.bind(1, std::string_view(instance_));
         sql.add_writer.bind(2, static_cast<std::int64_t>(::getpid()));
-        sql.add_writer.bind(3, std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::system_clock::now().time_since_epoch())
-                                   .count());
+        sql.add_writer.bind(
+            3, std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+                   .count());
         sql.add_writer.run();
         writer_id_ = database_.last_insert_id();
       }
@@ -280,8 +277,7 @@ namespace {
 
 /// The id of a text in a dictionary's table, which is made if it is not there.
 /// \return The id, and whether it is new.
-std::pair<std::int64_t, bool> find_or_add(Database& database, Statement& find, Statement& add,
-                                          std::string_view text) {
+std::pair<std::int64_t, bool> find_or_add(Database& database, Statement& find, Statement& add, std::string_view text) {
   find.bind(1, text);
   const bool known = find.step();
   const std::int64_t id = known ? find.integer(0) : 0;
@@ -324,8 +320,7 @@ std::int64_t Writer::budgets_id(std::uint32_t number) {
     append_json(json, budgets);
     for (const std::string& name : budgets) path.append(path.empty() ? "" : "/").append(well_formed(name));
     statements_->add_budgets.bind(2, std::string_view(path));
-    const auto [id, fresh] =
-        find_or_add(database_, statements_->find_budgets, statements_->add_budgets, json);
+    const auto [id, fresh] = find_or_add(database_, statements_->find_budgets, statements_->add_budgets, json);
     if (!fresh) return id;
     Statement& add = statements_->add_budget;
     for (std::size_t depth = 0; depth < budgets.size(); ++depth) {
@@ -359,8 +354,7 @@ bool Writer::remove_oldest(std::int64_t upto, std::int64_t limit, SteadyTime dea
   };
   const auto record =
       oldest("SELECT max(ended) FROM (SELECT ended FROM records WHERE ended <= ?1 ORDER BY ended LIMIT ?2)");
-  const auto event =
-      oldest("SELECT max(time) FROM (SELECT time FROM events WHERE time <= ?1 ORDER BY time LIMIT ?2)");
+  const auto event = oldest("SELECT max(time) FROM (SELECT time FROM events WHERE time <= ?1 ORDER BY time LIMIT ?2)");
   if (!record && !event) return false;
   // The earlier of the two: neither table gives up more than its share.
   const std::int64_t cut = std::min(record.value_or(INT64_MAX), event.value_or(INT64_MAX));
@@ -391,8 +385,7 @@ std::int64_t Writer::row_span() {
 }
 
 std::uint64_t Writer::data_bytes() {
-  const std::int64_t pages =
-      database_.query_int("PRAGMA page_count") - database_.query_int("PRAGMA freelist_count");
+  const std::int64_t pages = database_.query_int("PRAGMA page_count") - database_.query_int("PRAGMA freelist_count");
   return static_cast<std::uint64_t>(pages * database_.query_int("PRAGMA page_size"));
 }
 
@@ -420,8 +413,8 @@ bool Writer::remove_unused(const Unused& unused, SteadyTime deadline) {
     while (statement.step()) ids.insert(statement.integer(0));
     return ids;
   };
-  const auto remove = [&](const std::vector<std::int64_t>& candidates,
-                          const std::unordered_set<std::int64_t>& used, const char* sql) {
+  const auto remove = [&](const std::vector<std::int64_t>& candidates, const std::unordered_set<std::int64_t>& used,
+                          const char* sql) {
     Statement statement(database_, sql);
     for (const std::int64_t id : candidates) {
       if (used.count(id) != 0) continue;
@@ -433,8 +426,8 @@ bool Writer::remove_unused(const Unused& unused, SteadyTime deadline) {
       used_since("SELECT tag_set FROM records WHERE id > ?1 UNION SELECT tag_set FROM events WHERE id > ?2");
   remove(unused.tag_sets, tag_sets, "DELETE FROM tags WHERE tag_set = ?1");
   remove(unused.tag_sets, tag_sets, "DELETE FROM tag_sets WHERE id = ?1");
-  const auto paths = used_since(
-      "SELECT budget_path FROM records WHERE id > ?1 UNION SELECT budget_path FROM events WHERE id > ?2");
+  const auto paths =
+      used_since("SELECT budget_path FROM records WHERE id > ?1 UNION SELECT budget_path FROM events WHERE id > ?2");
   remove(unused.budget_paths, paths, "DELETE FROM budgets WHERE budget_path = ?1");
   remove(unused.budget_paths, paths, "DELETE FROM budget_paths WHERE id = ?1");
   // Every writer that knows ids by heart looks them up again.

@@ -23,8 +23,7 @@ namespace outlay::detail {
 /// One thread at a time.
 class Writer {
  public:
-  Writer(const std::filesystem::path& path, Durability durability,
-         std::chrono::steady_clock::time_point deadline);
+  Writer(const std::filesystem::path& path, Durability durability, std::chrono::steady_clock::time_point deadline);
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
   ~Writer();

@@ -48,9 +48,7 @@ void two_locked_passes(Floor& floor, int count) {
   }
 }
 
-outlay::CallRequest request() {
-  return {.model = "gpt-4o", .input_tokens = 1'000, .max_output_tokens = 1'000};
-}
+outlay::CallRequest request() { return {.model = "gpt-4o", .input_tokens = 1'000, .max_output_tokens = 1'000}; }
 
 void admit_and_settle(int count) {
   for (int i = 0; i < count; ++i) {
@@ -82,8 +80,7 @@ double on_two_threads(const std::function<void(int)>& work, int count) {
     }));
   const auto start = (ready.arrive_and_wait(), Clock::now());
   for (auto& thread : threads) thread.join();
-  return std::chrono::duration<double, std::nano>(Clock::now() - start).count() /
-         count;  // as one thread sees it
+  return std::chrono::duration<double, std::nano>(Clock::now() - start).count() / count;  // as one thread sees it
 }
 
 struct Row {
@@ -116,21 +113,20 @@ std::vector<Row> rows() {
                      outlay::Budget budget({.name = "bench", .usd = 1'000'000_usd});
                      return nanoseconds([] { admit_and_settle(calls); }, calls);
                    }});
-  table.push_back(
-      {"open Budget + Track (2 tags) + admit + settle + record", "two locked passes", 9, locked, [] {
-         outlay::Ledger ledger;
-         outlay::LedgerScope scope(ledger);
-         return nanoseconds(
-             [] {
-               for (int i = 0; i < calls; ++i) {
-                 outlay::Budget budget({.name = "answer", .usd = 1_usd});
-                 outlay::Track track({{"feature", "support_bot"}, {"user_id", "alice"}});
-                 outlay::Call call(request());
-                 call.settle({.input = 1'000, .output = 1'000});
-               }
-             },
-             calls);
-       }});
+  table.push_back({"open Budget + Track (2 tags) + admit + settle + record", "two locked passes", 9, locked, [] {
+                     outlay::Ledger ledger;
+                     outlay::LedgerScope scope(ledger);
+                     return nanoseconds(
+                         [] {
+                           for (int i = 0; i < calls; ++i) {
+                             outlay::Budget budget({.name = "answer", .usd = 1_usd});
+                             outlay::Track track({{"feature", "support_bot"}, {"user_id", "alice"}});
+                             outlay::Call call(request());
+                             call.settle({.input = 1'000, .output = 1'000});
+                           }
+                         },
+                         calls);
+                   }});
   table.push_back({"admit + settle, two threads on one budget", "two locked passes on two threads", 3,
                    [] { return on_two_threads([](int) { two_locked_passes(floor, calls); }, calls); },
                    [] {
@@ -166,8 +162,8 @@ std::vector<Row> rows() {
                      outlay::Ledger ledger(no_records());
                      outlay::LedgerScope scope(ledger);
                      const outlay::BudgetOptions options{.name = "bench", .usd = 1'000'000_usd};
-                     outlay::Budget b1(options), b2(options), b3(options), b4(options), b5(options),
-                         b6(options), b7(options), b8(options);
+                     outlay::Budget b1(options), b2(options), b3(options), b4(options), b5(options), b6(options),
+                         b7(options), b8(options);
                      return nanoseconds([] { admit_and_settle(calls); }, calls);
                    }});
   table.push_back({"refusal by try_call", "admit + settle", 3,
@@ -200,8 +196,7 @@ struct PlainRow {
 
 Row report_row() {
   static std::vector<PlainRow> plain(100'000);
-  for (std::size_t i = 0; i < plain.size(); ++i)
-    plain[i] = {20'000, 0, 0, 0, {1'000, 0, 0, 0, 100, 0}, 0, {}, {}};
+  for (std::size_t i = 0; i < plain.size(); ++i) plain[i] = {20'000, 0, 0, 0, {1'000, 0, 0, 0, 100, 0}, 0, {}, {}};
   static outlay::Ledger ledger;
   {
     outlay::LedgerScope scope(ledger);
@@ -228,11 +223,7 @@ Row report_row() {
                 100'000);
           },
           [] {
-            return nanoseconds(
-                [] {
-                  benchmark::DoNotOptimize(ledger.report({"feature", "user_id"}).size());
-                },
-                100'000);
+            return nanoseconds([] { benchmark::DoNotOptimize(ledger.report({"feature", "user_id"}).size()); }, 100'000);
           }};
 }
 
@@ -252,8 +243,8 @@ int main(int argc, char** argv) {
       measured.push_back(row.measured());
       ratios.push_back(measured.back() / floors.back());
     }
-    std::printf("%-66s %10.1f %10.1f %6.2fx %7.2fx   (floor: %s)\n", row.name, median(measured),
-                median(floors), median(ratios), row.at_most, row.floor_name);
+    std::printf("%-66s %10.1f %10.1f %6.2fx %7.2fx   (floor: %s)\n", row.name, median(measured), median(floors),
+                median(ratios), row.at_most, row.floor_name);
     std::fflush(stdout);
   }
 }

@@ -57,8 +57,7 @@ std::string stream_reply() {
   std::vector<std::string> events;
   for (int i = 0; i < chunks; ++i) events.push_back(event(i));
   events.emplace_back("data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
-  events.emplace_back(
-      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":100}}\n\n");
+  events.emplace_back("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":100}}\n\n");
   events.emplace_back("data: [DONE]\n\n");
   return test::chunked_reply(events);
 }
@@ -67,9 +66,8 @@ json::object request_body(bool stream) {
   json::object body{
       {"model", "gpt-4o"},
       {"max_completion_tokens", 200},
-      {"messages",
-       json::array{{{"role", "system"}, {"content", "You are a helpful assistant that answers briefly."}},
-                   {{"role", "user"}, {"content", "Tell me about the weather of the coming days."}}}}};
+      {"messages", json::array{{{"role", "system"}, {"content", "You are a helpful assistant that answers briefly."}},
+                               {{"role", "user"}, {"content", "Tell me about the weather of the coming days."}}}}};
   if (stream) {
     body["stream"] = true;
     body["stream_options"] = {{"include_usage", true}};
@@ -99,10 +97,8 @@ class Unguarded final : public outlay::StreamConsumer {
 
   asio::awaitable<void> open(bool stream) {
     auto connection = std::make_unique<Connection>(io_.get_executor());
-    expect(
-        !co_await connection->connect(url_, nullptr, outlay::http::detail::after(std::chrono::seconds(10))));
-    exchange_ = std::make_unique<Exchange>(std::move(connection), outlay::http::Timeouts{},
-                                           outlay::http::SizeLimits{},
+    expect(!co_await connection->connect(url_, nullptr, outlay::http::detail::after(std::chrono::seconds(10))));
+    exchange_ = std::make_unique<Exchange>(std::move(connection), outlay::http::Timeouts{}, outlay::http::SizeLimits{},
                                            outlay::http::detail::after(std::chrono::minutes(10)));
     const std::string body = json::serialize(request_body(stream));
     const std::string message =
@@ -219,8 +215,7 @@ double plain_requests(bool guarded) {
     stream.socket().set_option(asio::ip::tcp::no_delay(true));
     boost::beast::flat_buffer buffer;
     for (int i = 0; i < requests; ++i) {
-      beast_http::request<beast_http::string_body> message(beast_http::verb::post, "/v1/chat/completions",
-                                                           11);
+      beast_http::request<beast_http::string_body> message(beast_http::verb::post, "/v1/chat/completions", 11);
       message.set(beast_http::field::host, "127.0.0.1");
       message.set(beast_http::field::content_type, "application/json");
       message.set(beast_http::field::authorization, "Bearer sk-bench");
@@ -290,8 +285,7 @@ double idle_stream_bytes(bool guarded) {
 }
 
 double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
-                   values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
   return values[values.size() / 2];
 }
 

@@ -99,11 +99,9 @@ void meter_to_floor(benchmark::State& state) {
     const auto middle = clock::now();
     benchmark::DoNotOptimize(meter_pieces(static_cast<std::size_t>(state.range(0))));
     const auto end = clock::now();
-    ratios.push_back(std::chrono::duration<double>(end - middle) /
-                     std::chrono::duration<double>(middle - start));
+    ratios.push_back(std::chrono::duration<double>(end - middle) / std::chrono::duration<double>(middle - start));
   }
-  std::nth_element(ratios.begin(), ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2),
-                   ratios.end());
+  std::nth_element(ratios.begin(), ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2), ratios.end());
   state.counters["ratio"] = ratios[ratios.size() / 2];
   state.counters["at_most"] = 0.7;
 }

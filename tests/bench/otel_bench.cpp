@@ -44,8 +44,7 @@ double cpu_nanoseconds(const std::function<void()>& work) {
 }
 
 double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2),
-                   values.end());
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
   return values[values.size() / 2];
 }
 
@@ -53,8 +52,8 @@ void print(const char* name, const std::vector<double>& cost, const std::vector<
            const char* unit, double at_most) {
   const double a = median(cost), b = median(floor);
   if (at_most > 0)
-    std::printf("%-74s %9.1f %s  floor %9.1f  ratio %5.2f  (at most %.1f)\n", name, a / per, unit, b / per,
-                a / b, at_most);
+    std::printf("%-74s %9.1f %s  floor %9.1f  ratio %5.2f  (at most %.1f)\n", name, a / per, unit, b / per, a / b,
+                at_most);
   else
     std::printf("%-74s %9.1f %s  floor %9.1f  ratio %5.2f\n", name, a / per, unit, b / per, a / b);
 }
@@ -120,14 +119,13 @@ void export_against_a_tree_of_records() {
   const auto records = records_of(100);
   boost::json::array tree;
   for (const outlay::Record& record : records) {
-    boost::json::object object{
-        {"model", record.model},
-        {"provider", record.provider},
-        {"startTimeUnixNano", std::to_string(record.started.time_since_epoch().count())},
-        {"timeUnixNano", std::to_string(record.ended.time_since_epoch().count())},
-        {"input", std::to_string(record.usage.input)},
-        {"output", std::to_string(record.usage.output)},
-        {"cost", std::to_string(record.usd.nanos())}};
+    boost::json::object object{{"model", record.model},
+                               {"provider", record.provider},
+                               {"startTimeUnixNano", std::to_string(record.started.time_since_epoch().count())},
+                               {"timeUnixNano", std::to_string(record.ended.time_since_epoch().count())},
+                               {"input", std::to_string(record.usage.input)},
+                               {"output", std::to_string(record.usage.output)},
+                               {"cost", std::to_string(record.usd.nanos())}};
     for (const auto& [key, value] : record.tags) object[key] = value;
     tree.push_back(std::move(object));
   }
@@ -142,13 +140,12 @@ void export_against_a_tree_of_records() {
     });
     whole.push_back(taken);
     zipped.push_back(taken + cpu_nanoseconds([&] {
-                       for (const std::string& body : bodies)
-                         benchmark::DoNotOptimize(outlay::detail::gzipped(body));
+                       for (const std::string& body : bodies) benchmark::DoNotOptimize(outlay::detail::gzipped(body));
                      }));
     floor.push_back(cpu_nanoseconds([&] { benchmark::DoNotOptimize(boost::json::serialize(tree)); }));
   }
-  print("100,000 records of 100 users, exported / Boost.JSON, an object a record", whole, floor, exported,
-        "ns/record", 2.0);
+  print("100,000 records of 100 users, exported / Boost.JSON, an object a record", whole, floor, exported, "ns/record",
+        2.0);
   print("the same with gzip", zipped, floor, exported, "ns/record", 2.0);
 }
 
@@ -182,20 +179,17 @@ void call_with_sinks() {
   for (int round = 0; round < 7; ++round) {
     outlay::Ledger plain, attached, roomy, loaded;
     without.push_back(cpu_nanoseconds([&] { make_calls(plain); }));
-    const auto sink =
-        outlay::otel_sink({.endpoint = "http://127.0.0.1:9", .tags = {"feature"}, .interval = 1h});
+    const auto sink = outlay::otel_sink({.endpoint = "http://127.0.0.1:9", .tags = {"feature"}, .interval = 1h});
     attached.add_sink(sink);
     with.push_back(cpu_nanoseconds([&] { make_calls(attached); }));
     attached.remove_sink(sink);
-    const auto second =
-        outlay::otel_sink({.endpoint = "http://127.0.0.1:9", .tags = {"feature"}, .interval = 1h});
+    const auto second = outlay::otel_sink({.endpoint = "http://127.0.0.1:9", .tags = {"feature"}, .interval = 1h});
     roomy.add_sink(second, {.queue = calls});  // nothing is dropped: every call pays for its row
     bursts.push_back(cpu_nanoseconds([&] { make_calls(roomy); }));
     if (roomy.sink_stats(second).dropped != 0) std::printf("rows were dropped: the next row says nothing\n");
     roomy.remove_sink(second);
     const auto file = outlay::sqlite_sink({.path = dir + "/" + std::to_string(round) + ".db"});
-    const auto third =
-        outlay::otel_sink({.endpoint = "http://127.0.0.1:9", .tags = {"feature"}, .interval = 1h});
+    const auto third = outlay::otel_sink({.endpoint = "http://127.0.0.1:9", .tags = {"feature"}, .interval = 1h});
     steady.push_back(steady_calls(plain));
     loaded.add_sink(file);
     loaded.add_sink(third);
@@ -208,8 +202,7 @@ void call_with_sinks() {
   std::filesystem::remove_all(dir);
   print("a call with the sink attached / without", with, without, calls, "ns/call  ", 1.5);
   print("the same with room for all rows", bursts, without, calls, "ns/call  ", 1.5);
-  print("a call with this and an SQLite sink attached / without, in bursts", both, steady, calls, "ns/call  ",
-        1.5);
+  print("a call with this and an SQLite sink attached / without, in bursts", both, steady, calls, "ns/call  ", 1.5);
 }
 
 }  // namespace

@@ -64,8 +64,8 @@ double bare(std::uint16_t port) {
           for (int step = 0; step < 2; ++step) {
             bytes.clear();
             for (int caller = 0; caller < callers; ++caller)
-              outlay::detail::append_command(
-                  bytes, {"EVALSHA", sha, "1", "{bare}:counter", "100000", "9000000000000000"});
+              outlay::detail::append_command(bytes,
+                                             {"EVALSHA", sha, "1", "{bare}:counter", "100000", "9000000000000000"});
             connection.exchange(bytes, callers, Clock::now() + 5s, [](std::size_t, const redisReply& reply) {
               if (reply.type != REDIS_REPLY_INTEGER) std::abort();
             });
@@ -92,8 +92,7 @@ std::vector<outlay::StoreCounter> counters(int count) {
 void execute(RedisBackend& backend, const std::vector<StoreCommand>& commands) {
   for (const auto& result : backend.execute(commands, 5s))
     if (!result || result->outcome != outlay::StoreReply::Outcome::done) {
-      std::fprintf(stderr, "a command was not executed: %s\n",
-                   result ? "refused" : result.error().message().c_str());
+      std::fprintf(stderr, "a command was not executed: %s\n", result ? "refused" : result.error().message().c_str());
       std::exit(1);
     }
 }
@@ -188,8 +187,8 @@ int main(int argc, char** argv) {
       measured.push_back(row.measured());
       ratios.push_back(measured.back() / floors.back());
     }
-    std::printf("%-60s %10.1f %10.1f %6.2fx %7.2fx   (floor: %s)\n", row.name, median(measured),
-                median(floors), median(ratios), row.at_most, row.floor_name);
+    std::printf("%-60s %10.1f %10.1f %6.2fx %7.2fx   (floor: %s)\n", row.name, median(measured), median(floors),
+                median(ratios), row.at_most, row.floor_name);
     std::fflush(stdout);
   }
 }

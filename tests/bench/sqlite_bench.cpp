@@ -63,8 +63,7 @@ outlay::Record record_of(int i) {
   record.usd = outlay::Usd::from_nanos(27'000 + i % 100'000);
   record.reserved = outlay::Usd::from_nanos(200'000);
   record.price_version = "2026-11-01";
-  record.tags = {{"feature", "feature-" + std::to_string(i % 10)},
-                 {"user_id", "user-" + std::to_string(i % 97)}};
+  record.tags = {{"feature", "feature-" + std::to_string(i % 10)}, {"user_id", "user-" + std::to_string(i % 97)}};
   record.budgets = {"run", "answer"};
   return record;
 }
@@ -125,8 +124,8 @@ struct Row {
 Row insert_row() {
   static std::vector<outlay::Record> records;
   for (int i = 0; i < rows; ++i) records.push_back(record_of(i));
-  return {"SQLite sink, group commit (per row)",
-          "raw prepared inserts, same schema and indexes, 1,000 a transaction", 1.3,
+  return {"SQLite sink, group commit (per row)", "raw prepared inserts, same schema and indexes, 1,000 a transaction",
+          1.3,
           [] {
             const fs::path path = fresh("raw.db");
             return nanoseconds([&] { raw_inserts(path); }, rows);
@@ -164,11 +163,8 @@ std::vector<Row> report_row_table(const fs::path& path) {
     };
   };
   const auto measured = [path] {
-    return nanoseconds(
-        [&] {
-          benchmark::DoNotOptimize(outlay::report_sqlite(path, {"feature", "user_id"}).size());
-        },
-        report_rows);
+    return nanoseconds([&] { benchmark::DoNotOptimize(outlay::report_sqlite(path, {"feature", "user_id"}).size()); },
+                       report_rows);
   };
   return {{"report_sqlite over 1,000,000 rows by two tags (per row)",
            "the bare SQL aggregate: the same sums, GROUP BY tag_set", 1.5,
@@ -214,10 +210,9 @@ int main(int argc, char** argv) {
   dir = name;
   std::vector<Row> table{
       insert_row(),
-      {"Track + admit + settle + record with an SQLite sink, as the calling thread sees it",
-       "the same without a sink", 1.5, [] { return call_cost(false); }, [] { return call_cost(true); }}};
-  for (Row& row : report_row_table(argc > 2 ? fs::path(argv[2]) : dir / "report.db"))
-    table.push_back(std::move(row));
+      {"Track + admit + settle + record with an SQLite sink, as the calling thread sees it", "the same without a sink",
+       1.5, [] { return call_cost(false); }, [] { return call_cost(true); }}};
+  for (Row& row : report_row_table(argc > 2 ? fs::path(argv[2]) : dir / "report.db")) table.push_back(std::move(row));
   std::printf("%-84s %10s %10s %7s %8s\n", "work", "ns", "floor ns", "ratio", "at most");
   for (const Row& row : table) {
     std::vector<double> floors, measured, ratios;
@@ -227,8 +222,8 @@ int main(int argc, char** argv) {
       measured.push_back(row.measured());
       ratios.push_back(measured.back() / floors.back());
     }
-    std::printf("%-84s %10.1f %10.1f %6.2fx %7.2fx   (floor: %s)\n", row.name, median(measured),
-                median(floors), median(ratios), row.at_most, row.floor_name);
+    std::printf("%-84s %10.1f %10.1f %6.2fx %7.2fx   (floor: %s)\n", row.name, median(measured), median(floors),
+                median(ratios), row.at_most, row.floor_name);
     std::fflush(stdout);
   }
   fs::remove_all(dir);

@@ -74,9 +74,7 @@ double store_cost(int depth, int users, int before) {
   std::uint64_t random = 88'172'645'463'325'252U;
   const auto next_id = [&] {
     char text[33];
-    const auto half = [&] {
-      return random ^= random << 13U, random ^= random >> 7U, random ^= random << 17U;
-    };
+    const auto half = [&] { return random ^= random << 13U, random ^= random >> 7U, random ^= random << 17U; };
     const auto high = half(), low = half();
     std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(high),
                   static_cast<unsigned long long>(low));
@@ -101,8 +99,7 @@ double store_cost(int depth, int users, int before) {
     }
     const auto execute = [&] {
       const auto replies = store.execute({&command, 1}, 5s);
-      if (!replies.front() || replies.front().value().outcome != outlay::StoreReply::Outcome::done)
-        std::abort();
+      if (!replies.front() || replies.front().value().outcome != outlay::StoreReply::Outcome::done) std::abort();
     };
     execute();
     command.op = outlay::StoreCommand::Op::settle;
@@ -125,14 +122,12 @@ struct Row {
 
 int main(int argc, char** argv) {
   const int repetitions = argc > 1 ? std::max(3, std::atoi(argv[1])) : 7;
-  std::string name =
-      ((argc > 2 ? fs::path(argv[2]) : fs::temp_directory_path()) / "outlay-bench-XXXXXX").native();
+  std::string name = ((argc > 2 ? fs::path(argv[2]) : fs::temp_directory_path()) / "outlay-bench-XXXXXX").native();
   if (!::mkdtemp(name.data())) return 1;
   dir = name;
   const std::vector<Row> table{
       {"SQLite store: reserve + settle, 1 counter", 1.3, [] { return store_cost(1, 1, 100); }},
-      {"the same in a file with 1,000 names and 20,000 calls", 0,
-       [] { return store_cost(1, 1'000, 20'000); }},
+      {"the same in a file with 1,000 names and 20,000 calls", 0, [] { return store_cost(1, 1'000, 20'000); }},
       {"reserve + settle, 3 counters", 0, [] { return store_cost(3, 1, 100); }},
   };
   std::printf("%-60s %10s %10s %7s %8s\n", "work", "ns", "floor ns", "ratio", "at most");
@@ -145,8 +140,7 @@ int main(int argc, char** argv) {
       ratios.push_back(measured.back() / floors.back());
     }
     std::printf("%-60s %10.0f %10.0f %6.2fx", row.name, median(measured), median(floors), median(ratios));
-    if (row.at_most != 0)
-      std::printf(" %7.2fx   (floor: two bare BEGIN IMMEDIATE transactions)", row.at_most);
+    if (row.at_most != 0) std::printf(" %7.2fx   (floor: two bare BEGIN IMMEDIATE transactions)", row.at_most);
     std::printf("\n");
     std::fflush(stdout);
   }

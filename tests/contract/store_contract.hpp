@@ -102,21 +102,18 @@ class Shop {
     c.on_expiry = on_expiry;
     return c;
   }
-  [[nodiscard]] StoreCommand extend(std::string id, std::vector<StoreCounter> counters,
-                                    Amounts amount) const {
+  [[nodiscard]] StoreCommand extend(std::string id, std::vector<StoreCounter> counters, Amounts amount) const {
     StoreCommand c = make(Op::extend, std::move(id), std::move(counters), amount);
     c.lease = long_lease;
     return c;
   }
-  [[nodiscard]] StoreCommand settle(std::string id, std::vector<StoreCounter> counters,
-                                    Amounts amount) const {
+  [[nodiscard]] StoreCommand settle(std::string id, std::vector<StoreCounter> counters, Amounts amount) const {
     return make(Op::settle, std::move(id), std::move(counters), amount);
   }
   [[nodiscard]] StoreCommand release(std::string id, std::vector<StoreCounter> counters) const {
     return make(Op::release, std::move(id), std::move(counters), {});
   }
-  [[nodiscard]] StoreCommand adjust(std::string id, std::vector<StoreCounter> counters,
-                                    Amounts amount) const {
+  [[nodiscard]] StoreCommand adjust(std::string id, std::vector<StoreCounter> counters, Amounts amount) const {
     return make(Op::adjust, std::move(id), std::move(counters), amount);
   }
   [[nodiscard]] StoreCommand snapshot(std::vector<StoreCounter> counters) const {
@@ -160,8 +157,7 @@ class Shop {
   }
 
  private:
-  [[nodiscard]] static StoreCommand make(Op op, std::string id, std::vector<StoreCounter> counters,
-                                         Amounts amount) {
+  [[nodiscard]] static StoreCommand make(Op op, std::string id, std::vector<StoreCounter> counters, Amounts amount) {
     StoreCommand c;
     c.op = op;
     c.id = std::move(id);
@@ -279,8 +275,7 @@ OUTLAY_STORE_CASE("another connection sees the same counters and ids") {
   if (!other) return;
   const auto counter = Shop::counter("x", cents(10));
   const StoreReply mine = shop.one(shop.reserve(a, {counter}, money(4)));
-  std::vector<StoreCommand> commands{shop.reserve(a, {counter}, money(4)),
-                                     shop.reserve(b, {counter}, money(7)),
+  std::vector<StoreCommand> commands{shop.reserve(a, {counter}, money(4)), shop.reserve(b, {counter}, money(7)),
                                      shop.settle(a, {counter}, money(3))};
   for (StoreCommand& command : commands) command.now = shop.fixture.now();
   const auto replies = other->execute(commands, timeout);
@@ -346,8 +341,7 @@ OUTLAY_STORE_CASE("an exact hit fits and one nano-dollar more does not") {
   shop.expect(counter, 3, 7);
 }
 
-OUTLAY_STORE_CASE(
-    "each dimension has its own limit, and one in which nothing is asked for is not looked at") {
+OUTLAY_STORE_CASE("each dimension has its own limit, and one in which nothing is asked for is not looked at") {
   Shop shop;
   for (std::size_t n = 0; n < outlay_test::dimensions; ++n) {
     INFO("dimension " << n);
@@ -384,8 +378,7 @@ OUTLAY_STORE_CASE("where Room is below, one call may cross the limit and the nex
   shop.one(shop.release(b, {counter}));
   shop.one(shop.settle(a, {counter}, money(10)));  // at the limit is not below it
   CHECK(shop.one(shop.reserve(c, {counter}, money(1))).outcome == Outcome::refused);
-  CHECK(shop.one(shop.reserve(c, {counter}, amount_of(1, 1))).outcome ==
-        Outcome::done);  // no money asked for
+  CHECK(shop.one(shop.reserve(c, {counter}, amount_of(1, 1))).outcome == Outcome::done);  // no money asked for
 }
 
 OUTLAY_STORE_CASE("where Room is any, the limit is not looked at, and other counters still are") {
@@ -481,8 +474,7 @@ OUTLAY_STORE_CASE("an extension for which one counter has no room changes none")
   shop.expect(second, 5, 5);
 }
 
-OUTLAY_STORE_CASE(
-    "an extension to the same or less is done and takes nothing away, however full the counter is") {
+OUTLAY_STORE_CASE("an extension to the same or less is done and takes nothing away, however full the counter is") {
   Shop shop;
   const auto counter = Shop::counter("x", cents(10));
   shop.one(shop.reserve(a, {counter}, money(6)));
@@ -521,8 +513,7 @@ OUTLAY_STORE_CASE("an id that has ended is never extended") {
   shop.one(shop.reserve(a, {counter}, money(1)));
   shop.one(shop.settle(a, {counter}, money(2)));
   shop.one(shop.release(b, {counter}));
-  for (const std::string& id : {a, b})
-    CHECK(shop.one(shop.extend(id, {counter}, money(5))).outcome == Outcome::ended);
+  for (const std::string& id : {a, b}) CHECK(shop.one(shop.extend(id, {counter}, money(5))).outcome == Outcome::ended);
   shop.expect(counter, 2, 0);
 }
 
@@ -733,8 +724,8 @@ OUTLAY_STORE_CASE("many leases that run out at once are all dealt with") {
   Shop shop;
   const auto counter = Shop::counter("x");
   for (std::uint64_t i = 1; i <= 300; ++i)
-    shop.one(shop.reserve(store_id(i), {counter}, money(1), short_lease,
-                          i % 3 == 0 ? OnExpiry::release : OnExpiry::charge));
+    shop.one(
+        shop.reserve(store_id(i), {counter}, money(1), short_lease, i % 3 == 0 ? OnExpiry::release : OnExpiry::charge));
   shop.let_leases_end(counter);
   shop.expect(counter, 200, 0);
 }
@@ -762,8 +753,7 @@ using Told = std::vector<std::pair<std::size_t, int>>;
 }  // namespace store_contract
 }  // namespace
 
-OUTLAY_STORE_CASE(
-    "a reservation in a slot that is over, or has not begun, is turned away and changes nothing") {
+OUTLAY_STORE_CASE("a reservation in a slot that is over, or has not begun, is turned away and changes nothing") {
   Shop shop;
   const auto present = shop.hourly("present", 30min), past = shop.hourly("past", 90min),
              future = shop.hourly("future", -30min);
@@ -897,8 +887,7 @@ OUTLAY_STORE_CASE("a name may hold any byte") {
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto counter = Shop::counter(names[i]);
     shop.one(shop.reserve(store_id(i + 1), {counter}, money(1)));
-    shop.one(
-        shop.settle(store_id(i + 1), {counter}, Amounts{Usd::from_nanos(static_cast<std::int64_t>(i) + 1)}));
+    shop.one(shop.settle(store_id(i + 1), {counter}, Amounts{Usd::from_nanos(static_cast<std::int64_t>(i) + 1)}));
   }
   for (std::size_t i = 0; i < names.size(); ++i) {
     const StoreReply::State state = shop.look(Shop::counter(names[i]));
@@ -937,8 +926,7 @@ OUTLAY_STORE_CASE("amounts up to the ends of 64 bits are exact") {
     // 2^53 + 1 is the first whole number that no double holds.
     const std::int64_t odd = (std::int64_t{1} << 53) + 1;
     CHECK(shop.one(shop.reserve(id, {counter}, amount_of(n, odd))).outcome == Outcome::done);
-    CHECK(shop.one(shop.reserve(more, {counter}, amount_of(n, INT64_MAX - odd + 1))).outcome ==
-          Outcome::refused);
+    CHECK(shop.one(shop.reserve(more, {counter}, amount_of(n, INT64_MAX - odd + 1))).outcome == Outcome::refused);
     CHECK(shop.one(shop.reserve(more, {counter}, amount_of(n, INT64_MAX - odd))).outcome == Outcome::done);
     CHECK(dims(shop.look(counter).reserved)[n] == INT64_MAX);
     CHECK(shop.one(shop.reserve(last, {counter}, amount_of(n, 1))).outcome == Outcome::refused);
@@ -1001,11 +989,9 @@ OUTLAY_STORE_CASE("a threshold is told once, by the settlement that reaches it e
   CHECK(told(shop.one(shop.settle(d, {counter}, money(29)))) == Told{{0, 80}});
 }
 
-OUTLAY_STORE_CASE(
-    "several thresholds reached at once are told in order, and those of several counters with it") {
+OUTLAY_STORE_CASE("several thresholds reached at once are told in order, and those of several counters with it") {
   Shop shop;
-  const auto first = with_thresholds("first", 100, {50, 80, 100}),
-             second = with_thresholds("second", 200, {10, 40});
+  const auto first = with_thresholds("first", 100, {50, 80, 100}), second = with_thresholds("second", 200, {10, 40});
   const auto plain = Shop::counter("plain");
   const Told list = told(shop.one(shop.settle(a, {first, plain, second}, money(90))));
   CHECK(list == Told{{0, 50}, {0, 80}, {2, 10}, {2, 40}});
@@ -1149,14 +1135,12 @@ OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential m
         if (use.counters.empty()) use.counters.push_back(counters[pick(counters.size())]);
         for (StoreCounter& counter : use.counters)
           if (pick(5) == 0) counter.room = pick(2) == 0 ? Room::below : Room::any;
-        use.amount = {
-            cents(static_cast<std::int64_t>(pick(30))), static_cast<std::int64_t>(pick(1'000)), 0, 0, 1, 1};
+        use.amount = {cents(static_cast<std::int64_t>(pick(30))), static_cast<std::int64_t>(pick(1'000)), 0, 0, 1, 1};
       }
       const std::string& id = use.id;
-      const std::chrono::milliseconds lease =
-          clock_moves ? std::chrono::milliseconds(1'000 + pick(30'000)) : 1h;
-      const auto reserve = shop.reserve(id, use.counters, use.amount, lease,
-                                        pick(3) == 0 ? OnExpiry::release : OnExpiry::charge);
+      const std::chrono::milliseconds lease = clock_moves ? std::chrono::milliseconds(1'000 + pick(30'000)) : 1h;
+      const auto reserve =
+          shop.reserve(id, use.counters, use.amount, lease, pick(3) == 0 ? OnExpiry::release : OnExpiry::charge);
       switch (pick(10)) {
         case 0:
         case 1:
@@ -1193,8 +1177,7 @@ OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential m
           if (pick(3) != 0)
             batch.push_back(shop.snapshot(all));
           else
-            batch.push_back(shop.adjust(store_id(10'000 + static_cast<std::uint64_t>(step)),
-                                        {all[pick(all.size())]},
+            batch.push_back(shop.adjust(store_id(10'000 + static_cast<std::uint64_t>(step)), {all[pick(all.size())]},
                                         money(static_cast<std::int64_t>(pick(9)) - 6)));
         }
       }

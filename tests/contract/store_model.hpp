@@ -92,8 +92,7 @@ class StoreModel {
     Dimensions spent{}, reserved{};
     const auto found = counters_.find({counter.name, counter.window});
     if (found != counters_.end())
-      for (auto slot = found->second.lower_bound(counter.counted_from); counts(counter, slot, found->second);
-           ++slot)
+      for (auto slot = found->second.lower_bound(counter.counted_from); counts(counter, slot, found->second); ++slot)
         for (std::size_t d = 0; d < dimensions; ++d)
           spent[d] += slot->second.spent[d], reserved[d] += slot->second.reserved[d];
     return {amounts(spent), amounts(reserved)};
@@ -129,8 +128,7 @@ class StoreModel {
       if (held.ended || held.expired || held.expires > now) continue;
       any = held.expired = true;
       if (held.on_expiry == outlay::OnExpiry::charge) held.charged = spendable(held.amount);
-      for (const auto& at : held.at)
-        add(slot(at).reserved, held.amount, -1), add(slot(at).spent, held.charged, 1);
+      for (const auto& at : held.at) add(slot(at).reserved, held.amount, -1), add(slot(at).spent, held.charged, 1);
     }
     return any;
   }
@@ -160,8 +158,7 @@ class StoreModel {
     if (command.op == Op::snapshot) return Outcome::done;
     if (command.op == Op::renew) {
       for (const std::string& id : command.ids)
-        if (const auto held = ids_.find(id);
-            held != ids_.end() && !held->second.ended && !held->second.expired)
+        if (const auto held = ids_.find(id); held != ids_.end() && !held->second.ended && !held->second.expired)
           held->second.expires = command.now + command.lease;
       return Outcome::done;
     }
@@ -180,8 +177,7 @@ class StoreModel {
             if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
         Dimensions more = amount;
         if (held)
-          for (std::size_t d = 0; d < dimensions; ++d)
-            more[d] = std::max<std::int64_t>(0, amount[d] - held->amount[d]);
+          for (std::size_t d = 0; d < dimensions; ++d) more[d] = std::max<std::int64_t>(0, amount[d] - held->amount[d]);
         for (const outlay::StoreCounter& counter : command.counters)
           if (!fits(counter, more)) return Outcome::refused;
         if (!held) {

@@ -14,9 +14,7 @@ namespace outlay_fuzz {
 
 struct Counted final : outlay::StreamConsumer {
   std::size_t bytes = 0;
-  void on_delta(const outlay::StreamDelta& delta) override {
-    bytes += delta.text.size() + delta.tool_name.size();
-  }
+  void on_delta(const outlay::StreamDelta& delta) override { bytes += delta.text.size() + delta.tool_name.size(); }
 };
 
 struct Outcome {
@@ -36,8 +34,7 @@ inline Outcome run(outlay::Api api, std::string_view stream, const std::vector<s
   std::size_t next = 0;
   try {
     while (!stream.empty()) {
-      const std::size_t size =
-          pieces.empty() ? stream.size() : std::min(stream.size(), pieces[next++ % pieces.size()]);
+      const std::size_t size = pieces.empty() ? stream.size() : std::min(stream.size(), pieces[next++ % pieces.size()]);
       const std::string copy(stream.substr(0, size));  // of its own, so that ASan sees views kept too long
       meter.feed(copy, counted);
       stream.remove_prefix(size);

@@ -24,8 +24,7 @@ void check_model(const outlay::PriceTable& table, std::string_view name) {
   check(price->web_search >= outlay::Usd{} && price->request >= outlay::Usd{});
   check(!table.explain(name).empty());
   const outlay::Usage little{.input = 1000, .cache_read = 1, .cache_write = 1, .output = 10};
-  const outlay::Usage much{
-      .input = 1'000'000, .cache_read = 1, .cache_write_1h = 1, .output = 10, .reasoning = 5};
+  const outlay::Usage much{.input = 1'000'000, .cache_read = 1, .cache_write_1h = 1, .output = 10, .reasoning = 5};
   for (const outlay::Usage& usage : {little, much})
     for (const std::string_view tier : {"", "priority", "flex", "batch"}) {
       try {

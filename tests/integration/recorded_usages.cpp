@@ -29,8 +29,7 @@ using outlay::Usd;
 
 struct Kind {
   Api api;
-  std::vector<std::string_view>
-      extractors;  // "provider:flavor", of which the first that is there is the oracle
+  std::vector<std::string_view> extractors;  // "provider:flavor", of which the first that is there is the oracle
 };
 
 const json::object* object_at(const json::object& object, std::string_view key) {
@@ -96,8 +95,7 @@ std::string difference(const Usage& ours, const json::object& theirs) {
   std::string text;
   const auto compare = [&](const char* what, std::int64_t a, std::int64_t b) {
     if (a != b)
-      text += std::string(text.empty() ? "" : ", ") + what + " " + std::to_string(a) + " for " +
-              std::to_string(b);
+      text += std::string(text.empty() ? "" : ", ") + what + " " + std::to_string(a) + " for " + std::to_string(b);
   };
   compare("input", ours.input_total(), count_at(theirs, "input_tokens"));
   compare("cache read", ours.cache_read, count_at(theirs, "cache_read_tokens"));
@@ -137,8 +135,7 @@ int main(int argc, char** argv) {
   for (const json::value& entry : data.as_array()) {
     const json::object& body = entry.at("body").as_object();
     const std::optional<Kind> kind = kind_of(body);
-    const std::optional<Oracle> oracle =
-        kind ? oracle_of(entry.at("extracted").as_array(), *kind) : std::nullopt;
+    const std::optional<Oracle> oracle = kind ? oracle_of(entry.at("extracted").as_array(), *kind) : std::nullopt;
     if (!oracle) {
       ++unsupported;
       continue;
@@ -181,14 +178,12 @@ int main(int argc, char** argv) {
   std::printf("%-20s %8s %8s %12s %12s\n", "API", "agreed", "differed", "price agreed", "other rates");
   Row all;
   for (const auto& [name, row] : rows) {
-    std::printf("%-20s %8d %8d %12d %12d\n", name.c_str(), row.agreed, row.differed, row.priced,
-                row.other_rates);
+    std::printf("%-20s %8d %8d %12d %12d\n", name.c_str(), row.agreed, row.differed, row.priced, row.other_rates);
     all.agreed += row.agreed, all.differed += row.differed;
     all.priced += row.priced, all.other_rates += row.other_rates;
   }
   const int supported = all.agreed + all.differed;
-  std::printf("%-20s %8d %8d %12d %12d\n", "all supported", all.agreed, all.differed, all.priced,
-              all.other_rates);
+  std::printf("%-20s %8d %8d %12d %12d\n", "all supported", all.agreed, all.differed, all.priced, all.other_rates);
   std::printf("%-20s %8d\n", "unsupported", unsupported);
   for (const auto& [reason, times] : reasons) std::printf("  %d x %s\n", times, reason.c_str());
   std::printf("%d of %d supported agree\n", all.agreed, supported);

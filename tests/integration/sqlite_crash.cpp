@@ -68,8 +68,7 @@ outlay::SqliteSinkOptions options_for(const fs::path& path, outlay::Durability d
 
 /// The call that becomes such a record: of a flat price, so that its cost is its id.
 void make_call(std::uint64_t id) {
-  const outlay::Track track(
-      {{"user_id", "u" + std::to_string(id % 97)}, {"request", std::to_string(id / 50)}});
+  const outlay::Track track({{"user_id", "u" + std::to_string(id % 97)}, {"request", std::to_string(id / 50)}});
   outlay::CallRequest request{.model = id % 7 == 0 ? "gpt-4o" : "gpt-4o-mini",
                               .input_tokens = 100,
                               .max_output_tokens = 0,
@@ -82,8 +81,8 @@ void make_call(std::uint64_t id) {
 /// Writes and flushes now and then, while the sink's own thread commits in between, until the process is killed: half of the processes
 /// by calls in a ledger, half by the sink alone, which commits faster.
 [[noreturn]] void write_for_ever(const fs::path& path, int pipe, std::uint64_t first, unsigned seed) {
-  const auto sink = outlay::sqlite_sink(
-      options_for(path, seed % 2 == 0 ? outlay::Durability::normal : outlay::Durability::full));
+  const auto sink =
+      outlay::sqlite_sink(options_for(path, seed % 2 == 0 ? outlay::Durability::normal : outlay::Durability::full));
   outlay::set_log_handler([](outlay::LogLevel, std::string_view) {});
   outlay::Ledger ledger;
   const outlay::LedgerScope scope(ledger);
@@ -136,10 +135,8 @@ std::uint64_t check(const fs::path& path, std::uint64_t first, std::uint64_t con
     outlay::sqlite_sink({.path = path})->close();
   }
   sqlite3* db = nullptr;
-  if (sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READONLY, nullptr) != SQLITE_OK)
-    wrong("cannot be opened");
-  const std::int64_t sound =
-      number(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'");
+  if (sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READONLY, nullptr) != SQLITE_OK) wrong("cannot be opened");
+  const std::int64_t sound = number(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check = 'ok'");
   const std::int64_t all = number(db, "SELECT count(*) FROM records");
   const std::int64_t twice = number(db, "SELECT count(*) - count(DISTINCT usd) FROM records");
   const std::int64_t torn =
@@ -148,20 +145,18 @@ std::uint64_t check(const fs::path& path, std::uint64_t first, std::uint64_t con
              "r.usd <> r.reserved OR "
              "(SELECT count(*) FROM tags WHERE tag_set = r.tag_set) <> 2 OR "
              "(r.usd % 11 = 0) <> EXISTS(SELECT 1 FROM record_extras x WHERE x.id = r.id)");
-  const std::int64_t there = number(db, ("SELECT count(*) FROM records WHERE usd BETWEEN " +
-                                         std::to_string(first) + " AND " + std::to_string(confirmed))
+  const std::int64_t there = number(db, ("SELECT count(*) FROM records WHERE usd BETWEEN " + std::to_string(first) +
+                                         " AND " + std::to_string(confirmed))
                                             .c_str());
   const std::int64_t last = number(db, "SELECT coalesce(max(usd), 0) FROM records");
   sqlite3_close(db);
-  const std::string state =
-      " (" + std::to_string(all) + " records, confirmed up to " + std::to_string(confirmed) + ")";
+  const std::string state = " (" + std::to_string(all) + " records, confirmed up to " + std::to_string(confirmed) + ")";
   if (sound != 1) wrong("integrity_check fails" + state);
   if (twice != 0) wrong(std::to_string(twice) + " records are there twice" + state);
   if (torn != 0) wrong(std::to_string(torn) + " records are torn" + state);
   const std::int64_t expected = confirmed < first ? 0 : static_cast<std::int64_t>(confirmed - first + 1);
   if (there != expected) wrong(std::to_string(expected - there) + " confirmed records are missing" + state);
-  if (outlay::report_sqlite(path, {"user_id"}).total().calls != all)
-    wrong("the report counts other records" + state);
+  if (outlay::report_sqlite(path, {"user_id"}).total().calls != all) wrong("the report counts other records" + state);
   return static_cast<std::uint64_t>(last);
 }
 
@@ -226,9 +221,8 @@ void random_kills(const fs::path& dir, int kills, unsigned seed) {
     if (confirmed >= first) total_confirmed += confirmed - first + 1;
   }
   if (total_confirmed == 0) wrong("no process lived long enough to confirm anything");
-  std::printf(
-      "%d kills: %llu records confirmed and there, %llu in all, none twice, the file sound after each\n",
-      kills, static_cast<unsigned long long>(total_confirmed), static_cast<unsigned long long>(next - 1));
+  std::printf("%d kills: %llu records confirmed and there, %llu in all, none twice, the file sound after each\n", kills,
+              static_cast<unsigned long long>(total_confirmed), static_cast<unsigned long long>(next - 1));
 }
 
 void every_operation(const fs::path& dir) {
@@ -251,9 +245,8 @@ void every_operation(const fs::path& dir) {
       for (const char* suffix : {"", "-wal", "-shm", "-journal"}) fs::remove(path.native() + suffix);
       if (!killed) break;
     }
-  std::printf(
-      "%d kill points of a session: every confirmed record there, none twice, the file sound after each\n",
-      points);
+  std::printf("%d kill points of a session: every confirmed record there, none twice, the file sound after each\n",
+              points);
 }
 
 std::uint64_t parse(const char* text) {

@@ -144,8 +144,8 @@ int admitted_calls(const fs::path& path, int calls) {
                                  .window = outlay::Window::forever(),
                                  .store = store});
     for (int i = 0; i < calls; ++i) {
-      auto call = outlay::try_call(
-          {.model = "flat", .input_tokens = 0, .max_output_tokens = 0, .usd = Usd::from_nanos(cent)});
+      auto call =
+          outlay::try_call({.model = "flat", .input_tokens = 0, .max_output_tokens = 0, .usd = Usd::from_nanos(cent)});
       if (!call && call.error().code() != outlay::errc::budget_exceeded) wrong(call.error().message());
       if (!call) continue;
       outlay::Settlement settlement;
@@ -172,13 +172,10 @@ void race(const fs::path& dir) {
     admitted += of_child;
     each += (each.empty() ? "" : " + ") + std::to_string(of_child);
   }
-  const auto state =
-      outlay::sqlite_store({.path = path.native()})->state("everything", outlay::Window::forever());
-  const std::string facts = each + " = " + std::to_string(admitted) + " admitted, " +
-                            to_string(state.spent.usd) + " spent, " + to_string(state.reserved.usd) +
-                            " reserved";
-  if (admitted != fit || state.spent.usd != Usd::from_nanos(fit * cent) ||
-      state.reserved != outlay::Amounts{})
+  const auto state = outlay::sqlite_store({.path = path.native()})->state("everything", outlay::Window::forever());
+  const std::string facts = each + " = " + std::to_string(admitted) + " admitted, " + to_string(state.spent.usd) +
+                            " spent, " + to_string(state.reserved.usd) + " reserved";
+  if (admitted != fit || state.spent.usd != Usd::from_nanos(fit * cent) || state.reserved != outlay::Amounts{})
     wrong(facts);
   std::printf("%d processes, %d calls of $0.01 each, a cap of $5.00: %s\n", processes, calls, facts.c_str());
 }
@@ -192,8 +189,7 @@ void race(const fs::path& dir) {
     const std::int64_t amount = (1 + pick(5)) * cent;
     if (client.run(Op::reserve, id, amount).outcome != Outcome::done) continue;
     std::int64_t held = amount;
-    if (pick(3) == 0 && client.run(Op::extend, id, amount + 4 * cent).outcome == Outcome::done)
-      held += 4 * cent;
+    if (pick(3) == 0 && client.run(Op::extend, id, amount + 4 * cent).outcome == Outcome::done) held += 4 * cent;
     if (pick(4) == 0) client.run(Op::renew, id, 0);
     if (pick(4) == 0) {
       client.run(Op::release, id, 0);
@@ -223,8 +219,8 @@ struct Totals {
 };
 
 /// What must be true of the counters of dead clients, each capped at `cap`.
-void check(const fs::path& path, const std::vector<StoreCounter>& counters, std::int64_t cap,
-           std::int64_t settled, Totals& totals) {
+void check(const fs::path& path, const std::vector<StoreCounter>& counters, std::int64_t cap, std::int64_t settled,
+           Totals& totals) {
   check_file(path);
   Client client(path, 0, counters);
   const StoreReply now = client.look();
@@ -280,14 +276,13 @@ void random_kills(const fs::path& dir, int kills, unsigned seed) {
       wrong("after kill " + std::to_string(killed) + ": " + error.what());
     }
   }
-  if (totals.settled == 0 || totals.charged == 0)
-    wrong("no process lived long enough to be in the middle of a call");
+  if (totals.settled == 0 || totals.charged == 0) wrong("no process lived long enough to be in the middle of a call");
   std::printf(
       "%d kills: %s settled and %s charged by expiry in %lld rounds that stranded something, never more than "
       "the cap, nothing "
       "left reserved, the file sound\n",
-      kills, to_string(Usd::from_nanos(totals.settled)).c_str(),
-      to_string(Usd::from_nanos(totals.charged)).c_str(), static_cast<long long>(totals.stranded));
+      kills, to_string(Usd::from_nanos(totals.settled)).c_str(), to_string(Usd::from_nanos(totals.charged)).c_str(),
+      static_cast<long long>(totals.stranded));
 }
 
 /// A few calls, each step confirmed by what it has settled.

@@ -61,12 +61,10 @@ std::pair<std::string, std::string> self_signed(const std::string& host) {
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 3600);
   X509_set_pubkey(certificate.get(), key.get());
   X509_NAME* name = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(host.c_str()),
-                             -1, -1, 0);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(host.c_str()), -1, -1, 0);
   X509_set_issuer_name(certificate.get(), name);
   const std::string alternative = "DNS:" + host;
-  X509_EXTENSION* extension =
-      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, alternative.c_str());
+  X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, alternative.c_str());
   X509_add_ext(certificate.get(), extension, -1);
   X509_EXTENSION_free(extension);
   if (X509_sign(certificate.get(), key.get(), EVP_sha256()) == 0) throw std::runtime_error("cannot sign");
@@ -78,8 +76,7 @@ std::pair<std::string, std::string> self_signed(const std::string& host) {
 }  // namespace
 
 struct FaultServer::State {
-  State(Script s, std::uint16_t port)
-      : script(std::move(s)), acceptor(io, {asio::ip::address_v4::loopback(), port}) {}
+  State(Script s, std::uint16_t port) : script(std::move(s)), acceptor(io, {asio::ip::address_v4::loopback(), port}) {}
 
   asio::awaitable<void> accept() {
     for (;;) {
@@ -107,8 +104,7 @@ struct FaultServer::State {
     if (tls) {
       asio::ssl::stream<tcp::socket&> stream(socket, *tls);
       error_code error;
-      co_await stream.async_handshake(asio::ssl::stream_base::server,
-                                      asio::redirect_error(asio::use_awaitable, error));
+      co_await stream.async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
       if (!error) co_await talk(stream, socket);
     } else {
       co_await talk(socket, socket);
@@ -122,15 +118,14 @@ struct FaultServer::State {
       std::string request;
       if (!blind) {
         error_code error;
-        const std::size_t head =
-            co_await asio::async_read_until(stream, asio::dynamic_buffer(buffer), "\r\n\r\n",
-                                            asio::redirect_error(asio::use_awaitable, error));
+        const std::size_t head = co_await asio::async_read_until(stream, asio::dynamic_buffer(buffer), "\r\n\r\n",
+                                                                 asio::redirect_error(asio::use_awaitable, error));
         if (error) co_return;
         const std::size_t whole = head + content_length(std::string_view(buffer).substr(0, head));
         while (buffer.size() < whole && !error) {
           char more[4096];
-          const std::size_t got = co_await stream.async_read_some(
-              asio::buffer(more), asio::redirect_error(asio::use_awaitable, error));
+          const std::size_t got =
+              co_await stream.async_read_some(asio::buffer(more), asio::redirect_error(asio::use_awaitable, error));
           buffer.append(more, got);
         }
         if (error) co_return;
@@ -144,8 +139,7 @@ struct FaultServer::State {
         error_code error;
         char byte{};
         while (!error)
-          co_await stream.async_read_some(asio::buffer(&byte, 1),
-                                          asio::redirect_error(asio::use_awaitable, error));
+          co_await stream.async_read_some(asio::buffer(&byte, 1), asio::redirect_error(asio::use_awaitable, error));
         co_return;
       }
       if (plan.then == Plan::Then::reset) {
@@ -159,8 +153,7 @@ struct FaultServer::State {
         socket.shutdown(tcp::socket::shutdown_send, error);
         char rest[512];
         while (!error)
-          co_await socket.async_read_some(asio::buffer(rest),
-                                          asio::redirect_error(asio::use_awaitable, error));
+          co_await socket.async_read_some(asio::buffer(rest), asio::redirect_error(asio::use_awaitable, error));
         co_return;
       }
     }
@@ -285,11 +278,7 @@ std::uint16_t closed_port() {
 
 std::string http_reply(int status, std::string_view body, std::string_view fields) {
   std::string reply = "HTTP/1.1 " + std::to_string(status) + " Test\r\nContent-Type: application/json\r\n";
-  reply.append(fields)
-      .append("Content-Length: ")
-      .append(std::to_string(body.size()))
-      .append("\r\n\r\n")
-      .append(body);
+  reply.append(fields).append("Content-Length: ").append(std::to_string(body.size())).append("\r\n\r\n").append(body);
   return reply;
 }
 

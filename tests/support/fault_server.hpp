@@ -19,7 +19,7 @@ struct Plan {
     reset,  ///< Close with RST: what the client has not read may be lost.
     stall,  ///< Say nothing more; keep the connection until the client closes it.
   };
-  std::string bytes{};  ///< Written as they are: a whole HTTP reply, or what passes for one.
+  std::string bytes{};                        ///< Written as they are: a whole HTTP reply, or what passes for one.
   std::size_t stop_at = std::string::npos;    ///< Only so many of them.
   Then then = Then::keep_alive;               ///< After the last one.
   std::size_t per_write = std::string::npos;  ///< So many bytes at a time ...
@@ -61,8 +61,7 @@ class FaultServer {
   [[nodiscard]] std::size_t connections() const;       ///< Accepted so far.
   [[nodiscard]] std::size_t open_connections() const;  ///< Now.
   /// Waits until `open_connections() == count`; false after `limit`.
-  [[nodiscard]] bool wait_for_open(std::size_t count,
-                                   std::chrono::milliseconds limit = std::chrono::seconds(5)) const;
+  [[nodiscard]] bool wait_for_open(std::size_t count, std::chrono::milliseconds limit = std::chrono::seconds(5)) const;
 
  private:
   struct State;

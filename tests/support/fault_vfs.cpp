@@ -78,17 +78,11 @@ int close(sqlite3_file* file) { return inner(file)->pMethods->xClose(inner(file)
 int read(sqlite3_file* file, void* bytes, int size, sqlite3_int64 offset) {
   return inner(file)->pMethods->xRead(inner(file), bytes, size, offset);
 }
-int file_size(sqlite3_file* file, sqlite3_int64* size) {
-  return inner(file)->pMethods->xFileSize(inner(file), size);
-}
+int file_size(sqlite3_file* file, sqlite3_int64* size) { return inner(file)->pMethods->xFileSize(inner(file), size); }
 int lock(sqlite3_file* file, int level) { return inner(file)->pMethods->xLock(inner(file), level); }
 int unlock(sqlite3_file* file, int level) { return inner(file)->pMethods->xUnlock(inner(file), level); }
-int check_reserved(sqlite3_file* file, int* out) {
-  return inner(file)->pMethods->xCheckReservedLock(inner(file), out);
-}
-int control(sqlite3_file* file, int op, void* arg) {
-  return inner(file)->pMethods->xFileControl(inner(file), op, arg);
-}
+int check_reserved(sqlite3_file* file, int* out) { return inner(file)->pMethods->xCheckReservedLock(inner(file), out); }
+int control(sqlite3_file* file, int op, void* arg) { return inner(file)->pMethods->xFileControl(inner(file), op, arg); }
 int sector(sqlite3_file* file) { return inner(file)->pMethods->xSectorSize(inner(file)); }
 int traits(sqlite3_file* file) { return inner(file)->pMethods->xDeviceCharacteristics(inner(file)); }
 int shm_map(sqlite3_file* file, int page, int size, int extend, void volatile** out) {
@@ -98,14 +92,12 @@ int shm_lock(sqlite3_file* file, int offset, int n, int flags) {
   return inner(file)->pMethods->xShmLock(inner(file), offset, n, flags);
 }
 void shm_barrier(sqlite3_file* file) { inner(file)->pMethods->xShmBarrier(inner(file)); }
-int shm_unmap(sqlite3_file* file, int remove) {
-  return inner(file)->pMethods->xShmUnmap(inner(file), remove);
-}
+int shm_unmap(sqlite3_file* file, int remove) { return inner(file)->pMethods->xShmUnmap(inner(file), remove); }
 
 // Version 2: without memory-mapped reads, so that every access passes here.
-const sqlite3_io_methods methods = {
-    2,       close,  read,   write,   truncate, sync,        file_size, lock,    unlock, check_reserved,
-    control, sector, traits, shm_map, shm_lock, shm_barrier, shm_unmap, nullptr, nullptr};
+const sqlite3_io_methods methods = {2,        close,       read,           write,   truncate, sync,   file_size,
+                                    lock,     unlock,      check_reserved, control, sector,   traits, shm_map,
+                                    shm_lock, shm_barrier, shm_unmap,      nullptr, nullptr};
 
 int open(sqlite3_vfs* /*vfs*/, const char* name, sqlite3_file* file, int flags, int* out_flags) {
   auto* shim = reinterpret_cast<File*>(file);

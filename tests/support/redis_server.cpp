@@ -24,8 +24,7 @@ std::string text_of(const redisReply& reply) {
   if (reply.type == REDIS_REPLY_INTEGER) return std::to_string(reply.integer);
   if (reply.type == REDIS_REPLY_ARRAY) {
     std::string text;
-    for (std::size_t i = 0; i < reply.elements; ++i)
-      text.append(i == 0 ? "" : "\n").append(text_of(*reply.element[i]));
+    for (std::size_t i = 0; i < reply.elements; ++i) text.append(i == 0 ? "" : "\n").append(text_of(*reply.element[i]));
     return text;
   }
   const std::string text = reply.str ? std::string(reply.str, reply.len) : std::string();
@@ -46,8 +45,7 @@ bool binds(std::uint16_t port) {
 }  // namespace
 
 bool eventually(const std::function<bool()>& happened, std::chrono::milliseconds limit) {
-  for (const auto give_up = std::chrono::steady_clock::now() + limit;
-       std::chrono::steady_clock::now() < give_up;) {
+  for (const auto give_up = std::chrono::steady_clock::now() + limit; std::chrono::steady_clock::now() < give_up;) {
     if (happened()) return true;
     ::poll(nullptr, 0, 5);  // between two looks
   }
@@ -117,8 +115,8 @@ void RedisServer::start() {
                                  "--protected-mode",
                                  "no"};
   if (options_.cluster)
-    for (const char* word : {"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf",
-                             "--cluster-node-timeout", "2000"})
+    for (const char* word :
+         {"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000"})
       words.emplace_back(word);
   words.insert(words.end(), options_.arguments.begin(), options_.arguments.end());
   std::vector<char*> argv;
@@ -155,8 +153,7 @@ void RedisServer::kill() {
 }
 
 std::string RedisServer::command(const std::vector<std::string>& words) const {
-  const std::unique_ptr<redisContext, decltype(&redisFree)> context(redisConnectUnix(socket().c_str()),
-                                                                    redisFree);
+  const std::unique_ptr<redisContext, decltype(&redisFree)> context(redisConnectUnix(socket().c_str()), redisFree);
   if (!context || context->err != 0) return "-cannot connect";
   std::vector<const char*> argv;
   std::vector<std::size_t> sizes;
@@ -180,17 +177,14 @@ RedisCluster::RedisCluster() {
   const bool whole = eventually([this] {
     for (const auto& node : nodes_) {
       const std::string info = node->command({"CLUSTER", "INFO"});
-      if (info.find("cluster_state:ok") == info.npos || info.find("cluster_known_nodes:3") == info.npos)
-        return false;
+      if (info.find("cluster_state:ok") == info.npos || info.find("cluster_known_nodes:3") == info.npos) return false;
     }
     return true;
   });
   if (!whole) throw std::runtime_error("the Cluster has not formed");
 }
 
-std::uint16_t RedisCluster::first_slot(std::size_t number) {
-  return static_cast<std::uint16_t>(number * 5'461);
-}
+std::uint16_t RedisCluster::first_slot(std::size_t number) { return static_cast<std::uint16_t>(number * 5'461); }
 
 std::size_t RedisCluster::owner_of(const std::string& key) const {
   const int slot = std::stoi(nodes_[0]->command({"CLUSTER", "KEYSLOT", key}));

@@ -109,8 +109,7 @@ struct TcpGate::State {
     if (mode != Mode::stall_replies && (server & (POLLIN | POLLHUP | POLLERR)) != 0 &&
         !read(pair.server, pair.to_client))
       return false;
-    if (!pair.to_server.empty() && (server & POLLOUT) != 0 && !write(pair.server, pair.to_server))
-      return false;
+    if (!pair.to_server.empty() && (server & POLLOUT) != 0 && !write(pair.server, pair.to_server)) return false;
     if (!pair.to_client.empty() && (client & POLLOUT) != 0) {
       if (cutting && pair.to_client.size() > cut_after) {
         pair.to_client.resize(cut_after);
@@ -143,8 +142,7 @@ struct TcpGate::State {
       if (entries[0].revents != 0) continue;  // the mode, and with it the pairs, may have changed
       std::size_t at = 2;
       for (auto pair = pairs.begin(); pair != pairs.end(); at += 2)
-        pair =
-            move(*pair, entries[at].revents, entries[at + 1].revents) ? std::next(pair) : pairs.erase(pair);
+        pair = move(*pair, entries[at].revents, entries[at + 1].revents) ? std::next(pair) : pairs.erase(pair);
       if (entries[1].revents != 0) accept_one();
     }
   }

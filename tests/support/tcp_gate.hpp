@@ -17,10 +17,10 @@ class TcpGate {
 
   [[nodiscard]] std::uint16_t port() const noexcept;
 
-  void pass();           ///< Everything goes through, as at first.
-  void stall();          ///< Connections are accepted and stay; nothing goes through, in either direction.
-  void stall_replies();  ///< Only what the server says is kept back.
-  void close();          ///< Connections are closed, those that are open and those that come.
+  void pass();                       ///< Everything goes through, as at first.
+  void stall();                      ///< Connections are accepted and stay; nothing goes through, in either direction.
+  void stall_replies();              ///< Only what the server says is kept back.
+  void close();                      ///< Connections are closed, those that are open and those that come.
   void answer(std::string garbage);  ///< Whatever is asked is answered so, and does not reach the server.
   /// Closes the connection in place of the byte that follows the next `bytes` of replies; then lets everything through again.
   void cut_replies_after(std::size_t bytes);

@@ -53,8 +53,7 @@ template <class Handler>
   using Executor = boost::asio::associated_executor_t<Handler, boost::asio::system_executor>;
   static_assert(std::constructible_from<boost::asio::any_io_executor, Executor>,
                 "the handler's associated executor must be convertible to boost::asio::any_io_executor");
-  return boost::asio::any_io_executor(
-      boost::asio::get_associated_executor(handler, boost::asio::system_executor()));
+  return boost::asio::any_io_executor(boost::asio::get_associated_executor(handler, boost::asio::system_executor()));
 }
 
 template <class Handler, class Complete>
@@ -90,12 +89,11 @@ template <class Token>
 auto async_call(const CallRequest& request, Token&& token) {
   return boost::asio::async_initiate<Token, void(std::exception_ptr, Call)>(
       [](auto handler, detail::OwnedRequest owned) {
-        detail::start_call_for(std::move(handler), std::move(owned),
-                               [](auto&& own, detail::Admitted admitted) {
-                                 const std::exception_ptr error = detail::exception_of(admitted);
-                                 Call call = error ? Call(nullptr) : std::move(**admitted);
-                                 std::move(own)(error, std::move(call));
-                               });
+        detail::start_call_for(std::move(handler), std::move(owned), [](auto&& own, detail::Admitted admitted) {
+          const std::exception_ptr error = detail::exception_of(admitted);
+          Call call = error ? Call(nullptr) : std::move(**admitted);
+          std::move(own)(error, std::move(call));
+        });
       },
       token, detail::OwnedRequest(request));
 }
@@ -109,10 +107,9 @@ template <class Token>
 auto async_try_call(const CallRequest& request, Token&& token) {
   return boost::asio::async_initiate<Token, void(Result<Call>)>(
       [](auto handler, detail::OwnedRequest owned) {
-        detail::start_call_for(std::move(handler), std::move(owned),
-                               [](auto&& own, detail::Admitted admitted) {
-                                 std::move(own)(detail::result_of(std::move(admitted)));
-                               });
+        detail::start_call_for(std::move(handler), std::move(owned), [](auto&& own, detail::Admitted admitted) {
+          std::move(own)(detail::result_of(std::move(admitted)));
+        });
       },
       token, detail::OwnedRequest(request));
 }

@@ -63,13 +63,11 @@ struct ReplyOf {
 };
 template <TakesRequest Post>
 struct ReplyOf<Post> {
-  using type =
-      typename std::remove_cvref_t<std::invoke_result_t<Post&, const boost::json::object&>>::value_type;
+  using type = typename std::remove_cvref_t<std::invoke_result_t<Post&, const boost::json::object&>>::value_type;
 };
 
 template <class Post, class R = typename ReplyOf<Post>::type>
-boost::asio::awaitable<R> guard_in_frame(Api api, boost::json::object request, Post post,
-                                         OwnedGuardOptions options) {
+boost::asio::awaitable<R> guard_in_frame(Api api, boost::json::object request, Post post, OwnedGuardOptions options) {
   std::vector<Tag> tags;
   const GuardOptions views = options.view(tags);
   GuardedRequest guarded(api, request, views);
@@ -118,7 +116,7 @@ boost::asio::awaitable<R> guard_in_frame(Api api, boost::json::object request, P
 /// \par Suspension
 /// Runs on the handler's executor, in the context in which the operation starts; `post` may open scopes.
 template <class Post, class Token>
-requires detail::AsyncTransport<std::decay_t<Post>> && detail::SafeTemporary<Post>
+  requires detail::AsyncTransport<std::decay_t<Post>> && detail::SafeTemporary<Post>
 auto async_guard(Api api, const boost::json::object& request, Post&& post, Token&& token,
                  const GuardOptions& options = {}) {
   using Transport = std::decay_t<Post>;
@@ -127,13 +125,11 @@ auto async_guard(Api api, const boost::json::object& request, Post&& post, Token
                 "async_guard: post must return boost::asio::awaitable<boost::json::value> or "
                 "awaitable<outlay::HttpReply>");
   return boost::asio::async_initiate<Token, void(std::exception_ptr, R)>(
-      [](auto handler, Api to, boost::json::object body, Transport transport,
-         detail::OwnedGuardOptions owned) {
+      [](auto handler, Api to, boost::json::object body, Transport transport, detail::OwnedGuardOptions owned) {
         const boost::asio::any_io_executor executor = detail::executor_of(handler);
-        outlay::co_spawn(
-            executor,
-            detail::guard_in_frame<Transport>(to, std::move(body), std::move(transport), std::move(owned)),
-            std::move(handler));
+        outlay::co_spawn(executor,
+                         detail::guard_in_frame<Transport>(to, std::move(body), std::move(transport), std::move(owned)),
+                         std::move(handler));
       },
       token, api, request, Transport(std::forward<Post>(post)), detail::OwnedGuardOptions(options));
 }
@@ -141,15 +137,13 @@ auto async_guard(Api api, const boost::json::object& request, Post&& post, Token
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 template <class Post, class Token>
 auto async_guard(Api, boost::json::object&&, Post&&, Token&&, const GuardOptions& = {}) {
-  static_assert(
-      detail::never<Post>,
-      "g++ 12 may destroy a temporary request twice in a co_await expression. Give it a name first: "
-      "const boost::json::object request{...}; co_await outlay::async_guard(api, request, post, token);");
+  static_assert(detail::never<Post>,
+                "g++ 12 may destroy a temporary request twice in a co_await expression. Give it a name first: "
+                "const boost::json::object request{...}; co_await outlay::async_guard(api, request, post, token);");
 }
 template <class Post, class Token>
-requires(detail::AsyncTransport<std::decay_t<Post>> &&
-         !detail::SafeTemporary<Post>) auto async_guard(Api, const boost::json::object&, Post&&, Token&&,
-                                                        const GuardOptions& = {}) {
+  requires(detail::AsyncTransport<std::decay_t<Post>> && !detail::SafeTemporary<Post>)
+auto async_guard(Api, const boost::json::object&, Post&&, Token&&, const GuardOptions& = {}) {
   static_assert(detail::never<Post>,
                 "g++ 12 destroys a temporary lambda with captures by value twice in a co_await expression. "
                 "Give it a name first: "

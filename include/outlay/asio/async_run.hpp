@@ -40,12 +40,11 @@ boost::asio::awaitable<RunResult<AwaitedBy<F&>>> run_in_frame(BudgetOptions opti
 template <class F>
 class AsyncBudgeted {
  public:
-  AsyncBudgeted(BudgetOptions options, F function)
-      : options_(std::move(options)), function_(std::move(function)) {}
+  AsyncBudgeted(BudgetOptions options, F function) : options_(std::move(options)), function_(std::move(function)) {}
 
   template <class... Args>
-  requires AwaitableFunction < F&, std::decay_t<Args>
-  &... > [[nodiscard]] auto operator()(Args&&... args) const {
+    requires AwaitableFunction<F&, std::decay_t<Args>&...>
+  [[nodiscard]] auto operator()(Args&&... args) const {
     // Everything is copied into the frame: it runs after this call.
     auto call = [function = function_, ... kept = std::decay_t<Args>(std::forward<Args>(args))]() mutable {
       return std::invoke(function, kept...);
@@ -71,8 +70,8 @@ class AsyncBudgeted {
 /// \par Suspension
 /// As Budget: the caller runs on outlay's context executor.
 template <class F>
-requires detail::AwaitableFunction < std::decay_t<F>
-& > &&detail::SafeTemporary<F> [[nodiscard]] auto async_run(const BudgetOptions& options, F&& function) {
+  requires detail::AwaitableFunction<std::decay_t<F>&> && detail::SafeTemporary<F>
+[[nodiscard]] auto async_run(const BudgetOptions& options, F&& function) {
   return detail::run_in_frame(BudgetOptions(options), std::decay_t<F>(std::forward<F>(function)));
 }
 
@@ -94,8 +93,8 @@ auto async_run(BudgetOptions&&, F&&) {
                 "outlay::BudgetOptions options{...}; co_await outlay::async_run(options, function);");
 }
 template <class F>
-requires(detail::AwaitableFunction<std::decay_t<F>&> &&
-         !detail::SafeTemporary<F>) auto async_run(const BudgetOptions&, F&&) {
+  requires(detail::AwaitableFunction<std::decay_t<F>&> && !detail::SafeTemporary<F>)
+auto async_run(const BudgetOptions&, F&&) {
   static_assert(detail::never<F>,
                 "g++ 12 destroys a temporary lambda with captures by value twice in a co_await expression. "
                 "Give it a name first: "

@@ -27,16 +27,13 @@ struct GroupOutcome {
 
 /// Runs children at once, each with a home of its own, all on one strand, and waits until they have ended. The first error, or the
 /// first success, cancels the others.
-boost::asio::awaitable<GroupOutcome> run_group(std::vector<boost::asio::awaitable<void>> children,
-                                               Until until);
+boost::asio::awaitable<GroupOutcome> run_group(std::vector<boost::asio::awaitable<void>> children, Until until);
 
 /// What a group holds for each child.
 template <class T>
 struct Slot {
   std::optional<T> value;
-  boost::asio::awaitable<void> fill(boost::asio::awaitable<T> child) {
-    value.emplace(co_await std::move(child));
-  }
+  boost::asio::awaitable<void> fill(boost::asio::awaitable<T> child) { value.emplace(co_await std::move(child)); }
   T take() { return std::move(*value); }
 };
 template <>
@@ -94,9 +91,8 @@ struct EitherOf<std::variant<T...>, U> {
   template <std::size_t... I>
   static type move_to(std::variant<T...> from, std::index_sequence<I...>) {
     std::optional<type> result;
-    ((from.index() == I
-          ? static_cast<void>(result.emplace(std::in_place_index<I>, std::get<I>(std::move(from))))
-          : static_cast<void>(0)),
+    ((from.index() == I ? static_cast<void>(result.emplace(std::in_place_index<I>, std::get<I>(std::move(from))))
+                        : static_cast<void>(0)),
      ...);
     return std::move(result).value();
   }
@@ -130,8 +126,7 @@ template <class T, class U>
                                                                     boost::asio::awaitable<U> u) {
   detail::Slot<T> left;
   detail::Slot<U> right;
-  std::vector<boost::asio::awaitable<void>> group =
-      detail::group_of(left.fill(std::move(t)), right.fill(std::move(u)));
+  std::vector<boost::asio::awaitable<void>> group = detail::group_of(left.fill(std::move(t)), right.fill(std::move(u)));
   const detail::GroupOutcome outcome = co_await detail::run_group(std::move(group), detail::Until::all_done);
   outcome.check();
   co_return detail::both(left, right);
@@ -149,10 +144,8 @@ template <class T, class U>
                                                                       boost::asio::awaitable<U> u) {
   detail::Slot<T> left;
   detail::Slot<U> right;
-  std::vector<boost::asio::awaitable<void>> group =
-      detail::group_of(left.fill(std::move(t)), right.fill(std::move(u)));
-  const detail::GroupOutcome outcome =
-      co_await detail::run_group(std::move(group), detail::Until::one_succeeds);
+  std::vector<boost::asio::awaitable<void>> group = detail::group_of(left.fill(std::move(t)), right.fill(std::move(u)));
+  const detail::GroupOutcome outcome = co_await detail::run_group(std::move(group), detail::Until::one_succeeds);
   if (outcome.winner() == 0) co_return detail::EitherOf<T, U>::left(left);
   co_return detail::EitherOf<T, U>::right(right);
 }
@@ -165,8 +158,7 @@ template <class T, class U>
 /// \par Errors
 /// As operator&&.
 template <class T>
-[[nodiscard]] boost::asio::awaitable<std::vector<T>> wait_all(
-    std::vector<boost::asio::awaitable<T>> children) {
+[[nodiscard]] boost::asio::awaitable<std::vector<T>> wait_all(std::vector<boost::asio::awaitable<T>> children) {
   std::vector<detail::Slot<T>> slots(children.size());
   std::vector<boost::asio::awaitable<void>> group;
   group.reserve(children.size());
@@ -192,12 +184,10 @@ template <class T>
   std::vector<boost::asio::awaitable<void>> group;
   group.reserve(children.size());
   for (std::size_t i = 0; i < children.size(); ++i) group.push_back(slots[i].fill(std::move(children[i])));
-  const detail::GroupOutcome outcome =
-      co_await detail::run_group(std::move(group), detail::Until::one_succeeds);
+  const detail::GroupOutcome outcome = co_await detail::run_group(std::move(group), detail::Until::one_succeeds);
   const std::size_t winner = outcome.winner();
   co_return std::pair<std::size_t, T>(winner, slots[winner].take());
 }
-[[nodiscard]] boost::asio::awaitable<std::size_t> wait_any(
-    std::vector<boost::asio::awaitable<void>> children);
+[[nodiscard]] boost::asio::awaitable<std::size_t> wait_any(std::vector<boost::asio::awaitable<void>> children);
 
 }  // namespace outlay

@@ -32,8 +32,7 @@ concept AwaitableFunction =
     std::invocable<F, Args...> && is_awaitable<std::remove_cvref_t<std::invoke_result_t<F, Args...>>>;
 
 template <class F>
-concept Spawnable = is_awaitable<std::remove_cvref_t<F>> || AwaitableFunction < std::decay_t<F>
-& > ;
+concept Spawnable = is_awaitable<std::remove_cvref_t<F>> || AwaitableFunction<std::decay_t<F>&>;
 
 template <class F>
 struct SpawnedExecutor {
@@ -61,10 +60,9 @@ template <class Target, class Executor>
 template <class Executor, class F, class Token>
 decltype(auto) spawn(const Executor& executor, NodeRef home, F&& function, Token&& token) {
   using Target = typename SpawnedExecutor<std::remove_cvref_t<F>>::type;
-  static_assert(
-      std::same_as<Target, boost::asio::any_io_executor> || is_context_executor<Target>,
-      "outlay::co_spawn: the coroutine must return boost::asio::awaitable<T>, whose executor can be any; an "
-      "awaitable<T, SomeExecutor> has no place for the context.");
+  static_assert(std::same_as<Target, boost::asio::any_io_executor> || is_context_executor<Target>,
+                "outlay::co_spawn: the coroutine must return boost::asio::awaitable<T>, whose executor can be any; an "
+                "awaitable<T, SomeExecutor> has no place for the context.");
   return boost::asio::co_spawn(wrap<Target>(executor, std::move(home)), std::forward<F>(function),
                                std::forward<Token>(token));
 }
@@ -72,8 +70,7 @@ decltype(auto) spawn(const Executor& executor, NodeRef home, F&& function, Token
 // g++ 12 destroys a temporary twice in `co_await f(temporary)` if it is a lambda that captures by value and returns an awaitable.
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 template <class F>
-concept SafeTemporary =
-    std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<std::remove_cvref_t<F>>;
+concept SafeTemporary = std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<std::remove_cvref_t<F>>;
 #else
 template <class F>
 concept SafeTemporary = true;
@@ -110,7 +107,7 @@ decltype(auto) co_spawn(const Executor& executor, F&& function, Token&& token) {
                        std::forward<Token>(token));
 }
 template <class ExecutionContext, detail::Spawnable F, class Token>
-requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
+  requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
 decltype(auto) co_spawn(ExecutionContext& context, F&& function, Token&& token) {
   // Qualified: Asio's own would be found as well.
   return outlay::co_spawn(context.get_executor(), std::forward<F>(function), std::forward<Token>(token));
@@ -121,11 +118,10 @@ decltype(auto) co_spawn(ExecutionContext& context, F&& function, Token&& token) 
 /// Otherwise as co_spawn(), which inherits. For servers that start a session inside a request's scopes, say.
 template <detail::AnExecutor Executor, detail::Spawnable F, class Token>
 decltype(auto) co_spawn_root(const Executor& executor, F&& function, Token&& token) {
-  return detail::spawn(executor, detail::make_home({}), std::forward<F>(function),
-                       std::forward<Token>(token));
+  return detail::spawn(executor, detail::make_home({}), std::forward<F>(function), std::forward<Token>(token));
 }
 template <class ExecutionContext, detail::Spawnable F, class Token>
-requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
+  requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
 decltype(auto) co_spawn_root(ExecutionContext& context, F&& function, Token&& token) {
   return co_spawn_root(context.get_executor(), std::forward<F>(function), std::forward<Token>(token));
 }
@@ -142,16 +138,16 @@ template <class T>
 
 /// The same for a function, which is kept alive until the child has ended.
 template <class F>
-requires detail::AwaitableFunction < std::decay_t<F>
-& > &&detail::SafeTemporary<F> [[nodiscard]] auto branch(F&& function)
-          -> std::invoke_result_t<std::decay_t<F>&> {
+  requires detail::AwaitableFunction<std::decay_t<F>&> && detail::SafeTemporary<F>
+[[nodiscard]] auto branch(F&& function) -> std::invoke_result_t<std::decay_t<F>&> {
   return [](std::decay_t<F> kept) -> std::invoke_result_t<std::decay_t<F>&> {
     co_return co_await branch(std::invoke(kept));
   }(std::forward<F>(function));
 }
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 template <class F>
-requires(detail::AwaitableFunction<std::decay_t<F>&> && !detail::SafeTemporary<F>) auto branch(F&&) {
+  requires(detail::AwaitableFunction<std::decay_t<F>&> && !detail::SafeTemporary<F>)
+auto branch(F&&) {
   static_assert(detail::never<F>,
                 "g++ 12 destroys a temporary lambda with captures by value twice in a co_await expression. "
                 "Give it a name first: "

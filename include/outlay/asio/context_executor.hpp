@@ -50,8 +50,7 @@ struct Rewrap {
 [[nodiscard]] Rewrap* take_pending_rewrap() noexcept;
 
 /// The same executor for work of another home; `executor` may be anybody's.
-[[nodiscard]] boost::asio::any_io_executor with_home(const boost::asio::any_io_executor& executor,
-                                                     NodeRef home);
+[[nodiscard]] boost::asio::any_io_executor with_home(const boost::asio::any_io_executor& executor, NodeRef home);
 /// A strand of the same home; the same one if it is a strand already.
 [[nodiscard]] boost::asio::any_io_executor strand_of(const boost::asio::any_io_executor& executor);
 
@@ -73,18 +72,18 @@ class SharedExecutor {
     inner_->execute(std::forward<F>(function));
   }
   template <class Property>
-  requires(boost::asio::can_require<const Inner&, const Property&>::value)
-      [[nodiscard]] auto require(const Property& property) const {
+    requires(boost::asio::can_require<const Inner&, const Property&>::value)
+  [[nodiscard]] auto require(const Property& property) const {
     return share(boost::asio::require(*inner_, property));
   }
   template <class Property>
-  requires(boost::asio::can_prefer<const Inner&, const Property&>::value)
-      [[nodiscard]] auto prefer(const Property& property) const {
+    requires(boost::asio::can_prefer<const Inner&, const Property&>::value)
+  [[nodiscard]] auto prefer(const Property& property) const {
     return share(boost::asio::prefer(*inner_, property));
   }
   template <class Property>
-  requires(boost::asio::can_query<const Inner&, const Property&>::value) [[nodiscard]] decltype(auto)
-      query(const Property& property) const {
+    requires(boost::asio::can_query<const Inner&, const Property&>::value)
+  [[nodiscard]] decltype(auto) query(const Property& property) const {
     return boost::asio::query(*inner_, property);
   }
 
@@ -113,8 +112,7 @@ template <class Inner>
 
 /// What a ContextExecutor over an executor holds.
 template <class Executor>
-using Compact =
-    std::conditional_t<(sizeof(Executor) > 2 * sizeof(void*)), SharedExecutor<Executor>, Executor>;
+using Compact = std::conditional_t<(sizeof(Executor) > 2 * sizeof(void*)), SharedExecutor<Executor>, Executor>;
 
 template <class T>
 inline constexpr bool is_strand = false;
@@ -132,8 +130,7 @@ template <class Property>
 inline constexpr bool is_tracked =
     std::same_as<Property, boost::asio::execution::outstanding_work_t::tracked_t> ||
     // As it arrives through any_io_executor.
-    std::same_as<Property,
-                 boost::asio::execution::prefer_only<boost::asio::execution::outstanding_work_t::tracked_t>>;
+    std::same_as<Property, boost::asio::execution::prefer_only<boost::asio::execution::outstanding_work_t::tracked_t>>;
 
 template <class Property>
 inline constexpr bool is_context_query =
@@ -187,18 +184,18 @@ class ContextExecutor {
   }
 
   template <class Property>
-  requires(boost::asio::can_require<const Inner&, const Property&>::value)
-      [[nodiscard]] auto require(const Property& property) const {
+    requires(boost::asio::can_require<const Inner&, const Property&>::value)
+  [[nodiscard]] auto require(const Property& property) const {
     return rewrap<detail::is_tracked<Property>>(boost::asio::require(inner_, property));
   }
   template <class Property>
-  requires(boost::asio::can_prefer<const Inner&, const Property&>::value)
-      [[nodiscard]] auto prefer(const Property& property) const {
+    requires(boost::asio::can_prefer<const Inner&, const Property&>::value)
+  [[nodiscard]] auto prefer(const Property& property) const {
     return rewrap<detail::is_tracked<Property>>(boost::asio::prefer(inner_, property));
   }
   template <class Property>
-  requires(boost::asio::can_query<const Inner&, const Property&>::value) [[nodiscard]] decltype(auto)
-      query(const Property& property) const {
+    requires(boost::asio::can_query<const Inner&, const Property&>::value)
+  [[nodiscard]] decltype(auto) query(const Property& property) const {
     if constexpr (detail::is_context_query<Property>) {
       if (detail::Rewrap* question = detail::take_pending_rewrap()) answer(*question);
     }
@@ -217,8 +214,7 @@ class ContextExecutor {
 
   static constexpr std::uintptr_t bound_bit = 1;
   struct Tagged {};
-  ContextExecutor(Tagged, Inner inner, std::uintptr_t scope) noexcept
-      : inner_(std::move(inner)), scope_(scope) {}
+  ContextExecutor(Tagged, Inner inner, std::uintptr_t scope) noexcept : inner_(std::move(inner)), scope_(scope) {}
 
   [[nodiscard]] detail::Node* node() const noexcept {
     return reinterpret_cast<detail::Node*>(scope_ & ~bound_bit);  // NOLINT(performance-no-int-to-ptr)
@@ -259,8 +255,7 @@ class ContextExecutor {
   }
 
   Inner inner_;
-  std::uintptr_t
-      scope_;  // a counted Node*: the captured scope if the low bit is set (bound), else the home (unbound)
+  std::uintptr_t scope_;  // a counted Node*: the captured scope if the low bit is set (bound), else the home (unbound)
 };
 
 /// The executor of this coroutine over another executor: `bind_executor(outlay::on(pool), use_awaitable)`.
@@ -273,7 +268,9 @@ template <class Executor>
   return {detail::Compact<Executor>(executor), detail::current_home()};
 }
 template <class ExecutionContext>
-requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
-[[nodiscard]] auto on(ExecutionContext& context) { return on(context.get_executor()); }
+  requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
+[[nodiscard]] auto on(ExecutionContext& context) {
+  return on(context.get_executor());
+}
 
 }  // namespace outlay

@@ -29,8 +29,7 @@ class Trampoline {
   struct promise_type {
     NodeRef scope;
     std::coroutine_handle<> target;
-    std::coroutine_handle<promise_type>* owner =
-        nullptr;  // the awaiter's handle to us, in the target's frame
+    std::coroutine_handle<promise_type>* owner = nullptr;  // the awaiter's handle to us, in the target's frame
 
     promise_type() = default;
     promise_type(const promise_type&) = delete;
@@ -49,9 +48,7 @@ class Trampoline {
     std::suspend_always initial_suspend() const noexcept { return {}; }
     std::suspend_never final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
-    [[noreturn]] void unhandled_exception() const {
-      throw;
-    }  // to whoever resumes, as the coroutine itself would
+    [[noreturn]] void unhandled_exception() const { throw; }  // to whoever resumes, as the coroutine itself would
   };
   using Handle = std::coroutine_handle<promise_type>;
 

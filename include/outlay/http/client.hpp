@@ -32,11 +32,11 @@ struct OwnedRequest;
 /// What belongs to one request beside its JSON. Views: they are copied before the function that takes them returns, and braces stay legal in
 /// a `co_await` expression on g++ 12.
 struct RequestOptions {
-  std::string_view
-      model{};  ///< Required where the API has the model in the path (Gemini, Bedrock, Azure); ignored elsewhere.
+  /// Required where the API has the model in the path (Gemini, Bedrock, Azure); ignored elsewhere.
+  std::string_view model{};
   std::span<const Tag> tags{};  ///< For this request alone, within the tags of the enclosing Track scopes.
-  std::string_view
-      traceparent{};  ///< W3C trace context: sent as a header and kept in the record. Ignored if malformed.
+  /// W3C trace context: sent as a header and kept in the record. Ignored if malformed.
+  std::string_view traceparent{};
 };
 
 /// A piece of an answer. As outlay::StreamDelta, with texts of its own.
@@ -130,7 +130,7 @@ class Client {
   /// ConfigError: no usable address, a key that would travel unencrypted, a header with control characters, a CA file that cannot be read.
   explicit Client(const boost::asio::any_io_executor& executor, const ClientOptions& options = {});
   template <class ExecutionContext>
-  requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
+    requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
   explicit Client(ExecutionContext& context, const ClientOptions& options = {})
       : Client(boost::asio::any_io_executor(context.get_executor()), options) {}
 
@@ -155,8 +155,7 @@ class Client {
 
   /// The same for any completion token: `void(std::exception_ptr, boost::json::value)`, run on the client's executor.
   template <class Token>
-  decltype(auto) async_post(const boost::json::object& request, const RequestOptions& options,
-                            Token&& token) const {
+  decltype(auto) async_post(const boost::json::object& request, const RequestOptions& options, Token&& token) const {
     return outlay::co_spawn(get_executor(), post(request, options), std::forward<Token>(token));
   }
   template <class Token>

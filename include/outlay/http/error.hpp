@@ -13,8 +13,8 @@ namespace outlay::http {
 /// Reason errc::provider_error. Carries what can be told without a word of the provider's message, which may quote the prompt or the key.
 class ProviderError : public Error {
  public:
-  ProviderError(const std::string& message, int status, std::string code, std::string parameter,
-                std::string request_id, std::optional<std::chrono::milliseconds> retry_after)
+  ProviderError(const std::string& message, int status, std::string code, std::string parameter, std::string request_id,
+                std::optional<std::chrono::milliseconds> retry_after)
       : Error(errc::provider_error, message),
         status_(status),
         code_(std::move(code)),

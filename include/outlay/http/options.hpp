@@ -18,11 +18,10 @@ namespace outlay::http {
 
 /// How long a client waits. 0 is for ever, in each of them.
 struct Timeouts {
-  std::chrono::milliseconds connect{10'000};  ///< Name look-up, TCP and TLS together.
-  std::chrono::milliseconds first_byte{
-      120'000};                              ///< From the end of the request to the whole head of the reply.
-  std::chrono::milliseconds idle{60'000};    ///< Between two pieces of a reply, and between two of a request.
-  std::chrono::milliseconds total{600'000};  ///< One attempt as a whole, a stream's too.
+  std::chrono::milliseconds connect{10'000};      ///< Name look-up, TCP and TLS together.
+  std::chrono::milliseconds first_byte{120'000};  ///< From the end of the request to the whole head of the reply.
+  std::chrono::milliseconds idle{60'000};         ///< Between two pieces of a reply, and between two of a request.
+  std::chrono::milliseconds total{600'000};       ///< One attempt as a whole, a stream's too.
 };
 
 /// What a client accepts.

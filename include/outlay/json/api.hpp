@@ -20,10 +20,9 @@ class Api {
   static const Api openai_responses;    ///< OpenAI Responses; also at xAI and Azure.
   static const Api openai_embeddings;   ///< OpenAI Embeddings, and what copies it.
   static const Api anthropic_messages;  ///< Anthropic Messages.
-  static const Api gemini;  ///< Gemini generateContent and streamGenerateContent. The model is in the URL.
-  static const Api
-      gemini_embeddings;  ///< Gemini embedContent and batchEmbedContents. The model is in the URL.
-  static const Api bedrock_converse;  ///< Bedrock Converse and ConverseStream. The model is in the URL.
+  static const Api gemini;              ///< Gemini generateContent and streamGenerateContent. The model is in the URL.
+  static const Api gemini_embeddings;   ///< Gemini embedContent and batchEmbedContents. The model is in the URL.
+  static const Api bedrock_converse;    ///< Bedrock Converse and ConverseStream. The model is in the URL.
   static const Api ollama_chat;
   static const Api ollama_generate;
   static const Api mistral_chat;
@@ -44,8 +43,7 @@ class Api {
   /// \param target The path, with or without a query, or the whole URL: then the host tells providers of one format apart.
   /// \param body The request; only looked at where paths are ambiguous. May be null.
   /// \return Empty where nothing fits. An unknown host with a path of Chat Completions is Api::openai_compatible.
-  [[nodiscard]] static std::optional<Api> detect(std::string_view target,
-                                                 const boost::json::value& body) noexcept;
+  [[nodiscard]] static std::optional<Api> detect(std::string_view target, const boost::json::value& body) noexcept;
 
   /// `"openai_chat"`.
   [[nodiscard]] std::string_view name() const noexcept;

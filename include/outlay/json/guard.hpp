@@ -117,9 +117,7 @@ class GuardedCall {
   /// It left and has no verdict: a time-out, a broken connection.
   Settled failed(std::string_view reason) noexcept { return call_.indeterminate(reason); }
   /// Meters the streamed answer and settles the call.
-  [[nodiscard]] Stream stream(StreamMeterOptions options = {}) {
-    return Stream(call_, request_.api(), options);
-  }
+  [[nodiscard]] Stream stream(StreamMeterOptions options = {}) { return Stream(call_, request_.api(), options); }
 
  private:
   GuardedRequest request_;
@@ -140,7 +138,7 @@ namespace detail {
 
 template <class R>
 concept PlainReply = std::is_same_v<std::remove_cvref_t<R>, boost::json::value> ||
-    std::is_same_v<std::remove_cvref_t<R>, boost::json::object>;
+                     std::is_same_v<std::remove_cvref_t<R>, boost::json::object>;
 template <class R>
 concept Reply = PlainReply<R> || std::is_same_v<std::remove_cvref_t<R>, HttpReply>;
 
@@ -205,13 +203,11 @@ struct Estimate {
   std::string model{};         ///< The request's.
   std::string priced_as{};     ///< The price table's entry.
   PriceRule rule{};            ///< How it was found.
-  bool
-      bounded{};  ///< The request has an output ceiling. Without one 256 tokens are counted, and `usd` is no bound.
+  bool bounded{};  ///< The request has an output ceiling. Without one 256 tokens are counted, and `usd` is no bound.
 };
 
 /// \par Errors
 /// PriceUnknown for a model without a price in the current ledger's table; otherwise as GuardedRequest.
-[[nodiscard]] Estimate estimate(Api api, const boost::json::object& request,
-                                const GuardOptions& options = {});
+[[nodiscard]] Estimate estimate(Api api, const boost::json::object& request, const GuardOptions& options = {});
 
 }  // namespace outlay

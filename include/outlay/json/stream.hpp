@@ -19,12 +19,13 @@ struct StreamDelta {
   enum class Kind : std::uint8_t {
     text,       ///< Visible text, refusals included.
     reasoning,  ///< Visible reasoning or its summary.
-    tool_arguments,  ///< A piece of a tool call's JSON arguments; the first of a call may be empty and carry its id and name.
+    /// A piece of a tool call's JSON arguments; the first of a call may be empty and carry its id and name.
+    tool_arguments,
     usage,  ///< The provider reported: StreamMeter::usage() has changed. Without text.
   };
   Kind kind{};
-  std::int32_t choice{};  ///< Which of the answers, from 0.
-  std::int32_t tool{};  ///< Which tool call of the answer, as the provider numbers them; 0 where it does not.
+  std::int32_t choice{};    ///< Which of the answers, from 0.
+  std::int32_t tool{};      ///< Which tool call of the answer, as the provider numbers them; 0 where it does not.
   std::string_view text{};  ///< UTF-8 as the provider sent it. Valid during the callback.
   std::string_view tool_id{};
   std::string_view tool_name{};
@@ -50,8 +51,8 @@ class StreamConsumer {
 
 /// An error that the provider reported inside a stream, after HTTP 200.
 struct StreamError {
-  std::string
-      code{};  ///< Its type, code or status, as far as it is a plain word of at most 64 characters. Never its message.
+  /// Its type, code or status, as far as it is a plain word of at most 64 characters. Never its message.
+  std::string code{};
   int status{};  ///< The HTTP status that it stands for; 0 if it names none.
 };
 
@@ -109,8 +110,7 @@ class StreamMeter {
   [[nodiscard]] std::string_view invalid_member() const noexcept;
 
   [[nodiscard]] std::string_view served_model() const noexcept;  ///< Empty until known.
-  [[nodiscard]] std::string_view service_tier()
-      const noexcept;  ///< The tier that was served; empty until known.
+  [[nodiscard]] std::string_view service_tier() const noexcept;  ///< The tier that was served; empty until known.
   /// A cost that the provider reports (OpenRouter, xAI), rounded half to even to a nano-dollar.
   [[nodiscard]] std::optional<Usd> provider_cost() const noexcept;
   [[nodiscard]] Api api() const noexcept;

@@ -65,9 +65,8 @@ struct OtelOptions {
   /// For one request with all its retries. 0: see above.
   std::chrono::milliseconds timeout{};
   std::optional<bool> gzip{};
-  std::string ca_file{};  ///< PEM.
-  std::string
-      client_certificate_file{};  ///< PEM, for a collector that asks for one. Goes with client_key_file.
+  std::string ca_file{};                  ///< PEM.
+  std::string client_certificate_file{};  ///< PEM, for a collector that asks for one. Goes with client_key_file.
   std::string client_key_file{};
   std::optional<OtelConventions> conventions{};
   /// Writes the cost a second time, as the counter `gen_ai.usage.cost` in dollars. No convention has it; some backends know it.
@@ -86,7 +85,7 @@ struct OtelOptions {
 
 /// What an otel_sink has done so far.
 struct OtelStats {
-  std::uint64_t exports{};  ///< Everything was accepted; or all but the data points in `rejected_points`.
+  std::uint64_t exports{};         ///< Everything was accepted; or all but the data points in `rejected_points`.
   std::uint64_t failed_exports{};  ///< Not sent, or not accepted: the next one carries the same sums.
   std::uint64_t requests{};        ///< Sent, retries included.
   std::uint64_t retries{};

@@ -35,8 +35,7 @@ struct ReportFilter {
 /// where a sum exceeds Usd.
 /// \par Blocking
 /// Reads the table once: about half a second for a million records.
-[[nodiscard]] Report report_sqlite(const std::filesystem::path& path,
-                                   std::initializer_list<std::string_view> by = {},
+[[nodiscard]] Report report_sqlite(const std::filesystem::path& path, std::initializer_list<std::string_view> by = {},
                                    const ReportFilter& filter = {});
 [[nodiscard]] Report report_sqlite(const std::filesystem::path& path, const std::vector<std::string>& by,
                                    const ReportFilter& filter = {});
@@ -48,7 +47,6 @@ struct ReportFilter {
 /// \par Errors
 /// As report_sqlite.
 [[nodiscard]] std::vector<Record> indeterminate_sqlite(const std::filesystem::path& path,
-                                                       const ReportFilter& filter = {},
-                                                       std::size_t limit = 1'000);
+                                                       const ReportFilter& filter = {}, std::size_t limit = 1'000);
 
 }  // namespace outlay

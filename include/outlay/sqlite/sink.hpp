@@ -12,7 +12,8 @@ namespace outlay {
 
 /// What a confirmed row survives.
 enum class Durability : std::uint8_t {
-  normal,  ///< The end of the process, however sudden. A power cut may take the last rows, never the file's consistency.
+  /// The end of the process, however sudden. A power cut may take the last rows, never the file's consistency.
+  normal,
   full,  ///< A power cut too: every commit waits for the disk.
 };
 

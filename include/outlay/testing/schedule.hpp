@@ -22,8 +22,7 @@ using Script = std::vector<Step<World>>;
 /// whether every actor came to its end.
 /// \return How many orders were run.
 template <class World, class MakeWorld, class Check>
-std::size_t for_each_interleaving(const std::vector<Script<World>>& scripts, MakeWorld&& make_world,
-                                  Check&& check) {
+std::size_t for_each_interleaving(const std::vector<Script<World>>& scripts, MakeWorld&& make_world, Check&& check) {
   std::size_t orders = 0;
   std::vector<std::size_t> prefix;
 

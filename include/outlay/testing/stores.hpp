@@ -58,8 +58,7 @@ class Weather {
     }
     changed_.notify_all();
   }
-  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
-                                          std::chrono::milliseconds timeout) {
+  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands, std::chrono::milliseconds timeout) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return !hangs_; });
     std::vector<Result<StoreReply>> results;

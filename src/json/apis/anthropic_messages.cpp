@@ -11,20 +11,19 @@ namespace {
 
 // @anthropic-ai/sdk@1.12.0 resources/messages/messages.d.ts. A reply and `message_delta` have the usage at the root, `message_start` below
 // `message`; counts are cumulative, and a member that a later report omits keeps its value.
-#define OUTLAY_MESSAGE_RULES(at)                                                                      \
-  {at "model", Field::model}, {at "usage.input_tokens", Field::input},                                \
-      {at "usage.output_tokens", Field::output}, {at "usage.cache_read_input_tokens", Field::cached}, \
-      {at "usage.cache_creation_input_tokens", Field::cache_write},                                   \
-      {at "usage.cache_creation.ephemeral_1h_input_tokens", Field::cache_write_1h},                   \
-      {at "usage.output_tokens_details.thinking_tokens", Field::reasoning},                           \
-      {at "usage.server_tool_use.web_search_requests", Field::web_searches},                          \
-      {at "usage.service_tier", Field::service_tier}, {at "usage.speed", Field::action},              \
-      {at "usage.iterations", Field::iterations}, {at "usage.iterations.*", Field::entry},            \
-      {at "usage.iterations.*.type", Field::label},                                                   \
-      {at "usage.iterations.*.input_tokens", Field::entry_input},                                     \
-      {at "usage.iterations.*.output_tokens", Field::entry_output},                                   \
-      {at "usage.iterations.*.cache_read_input_tokens", Field::entry_cached}, {                       \
-    at "usage.iterations.*.cache_creation_input_tokens", Field::entry_count                           \
+#define OUTLAY_MESSAGE_RULES(at)                                                                                  \
+  {at "model", Field::model}, {at "usage.input_tokens", Field::input}, {at "usage.output_tokens", Field::output}, \
+      {at "usage.cache_read_input_tokens", Field::cached},                                                        \
+      {at "usage.cache_creation_input_tokens", Field::cache_write},                                               \
+      {at "usage.cache_creation.ephemeral_1h_input_tokens", Field::cache_write_1h},                               \
+      {at "usage.output_tokens_details.thinking_tokens", Field::reasoning},                                       \
+      {at "usage.server_tool_use.web_search_requests", Field::web_searches},                                      \
+      {at "usage.service_tier", Field::service_tier}, {at "usage.speed", Field::action},                          \
+      {at "usage.iterations", Field::iterations}, {at "usage.iterations.*", Field::entry},                        \
+      {at "usage.iterations.*.type", Field::label}, {at "usage.iterations.*.input_tokens", Field::entry_input},   \
+      {at "usage.iterations.*.output_tokens", Field::entry_output},                                               \
+      {at "usage.iterations.*.cache_read_input_tokens", Field::entry_cached}, {                                   \
+    at "usage.iterations.*.cache_creation_input_tokens", Field::entry_count                                       \
   }
 
 class AnthropicMessages final : public Format {
@@ -64,8 +63,7 @@ class AnthropicMessages final : public Format {
     const std::int64_t written = facts.get(Field::cache_write);
     usage.cache_write_1h = facts.get(Field::cache_write_1h);
     if (usage.cache_write_1h > written && facts.has(Field::cache_write)) doubt = true;
-    usage.cache_write =
-        std::max<std::int64_t>(0, written - usage.cache_write_1h) + facts.get(Field::extra_write);
+    usage.cache_write = std::max<std::int64_t>(0, written - usage.cache_write_1h) + facts.get(Field::extra_write);
     usage.output = facts.get(Field::output) + facts.get(Field::extra_output);
     usage.reasoning = facts.get(Field::reasoning);
     if (usage.reasoning > usage.output) usage.reasoning = usage.output, doubt = true;
@@ -96,13 +94,11 @@ class AnthropicMessages final : public Format {
     facts.model = string_member(request, "model");
     facts.ceiling = integer_member(request, "max_tokens");
     read_thinking(object_member(request, "thinking"), facts);
-    facts.service_tier =
-        string_member(request, "speed") == "fast" ? "fast" : string_member(request, "service_tier");
+    facts.service_tier = string_member(request, "speed") == "fast" ? "fast" : string_member(request, "service_tier");
     facts.stream = bool_member(request, "stream");
     facts.asks_for_usage = true;  // it comes unasked
     for (const std::string_view key : {"cache_control", "system", "messages", "tools"})
-      if (const json::value* const value = member(request, key))
-        find_cache_marks(json::object{{key, *value}}, facts);
+      if (const json::value* const value = member(request, key)) find_cache_marks(json::object{{key, *value}}, facts);
     facts.input.overhead(8);
     if (const json::value* const system = member(request, "system")) facts.input.content(*system);
     if (const json::value* const messages = member(request, "messages"); messages && messages->is_array()) {

@@ -20,9 +20,8 @@ class AzureChat final : public OpenAiShape {
   }
   [[nodiscard]] bool detects(const Target& target) const override {
     if (!target.path_ends("/chat/completions")) return false;
-    return target.path.find("/openai/deployments/") != std::string_view::npos ||
-           target.host_is("openai.azure.com") || target.host_is("services.ai.azure.com") ||
-           target.host_is("cognitiveservices.azure.com");
+    return target.path.find("/openai/deployments/") != std::string_view::npos || target.host_is("openai.azure.com") ||
+           target.host_is("services.ai.azure.com") || target.host_is("cognitiveservices.azure.com");
   }
   [[nodiscard]] Verdict verdict(int status, const json::value& body) const override {
     // A prompt that the content filter stops, or that exceeds the model's input, has been read: its input is billed.
@@ -32,8 +31,7 @@ class AzureChat final : public OpenAiShape {
         const json::value* const code = error->get_object().if_contains("code");
         const std::string_view name =
             code != nullptr && code->is_string() ? std::string_view(code->get_string()) : std::string_view{};
-        if (name == "content_filter" || name == "context_length_exceeded" ||
-            error->get_object().contains("innererror"))
+        if (name == "content_filter" || name == "context_length_exceeded" || error->get_object().contains("innererror"))
           return Verdict::input_charged;
       }
     }

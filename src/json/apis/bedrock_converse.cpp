@@ -58,8 +58,7 @@ class BedrockConverse final : public Format {
   }
 
   void entry(Facts& facts) const override {
-    if (facts.list == Field::cache_details && facts.label == "1h")
-      facts.add(Field::cache_write_1h, facts.entry_count);
+    if (facts.list == Field::cache_details && facts.label == "1h") facts.add(Field::cache_write_1h, facts.entry_count);
   }
 
   void event(Facts& facts, std::vector<Piece>&) const override {

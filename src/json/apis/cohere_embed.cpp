@@ -28,11 +28,9 @@ class CohereEmbed final : public Format {
     facts.model = string_member(request, "model");
     facts.ceiling = 0;
     facts.fixed_ceiling = true;
-    if (const json::value* const texts = member(request, "texts"))
-      count_embeddings_input(*texts, facts.input);
+    if (const json::value* const texts = member(request, "texts")) count_embeddings_input(*texts, facts.input);
     for (const std::string_view key : {"inputs", "images"})
-      if (const json::value* const value = member(request, key))
-        facts.input.content(json::object{{key, *value}});
+      if (const json::value* const value = member(request, key)) facts.input.content(json::object{{key, *value}});
   }
   void write_ceiling(json::object&, std::int64_t) const override {}
   [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/v2/embed"); }

@@ -76,12 +76,11 @@ class Gemini final : public Format {
         std::clamp<std::int64_t>(facts.get(Field::input_audio) - usage.cache_read_audio, 0, usage.input);
     usage.input_image = std::min(facts.get(Field::input_image), usage.input - usage.input_audio);
     usage.output_audio = std::min(facts.get(Field::output_audio), usage.output - usage.reasoning);
-    usage.output_image =
-        std::min(facts.get(Field::output_image), usage.output - usage.reasoning - usage.output_audio);
+    usage.output_image = std::min(facts.get(Field::output_image), usage.output - usage.reasoning - usage.output_audio);
     // Grounding is billed by the request up to 2.x and by the query from 3 on.
     usage.web_searches = facts.get(Field::web_searches);
-    const bool by_query = facts.model.find("gemini-3") != std::string::npos ||
-                          facts.model.find("gemini-4") != std::string::npos;
+    const bool by_query =
+        facts.model.find("gemini-3") != std::string::npos || facts.model.find("gemini-4") != std::string::npos;
     if (!by_query) usage.web_searches = std::min<std::int64_t>(usage.web_searches, 1);
     return usage;
   }
@@ -96,11 +95,9 @@ class Gemini final : public Format {
   void read_request(const json::object& request, RequestFacts& facts) const override {
     facts.model = string_member(request, "model");  // not on the wire, but where some keep it
     if (const json::object* const config = object_member(request, config_of(request))) {
-      facts.ceiling =
-          integer_member(*config, gemini_spelling(*config, "maxOutputTokens", "max_output_tokens"));
+      facts.ceiling = integer_member(*config, gemini_spelling(*config, "maxOutputTokens", "max_output_tokens"));
       facts.choices = std::max<std::int64_t>(
-          1,
-          integer_member(*config, gemini_spelling(*config, "candidateCount", "candidate_count")).value_or(1));
+          1, integer_member(*config, gemini_spelling(*config, "candidateCount", "candidate_count")).value_or(1));
     }
     facts.service_tier = string_member(request, "serviceTier");
     facts.asks_for_usage = true;  // it comes unasked

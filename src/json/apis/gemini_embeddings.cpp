@@ -31,8 +31,7 @@ class GeminiEmbeddings final : public Format {
     Usage usage{.input = facts.get(Field::input),
                 .input_audio = facts.get(Field::input_audio),
                 .input_image = facts.get(Field::input_image)};
-    if (usage.input_audio + usage.input_image > usage.input)
-      usage.input_audio = usage.input_image = 0, doubt = true;
+    if (usage.input_audio + usage.input_image > usage.input) usage.input_audio = usage.input_image = 0, doubt = true;
     return usage;
   }
   void entry(Facts& facts) const override { gemini_modality(facts); }
@@ -46,8 +45,7 @@ class GeminiEmbeddings final : public Format {
     for (const json::value& one : requests->get_array()) {
       if (!one.is_object()) continue;
       if (facts.model.empty()) facts.model = string_member(one.get_object(), "model");
-      if (const json::value* const content = member(one.get_object(), "content"))
-        facts.input.content(*content);
+      if (const json::value* const content = member(one.get_object(), "content")) facts.input.content(*content);
     }
   }
   void write_ceiling(json::object&, std::int64_t) const override {}

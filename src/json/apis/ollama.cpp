@@ -32,8 +32,7 @@ void OllamaShape::read_request(const json::object& request, RequestFacts& facts)
   facts.asks_for_usage = true;  // it comes unasked
   facts.input.overhead(8);
   for (const std::string_view key : {"messages", "prompt", "suffix", "system", "images"})
-    if (const json::value* const value = member(request, key))
-      facts.input.content(json::object{{key, *value}});
+    if (const json::value* const value = member(request, key)) facts.input.content(json::object{{key, *value}});
   for (const std::string_view key : {"tools", "format"})
     if (const json::value* const value = member(request, key)) facts.input.rendered(*value);
 }

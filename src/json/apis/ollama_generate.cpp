@@ -11,9 +11,7 @@ class OllamaGenerate final : public OllamaShape {
     static const Paths paths{ollama_rules(), own};
     return paths;
   }
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.path_ends("/api/generate");
-  }
+  [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/api/generate"); }
 };
 
 }  // namespace

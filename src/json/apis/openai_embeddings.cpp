@@ -24,8 +24,7 @@ class OpenAiEmbeddings final : public Format {
     facts.model = string_member(request, "model");
     facts.ceiling = 0;
     facts.fixed_ceiling = true;
-    if (const boost::json::value* const input = member(request, "input"))
-      count_embeddings_input(*input, facts.input);
+    if (const boost::json::value* const input = member(request, "input")) count_embeddings_input(*input, facts.input);
   }
   void write_ceiling(boost::json::object&, std::int64_t) const override {}
   [[nodiscard]] bool detects(const Target& target) const override {

@@ -85,8 +85,7 @@ class OpenAiResponses final : public Format {
       kind = StreamDelta::Kind::reasoning;
     else if (type == "response.output_item.added" || type == "response.function_call_arguments.delta" ||
              type == "response.custom_tool_call_input.delta" || type == "response.mcp_call_arguments.delta" ||
-             type == "response.code_interpreter_call_code.delta" ||
-             type == "response.shell_call_command.delta")
+             type == "response.code_interpreter_call_code.delta" || type == "response.shell_call_command.delta")
       kind = StreamDelta::Kind::tool_arguments;
     else if (type == "response.audio.delta" || !type.ends_with(".delta"))
       pieces.clear();  // sound as base64: its transcript is what can be counted

@@ -96,15 +96,12 @@ Usage inclusive_usage(const Facts& facts, bool& doubt) {
   return usage;
 }
 
-void ask_openai_for_usage(json::object& request) {
-  nested(request, "stream_options")["include_usage"] = true;
-}
+void ask_openai_for_usage(json::object& request) { nested(request, "stream_options")["include_usage"] = true; }
 
 void count_openai_messages(const json::object& request, InputCount& input) {
   // Each message is framed by about three tokens and each name by one more; the answer is primed by three (OpenAI's cookbook on
   // counting tokens). Tools and schemas are part of the prompt.
-  if (const json::value* const messages = member(request, "messages");
-      messages != nullptr && messages->is_array()) {
+  if (const json::value* const messages = member(request, "messages"); messages != nullptr && messages->is_array()) {
     for (const json::value& message : messages->get_array()) {
       input.overhead(4);
       input.content(message);

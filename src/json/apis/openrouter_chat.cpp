@@ -28,9 +28,7 @@ class OpenRouterChat final : public OpenAiShape {
     // Fallbacks could be dearer than what was admitted.
     request.erase("models");
   }
-  [[nodiscard]] std::int64_t min_output() const override {
-    return 16;
-  }  // "some providers enforce a minimum of 16"
+  [[nodiscard]] std::int64_t min_output() const override { return 16; }  // "some providers enforce a minimum of 16"
   [[nodiscard]] bool detects(const Target& target) const override {
     return (target.host_is("openrouter.ai") || target.path.starts_with("/api/v1/")) &&
            target.path_ends("/chat/completions");

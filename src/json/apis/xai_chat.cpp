@@ -18,8 +18,7 @@ class XaiChat final : public OpenAiShape {
   [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
     Usage usage = inclusive_usage(facts, doubt);
     // Without a total that says otherwise the reasoning is beside the completion.
-    if (!facts.has(Field::total) && usage.reasoning <= facts.get(Field::output))
-      usage.output += usage.reasoning;
+    if (!facts.has(Field::total) && usage.reasoning <= facts.get(Field::output)) usage.output += usage.reasoning;
     return usage;
   }
   void ask_for_usage(boost::json::object& request) const override { ask_openai_for_usage(request); }

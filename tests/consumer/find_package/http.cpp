@@ -15,8 +15,7 @@ asio::awaitable<void> ask(const outlay::http::Client& client, bool& refused) {
   try {
     co_await client.post(request);
   } catch (const outlay::Error& error) {
-    refused =
-        error.code() == outlay::errc::network && budget.spent().calls == 0 && budget.reserved().calls == 0;
+    refused = error.code() == outlay::errc::network && budget.spent().calls == 0 && budget.reserved().calls == 0;
   }
 }
 

@@ -5,9 +5,7 @@
 using namespace outlay::literals;
 
 // Stands for the LLM client that a program has anyway: it returns the usage that it was billed for.
-outlay::Usage ask(std::string_view /*model*/, std::string_view /*question*/) {
-  return {.input = 800, .output = 350};
-}
+outlay::Usage ask(std::string_view /*model*/, std::string_view /*question*/) { return {.input = 800, .output = 350}; }
 
 int main() try {
   outlay::Budget budget({.name = "answers", .usd = 0.02_usd});

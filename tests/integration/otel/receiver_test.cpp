@@ -21,8 +21,7 @@ class Receiver {
  public:
   Receiver() {
     std::array<int, 2> to{}, from{};
-    if (pipe2(to.data(), O_CLOEXEC) != 0 || pipe2(from.data(), O_CLOEXEC) != 0)
-      throw std::runtime_error("pipe");
+    if (pipe2(to.data(), O_CLOEXEC) != 0 || pipe2(from.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
     child_ = fork();
     if (child_ == 0) {
       dup2(to[0], 0);
@@ -46,8 +45,7 @@ class Receiver {
   /// The next line that it prints; null at its end.
   boost::json::value next() {
     std::string line;
-    for (int c = std::getc(output_); c != EOF && c != '\n'; c = std::getc(output_))
-      line += static_cast<char>(c);
+    for (int c = std::getc(output_); c != EOF && c != '\n'; c = std::getc(output_)) line += static_cast<char>(c);
     return line.empty() ? boost::json::value() : boost::json::parse(line);
   }
 
@@ -91,9 +89,7 @@ void add(Sums& sums, const boost::json::value& request) {
             sums.nanos += nanos;
             sums.nanos_by_feature[attribute_of(point, "feature")] += nanos;
             const std::string status = attribute_of(point, "outlay.status");
-            (status == "settled"     ? sums.exact
-             : status == "estimated" ? sums.estimated
-                                     : sums.indeterminate) += nanos;
+            (status == "settled" ? sums.exact : status == "estimated" ? sums.estimated : sums.indeterminate) += nanos;
           }
         } else if (name == "gen_ai.client.operation.duration") {
           for (const auto& point : metric.at("histogram").at("dataPoints").as_array())
@@ -137,17 +133,15 @@ TEST_CASE("otel receiver: what an official decoder reads adds up to the totals o
   };
   constexpr std::array features{"search", "chat", "gr\xC3\xBC\xC3\x9F\x65 \"quoted\"\n"};
   {
-    outlay::Budget budget(
-        {.name = "run", .usd = outlay::Usd::from_nanos(2'000'000'000), .notify_at = {0.1, 0.5}});
+    outlay::Budget budget({.name = "run", .usd = outlay::Usd::from_nanos(2'000'000'000), .notify_at = {0.1, 0.5}});
     for (int i = 0; i < 3'000; ++i) {
       const std::string feature = features[static_cast<std::size_t>(below(3))],
                         user = "user-" + std::to_string(below(20));
       outlay::Track track({{"feature", feature}, {"user_id", user}});
-      auto call =
-          outlay::try_call({.model = below(2) == 0 ? "gpt-4o" : "gpt-4o-mini",
-                            .input_tokens = 1 + below(4'000),
-                            .max_output_tokens = 1 + below(1'000),
-                            .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"});
+      auto call = outlay::try_call({.model = below(2) == 0 ? "gpt-4o" : "gpt-4o-mini",
+                                    .input_tokens = 1 + below(4'000),
+                                    .max_output_tokens = 1 + below(1'000),
+                                    .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"});
       if (!call) continue;
       call->sent();
       switch (below(10)) {
@@ -158,8 +152,7 @@ TEST_CASE("otel receiver: what an official decoder reads adds up to the totals o
           call->release("HTTP 429 rate_limit_exceeded");
           break;
         default:
-          (void)call->try_settle(
-              {.usage = {.input = below(4'000), .cache_read = below(50), .output = below(1'000)}});
+          (void)call->try_settle({.usage = {.input = below(4'000), .cache_read = below(50), .output = below(1'000)}});
       }
     }
   }
@@ -179,8 +172,7 @@ TEST_CASE("otel receiver: what an official decoder reads adds up to the totals o
     add(sums, line.at("request"));
   }
 
-  for (const outlay::Report& report :
-       {ledger.report({"feature"}), outlay::report_sqlite(dir.db(), {"feature"})}) {
+  for (const outlay::Report& report : {ledger.report({"feature"}), outlay::report_sqlite(dir.db(), {"feature"})}) {
     const outlay::ReportRow total = report.total();
     REQUIRE(report.complete());
     CHECK(total.indeterminate_calls > 0);
@@ -194,7 +186,6 @@ TEST_CASE("otel receiver: what an official decoder reads adds up to the totals o
     CHECK(sums.input == total.usage.input_total());
     CHECK(sums.output == total.usage.output);
     CHECK(sums.blocked == total.blocked_calls);
-    for (const outlay::ReportRow& row : report)
-      CHECK(sums.nanos_by_feature[row.tags.at("feature")] == row.usd.nanos());
+    for (const outlay::ReportRow& row : report) CHECK(sums.nanos_by_feature[row.tags.at("feature")] == row.usd.nanos());
   }
 }

@@ -60,8 +60,7 @@ asio::awaitable<void> read(const outlay::http::Client& client, const json::objec
 
 Answer ask(asio::io_context& io, const outlay::http::Client& client, const char* model,
            std::optional<std::int64_t> ceiling = {}) {
-  json::object request{{"model", model},
-                       {"messages", json::array{{{"role", "user"}, {"content", "Go on."}}}}};
+  json::object request{{"model", model}, {"messages", json::array{{{"role", "user"}, {"content", "Go on."}}}}};
   if (ceiling) request["max_completion_tokens"] = *ceiling;
   Answer answer;
   io.restart();
@@ -146,8 +145,7 @@ int main(int argc, char** argv) try {
   {
     outlay::Budget budget({.name = "ceiling", .output_tokens = 100});
     static_cast<void>(ask(io, client, "endless", 40));
-    check(budget.spent().output_tokens == 40,
-          "a ceiling in the request is the provider's to keep: 40 tokens");
+    check(budget.spent().output_tokens == 40, "a ceiling in the request is the provider's to keep: 40 tokens");
   }
   const outlay::Audit audit = ledger.audit();
   check(audit.verdict == outlay::Audit::Verdict::agrees, "the books agree");

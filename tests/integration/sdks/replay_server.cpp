@@ -133,12 +133,10 @@ class ReplayServer {
     options.model = target.model;
     outlay::GuardedCall call(*api, body.as_object(), options);
     // Gemini says in the path alone that it streams.
-    const bool wants_stream = *api == Api::gemini
-                                  ? target.url.find(":streamGenerateContent") != std::string::npos
-                                  : call.request().streamed();
+    const bool wants_stream = *api == Api::gemini ? target.url.find(":streamGenerateContent") != std::string::npos
+                                                  : call.request().streamed();
     if (wants_stream != target.streamed())
-      throw std::runtime_error(wants_stream ? "the request asks for a stream"
-                                            : "the request asks for no stream");
+      throw std::runtime_error(wants_stream ? "the request asks for a stream" : "the request asks for no stream");
     call.sent();
     if (!wants_stream) {
       call.reply(json::parse(reply));
@@ -151,8 +149,7 @@ class ReplayServer {
     stream(socket, target, call, reply);
   }
 
-  static void stream(tcp::socket& socket, const Target& target, outlay::GuardedCall& call,
-                     std::string_view reply) {
+  static void stream(tcp::socket& socket, const Target& target, outlay::GuardedCall& call, std::string_view reply) {
     http::response<http::empty_body> head{http::status::ok, 11};
     head.set(http::field::content_type, target.content_type());
     head.keep_alive(false);

@@ -173,24 +173,22 @@ TEST_CASE("async_call: cancelled while it waits, it leaves the line with nothing
     asio::cancellation_signal signal;
     std::promise<outlay::errc> result;
     if (throwing) {
-      outlay::async_call(
-          hundred_tokens,
-          asio::bind_cancellation_slot(
-              signal.slot(), asio::bind_executor(pool, [&](std::exception_ptr error, Call call) {
-                CHECK_FALSE(call.open());
-                try {
-                  std::rethrow_exception(error);
-                } catch (const boost::system::system_error& e) {
-                  result.set_value(e.code() == asio::error::operation_aborted ? outlay::errc::cancelled
-                                                                              : outlay::errc::ok);
-                }
-              })));
+      outlay::async_call(hundred_tokens,
+                         asio::bind_cancellation_slot(
+                             signal.slot(), asio::bind_executor(pool, [&](std::exception_ptr error, Call call) {
+                               CHECK_FALSE(call.open());
+                               try {
+                                 std::rethrow_exception(error);
+                               } catch (const boost::system::system_error& e) {
+                                 result.set_value(e.code() == asio::error::operation_aborted ? outlay::errc::cancelled
+                                                                                             : outlay::errc::ok);
+                               }
+                             })));
     } else {
-      outlay::async_try_call(
-          hundred_tokens,
-          asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(pool, [&](Result<Call> call) {
-                                         result.set_value(call ? outlay::errc::ok : call.error().code());
-                                       })));
+      outlay::async_try_call(hundred_tokens, asio::bind_cancellation_slot(
+                                                 signal.slot(), asio::bind_executor(pool, [&](Result<Call> call) {
+                                                   result.set_value(call ? outlay::errc::ok : call.error().code());
+                                                 })));
     }
     signal.emit(asio::cancellation_type::total);
     CHECK(result.get_future().get() == outlay::errc::cancelled);
@@ -201,8 +199,7 @@ TEST_CASE("async_call: cancelled while it waits, it leaves the line with nothing
   CHECK(queue.reserved().calls == 1);
 }
 
-TEST_CASE("async_call: an operation destroyed with its io_context leaves the line",
-          "[asio][async_call][frames]") {
+TEST_CASE("async_call: an operation destroyed with its io_context leaves the line", "[asio][async_call][frames]") {
   Budget queue({.name = "queue", .concurrent = 1, .on_exceed = outlay::Wait{.timeout = 1h}});
   Call first(hundred_tokens);
   {
@@ -273,8 +270,7 @@ TEST_CASE("async_run: yields the value, or nothing when its own budget truncated
   run(coroutine);
 }
 
-TEST_CASE("async_budgeted: each call runs under a fresh budget, with its arguments kept",
-          "[asio][async_run]") {
+TEST_CASE("async_budgeted: each call runs under a fresh budget, with its arguments kept", "[asio][async_run]") {
   const outlay::BudgetOptions options{.name = "each", .tokens = 100, .on_exceed = outlay::Truncate{}};
   const auto wrapped =
       outlay::async_budgeted(options, [](const std::string& text, int times) -> asio::awaitable<std::string> {

@@ -33,8 +33,7 @@ auto run(F function) {
 
 }  // namespace
 
-TEST_CASE("async_guard: sends the request as the policies left it and settles by the reply",
-          "[asio][async_guard]") {
+TEST_CASE("async_guard: sends the request as the policies left it and settles by the reply", "[asio][async_guard]") {
   const auto coroutine = []() -> asio::awaitable<void> {
     Budget budget({.name = "run",
                    .usd = outlay::Usd::from_nanos(500'000),
@@ -136,9 +135,9 @@ TEST_CASE("async_guard: cancelled under way it is charged, and the request may b
   std::future<json::value> reply;
   {
     const json::object request = question();
-    reply = outlay::async_guard(
-        outlay::Api::openai_chat, request, post,
-        asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(strand, asio::use_future)));
+    reply =
+        outlay::async_guard(outlay::Api::openai_chat, request, post,
+                            asio::bind_cancellation_slot(signal.slot(), asio::bind_executor(strand, asio::use_future)));
   }
   sent.get_future().wait();
   asio::post(strand, [&] { signal.emit(asio::cancellation_type::terminal); });
@@ -151,8 +150,7 @@ TEST_CASE("async_guard: cancelled under way it is charged, and the request may b
 TEST_CASE("async_guard: waits in line without holding a thread", "[asio][async_guard][wait]") {
   asio::io_context io;
   const auto parent = []() -> asio::awaitable<void> {
-    Budget queue(
-        {.name = "queue", .concurrent = 1, .on_exceed = outlay::Wait{.timeout = std::chrono::hours(1)}});
+    Budget queue({.name = "queue", .concurrent = 1, .on_exceed = outlay::Wait{.timeout = std::chrono::hours(1)}});
     const json::object request = question();
     const auto post = [](const json::object&) -> asio::awaitable<json::value> {
       co_await hop();

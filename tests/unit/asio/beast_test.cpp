@@ -83,8 +83,7 @@ TEST_CASE("Beast: an HTTP server and forty clients on a pool keep their contexts
   constexpr int connections = 40;
   outlay::co_spawn(pool, server(checks, acceptor, connections), asio::detached);
   for (int i = 0; i < connections; ++i) {
-    outlay::co_spawn(asio::make_strand(pool),
-                     client(checks, acceptor.local_endpoint(), "client " + std::to_string(i)),
+    outlay::co_spawn(asio::make_strand(pool), client(checks, acceptor.local_endpoint(), "client " + std::to_string(i)),
                      asio::detached);
   }
   pool.join();
@@ -111,8 +110,7 @@ TEST_CASE("Beast: a stream that times out ends its wait in the waiter's context"
     checks.that(timed_out);
     checks.is(who(), name);
   };
-  for (int i = 0; i < 20; ++i)
-    outlay::co_spawn(asio::make_strand(pool), waiter(std::to_string(i)), asio::detached);
+  for (int i = 0; i < 20; ++i) outlay::co_spawn(asio::make_strand(pool), waiter(std::to_string(i)), asio::detached);
   pool.join();
   checks.report(40);
 }

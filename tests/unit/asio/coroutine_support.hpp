@@ -64,9 +64,7 @@ class Checks {
 };
 
 /// Suspends once: on a pool the coroutine goes on elsewhere, often before this thread is done with it.
-inline asio::awaitable<void> hop() {
-  co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
-}
+inline asio::awaitable<void> hop() { co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable); }
 
 /// Opens scopes, suspends between all steps, and expects its own scopes each time.
 inline asio::awaitable<void> walk(Checks& checks, std::string name, int rounds, std::string base = {}) {

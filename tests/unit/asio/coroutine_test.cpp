@@ -65,14 +65,12 @@ TEST_CASE("co_spawn: the system executor carries the context", "[asio][context]"
   Checks checks;
   std::vector<std::future<void>> running;
   for (int i = 0; i < 50; ++i)
-    running.push_back(
-        outlay::co_spawn(asio::system_executor(), walk(checks, std::to_string(i), 5), asio::use_future));
+    running.push_back(outlay::co_spawn(asio::system_executor(), walk(checks, std::to_string(i), 5), asio::use_future));
   for (std::future<void>& each : running) each.get();
   checks.report(50 * 17);
 }
 
-TEST_CASE("co_spawn: an executor that already carries a context is wrapped once, with the new one",
-          "[asio][context]") {
+TEST_CASE("co_spawn: an executor that already carries a context is wrapped once, with the new one", "[asio][context]") {
   Checks checks;
   asio::thread_pool pool(4);
   for (int i = 0; i < 50; ++i) {
@@ -82,8 +80,7 @@ TEST_CASE("co_spawn: an executor that already carries a context is wrapped once,
           const std::string name = "outer " + std::to_string(i);
           Track outer({{"who", name}});
           const asio::any_io_executor executor = co_await asio::this_coro::executor;
-          checks.that(executor.target<outlay::ContextExecutor<asio::thread_pool::executor_type>>() !=
-                      nullptr);
+          checks.that(executor.target<outlay::ContextExecutor<asio::thread_pool::executor_type>>() != nullptr);
           outlay::co_spawn(executor, walk(checks, "child " + std::to_string(i), 5, name), asio::detached);
           outlay::co_spawn_root(executor, walk(checks, "root child " + std::to_string(i), 5), asio::detached);
           co_await hop();
@@ -141,8 +138,7 @@ TEST_CASE("co_spawn: inherits with every token", "[asio][context][token]") {
         co_return;
       };
       co_await outlay::co_spawn(executor, expect_main_too, asio::deferred);
-      const auto [error, value] =
-          co_await outlay::co_spawn(executor, expect_main, asio::as_tuple(asio::use_awaitable));
+      const auto [error, value] = co_await outlay::co_spawn(executor, expect_main, asio::as_tuple(asio::use_awaitable));
       checks.that(!error && value == 7);
       checks.is(who(), "main");
     };
@@ -190,8 +186,7 @@ TEST_CASE("awaits: the context is back after use_awaitable, deferred, as_tuple a
   checks.report(50 * 7);
 }
 
-TEST_CASE("awaits: a future made in a coroutine runs its work in the context of its start",
-          "[asio][context][token]") {
+TEST_CASE("awaits: a future made in a coroutine runs its work in the context of its start", "[asio][context][token]") {
   Checks checks;
   asio::thread_pool pool(4);
   const auto coroutine = [&]() -> asio::awaitable<void> {
@@ -254,8 +249,7 @@ TEST_CASE("awaits: post to another executor with use_awaitable does not move the
   checks.report(2);
 }
 
-TEST_CASE("on: a hop to on(pool) keeps the context, and scopes that open there survive",
-          "[asio][context][on]") {
+TEST_CASE("on: a hop to on(pool) keeps the context, and scopes that open there survive", "[asio][context][on]") {
   Checks checks;
   asio::io_context io;
   asio::thread_pool pool(4);
@@ -280,8 +274,7 @@ TEST_CASE("on: a hop to on(pool) keeps the context, and scopes that open there s
   checks.report(20 * 5 * 4);
 }
 
-TEST_CASE("exceptions: scopes close on the way out and the caller's context is whole",
-          "[asio][context][exception]") {
+TEST_CASE("exceptions: scopes close on the way out and the caller's context is whole", "[asio][context][exception]") {
   Checks checks;
   asio::thread_pool pool(4);
   const auto thrower = [&checks](std::string name) -> asio::awaitable<void> {
@@ -381,9 +374,8 @@ TEST_CASE("frames: an io_context destroyed on another thread destroys suspended 
   CHECK(after.closed_out_of_order == before.closed_out_of_order);
 }
 
-TEST_CASE(
-    "inline completion: a coroutine resumed inside another's run has its own context, and so has the other",
-    "[asio][context]") {
+TEST_CASE("inline completion: a coroutine resumed inside another's run has its own context, and so has the other",
+          "[asio][context]") {
   Checks checks;
   asio::io_context io;
   Gate gate;
@@ -458,8 +450,7 @@ TEST_CASE("ContextExecutor: fits any_io_executor's own storage, whatever it is m
   STATIC_REQUIRE(sizeof(ContextExecutor<Compact<asio::any_io_executor>>) <= own_storage);
 }
 
-TEST_CASE("homes: a stranger may submit work while the owner opens and closes scopes",
-          "[asio][context][home]") {
+TEST_CASE("homes: a stranger may submit work while the owner opens and closes scopes", "[asio][context][home]") {
   Checks checks;
   asio::thread_pool pool(2);
   std::promise<asio::any_io_executor> executor;

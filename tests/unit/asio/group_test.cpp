@@ -59,10 +59,9 @@ TEST_CASE("operator&&: yields what Asio's own does", "[asio][group]") {
   static_assert(std::is_same_v<decltype(nothing() && value(1)), asio::awaitable<int>>);
   static_assert(std::is_same_v<decltype(value(1) && nothing()), asio::awaitable<int>>);
   static_assert(std::is_same_v<decltype(value(1) && value('a')), asio::awaitable<tuple<int, char>>>);
+  static_assert(std::is_same_v<decltype(value(1) && value('a') && value(2L)), asio::awaitable<tuple<int, char, long>>>);
   static_assert(
-      std::is_same_v<decltype(value(1) && value('a') && value(2L)), asio::awaitable<tuple<int, char, long>>>);
-  static_assert(std::is_same_v<decltype(value(1) && value('a') && nothing()),
-                               asio::awaitable<tuple<int, char, monostate>>>);
+      std::is_same_v<decltype(value(1) && value('a') && nothing()), asio::awaitable<tuple<int, char, monostate>>>);
   run(nothing() && nothing());
   CHECK(run(nothing() && value(1)) == 1);
   CHECK(run(value(1) && nothing()) == 1);
@@ -76,15 +75,14 @@ TEST_CASE("operator&&: yields what Asio's own does", "[asio][group]") {
 TEST_CASE("operator||: yields what Asio's own does", "[asio][group]") {
   using std::monostate;
   using std::variant;
-  static_assert(
-      std::is_same_v<decltype(nothing() || nothing()), asio::awaitable<variant<monostate, monostate>>>);
+  static_assert(std::is_same_v<decltype(nothing() || nothing()), asio::awaitable<variant<monostate, monostate>>>);
   static_assert(std::is_same_v<decltype(nothing() || value(1)), asio::awaitable<variant<monostate, int>>>);
   static_assert(std::is_same_v<decltype(value(1) || nothing()), asio::awaitable<variant<int, monostate>>>);
   static_assert(std::is_same_v<decltype(value(1) || value('a')), asio::awaitable<variant<int, char>>>);
-  static_assert(std::is_same_v<decltype(value(1) || value('a') || value(2L)),
-                               asio::awaitable<variant<int, char, long>>>);
-  static_assert(std::is_same_v<decltype(value(1) || value('a') || nothing()),
-                               asio::awaitable<variant<int, char, monostate>>>);
+  static_assert(
+      std::is_same_v<decltype(value(1) || value('a') || value(2L)), asio::awaitable<variant<int, char, long>>>);
+  static_assert(
+      std::is_same_v<decltype(value(1) || value('a') || nothing()), asio::awaitable<variant<int, char, monostate>>>);
   Checks checks;
   CHECK(std::get<1>(run(endless(checks, "loser") || value(1))) == 1);
   CHECK(std::get<0>(run(value(1) || endless(checks, "loser"))) == 1);
@@ -119,14 +117,12 @@ TEST_CASE("groups: each child has a context of its own below the caller's", "[as
   CHECK(after.ambiguous_home == before.ambiguous_home);
 }
 
-TEST_CASE("groups: a loser on a pool of four threads unwinds with its scopes current",
-          "[asio][group][context]") {
+TEST_CASE("groups: a loser on a pool of four threads unwinds with its scopes current", "[asio][group][context]") {
   Checks checks;
   asio::thread_pool pool(4);
   const auto parent = [&](std::string name) -> asio::awaitable<void> {
     Track track({{"who", name}});
-    const auto winner =
-        co_await (endless(checks, name + " loser") || walk(checks, name + " winner", 2, name));
+    const auto winner = co_await (endless(checks, name + " loser") || walk(checks, name + " winner", 2, name));
     checks.that(winner.index() == 1);
     checks.is(who(), name);
   };
@@ -154,8 +150,7 @@ TEST_CASE("groups: races of two that end at the same time are safe on a pool", "
   CHECK(done == 100);
 }
 
-TEST_CASE("operator&&: a child's own exception comes through, not the cancellation that followed",
-          "[asio][group]") {
+TEST_CASE("operator&&: a child's own exception comes through, not the cancellation that followed", "[asio][group]") {
   Checks checks;
   const auto failing = []() -> asio::awaitable<int> {
     co_await hop();
@@ -257,9 +252,7 @@ TEST_CASE("groups: cancelling the caller cancels the children", "[asio][group][c
 TEST_CASE("groups: also of a caller on a plain executor", "[asio][group]") {
   Checks checks;
   asio::thread_pool pool(4);
-  const auto parent = [&]() -> asio::awaitable<int> {
-    co_return co_await (walk(checks, "a", 3) && value(3));
-  };
+  const auto parent = [&]() -> asio::awaitable<int> { co_return co_await (walk(checks, "a", 3) && value(3)); };
   CHECK(asio::co_spawn(pool, parent, asio::use_future).get() == 3);
   pool.join();
   checks.report(11);

@@ -17,9 +17,8 @@
 
 #include "coroutine_support.hpp"
 
-TEST_CASE(
-    "callbacks: one started in a coroutine has the context of its start, wherever the coroutine is by then",
-    "[asio][context][callback]") {
+TEST_CASE("callbacks: one started in a coroutine has the context of its start, wherever the coroutine is by then",
+          "[asio][context][callback]") {
   Checks checks;
   asio::thread_pool pool(4);
   const auto coroutine = [&](std::string name) -> asio::awaitable<void> {
@@ -32,8 +31,7 @@ TEST_CASE(
         Track inner({{"who", at_start}});
         asio::post(executor, [&checks, at_start] { checks.is(who(), at_start); });
         asio::defer(executor, [&checks, at_start] { checks.is(who(), at_start); });
-        timer->async_wait(
-            [&checks, at_start, timer](boost::system::error_code) { checks.is(who(), at_start); });
+        timer->async_wait([&checks, at_start, timer](boost::system::error_code) { checks.is(who(), at_start); });
       }
       co_await hop();
       Track moved_on({{"who", name + " elsewhere"}});
@@ -112,12 +110,11 @@ TEST_CASE("bind_context: keeps the handler's executor, allocator and cancellatio
   const std::allocator<int> allocator;
   Track track({{"who", "main"}});
   auto handler = outlay::bind_context(asio::bind_cancellation_slot(
-      signal.slot(),
-      asio::bind_executor(strand, asio::bind_allocator(allocator, [&](boost::system::error_code error) {
-                            checks.that(strand.running_in_this_thread());
-                            checks.that(error == asio::error::operation_aborted);
-                            checks.is(who(), "main");
-                          }))));
+      signal.slot(), asio::bind_executor(strand, asio::bind_allocator(allocator, [&](boost::system::error_code error) {
+                                           checks.that(strand.running_in_this_thread());
+                                           checks.that(error == asio::error::operation_aborted);
+                                           checks.is(who(), "main");
+                                         }))));
   CHECK(asio::get_associated_executor(handler) == strand);
   CHECK(asio::get_associated_executor(handler, pool.get_executor()) == strand);
   CHECK(asio::get_associated_cancellation_slot(handler) == signal.slot());
@@ -161,8 +158,7 @@ TEST_CASE("Context::bind: carries a context into threads and into a coroutine", 
   checks.report(8 + 20 * 30);
 }
 
-TEST_CASE("Attach: inside a coroutine it survives suspensions and ends with its scope",
-          "[asio][context][attach]") {
+TEST_CASE("Attach: inside a coroutine it survives suspensions and ends with its scope", "[asio][context][attach]") {
   Checks checks;
   Context captured;
   {
@@ -235,8 +231,7 @@ TEST_CASE("channels: both ends keep their own context", "[asio][context][channel
   checks.report(2 * 20 * 60);
 }
 
-TEST_CASE("parallel groups: of timers and posts come back with the context",
-          "[asio][context][parallel_group]") {
+TEST_CASE("parallel groups: of timers and posts come back with the context", "[asio][context][parallel_group]") {
   Checks checks;
   asio::thread_pool pool(4);
   const auto coroutine = [&](std::string name) -> asio::awaitable<void> {
@@ -245,9 +240,8 @@ TEST_CASE("parallel groups: of timers and posts come back with the context",
     for (int i = 0; i < 5; ++i) {
       asio::steady_timer soon(executor, std::chrono::seconds(0));
       asio::steady_timer later(executor, std::chrono::milliseconds(1));
-      co_await asio::experimental::make_parallel_group(soon.async_wait(asio::deferred),
-                                                       later.async_wait(asio::deferred),
-                                                       asio::post(executor, asio::deferred))
+      co_await asio::experimental::make_parallel_group(
+          soon.async_wait(asio::deferred), later.async_wait(asio::deferred), asio::post(executor, asio::deferred))
           .async_wait(asio::experimental::wait_for_all(), asio::use_awaitable);
       checks.is(who(), name);
       Track inner({{"who", name + " inner"}});
@@ -255,14 +249,12 @@ TEST_CASE("parallel groups: of timers and posts come back with the context",
       checks.is(who(), name + " inner");
     }
   };
-  for (int i = 0; i < 20; ++i)
-    outlay::co_spawn(asio::make_strand(pool), coroutine(std::to_string(i)), asio::detached);
+  for (int i = 0; i < 20; ++i) outlay::co_spawn(asio::make_strand(pool), coroutine(std::to_string(i)), asio::detached);
   pool.join();
   checks.report(20 * 10);
 }
 
-TEST_CASE("timers: cancelling another coroutine's wait leaves both contexts alone",
-          "[asio][context][timer]") {
+TEST_CASE("timers: cancelling another coroutine's wait leaves both contexts alone", "[asio][context][timer]") {
   Checks checks;
   asio::io_context io;
   asio::steady_timer timer(io, std::chrono::hours(1));
@@ -385,8 +377,7 @@ TEST_CASE("Asio's own operators and co_spawn: right on strands of a pool", "[asi
   CHECK(after.closed_out_of_order == before.closed_out_of_order);
 }
 
-TEST_CASE("Asio's own co_spawn: children on a pool share the home and keep their scopes",
-          "[asio][context][own]") {
+TEST_CASE("Asio's own co_spawn: children on a pool share the home and keep their scopes", "[asio][context][own]") {
   Checks checks;
   asio::thread_pool pool(4);
   const auto parent = [&](std::string name) -> asio::awaitable<void> {

@@ -33,9 +33,8 @@ class Watch {
   }
   [[nodiscard]] std::size_t logged(std::string_view text) {
     const std::scoped_lock lock(mutex_);
-    return static_cast<std::size_t>(
-        std::count_if(messages_.begin(), messages_.end(),
-                      [&](const std::string& m) { return m.find(text) != std::string::npos; }));
+    return static_cast<std::size_t>(std::count_if(
+        messages_.begin(), messages_.end(), [&](const std::string& m) { return m.find(text) != std::string::npos; }));
   }
 
  private:
@@ -47,16 +46,14 @@ class Watch {
 
 }  // namespace
 
-TEST_CASE("misuse: scopes closed out of order are repaired, counted, and reported once a place",
-          "[asio][misuse]") {
+TEST_CASE("misuse: scopes closed out of order are repaired, counted, and reported once a place", "[asio][misuse]") {
   Watch watch;
   Checks checks;
   asio::io_context io;
   const auto coroutine = [&]() -> asio::awaitable<void> {
     for (int i = 0; i < 3; ++i) {
       Track base({{"who", "base"}});
-      auto outer =
-          std::make_unique<outlay::Budget>(outlay::BudgetOptions{.name = "out of order", .tokens = 1'000});
+      auto outer = std::make_unique<outlay::Budget>(outlay::BudgetOptions{.name = "out of order", .tokens = 1'000});
       auto inner = std::make_unique<Track>(std::initializer_list<outlay::Tag>{{"who", "inner"}});
       co_await hop();
       outer.reset();
@@ -127,13 +124,11 @@ TEST_CASE("misuse: scopes on the stack of plain handlers, and members of handler
   });
   io.run();
   CHECK(watch.counts().no_context_executor == 0);
-  static_cast<void>(
-      std::make_unique<Track>(std::initializer_list<outlay::Tag>{{"who", "heap, but in no loop"}}));
+  static_cast<void>(std::make_unique<Track>(std::initializer_list<outlay::Tag>{{"who", "heap, but in no loop"}}));
   CHECK(watch.counts().no_context_executor == 0);
 }
 
-TEST_CASE("misuse: after a hop to a plain executor the context is empty until the next suspension",
-          "[asio][misuse]") {
+TEST_CASE("misuse: after a hop to a plain executor the context is empty until the next suspension", "[asio][misuse]") {
   Watch watch;
   Checks checks;
   asio::io_context io;
@@ -171,8 +166,7 @@ TEST_CASE(
     co_await hop();
   };
   const auto parent = [&]() -> asio::awaitable<void> {
-    auto base =
-        std::make_unique<outlay::Budget>(outlay::BudgetOptions{.name = "under a stray child", .tokens = 10});
+    auto base = std::make_unique<outlay::Budget>(outlay::BudgetOptions{.name = "under a stray child", .tokens = 10});
     Track own({{"who", "parent"}});
     asio::co_spawn(io, child, asio::detached);
     checks.is(who(), "child");
@@ -216,8 +210,7 @@ TEST_CASE("misuse: our co_spawn on such a strand is right", "[asio][context]") {
   const auto parent = [&]() -> asio::awaitable<void> {
     Track track({{"who", "parent"}});
     const auto strand = asio::make_strand(co_await asio::this_coro::executor);
-    for (int i = 0; i < 20; ++i)
-      outlay::co_spawn(strand, walk(checks, std::to_string(i), 5, "parent"), asio::detached);
+    for (int i = 0; i < 20; ++i) outlay::co_spawn(strand, walk(checks, std::to_string(i), 5, "parent"), asio::detached);
     co_await hop();
     checks.is(who(), "parent");
   };
@@ -228,9 +221,8 @@ TEST_CASE("misuse: our co_spawn on such a strand is right", "[asio][context]") {
   CHECK(watch.counts().closed_out_of_order == 0);
 }
 
-TEST_CASE(
-    "misuse: a stranger that resumes one of several coroutines in a home finds the home, and it is reported",
-    "[asio][misuse]") {
+TEST_CASE("misuse: a stranger that resumes one of several coroutines in a home finds the home, and it is reported",
+          "[asio][misuse]") {
   using namespace asio::experimental::awaitable_operators;
   Watch watch;
   Checks checks;
@@ -265,9 +257,8 @@ TEST_CASE(
   CHECK(watch.logged("outlay::branch") == 1);
 }
 
-TEST_CASE(
-    "misuse: a handler called through no executor runs in the caller's context until its next suspension",
-    "[asio][misuse]") {
+TEST_CASE("misuse: a handler called through no executor runs in the caller's context until its next suspension",
+          "[asio][misuse]") {
   Checks checks;
   asio::io_context io;
   Gate gate;
@@ -294,9 +285,7 @@ TEST_CASE(
 
 TEST_CASE("misuse: a thread may end with a scope that it never closed", "[asio][misuse]") {
   std::unique_ptr<Track> leaked;
-  std::thread([&] {
-    leaked = std::make_unique<Track>(std::initializer_list<outlay::Tag>{{"who", "leaked"}});
-  }).join();
+  std::thread([&] { leaked = std::make_unique<Track>(std::initializer_list<outlay::Tag>{{"who", "leaked"}}); }).join();
   CHECK(who().empty());
   leaked.reset();
   CHECK(Context::current().empty());
@@ -306,8 +295,8 @@ TEST_CASE("misuse: a scope of a plain thread closed by another is passed over by
           "[asio][misuse]") {
   Watch watch;
   Track base({{"who", "base"}});
-  auto moved = std::make_unique<outlay::Budget>(
-      outlay::BudgetOptions{.name = "closed by another thread", .tokens = 10});
+  auto moved =
+      std::make_unique<outlay::Budget>(outlay::BudgetOptions{.name = "closed by another thread", .tokens = 10});
   std::thread([&] { moved.reset(); }).join();
   CHECK(Context::current().budgets().empty());
   CHECK(who() == "base");

@@ -213,8 +213,7 @@ TEST_CASE("preserve: a suspended coroutine may be destroyed from either side", "
   CHECK(Context::current().empty());
 }
 
-TEST_CASE("preserve: an exception of the awaited task comes through with the context whole",
-          "[asio][preserve]") {
+TEST_CASE("preserve: an exception of the awaited task comes through with the context whole", "[asio][preserve]") {
   asio::thread_pool pool(2);
   Checks checks;
   const auto child = [&]() -> Task<int> {

@@ -9,8 +9,7 @@
 namespace {
 
 /// walk(), on a stack of its own.
-void walk_on_stack(Checks& checks, const asio::yield_context& yield, const std::string& name,
-                   const std::string& base) {
+void walk_on_stack(Checks& checks, const asio::yield_context& yield, const std::string& name, const std::string& base) {
   checks.is(who(), base);
   {
     Track outer({{"who", name}});
@@ -33,9 +32,7 @@ void spawn_some(Checks& checks, ExecutionContext& where) {
   for (int i = 0; i < 50; ++i)
     asio::spawn(
         asio::any_io_executor(outlay::on(asio::make_strand(where))),
-        [&checks, i](const asio::yield_context& yield) {
-          walk_on_stack(checks, yield, std::to_string(i), "spawner");
-        },
+        [&checks, i](const asio::yield_context& yield) { walk_on_stack(checks, yield, std::to_string(i), "spawner"); },
         asio::detached);
 }
 

@@ -21,11 +21,9 @@ using outlay::testing::WeatheredBackend;
 
 namespace {
 
-constexpr CallRequest cent{
-    .model = "priced by the call", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.01_usd};
+constexpr CallRequest cent{.model = "priced by the call", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.01_usd};
 
-std::shared_ptr<outlay::Store> stormy(const std::shared_ptr<Weather>& weather,
-                                      StoreBackend::Distance distance,
+std::shared_ptr<outlay::Store> stormy(const std::shared_ptr<Weather>& weather, StoreBackend::Distance distance,
                                       std::chrono::milliseconds timeout = 10s) {
   return std::make_shared<outlay::Store>(
       std::make_unique<WeatheredBackend>(weather, distance),
@@ -99,8 +97,8 @@ TEST_CASE("async_call: cancelled while the store is asked, nothing stays reserve
   bool cancelled = false;
   const auto caller = [&]() -> asio::awaitable<void> {
     Budget budget(a_dollar(store));
-    const Result<Call> result = co_await outlay::async_try_call(
-        cent, asio::bind_cancellation_slot(signal.slot(), asio::use_awaitable));
+    const Result<Call> result =
+        co_await outlay::async_try_call(cent, asio::bind_cancellation_slot(signal.slot(), asio::use_awaitable));
     cancelled = !result && result.error().code() == outlay::errc::cancelled;
   };
   outlay::co_spawn(io, caller, asio::detached);
@@ -114,8 +112,7 @@ TEST_CASE("async_call: cancelled while the store is asked, nothing stays reserve
   CHECK(state.spent == outlay::Amounts{});
 }
 
-TEST_CASE("async_call: two hundred coroutines against a dollar in a store: exactly a hundred",
-          "[asio][store]") {
+TEST_CASE("async_call: two hundred coroutines against a dollar in a store: exactly a hundred", "[asio][store]") {
   for (const auto distance :
        {StoreBackend::Distance::memory, StoreBackend::Distance::local, StoreBackend::Distance::remote}) {
     const auto store = stormy(std::make_shared<Weather>(), distance);

@@ -36,8 +36,7 @@ void two_hundred_calls(auto& context, const auto& run) {
   const outlay::LedgerScope scope(ledger);
   const outlay::Budget budget({.name = "batch", .usd = 1_usd});
   std::atomic<int> ran{0};
-  for (int i = 0; i < 200; ++i)
-    outlay::co_spawn(context.get_executor(), one_call(ran), boost::asio::detached);
+  for (int i = 0; i < 200; ++i) outlay::co_spawn(context.get_executor(), one_call(ran), boost::asio::detached);
   run(context);
   REQUIRE(ran == 100);
   REQUIRE(budget.spent().usd == 1_usd);
@@ -47,8 +46,7 @@ void two_hundred_calls(auto& context, const auto& run) {
 
 }  // namespace
 
-TEST_CASE("stress: 200 coroutines of $0.01 on a pool against $1.00: exactly 100, a hundred times",
-          "[asio][stress]") {
+TEST_CASE("stress: 200 coroutines of $0.01 on a pool against $1.00: exactly 100, a hundred times", "[asio][stress]") {
   for (int run = 0; run < 100; ++run) {
     boost::asio::thread_pool pool(4);
     two_hundred_calls(pool, [](auto& context) { context.join(); });

@@ -62,8 +62,8 @@ class Spend {
     add(2'500'000, {{"feature", "se,\"arch\"\x1B[31m"}, {"user_id", "bob"}}, 1h);
     add(1'000'000, {{"user_id", "alice"}}, 24h * 30);
     outlay::BudgetEvent event;
-    event.time = outlay::Time(std::chrono::duration_cast<std::chrono::nanoseconds>(
-        std::chrono::system_clock::now().time_since_epoch()));
+    event.time = outlay::Time(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()));
     event.action = outlay::Action::blocked;
     event.tags = {{"user_id", "bob"}};
     sink->event(event);
@@ -188,8 +188,7 @@ TEST_CASE("cli: prices explain says how a model was found, or that it was not", 
 TEST_CASE("cli: estimate prices a request without sending it", "[cli]") {
   const Spend spend;
   const std::string file = spend.other(
-      "request.json",
-      R"({"model":"gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"hello"}]})");
+      "request.json", R"({"model":"gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"hello"}]})");
   const Result result = run("estimate " + file + " 2>&1");
   INFO(result.out);
   CHECK(result.status == cli::success);
@@ -202,8 +201,7 @@ TEST_CASE("cli: estimate prices a request without sending it", "[cli]") {
       run("estimate " + spend.other("odd.json", R"({"model":"no-such-model","messages":[]})") + " 2>&1");
   CHECK(unknown.status == cli::not_found);
   CHECK(has(unknown.out, "--litellm"));
-  const Result nameless =
-      run("estimate " + spend.other("odd.json", R"({"contents":[]})") + " --api gemini 2>&1");
+  const Result nameless = run("estimate " + spend.other("odd.json", R"({"contents":[]})") + " --api gemini 2>&1");
   CHECK(nameless.status == cli::bad_input);
   CHECK(has(nameless.out, "--model"));
 }
@@ -234,8 +232,7 @@ TEST_CASE("cli: a table fits its terminal", "[cli]") {
       CHECK(cli::display_width(std::string_view(text).substr(begin, end - begin)) <= width);
     CHECK(has(text, "$1.50"));
   }
-  CHECK_FALSE(
-      has(table.render({.width = 30, .colour = false}), "tokens"));  // the column that is not needed goes
+  CHECK_FALSE(has(table.render({.width = 30, .colour = false}), "tokens"));  // the column that is not needed goes
   // What tells rows apart is worth more than the last columns.
   CHECK(has(table.render({.width = 45, .colour = false}), std::string(15, 'f')));
   CHECK_FALSE(has(table.render({.width = 45, .colour = false}), "tokens"));

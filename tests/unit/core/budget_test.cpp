@@ -87,8 +87,7 @@ TEST_CASE("budget: children share what their parent has, and a refusal names the
   std::vector<outlay::Call> running;
   for (const std::int64_t tokens : {70, 30}) {
     outlay::Budget child({.name = "child", .tokens = 90});
-    running.emplace_back(
-        outlay::CallRequest{.model = "free", .input_tokens = tokens, .max_output_tokens = 0});
+    running.emplace_back(outlay::CallRequest{.model = "free", .input_tokens = tokens, .max_output_tokens = 0});
   }
   outlay::Budget child({.name = "child", .tokens = 90});
   const auto refused = outlay::try_call({.model = "free", .input_tokens = 1, .max_output_tokens = 0});
@@ -126,7 +125,9 @@ TEST_CASE("budget: every dimension caps what it names", "[core][budget]") {
   }
   SECTION("calls") {
     outlay::Budget budget({.calls = 2});
-    { outlay::Call call(request), other(request); }  // released: they do not count
+    {
+      outlay::Call call(request), other(request);
+    }  // released: they do not count
     outlay::Call call(request), other(request);
     call.settle({.input = 1});
     REQUIRE(outlay::try_call(request).error().dimension() == outlay::Dimension::calls);
@@ -158,8 +159,7 @@ TEST_CASE("budget: depth 1 to 64, all charged alike", "[core][budget]") {
   while (!budgets.empty()) budgets.pop_back();
 }
 
-TEST_CASE("budget: a call that outlives its scope still counts in it and in those around it",
-          "[core][budget]") {
+TEST_CASE("budget: a call that outlives its scope still counts in it and in those around it", "[core][budget]") {
   const Fixture fixture;
   outlay::Budget outer({.name = "outer", .usd = 1_usd});
   std::optional<outlay::Call> late;
@@ -191,11 +191,9 @@ TEST_CASE("budget: closed out of order, spend still counts in the outer one, and
           "[core][budget][misuse]") {
   const Fixture fixture;
   std::string said;
-  const auto previous =
-      outlay::set_log_handler([&](outlay::LogLevel, std::string_view text) { said += text; });
+  const auto previous = outlay::set_log_handler([&](outlay::LogLevel, std::string_view text) { said += text; });
   const auto before = outlay::misuse_counts().closed_out_of_order;
-  auto outer =
-      std::make_unique<outlay::Budget>(outlay::BudgetOptions{.name = "closed too early", .usd = 1_usd});
+  auto outer = std::make_unique<outlay::Budget>(outlay::BudgetOptions{.name = "closed too early", .usd = 1_usd});
   {
     outlay::Budget inner({.name = "inner", .usd = 1_usd});
     outer.reset();
@@ -222,8 +220,7 @@ TEST_CASE("budget: raise_cap makes room, is recorded, and never re-arms a thresh
   bool raised = false;
   for (const auto& event : fixture.ledger.events()) {
     thresholds += event.action == outlay::Action::threshold;
-    raised |=
-        event.action == outlay::Action::cap_raised && event.reason == "launch day" && event.budget == "month";
+    raised |= event.action == outlay::Action::cap_raised && event.reason == "launch day" && event.budget == "month";
   }
   REQUIRE(thresholds == 1);
   REQUIRE(raised);
@@ -284,8 +281,7 @@ TEST_CASE("budget: thresholds fire once each, in order, also when one settle cro
   REQUIRE(fired() == std::vector<double>{0.25, 0.5, 0.8, 1.0});
 }
 
-TEST_CASE("budget: thresholds of small caps are rounded up to the first whole amount",
-          "[core][budget][threshold]") {
+TEST_CASE("budget: thresholds of small caps are rounded up to the first whole amount", "[core][budget][threshold]") {
   const Fixture fixture;
   outlay::Budget budget({.calls = 3, .notify_at = {0.4}});
   const auto fired = [&] { return fixture.ledger.events().size(); };
@@ -350,8 +346,7 @@ TEST_CASE("budget: what makes no sense is refused when it is made, each with its
 
 TEST_CASE("budget: a sum that does not fit 64 bits refuses instead of wrapping", "[core][budget][overflow]") {
   const Fixture fixture;
-  const outlay::CallRequest huge{
-      .model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd};
+  const outlay::CallRequest huge{.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd};
   // Nine of them are below 2^63 nano-dollars, ten are not.
   const auto fit = [&](outlay::BudgetOptions options) {
     outlay::Budget budget(std::move(options));

@@ -31,7 +31,9 @@ TEST_CASE("call: admitted, sent, settled once, with one record", "[core][call]")
 TEST_CASE("call: destroyed before it was sent it is released without a record", "[core][call]") {
   const Fixture fixture;
   outlay::Budget budget({.usd = 1_usd});
-  { Call call(large_request()); }
+  {
+    Call call(large_request());
+  }
   REQUIRE(budget.spent() == outlay::Amounts{});
   REQUIRE(budget.reserved() == outlay::Amounts{});
   REQUIRE(fixture.ledger.records().empty());
@@ -212,8 +214,7 @@ TEST_CASE("call: an unknown price is refused under a money cap, with the way out
       {.model = "mystery", .input_tokens = 1, .max_output_tokens = 0}));  // the token cap binds regardless
 }
 
-TEST_CASE("call: unpriced models can be ignored or assumed, and the strictest budget wins",
-          "[core][call][unpriced]") {
+TEST_CASE("call: unpriced models can be ignored or assumed, and the strictest budget wins", "[core][call][unpriced]") {
   const Fixture fixture;
   using outlay::Unpriced;
   const outlay::CallRequest mystery{.model = "mystery", .input_tokens = 1'000, .max_output_tokens = 1'000};
@@ -298,9 +299,7 @@ TEST_CASE("call: every choice counts against the ceiling", "[core][call]") {
 
 TEST_CASE("call: a malformed request is a value of its own error", "[core][call]") {
   const Fixture fixture;
-  const auto code = [](const outlay::CallRequest& request) {
-    return outlay::try_call(request).error().code();
-  };
+  const auto code = [](const outlay::CallRequest& request) { return outlay::try_call(request).error().code(); };
   REQUIRE(code({}) == outlay::errc::invalid_argument);
   REQUIRE(code({.model = "gpt-4o", .input_tokens = -1}) == outlay::errc::invalid_argument);
   REQUIRE(code({.model = "gpt-4o", .max_output_tokens = -1}) == outlay::errc::invalid_argument);
@@ -347,8 +346,7 @@ TEST_CASE("call: the caller's trace context reaches the record and the events", 
   REQUIRE(fixture.ledger.events().back().traceparent == trace);
 }
 
-TEST_CASE("call: killed at every point between admission and settle, nothing stays reserved",
-          "[core][call]") {
+TEST_CASE("call: killed at every point between admission and settle, nothing stays reserved", "[core][call]") {
   const Fixture fixture;
   outlay::Budget budget({.usd = 100_usd, .concurrent = 50});
   for (int point = 0; point < 6; ++point) {
@@ -411,6 +409,5 @@ TEST_CASE("call: a stream without a ceiling extends its reservation, and each po
           }}) == Extension::granted);
   REQUIRE(extend(outlay::Callback{[](const outlay::Exceeded&) { return outlay::Decision::truncate(); }}) ==
           Extension::cut_quietly);
-  REQUIRE(fixture.ledger.events().size() ==
-          7);  // three cuts said quietly or not, one more by Wait, and what went on
+  REQUIRE(fixture.ledger.events().size() == 7);  // three cuts said quietly or not, one more by Wait, and what went on
 }

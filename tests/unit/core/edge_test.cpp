@@ -55,8 +55,7 @@ TEST_CASE("edge: a clamp in front of a policy that lets through acts for its own
   REQUIRE(Call(huge).max_output_tokens() == 99'750);
 }
 
-TEST_CASE("edge: more names of models than a ledger takes are refused, and the known ones go on",
-          "[core][edge]") {
+TEST_CASE("edge: more names of models than a ledger takes are refused, and the known ones go on", "[core][edge]") {
   const Fixture fixture({.max_records = 1, .max_events = 1});
   Call(cent_request()).settle(Usage{});
   bool refused = false;
@@ -100,12 +99,11 @@ TEST_CASE("edge: inside its callback a budget acts as Block, whatever stands in 
   int nested = 0;
   Budget budget(
       {.usd = 0.01_usd,
-       .on_exceed = {
-           Clamp{.min_output_tokens = 800}, Callback{[&](const Exceeded&) {
-             nested +=
-                 try_call({.model = "gpt-4o", .input_tokens = 10, .max_output_tokens = 2'000}).has_value();
-             return Decision::block();
-           }}}});
+       .on_exceed = {Clamp{.min_output_tokens = 800}, Callback{[&](const Exceeded&) {
+                       nested +=
+                           try_call({.model = "gpt-4o", .input_tokens = 10, .max_output_tokens = 2'000}).has_value();
+                       return Decision::block();
+                     }}}});
   REQUIRE(!try_call(large_request()));
   REQUIRE(nested == 0);
 }

@@ -16,8 +16,7 @@ struct Fixture {
   outlay::Ledger ledger;
   outlay::LedgerScope scope;
 
-  explicit Fixture(outlay::LedgerOptions options = {})
-      : ledger(with_defaults(std::move(options))), scope(ledger) {}
+  explicit Fixture(outlay::LedgerOptions options = {}) : ledger(with_defaults(std::move(options))), scope(ledger) {}
 
   outlay::LedgerOptions with_defaults(outlay::LedgerOptions options) {
     options.prices = outlay::testing::fixture_prices();
@@ -31,9 +30,7 @@ inline outlay::CallRequest large_request() {
   return {.model = "gpt-4o", .input_tokens = 1'000, .max_output_tokens = 1'000};
 }
 /// Exactly $0.01, no tokens.
-inline outlay::CallRequest cent_request() {
-  return {.model = "cent", .input_tokens = 0, .max_output_tokens = 0};
-}
+inline outlay::CallRequest cent_request() { return {.model = "cent", .input_tokens = 0, .max_output_tokens = 0}; }
 
 inline bool same(const outlay::Amounts& a, const outlay::Amounts& b) { return a == b; }
 

@@ -20,10 +20,7 @@ struct CountingWaiter final : detail::Waiter {
 
 struct World {
   explicit World(Policies policies, std::optional<std::int64_t> calls_in_flight)
-      : budget({.name = "tiny",
-                .usd = 0.02_usd,
-                .concurrent = calls_in_flight,
-                .on_exceed = std::move(policies)}) {}
+      : budget({.name = "tiny", .usd = 0.02_usd, .concurrent = calls_in_flight, .on_exceed = std::move(policies)}) {}
 
   Fixture fixture{{.max_records = 100}};
   Budget budget;
@@ -140,10 +137,8 @@ TEST_CASE("interleaving: three calls that wait for one place, in every order: al
 }
 
 TEST_CASE("interleaving: waiting, time-out and the kill switch, in every order", "[core][interleaving]") {
-  const std::vector<Script<World>> scripts{{admit(0), settle(0, 0.01_usd)},
-                                           {admit(1), time_out(1), drop(1)},
-                                           {admit(2), await(2), drop(2)},
-                                           {close()}};
+  const std::vector<Script<World>> scripts{
+      {admit(0), settle(0, 0.01_usd)}, {admit(1), time_out(1), drop(1)}, {admit(2), await(2), drop(2)}, {close()}};
   const std::size_t orders = testing::for_each_interleaving(
       scripts, [] { return std::make_unique<World>(Policies(Wait{}), 1); },
       [](World& world, const std::vector<std::size_t>&, bool finished) {

@@ -16,8 +16,7 @@ TEST_CASE("ledger: the FIFO keeps the newest and counts what it evicts", "[core]
   const auto records = fixture.ledger.records();
   REQUIRE(records.size() == 5);
   REQUIRE(fixture.ledger.dropped() == 7);
-  for (int i = 0; i < 5; ++i)
-    REQUIRE(records[static_cast<std::size_t>(i)].tags.at("n") == std::to_string(7 + i));
+  for (int i = 0; i < 5; ++i) REQUIRE(records[static_cast<std::size_t>(i)].tags.at("n") == std::to_string(7 + i));
   REQUIRE(fixture.ledger.audit().verdict == Audit::Verdict::agrees);
 }
 
@@ -92,8 +91,7 @@ TEST_CASE("ledger: the handle and the scope keep the books alive for late calls"
   late.reset();
 }
 
-TEST_CASE("ledger: on_spend and on_refused are told once each, and may throw or call back",
-          "[core][ledger]") {
+TEST_CASE("ledger: on_spend and on_refused are told once each, and may throw or call back", "[core][ledger]") {
   const Fixture fixture;
   set_log_handler([](LogLevel, std::string_view) {});
   std::vector<Usd> spent;
@@ -156,8 +154,7 @@ TEST_CASE("ledger: reset forgets, and running calls settle into the emptied book
   REQUIRE(ledger.audit().verdict == Audit::Verdict::agrees);
 }
 
-TEST_CASE("ledger: prices can be replaced, and records say which table they were priced by",
-          "[core][ledger]") {
+TEST_CASE("ledger: prices can be replaced, and records say which table they were priced by", "[core][ledger]") {
   const Fixture fixture;
   Ledger ledger = fixture.ledger;
   Call(large_request()).settle({.input = 1'000'000});

@@ -54,8 +54,7 @@ TEST_CASE("policy: block judges a call without a ceiling by the output reserve",
   REQUIRE(refused.error().requested() == "$1.0025");
 }
 
-TEST_CASE("policy: downgrade reroutes to the first model along the map that is cheaper and fits",
-          "[core][policy]") {
+TEST_CASE("policy: downgrade reroutes to the first model along the map that is cheaper and fits", "[core][policy]") {
   const Fixture fixture;
   Budget budget({.usd = 0.0008_usd, .on_exceed = Downgrade{{{"gpt-4o", "unit"}, {"unit", "gpt-4o-mini"}}}});
   Call call(large_request());  // unit would be $0.002: cheaper, but it does not fit
@@ -66,8 +65,7 @@ TEST_CASE("policy: downgrade reroutes to the first model along the map that is c
   REQUIRE(fixture.ledger.downgrades()[0].model == "gpt-4o");
 }
 
-TEST_CASE("policy: downgrade reroutes call after call, for as long as the cheap price fits",
-          "[core][policy]") {
+TEST_CASE("policy: downgrade reroutes call after call, for as long as the cheap price fits", "[core][policy]") {
   const Fixture fixture;
   Budget budget({.usd = 0.001_usd, .on_exceed = to_mini});
   int ran = 0;
@@ -88,8 +86,7 @@ TEST_CASE("policy: downgrade is checked again at the cheap price and refuses wha
   Budget budget({.usd = 0.001_usd, .on_exceed = to_mini});
   int ran = 0;
   for (int i = 0; i < 3; ++i)
-    if (auto call = try_call({.model = "gpt-4o", .input_tokens = 100'000, .max_output_tokens = 100'000}))
-      ++ran;
+    if (auto call = try_call({.model = "gpt-4o", .input_tokens = 100'000, .max_output_tokens = 100'000})) ++ran;
   REQUIRE(ran == 0);
   REQUIRE(budget.spent().usd == 0_usd);
 }
@@ -123,8 +120,7 @@ TEST_CASE("policy: an outer downgrade reroutes for its own cap, and the inner bu
   REQUIRE(inner.reserved().usd == 0.00075_usd);
 }
 
-TEST_CASE("policy: clamp sets the largest ceiling that fits the tightest enforcing budget",
-          "[core][policy]") {
+TEST_CASE("policy: clamp sets the largest ceiling that fits the tightest enforcing budget", "[core][policy]") {
   const Fixture fixture;
   SECTION("by tokens, for an enclosing budget that blocks") {
     Budget outer({.tokens = 1'500});
@@ -182,8 +178,7 @@ TEST_CASE("policy: an inner clamp and an outer clamp agree on the tightest", "[c
   const Fixture fixture;
   Budget outer({.tokens = 108, .on_exceed = Clamp{}});
   Budget inner({.tokens = 5'008, .on_exceed = Clamp{}});
-  REQUIRE(Call({.model = "gpt-4o", .input_tokens = 8, .max_output_tokens = 9'000}).max_output_tokens() ==
-          100);
+  REQUIRE(Call({.model = "gpt-4o", .input_tokens = 8, .max_output_tokens = 9'000}).max_output_tokens() == 100);
 }
 
 TEST_CASE("policy: a chain tries each in turn: downgrade and clamp together", "[core][policy]") {
@@ -323,11 +318,10 @@ TEST_CASE("policy: a callback is asked once for each model and ceiling, and its 
   const Fixture fixture;
   int asked = 0;
   const auto with = [&](auto&& decide) {
-    return BudgetOptions{
-        .name = "c", .usd = 0.01_usd, .on_exceed = Callback{[&asked, decide](const Exceeded& e) {
-                                        ++asked;
-                                        return decide(e);
-                                      }}};
+    return BudgetOptions{.name = "c", .usd = 0.01_usd, .on_exceed = Callback{[&asked, decide](const Exceeded& e) {
+                                                         ++asked;
+                                                         return decide(e);
+                                                       }}};
   };
   SECTION("reroute") {
     Budget budget(with([](const Exceeded& e) {
@@ -420,8 +414,7 @@ TEST_CASE("policy: warn admits and books, with an event each and one log line", 
 TEST_CASE("policy: what is let through is counted, and refused where it cannot be", "[core][policy]") {
   const Fixture fixture;
   set_log_handler([](LogLevel, std::string_view) {});
-  const CallRequest huge{
-      .model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd};
+  const CallRequest huge{.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd};
   for (const Policies& lax :
        {Policies(Warn{}), Policies(Callback{[](const Exceeded&) { return Decision::allow(); }})}) {
     Budget budget({.usd = 0_usd, .on_exceed = lax});

@@ -129,8 +129,7 @@ TEST_CASE("price: a million charges of $0.00000015 are exactly $0.15", "[core][p
 TEST_CASE("price: costs agree with wide integers for random usages", "[core][price]") {
   std::mt19937_64 random(11);
   const auto upto = [&](std::int64_t most) {
-    return most <= 0 ? std::int64_t{0}
-                     : static_cast<std::int64_t>(random() % (static_cast<std::uint64_t>(most) + 1));
+    return most <= 0 ? std::int64_t{0} : static_cast<std::int64_t>(random() % (static_cast<std::uint64_t>(most) + 1));
   };
   Price sparse;
   sparse.rates = {.input = rate(150'000), .output = rate(600'000), .cache_read = rate(75'000)};
@@ -145,14 +144,12 @@ TEST_CASE("price: costs agree with wide integers for random usages", "[core][pri
     for (int i = 0; i < 5'000; ++i) {
       const std::int64_t scale = std::int64_t{1} << (random() % 21);
       Usage u;
-      u.input = upto(scale), u.cache_read = upto(scale), u.cache_write = upto(scale),
-      u.cache_write_1h = upto(scale);
+      u.input = upto(scale), u.cache_read = upto(scale), u.cache_write = upto(scale), u.cache_write_1h = upto(scale);
       u.output = upto(scale), u.reasoning = upto(u.output);
       if (i % 2 == 0) {  // both the short way and the long one
         u.input_audio = upto(u.input), u.input_image = upto(u.input - u.input_audio);
         u.cache_read_audio = upto(u.cache_read);
-        u.output_audio = upto(u.output - u.reasoning),
-        u.output_image = upto(u.output - u.reasoning - u.output_audio);
+        u.output_audio = upto(u.output - u.reasoning), u.output_image = upto(u.output - u.reasoning - u.output_audio);
         u.web_searches = upto(5);
       }
       REQUIRE(u.first_invalid() == nullptr);
@@ -204,9 +201,8 @@ TEST_CASE("price: parts that overlap never cost more than their whole at its dea
 TEST_CASE("price: a long-context step re-rates the whole call, above its threshold only", "[core][price]") {
   Price price;
   price.rates = {.input = rate(3'000'000), .output = rate(15'000'000), .cache_read = rate(300'000)};
-  price.tiers.push_back(
-      {.above_input_tokens = 200'000,
-       .rates = {.input = rate(6'000'000), .output = rate(22'500'000), .cache_read = rate(600'000)}});
+  price.tiers.push_back({.above_input_tokens = 200'000,
+                         .rates = {.input = rate(6'000'000), .output = rate(22'500'000), .cache_read = rate(600'000)}});
   const auto table = table_of("m", price);
   CHECK(table.cost("m", {.input = 200'000, .output = 10}).usd == 0.60015_usd);
   CHECK(table.cost("m", {.input = 200'001, .output = 10}).usd == 1.200231_usd);
@@ -230,8 +226,7 @@ TEST_CASE("price: of several steps the highest below the input applies, in whate
   Price price;
   price.rates = {.input = rate(1'000), .output = rate(0)};
   for (const std::int64_t above : {1000, 10, 100})
-    price.tiers.push_back(
-        {.above_input_tokens = above, .rates = {.input = rate(above * 1'000), .output = rate(0)}});
+    price.tiers.push_back({.above_input_tokens = above, .rates = {.input = rate(above * 1'000), .output = rate(0)}});
   const auto table = table_of("m", price);
   CHECK(table.cost("m", {.input = 10}).usd.nanos() == 10);
   CHECK(table.cost("m", {.input = 11}).usd.nanos() == 110);
@@ -245,9 +240,8 @@ TEST_CASE("price: a service tier has its own rates and steps; one that is not li
   price.rates = {.input = rate(1'000'000), .output = rate(0)};
   price.tiers.push_back({.above_input_tokens = 100, .rates = {.input = rate(2'000'000), .output = rate(0)}});
   price.tiers.push_back({.service_tier = "batch", .rates = {.input = rate(500'000), .output = rate(0)}});
-  price.tiers.push_back({.service_tier = "batch",
-                         .above_input_tokens = 100,
-                         .rates = {.input = rate(900'000), .output = rate(0)}});
+  price.tiers.push_back(
+      {.service_tier = "batch", .above_input_tokens = 100, .rates = {.input = rate(900'000), .output = rate(0)}});
   price.tiers.push_back({.service_tier = "priority", .rates = {.input = rate(4'000'000), .output = rate(0)}});
   const auto table = table_of("m", price);
   const auto cost = [&](std::int64_t input, std::string_view tier) {
@@ -298,8 +292,7 @@ TEST_CASE("price: an invalid usage is refused with the member's name", "[core][p
 TEST_CASE("price: a reservation is never below the cost of what it was made for", "[core][price]") {
   std::mt19937_64 random(5);
   Price stepped = full_price();
-  stepped.tiers.push_back(
-      {.above_input_tokens = 500, .rates = {.input = rate(7'000'000), .output = rate(20'000'000)}});
+  stepped.tiers.push_back({.above_input_tokens = 500, .rates = {.input = rate(7'000'000), .output = rate(20'000'000)}});
   for (const Price& price : {full_price(), stepped}) {
     const auto table = table_of("m", price);
     const auto* model = table.book()->find("m");
@@ -319,10 +312,8 @@ TEST_CASE("price: a reservation is never below the cost of what it was made for"
 
 TEST_CASE("price: the longer cache life is reserved only where it is asked for", "[core][price]") {
   Price price;
-  price.rates = {.input = rate(3'000),
-                 .output = rate(15'000),
-                 .cache_write = rate(4'000),
-                 .cache_write_1h = rate(6'000)};
+  price.rates = {
+      .input = rate(3'000), .output = rate(15'000), .cache_write = rate(4'000), .cache_write_1h = rate(6'000)};
   const auto table = table_of("m", price);
   const auto* model = table.book()->find("m");
   CHECK(detail::worst_cost(*model, 100, 10, {}, false)->nanos() == 550);
@@ -336,8 +327,7 @@ TEST_CASE("price: what is affordable is exactly what fits", "[core][price]") {
   stepped.request = 0.000'01_usd;
   stepped.tiers.push_back(
       {.above_input_tokens = 1000, .rates = {.input = rate(5'000'000), .output = rate(15'000'000)}});
-  stepped.tiers.push_back(
-      {.service_tier = "flex", .rates = {.input = rate(1'250'000), .output = rate(5'000'000)}});
+  stepped.tiers.push_back({.service_tier = "flex", .rates = {.input = rate(1'250'000), .output = rate(5'000'000)}});
   Price odd;
   odd.rates = {.input = rate(1), .output = rate(500)};
   Price finest;
@@ -347,8 +337,7 @@ TEST_CASE("price: what is affordable is exactly what fits", "[core][price]") {
     const auto* model = table.book()->find("m");
     for (int i = 0; i < 20'000; ++i) {
       const auto input = static_cast<std::int64_t>(random() % 3000);
-      const Usd room =
-          Usd::from_nanos(static_cast<std::int64_t>(random() % (std::uint64_t{1} << (random() % 34 + 1))));
+      const Usd room = Usd::from_nanos(static_cast<std::int64_t>(random() % (std::uint64_t{1} << (random() % 34 + 1))));
       const std::string_view tier = i % 3 == 0 ? "flex" : "";
       const bool long_cache = i % 2 == 0;
       const auto most = detail::affordable_output(*model, input, room, tier, long_cache);
@@ -363,8 +352,7 @@ TEST_CASE("price: what is affordable is exactly what fits", "[core][price]") {
   }
 }
 
-TEST_CASE("price: free output is affordable without end, and nothing is in a room below zero",
-          "[core][price]") {
+TEST_CASE("price: free output is affordable without end, and nothing is in a room below zero", "[core][price]") {
   const auto table = table_of("m", Price::free());
   const auto* model = table.book()->find("m");
   CHECK(detail::affordable_output(*model, 1000, Usd{}, {}, false) == INT64_MAX);
@@ -458,8 +446,7 @@ TEST_CASE("price: the bundled table agrees with published figures of each provid
     CHECK(price->provider == figure.provider);
     // A first party's prefix may be left out.
     const std::string name = figure.model;
-    if (const auto slash = name.find('/');
-        slash != std::string::npos && name.find('/', slash + 1) == std::string::npos)
+    if (const auto slash = name.find('/'); slash != std::string::npos && name.find('/', slash + 1) == std::string::npos)
       CHECK(table.find(name.substr(slash + 1)) == price);
   }
 }
@@ -504,8 +491,7 @@ TEST_CASE("price: prefixes of providers and regions are taken off", "[core][pric
   CHECK(regional.assumed);
 }
 
-TEST_CASE("price: a provider with rates of its own is not taken for the maker of the model",
-          "[core][price]") {
+TEST_CASE("price: a provider with rates of its own is not taken for the maker of the model", "[core][price]") {
   const auto table = PriceTable::bundled();
   for (const char* name :
        {"together_ai/gpt-4o", "github_copilot/gpt-4o", "fireworks_ai/deepseek-chat", "my-gateway/gpt-4o"}) {
@@ -516,8 +502,7 @@ TEST_CASE("price: a provider with rates of its own is not taken for the maker of
 
 TEST_CASE("price: a date at the end is taken off and the rate marked assumed", "[core][price]") {
   const auto table = PriceTable::bundled();
-  for (const char* name :
-       {"gpt-4o-2029-12-31", "gpt-4o-20291231", "gpt-4o@20291231", "openai/gpt-4o-2029-12-31"}) {
+  for (const char* name : {"gpt-4o-2029-12-31", "gpt-4o-20291231", "gpt-4o@20291231", "openai/gpt-4o-2029-12-31"}) {
     INFO(name);
     const auto cost = table.cost(name, {});
     CHECK(cost.rule == PriceRule::date_suffix);
@@ -528,8 +513,7 @@ TEST_CASE("price: a date at the end is taken off and the rate marked assumed", "
 }
 
 TEST_CASE("price: a dated snapshot at other rates is listed on its own", "[core][price]") {
-  const auto cost =
-      PriceTable::bundled().cost("gpt-4o-2024-05-13", {.input = 1'000'000, .output = 1'000'000});
+  const auto cost = PriceTable::bundled().cost("gpt-4o-2024-05-13", {.input = 1'000'000, .output = 1'000'000});
   CHECK(cost.rule == PriceRule::exact);
   CHECK(cost.usd == 20_usd);
   CHECK_FALSE(cost.assumed);
@@ -537,8 +521,8 @@ TEST_CASE("price: a dated snapshot at other rates is listed on its own", "[core]
 
 TEST_CASE("price: what looks like a date but is none stays on", "[core][price]") {
   const auto table = PriceTable::bundled();
-  for (const char* name : {"gpt-4o-2029-13-01", "gpt-4o-2029-00-10", "gpt-4o-99999999", "gpt-4o-1234",
-                           "gpt-4o-turbo", "gpt-4o-", "-2029-12-31", "2029-12-31"}) {
+  for (const char* name : {"gpt-4o-2029-13-01", "gpt-4o-2029-00-10", "gpt-4o-99999999", "gpt-4o-1234", "gpt-4o-turbo",
+                           "gpt-4o-", "-2029-12-31", "2029-12-31"}) {
     INFO(name);
     CHECK_FALSE(table.find(name));
   }
@@ -684,8 +668,7 @@ TEST_CASE("price: a copy of a table is not changed by changing the other", "[cor
 
 TEST_CASE("price: look-ups keep their address while the book lives, on any thread", "[core][price]") {
   const auto book = PriceTable::bundled().book();
-  const std::vector<std::string> names = {"gpt-4o", "openai/gpt-4o", "gpt-4o-2029-12-31", "azure/o3",
-                                          "unknown"};
+  const std::vector<std::string> names = {"gpt-4o", "openai/gpt-4o", "gpt-4o-2029-12-31", "azure/o3", "unknown"};
   std::vector<const detail::PricedModel*> first;
   for (const auto& name : names) first.push_back(book->find(name));
   CHECK(first[0] != first[1]);
@@ -698,8 +681,8 @@ TEST_CASE("price: look-ups keep their address while the book lives, on any threa
         const auto at = static_cast<std::size_t>(i) % names.size();
         if (book->find(names[at]) != first[at]) ++differing;
         // Many names for few entries: the cache is emptied, the entries stay.
-        const auto* other = book->find("gpt-4o-2029-" + std::to_string(10 + i % 3) + "-" +
-                                       std::to_string(10 + t) + std::string());
+        const auto* other =
+            book->find("gpt-4o-2029-" + std::to_string(10 + i % 3) + "-" + std::to_string(10 + t) + std::string());
         if (other != first[2]) ++differing;
         (void)book->find("azure/gpt-4o-mini-20" + std::to_string(200000 + t * 100000 + i));
       }
@@ -715,8 +698,7 @@ TEST_CASE("price: explain names the entry, the rule, the rates and the table's a
   using Catch::Matchers::Contains;
   CHECK_THAT(text, Contains("\"gpt-4o\"") && Contains("date_suffix") && Contains("assumed"));
   CHECK_THAT(text, Contains("input $2.50") && Contains("cache_read $1.25") && Contains("output $10.00"));
-  CHECK_THAT(text, Contains("batch") && Contains("2026-08-01") && Contains("BerriAI/litellm") &&
-                       Contains("days ago"));
+  CHECK_THAT(text, Contains("batch") && Contains("2026-08-01") && Contains("BerriAI/litellm") && Contains("days ago"));
   CHECK_THAT(PriceTable::bundled().explain("gpt-7"), Contains("no price"));
   CHECK_THAT(PriceTable().explain("x"), Contains("undated"));
 }

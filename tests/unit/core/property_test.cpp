@@ -35,8 +35,7 @@ struct Model {
   }
   template <class F>
   void each_up(int at, F&& f) {
-    for (; at >= 0; at = budgets[static_cast<std::size_t>(at)].parent)
-      f(budgets[static_cast<std::size_t>(at)]);
+    for (; at >= 0; at = budgets[static_cast<std::size_t>(at)].parent) f(budgets[static_cast<std::size_t>(at)]);
   }
   void reserve(int at, const Amount& request) {
     each_up(at, [&](ModelBudget& budget) {
@@ -80,8 +79,7 @@ class Run {
       } else {
         end();
       }
-      if (const std::string wrong = compare(); !wrong.empty())
-        return wrong + " at step " + std::to_string(step);
+      if (const std::string wrong = compare(); !wrong.empty()) return wrong + " at step " + std::to_string(step);
     }
     while (!running_.empty()) end();
     if (const std::string wrong = compare(); !wrong.empty()) return wrong + " at the end";
@@ -111,8 +109,8 @@ class Run {
     options.output_tokens = cap(3, 1'500);
     options.calls = cap(4, 40);
     options.concurrent = cap(5, 5);
-    if (!options.usd && !options.tokens && !options.input_tokens && !options.output_tokens &&
-        !options.calls && !options.concurrent)
+    if (!options.usd && !options.tokens && !options.input_tokens && !options.output_tokens && !options.calls &&
+        !options.concurrent)
       options.tokens = twin.cap[1] = 2'000;
     budgets_.push_back(std::make_unique<Budget>(std::move(options)));
     twins_.push_back(static_cast<int>(model_.budgets.size()));

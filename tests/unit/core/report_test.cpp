@@ -46,8 +46,7 @@ TEST_CASE("report: grouped by tags, dearest first, then by tags", "[core][report
   REQUIRE(outlay::report(std::vector<std::string>{"feature"}).size() == 2);
 }
 
-TEST_CASE("report: a record without the tag is a row of its own, in which the key is absent",
-          "[core][report]") {
+TEST_CASE("report: a record without the tag is a row of its own, in which the key is absent", "[core][report]") {
   const Fixture fixture;
   spend({{"feature", "x"}}, 2);
   spend({{"other", "y"}}, 1);
@@ -183,8 +182,7 @@ TEST_CASE("report: an audit that cannot tell says why", "[core][report]") {
   const Fixture fixture;
   // Ten calls of the most that one may cost are beyond 64 bits of nano-dollars.
   for (int i = 0; i < 10; ++i)
-    Call({.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd})
-        .settle(Usage{});
+    Call({.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd}).settle(Usage{});
   const Audit audit = fixture.ledger.audit();
   REQUIRE(audit.verdict == Audit::Verdict::cannot_tell);
   REQUIRE(!audit.findings.empty());

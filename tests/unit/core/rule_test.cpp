@@ -96,14 +96,12 @@ TEST_CASE("rule: a refusal names the level that is in the way, its value and the
   };
   in_the_way({{"feature", "x"}}, 99_usd, "global");
   in_the_way({{"project", "apollo"}, {"user_id", "alice"}}, 49_usd, "project:apollo");
-  in_the_way({{"project", "apollo"}, {"user_id", "a:b \xF0\x9F\x8E\x89"}}, 9_usd,
-             "user_id:a:b \xF0\x9F\x8E\x89");
+  in_the_way({{"project", "apollo"}, {"user_id", "a:b \xF0\x9F\x8E\x89"}}, 9_usd, "user_id:a:b \xF0\x9F\x8E\x89");
 }
 
 TEST_CASE("rule: records and events name the counters", "[core][rule]") {
   const Fixture fixture;
-  Ledger::current().add_rule(
-      {.match = {"user_id", "*"}, .usd = 0.02_usd, .soft = {0.5}, .store = memory_store()});
+  Ledger::current().add_rule({.match = {"user_id", "*"}, .usd = 0.02_usd, .soft = {0.5}, .store = memory_store()});
   Budget run({.name = "run", .usd = 1_usd});
   Track track({{"user_id", "alice"}});
   spend_a_cent();
@@ -154,8 +152,7 @@ TEST_CASE("rule: the environment brings the common ones", "[core][rule]") {
   CHECK_THROWS_AS(Ledger::current().add_rules_from_environment(store), ConfigError);
 }
 
-TEST_CASE("rule: of a tag that a call has twice, the counter is that of the one in its record",
-          "[core][rule]") {
+TEST_CASE("rule: of a tag that a call has twice, the counter is that of the one in its record", "[core][rule]") {
   const Fixture fixture;
   const auto store = memory_store();
   Ledger::current().add_rule({.match = {"user_id", "*"}, .calls = 10, .store = store});

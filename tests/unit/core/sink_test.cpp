@@ -58,8 +58,8 @@ struct LogLines {
   ~LogLines() { outlay::set_log_handler(previous); }
   int count(std::string_view part) {
     const std::lock_guard lock(mutex);
-    return static_cast<int>(std::count_if(
-        lines.begin(), lines.end(), [&](const std::string& line) { return line.find(part) != line.npos; }));
+    return static_cast<int>(std::count_if(lines.begin(), lines.end(),
+                                          [&](const std::string& line) { return line.find(part) != line.npos; }));
   }
   std::mutex mutex{};
   std::vector<std::string> lines{};
@@ -154,8 +154,7 @@ TEST_CASE("sink: one that throws on every row is contained, counted and reported
   CHECK(fixture.ledger.records().size() == 100);
 }
 
-TEST_CASE("sink: rows at which one throws are dropped and counted, and the others arrive in order",
-          "[core][sink]") {
+TEST_CASE("sink: rows at which one throws are dropped and counted, and the others arrive in order", "[core][sink]") {
   Fixture fixture;
   LogLines log;
   const auto sink = std::make_shared<FailingSink>(std::set<std::uint64_t>{3, 6});
@@ -172,8 +171,8 @@ TEST_CASE("sink: rows at which one throws are dropped and counted, and the other
 
 TEST_CASE("sink: a log handler that throws at a failing one harms nobody", "[core][sink]") {
   Fixture fixture;
-  const auto previous = outlay::set_log_handler(
-      [](outlay::LogLevel, std::string_view) { throw std::runtime_error("no disk"); });
+  const auto previous =
+      outlay::set_log_handler([](outlay::LogLevel, std::string_view) { throw std::runtime_error("no disk"); });
   const auto sink = std::make_shared<FailingSink>(std::set<std::uint64_t>{1});
   fixture.ledger.add_sink(sink);
   book_cent();
@@ -183,8 +182,7 @@ TEST_CASE("sink: a log handler that throws at a failing one harms nobody", "[cor
   CHECK(ids(sink->records()) == std::vector{second});
 }
 
-TEST_CASE("sink: the failure of a durable one fails the flush that covers it, and no later one",
-          "[core][sink]") {
+TEST_CASE("sink: the failure of a durable one fails the flush that covers it, and no later one", "[core][sink]") {
   Fixture fixture;
   LogLines log;
   const auto sink = std::make_shared<FailingSink>(std::set<std::uint64_t>{2}, true);
@@ -346,8 +344,7 @@ TEST_CASE("sink: while one queue blocks, the other sinks have their rows", "[cor
   CHECK(slow->records().size() == 3);
 }
 
-TEST_CASE("sink: a small queue that blocks is drained as it fills, not only every max_delay",
-          "[core][sink]") {
+TEST_CASE("sink: a small queue that blocks is drained as it fills, not only every max_delay", "[core][sink]") {
   Fixture fixture;
   const auto sink = std::make_shared<RecordingSink>();
   fixture.ledger.add_sink(sink, {.queue = 4, .when_full = outlay::WhenFull::block, .max_delay = 60s});
@@ -381,8 +378,7 @@ TEST_CASE("sink: an exporter that hangs never fails a flush", "[core][sink]") {
   exporter->open();
 }
 
-TEST_CASE("sink: an exporter that missed a flush's deadline is not waited for until it has caught up",
-          "[core][sink]") {
+TEST_CASE("sink: an exporter that missed a flush's deadline is not waited for until it has caught up", "[core][sink]") {
   Fixture fixture;
   const auto exporter = std::make_shared<BlockingSink>();
   fixture.ledger.add_sink(exporter, {.max_delay = 0ms});
@@ -423,8 +419,7 @@ TEST_CASE("sink: close is the last call, after what was booked", "[core][sink]")
   CHECK_FALSE(sink->late);
 }
 
-TEST_CASE("sink: one that was removed gets what was booked before, is closed, and gets no more",
-          "[core][sink]") {
+TEST_CASE("sink: one that was removed gets what was booked before, is closed, and gets no more", "[core][sink]") {
   Fixture fixture;
   const auto sink = std::make_shared<RecordingSink>();
   fixture.ledger.add_sink(sink);

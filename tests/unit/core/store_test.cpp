@@ -95,8 +95,7 @@ TEST_CASE("shared: what could never fit has no time to try again", "[core][store
   CHECK_FALSE(refused.error().retry_at());
 }
 
-TEST_CASE("shared: three nested windows are one admission, and a refusal changes none of them",
-          "[core][store]") {
+TEST_CASE("shared: three nested windows are one admission, and a refusal changes none of them", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
   Budget everyone(daily("everyone", 0.05_usd, store));
@@ -170,8 +169,7 @@ TEST_CASE("shared: Downgrade, Clamp and Warn act on a shared budget", "[core][st
     spend_a_cent();
     CHECK(day.spent().usd == 0.02_usd);
   }
-  CHECK(actions(fixture.ledger) ==
-        std::vector{Action::downgraded, Action::clamped, Action::warned, Action::warned});
+  CHECK(actions(fixture.ledger) == std::vector{Action::downgraded, Action::clamped, Action::warned, Action::warned});
 }
 
 TEST_CASE("shared: Raise admits one call across the cap, books it and throws", "[core][store]") {
@@ -201,8 +199,7 @@ TEST_CASE("shared: a callback may let a call through, and the store books it", "
 
 TEST_CASE("shared: Wait waits for a call of this process to end", "[core][store]") {
   const Fixture fixture;
-  Budget day(
-      {.name = "waits", .calls = 10, .concurrent = 1, .on_exceed = Wait{1min}, .window = Window::day()});
+  Budget day({.name = "waits", .calls = 10, .concurrent = 1, .on_exceed = Wait{1min}, .window = Window::day()});
   auto first = std::make_unique<Call>(cent_request());
   const Context here = Context::current();
   std::thread second([&] {
@@ -230,8 +227,7 @@ TEST_CASE("shared: Wait waits for the window to turn", "[core][store]") {
   CHECK(day.spent().calls == 1);
 }
 
-TEST_CASE("shared: thresholds are announced once in a window, whichever scope crosses them",
-          "[core][store]") {
+TEST_CASE("shared: thresholds are announced once in a window, whichever scope crosses them", "[core][store]") {
   const Fixture fixture;
   fixture.clock->set(midnight - 1h);
   const auto options = [] {
@@ -289,8 +285,7 @@ TEST_CASE("shared: a stream without a ceiling extends its reservation in the sto
   CHECK(day.reserved() == Amounts{});
 }
 
-TEST_CASE("shared: two hundred calls of a cent against a dollar, on threads: exactly a hundred",
-          "[core][store]") {
+TEST_CASE("shared: two hundred calls of a cent against a dollar, on threads: exactly a hundred", "[core][store]") {
   for (const StoreBackend::Distance distance :
        {StoreBackend::Distance::memory, StoreBackend::Distance::local, StoreBackend::Distance::remote}) {
     const Fixture fixture;
@@ -333,8 +328,7 @@ TEST_CASE("shared: out of reach, deny() fails closed and says why", "[core][stor
   CHECK(day.spent().usd == 0.01_usd);
 }
 
-TEST_CASE("shared: out of reach, local() spends its allowance, and the store is told afterwards",
-          "[core][store]") {
+TEST_CASE("shared: out of reach, local() spends its allowance, and the store is told afterwards", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::local(0.02_usd));
@@ -428,9 +422,8 @@ TEST_CASE("shared: whichever command of a store fails, totals are right in the e
     }
 }
 
-TEST_CASE(
-    "shared: a store that has forgotten is found out, and its OnUnreachable decides until the window turns",
-    "[core][store]") {
+TEST_CASE("shared: a store that has forgotten is found out, and its OnUnreachable decides until the window turns",
+          "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto clock = std::make_shared<outlay::testing::ManualClock>(midnight - 1h);
@@ -483,9 +476,7 @@ TEST_CASE("shared: a correction is booked, and recorded", "[core][store]") {
   const auto store = memory_store();
   Budget day(daily("corrected", 0.02_usd, store));
   spend_a_cent();
-  CHECK(
-      store->adjust("corrected", Window::day(), Usd::from_nanos(-(0.01_usd).nanos()), "refunded").spent.usd ==
-      Usd{});
+  CHECK(store->adjust("corrected", Window::day(), Usd::from_nanos(-(0.01_usd).nanos()), "refunded").spent.usd == Usd{});
   CHECK(day.spent().usd == Usd{});
   const BudgetEvent event = fixture.ledger.events().at(0);
   CHECK(event.action == Action::adjusted);
@@ -522,9 +513,8 @@ TEST_CASE("shared: raise_cap raises this opener's cap", "[core][store]") {
   CHECK(day.limits().usd == 0.02_usd);
 }
 
-TEST_CASE(
-    "shared: what is on its way to a store that was never reached is seen, and counts once when it is there",
-    "[core][store]") {
+TEST_CASE("shared: what is on its way to a store that was never reached is seen, and counts once when it is there",
+          "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::allow_and_mark());
@@ -539,8 +529,7 @@ TEST_CASE(
   CHECK(day.spent().usd == 0.04_usd);
 }
 
-TEST_CASE("shared: lost data is found out although no scope that has counted there is open any more",
-          "[core][store]") {
+TEST_CASE("shared: lost data is found out although no scope that has counted there is open any more", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::deny());
@@ -623,8 +612,7 @@ class ScriptedBackend final : public StoreBackend {
  public:
   using Script = std::function<std::vector<Result<StoreReply>>(StoreBackend&, std::span<const StoreCommand>)>;
   explicit ScriptedBackend(Script script) : script_(std::move(script)) {}
-  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
-                                          std::chrono::milliseconds) override {
+  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands, std::chrono::milliseconds) override {
     return script_(*backend_, commands);
   }
   [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
@@ -642,8 +630,7 @@ std::shared_ptr<Store> scripted(ScriptedBackend::Script script, OnUnreachable ch
 
 }  // namespace
 
-TEST_CASE("shared: a backend that throws, or answers too little, is one that cannot be reached",
-          "[core][store]") {
+TEST_CASE("shared: a backend that throws, or answers too little, is one that cannot be reached", "[core][store]") {
   const Fixture fixture;
   std::atomic<bool> throws{true};
   const auto store = scripted(
@@ -699,8 +686,7 @@ TEST_CASE("shared: out of reach, observe mode lets everything through and says w
   CHECK(fixture.ledger.events().at(0).reason == "observed: would have been blocked");
 }
 
-TEST_CASE("shared: a store that is there and will not agree is no reason to let a call through",
-          "[core][store]") {
+TEST_CASE("shared: a store that is there and will not agree is no reason to let a call through", "[core][store]") {
   const Fixture fixture;
   const auto store = scripted(
       [](StoreBackend& backend, std::span<const StoreCommand> commands) {
@@ -732,9 +718,9 @@ TEST_CASE("shared: local() gets back what a call did not spend", "[core][store]"
 TEST_CASE("shared: a store that answers too late is not back, and local() stays used", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
-  const auto store = std::make_shared<Store>(
-      std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::remote),
-      StoreOptions{.on_unreachable = OnUnreachable::local(0.01_usd), .timeout = 20ms});
+  const auto store =
+      std::make_shared<Store>(std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::remote),
+                              StoreOptions{.on_unreachable = OnUnreachable::local(0.01_usd), .timeout = 20ms});
   Budget day(daily("late", 1_usd, store));
   weather->hang();
   spend_a_cent();
@@ -745,8 +731,7 @@ TEST_CASE("shared: a store that answers too late is not back, and local() stays 
   weather->hang(false);
 }
 
-TEST_CASE("shared: in a rolling window, a call that settles in a later slot is seen as settled",
-          "[core][store]") {
+TEST_CASE("shared: in a rolling window, a call that settles in a later slot is seen as settled", "[core][store]") {
   const Fixture fixture;
   SECTION("far away") {
     const auto weather = std::make_shared<Weather>();

@@ -24,8 +24,7 @@ void on_threads(int count, const std::function<void(int)>& work) {
 
 }  // namespace
 
-TEST_CASE("stress: 200 calls of $0.01 on many threads against $1.00: exactly 100, a hundred times",
-          "[core][stress]") {
+TEST_CASE("stress: 200 calls of $0.01 on many threads against $1.00: exactly 100, a hundred times", "[core][stress]") {
   for (int run = 0; run < 100; ++run) {
     const Fixture fixture;
     Budget budget({.name = "batch", .usd = 1_usd});
@@ -61,9 +60,8 @@ TEST_CASE("stress: a call that always fits is never refused beside calls that ne
       } else {
         // Fits by tokens and not by money, or the other way round.
         const auto call =
-            i % 2 == 0
-                ? try_call({.model = "unit", .input_tokens = 99'000, .max_output_tokens = 0, .usd = 0.60_usd})
-                : try_call({.model = "free", .input_tokens = 100'001, .max_output_tokens = 0});
+            i % 2 == 0 ? try_call({.model = "unit", .input_tokens = 99'000, .max_output_tokens = 0, .usd = 0.60_usd})
+                       : try_call({.model = "free", .input_tokens = 100'001, .max_output_tokens = 0});
         if (call) ++admitted;
       }
     }

@@ -204,11 +204,10 @@ constexpr int typical_error_of_the_worst = 45;
 
 }  // namespace
 
-TEST_CASE("tokens: upper is not below the true count of either vocabulary, nor above the bytes",
-          "[core][tokens]") {
+TEST_CASE("tokens: upper is not below the true count of either vocabulary, nor above the bytes", "[core][tokens]") {
   const auto& tokenizer = built_in_tokenizer();
-  std::printf("%-14s %6s %6s %6s %6s %6s %8s %8s\n", "text", "bytes", "o200k", "cl100k", "upper", "/true",
-              "typical", "/o200k");
+  std::printf("%-14s %6s %6s %6s %6s %6s %8s %8s\n", "text", "bytes", "o200k", "cl100k", "upper", "/true", "typical",
+              "/o200k");
   for (const auto& sample : samples) {
     INFO(sample.name);
     const auto most = std::max(sample.o200k, sample.cl100k);
@@ -227,8 +226,7 @@ TEST_CASE("tokens: upper is not below the true count of either vocabulary, nor a
 TEST_CASE("tokens: typical is near the count of o200k_base", "[core][tokens]") {
   for (const auto& sample : samples) {
     INFO(sample.name);
-    const bool hard =
-        sample.name == std::string_view("Chinese") || sample.name == std::string_view("Vietnamese");
+    const bool hard = sample.name == std::string_view("Chinese") || sample.name == std::string_view("Vietnamese");
     const auto off = std::abs(built_in_tokenizer().typical(sample.text) - sample.o200k);
     CHECK(off * 100 <= sample.o200k * (hard ? typical_error_of_the_worst : typical_error));
   }

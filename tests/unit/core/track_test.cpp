@@ -29,8 +29,7 @@ TEST_CASE("track: a call keeps the tags of its admission, however late it settle
   REQUIRE(fixture.ledger.records().back().tags.at("feature") == "late");
 }
 
-TEST_CASE("track: keys that are empty, reserved or too long, and too many tags, are refused",
-          "[core][track]") {
+TEST_CASE("track: keys that are empty, reserved or too long, and too many tags, are refused", "[core][track]") {
   const Fixture fixture;
   using outlay::Track;
   const std::string long_key(129, 'k'), long_value(1025, 'v');

@@ -50,12 +50,8 @@ TEST_CASE("usage: a part may not exceed its whole", "[core][usage]") {
 }
 
 TEST_CASE("usage: totals add the disjoint buckets once", "[core][usage]") {
-  const Usage usage{.input = 1,
-                    .cache_read = 20,
-                    .cache_write = 300,
-                    .cache_write_1h = 4000,
-                    .output = 50000,
-                    .reasoning = 7};
+  const Usage usage{
+      .input = 1, .cache_read = 20, .cache_write = 300, .cache_write_1h = 4000, .output = 50000, .reasoning = 7};
   CHECK(usage.input_total() == 4321);
   CHECK(usage.total() == 54321);
 }

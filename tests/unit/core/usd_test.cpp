@@ -137,8 +137,8 @@ TEST_CASE("usd: parse reads plain decimals exactly", "[core][usd]") {
 }
 
 TEST_CASE("usd: parse refuses what is no amount, and names it", "[core][usd]") {
-  for (const char* text : {"", "-", ".", "1,5", "$1", "1e3", "0x10", "1 ", " 1", "--1", "1.2.3", "nan",
-                           "0.0000000001", "1'000"}) {
+  for (const char* text :
+       {"", "-", ".", "1,5", "$1", "1e3", "0x10", "1 ", " 1", "--1", "1.2.3", "nan", "0.0000000001", "1'000"}) {
     INFO(text);
     CHECK(reason_of([&] { return Usd::parse(text); }) == errc::invalid_argument);
   }

@@ -18,9 +18,8 @@ using outlay::WindowAnchor;
 namespace {
 
 Time utc(int year, unsigned month, unsigned day, int hour = 0, int minute = 0, int second = 0) {
-  return Time(
-      std::chrono::sys_days(std::chrono::year(year) / static_cast<int>(month) / static_cast<int>(day)) +
-      std::chrono::hours(hour) + std::chrono::minutes(minute) + std::chrono::seconds(second));
+  return Time(std::chrono::sys_days(std::chrono::year(year) / static_cast<int>(month) / static_cast<int>(day)) +
+              std::chrono::hours(hour) + std::chrono::minutes(minute) + std::chrono::seconds(second));
 }
 
 std::string span(const Window& window, Time at) {
@@ -30,8 +29,7 @@ std::string span(const Window& window, Time at) {
 
 /// Every zone of the system's list; some that matter, where there is no list.
 std::vector<std::string> zones() {
-  std::set<std::string> names{"UTC", "Europe/Berlin", "America/New_York", "Pacific/Apia",
-                              "Australia/Lord_Howe"};
+  std::set<std::string> names{"UTC", "Europe/Berlin", "America/New_York", "Pacific/Apia", "Australia/Lord_Howe"};
   std::ifstream list("/usr/share/zoneinfo/tzdata.zi");
   for (std::string line; std::getline(list, line);) {
     const std::size_t first = line.find(' ');
@@ -84,20 +82,16 @@ TEST_CASE("window: a local midnight that is skipped, or comes twice, begins one 
   const Window island = Window::day("America/St_Johns");
   CHECK(span(island, utc(2010, 11, 7, 2, 45)) == "2010-11-07T02:30:00Z 2010-11-08T03:30:00Z");
   // Samoa left out 2011-12-30.
-  CHECK(span(Window::day("Pacific/Apia"), utc(2011, 12, 30, 10)) ==
-        "2011-12-30T10:00:00Z 2011-12-31T10:00:00Z");
+  CHECK(span(Window::day("Pacific/Apia"), utc(2011, 12, 30, 10)) == "2011-12-30T10:00:00Z 2011-12-31T10:00:00Z");
 }
 
 TEST_CASE("window: anchors move the beginning, and short months end them early", "[core][window]") {
-  CHECK(span(Window::day("UTC", {.hour = 6}), utc(2026, 5, 5, 5, 59)) ==
-        "2026-05-04T06:00:00Z 2026-05-05T06:00:00Z");
+  CHECK(span(Window::day("UTC", {.hour = 6}), utc(2026, 5, 5, 5, 59)) == "2026-05-04T06:00:00Z 2026-05-05T06:00:00Z");
   const Window month = Window::month("UTC", {.day = 31});
   CHECK(span(month, utc(2028, 2, 29)) == "2028-02-29T00:00:00Z 2028-03-31T00:00:00Z");
   CHECK(span(month, utc(2027, 2, 27, 23)) == "2027-01-31T00:00:00Z 2027-02-28T00:00:00Z");
-  CHECK(span(Window::year("UTC", {.day = 6}), utc(2027, 1, 5)) ==
-        "2026-01-06T00:00:00Z 2027-01-06T00:00:00Z");
-  CHECK(span(Window::week("UTC", {.hour = 9}), utc(2026, 11, 23, 8)) ==
-        "2026-11-16T09:00:00Z 2026-11-23T09:00:00Z");
+  CHECK(span(Window::year("UTC", {.day = 6}), utc(2027, 1, 5)) == "2026-01-06T00:00:00Z 2027-01-06T00:00:00Z");
+  CHECK(span(Window::week("UTC", {.hour = 9}), utc(2026, 11, 23, 8)) == "2026-11-16T09:00:00Z 2026-11-23T09:00:00Z");
 }
 
 TEST_CASE("window: ids tell windows apart", "[core][window]") {

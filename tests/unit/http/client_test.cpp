@@ -31,8 +31,7 @@ asio::awaitable<std::string> stream_text(const outlay::http::Client& client, con
 
 TEST_CASE("client: a post is admitted, sent and settled by the reply's usage", "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
   outlay::Budget budget({.usd = 1_usd});
@@ -53,8 +52,7 @@ TEST_CASE("client: a post is admitted, sent and settled by the reply's usage", "
 
 TEST_CASE("client: a stream hands on its pieces and settles by the usage it reports", "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(chunked_reply(chat_stream_events())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(chunked_reply(chat_stream_events())); });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
   outlay::Budget budget({.usd = 1_usd});
@@ -124,8 +122,7 @@ TEST_CASE("client: a stream yields text, visible reasoning, tool calls and the u
 TEST_CASE("client: requests one after the other use one connection", "[http][client]") {
   const OwnBooks books;
   const FaultServer server([](std::size_t number, std::string_view) {
-    return number % 2 == 0 ? answer(http_reply(200, chat_reply_body()))
-                           : answer(chunked_reply(chat_stream_events()));
+    return number % 2 == 0 ? answer(http_reply(200, chat_reply_body())) : answer(chunked_reply(chat_stream_events()));
   });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
@@ -155,8 +152,7 @@ TEST_CASE("client: a connection that the server has closed meanwhile is not used
 
 TEST_CASE("client: what the policies changed is what is sent", "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
   outlay::Budget budget({.usd = 0.001_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
@@ -169,8 +165,7 @@ TEST_CASE("client: what the policies changed is what is sent", "[http][client]")
 
 TEST_CASE("client: a request that does not fit is refused before anything is sent", "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
   outlay::Budget budget({.name = "tiny", .usd = 0.0001_usd});
@@ -188,8 +183,7 @@ TEST_CASE("client: a request that does not fit is refused before anything is sen
 
 TEST_CASE("client: tags and trace context of one request reach its record and the wire", "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
   const outlay::Tag tags[] = {{"feature", "weather"}};
@@ -204,8 +198,7 @@ TEST_CASE("client: tags and trace context of one request reach its record and th
 TEST_CASE("client: a reply under a Raise budget that crosses it is returned, and the next call is refused",
           "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
   outlay::Budget budget({.usd = 0.00005_usd, .on_exceed = outlay::Raise{}});
@@ -214,9 +207,8 @@ TEST_CASE("client: a reply under a Raise budget that crosses it is returned, and
   CHECK_THROWS_AS(run(io, client.post(chat_request())), outlay::BudgetExceeded);
 }
 
-TEST_CASE(
-    "client: a stream that a budget blocks, or raises, throws at the crossing and closes its connection",
-    "[http][client]") {
+TEST_CASE("client: a stream that a budget blocks, or raises, throws at the crossing and closes its connection",
+          "[http][client]") {
   const OwnBooks books;
   const bool raise = GENERATE(true, false);
   const FaultServer server([](std::size_t, std::string_view) {
@@ -259,8 +251,7 @@ TEST_CASE("client: a stream that Truncate cuts ends quietly and keeps what has a
   CHECK(budget.spent().output_tokens <= 300);
 }
 
-TEST_CASE("client: a stream that is closed or destroyed early is charged for what it had shown",
-          "[http][client]") {
+TEST_CASE("client: a stream that is closed or destroyed early is charged for what it had shown", "[http][client]") {
   const OwnBooks books;
   const FaultServer server([](std::size_t, std::string_view) {
     Plan plan = answer(chunked_reply(chat_stream_events()), Plan::Then::stall);
@@ -292,8 +283,7 @@ TEST_CASE("client: a stream that is closed or destroyed early is charged for wha
 
 TEST_CASE("client: without coroutines post waits for the reply", "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   outlay::Budget budget({.usd = 1_usd});
   const json::value reply = outlay::http::post(chat_request(), client_options(server));
   CHECK(reply.at("model") == "gpt-4o-2024-08-06");
@@ -302,8 +292,7 @@ TEST_CASE("client: without coroutines post waits for the reply", "[http][client]
 
 TEST_CASE("client: any completion token will do", "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
   outlay::Budget budget({.usd = 1_usd});
@@ -322,8 +311,7 @@ TEST_CASE("client: any completion token will do", "[http][client]") {
 
 TEST_CASE("client: requests from a pool of threads need no strand", "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   outlay::Budget budget({.usd = 1_usd});
   std::atomic<int> failures = 0;
   {

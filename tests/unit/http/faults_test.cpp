@@ -48,8 +48,7 @@ asio::awaitable<std::string> read_all(const outlay::http::Client& client, const 
 }
 
 /// Makes one request, and checks what holds however it ends.
-Outcome make(const outlay::http::ClientOptions& options, bool streamed,
-             const json::object& request = chat_request()) {
+Outcome make(const outlay::http::ClientOptions& options, bool streamed, const json::object& request = chat_request()) {
   asio::io_context io;
   const outlay::http::Client client(io, options);
   outlay::Budget budget({.name = "faults", .usd = 1_usd});
@@ -101,8 +100,7 @@ struct TemporaryFile {
 
 }  // namespace
 
-TEST_CASE("faults: a refused connection is an error of the network, and nothing is booked",
-          "[http][faults]") {
+TEST_CASE("faults: a refused connection is an error of the network, and nothing is booked", "[http][faults]") {
   const OwnBooks books;
   outlay::http::ClientOptions options;
   options.base_url = "http://127.0.0.1:" + std::to_string(closed_port());
@@ -112,8 +110,7 @@ TEST_CASE("faults: a refused connection is an error of the network, and nothing 
   CHECK(books.records().empty());
 }
 
-TEST_CASE("faults: a host without an address is an error of the network, and nothing is booked",
-          "[http][faults]") {
+TEST_CASE("faults: a host without an address is an error of the network, and nothing is booked", "[http][faults]") {
   const OwnBooks books;
   outlay::http::ClientOptions options;
   options.base_url = "http://nobody.invalid";
@@ -139,8 +136,8 @@ TEST_CASE("faults: a reply that stalls in the middle is timed out and charged", 
   const OwnBooks books;
   const bool streamed = GENERATE(true, false);
   const FaultServer server([streamed](std::size_t, std::string_view) {
-    Plan plan = answer(streamed ? chunked_reply(chat_stream_events()) : http_reply(200, chat_reply_body()),
-                       Plan::Then::stall);
+    Plan plan =
+        answer(streamed ? chunked_reply(chat_stream_events()) : http_reply(200, chat_reply_body()), Plan::Then::stall);
     plan.stop_at = plan.bytes.find(streamed ? "data: [DONE]" : "\"usage\"") - (streamed ? 200 : 0);
     return plan;
   });
@@ -175,8 +172,7 @@ TEST_CASE("faults: a plain reply that is closed at any byte is charged", "[http]
 TEST_CASE("faults: a stream that is closed at any byte is charged for what it had shown", "[http][faults]") {
   const std::string whole = chunked_reply(chat_stream_events());
   const auto end_of_event = [&](const char* part) { return whole.find("\n\n", whole.find(part)) + 2; };
-  const std::size_t answered =
-      end_of_event("finish_reason");  // the answer is whole, its usage has yet to come
+  const std::size_t answered = end_of_event("finish_reason");      // the answer is whole, its usage has yet to come
   const std::size_t reported = end_of_event("prompt_tokens") - 2;  // the blank line may be missing
   const FaultServer server([&](std::size_t number, std::string_view) {
     Plan plan = answer(whole, Plan::Then::close);
@@ -217,14 +213,13 @@ TEST_CASE("faults: a length that promises too much or too little is noticed", "[
 
 TEST_CASE("faults: what is no HTTP is a bad reply, and charged", "[http][faults]") {
   const OwnBooks books;
-  const std::string bytes =
-      GENERATE(as<std::string>{}, "220 smtp.example.com ESMTP\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n",
-               "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-               "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-               "HTTP/1.1 200 OK\r\nBad Field\r\n\r\n",
-               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\nabc\r\n",
-               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nabc\r\n",
-               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefgh\r\n");
+  const std::string bytes = GENERATE(
+      as<std::string>{}, "220 smtp.example.com ESMTP\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "HTTP/1.1 200 OK\r\nBad Field\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\nabc\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nabc\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcdefgh\r\n");
   CAPTURE(bytes);
   const FaultServer server([&](std::size_t, std::string_view) { return answer(bytes, Plan::Then::close); });
   const Outcome outcome = make(server, GENERATE(true, false));
@@ -247,14 +242,12 @@ TEST_CASE("faults: headers without an end are a bad reply", "[http][faults]") {
 
 TEST_CASE("faults: a body whose framing has no end is a bad reply", "[http][faults][framing]") {
   const OwnBooks books;
-  const std::string begin =
-      GENERATE(as<std::string>{}, "4;", "4\r\n{   \r\n0\r\n", "4\r\n{   \r\n4;a=\"", "0\r\nX: ");
+  const std::string begin = GENERATE(as<std::string>{}, "4;", "4\r\n{   \r\n0\r\n", "4\r\n{   \r\n4;a=\"", "0\r\nX: ");
   CAPTURE(begin);
   const FaultServer server([&](std::size_t, std::string_view) {
     Plan plan = answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + begin);
     plan.endless = true;
-    plan.repeat =
-        begin.ends_with("0\r\n") ? "X-More: " + std::string(1'000, 'x') + "\r\n" : std::string(1'000, 'x');
+    plan.repeat = begin.ends_with("0\r\n") ? "X-More: " + std::string(1'000, 'x') + "\r\n" : std::string(1'000, 'x');
     return plan;
   });
   outlay::http::ClientOptions options = client_options(server);
@@ -332,8 +325,7 @@ TEST_CASE("faults: a reply that is no JSON is a bad reply, and charged", "[http]
 TEST_CASE("faults: a reply without usage is returned and charged by an estimate", "[http][faults]") {
   const OwnBooks books;
   const FaultServer server([](std::size_t, std::string_view) {
-    return answer(
-        http_reply(200, R"({"choices":[{"index":0,"message":{"role":"assistant","content":"It rains."}}]})"));
+    return answer(http_reply(200, R"({"choices":[{"index":0,"message":{"role":"assistant","content":"It rains."}}]})"));
   });
   CHECK(make(server, false).code == errc::ok);
   check_charged(books, RecordStatus::estimated);
@@ -350,8 +342,7 @@ TEST_CASE("faults: a compressed reply, which was not asked for, is a bad reply",
 
 TEST_CASE("faults: a key never follows a redirect", "[http][faults]") {
   const OwnBooks books;
-  const FaultServer other(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer other([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   const int status = GENERATE(301, 302, 303, 307, 308);
   const FaultServer server([&](std::size_t, std::string_view) {
     return answer(http_reply(status, "", "Location: " + other.url() + "/v1/chat/completions\r\n"));
@@ -363,8 +354,7 @@ TEST_CASE("faults: a key never follows a redirect", "[http][faults]") {
   check_charged(books, RecordStatus::indeterminate);  // no provider says that a redirect is free
 }
 
-TEST_CASE("faults: a server that speaks no TLS, an old one or a strange one gets no request",
-          "[http][faults]") {
+TEST_CASE("faults: a server that speaks no TLS, an old one or a strange one gets no request", "[http][faults]") {
   const OwnBooks books;
   const auto script = [](std::size_t, std::string_view) {
     return answer(http_reply(200, chat_reply_body()), Plan::Then::close);
@@ -411,8 +401,7 @@ TEST_CASE("client: TLS with a certificate that is trusted and fits the host work
   const OwnBooks books;
   const FaultServer server(
       [](std::size_t number, std::string_view) {
-        return answer(number % 2 == 0 ? http_reply(200, chat_reply_body())
-                                      : chunked_reply(chat_stream_events()));
+        return answer(number % 2 == 0 ? http_reply(200, chat_reply_body()) : chunked_reply(chat_stream_events()));
       },
       {.tls = true});
   const TemporaryFile authority(server.certificate());
@@ -428,24 +417,22 @@ TEST_CASE("client: TLS with a certificate that is trusted and fits the host work
   CHECK(books.records().size() == 4);
 }
 
-TEST_CASE("faults: a refusal is booked by what its status means, and its words are kept out",
-          "[http][faults]") {
+TEST_CASE("faults: a refusal is booked by what its status means, and its words are kept out", "[http][faults]") {
   struct Case {
     int status;
     RecordStatus booked;
   };
-  const Case c = GENERATE(Case{400, RecordStatus::rejected}, Case{401, RecordStatus::rejected},
-                          Case{404, RecordStatus::rejected}, Case{429, RecordStatus::rejected},
-                          Case{503, RecordStatus::rejected}, Case{529, RecordStatus::rejected},
-                          Case{408, RecordStatus::indeterminate}, Case{500, RecordStatus::indeterminate},
-                          Case{502, RecordStatus::indeterminate}, Case{504, RecordStatus::indeterminate},
-                          Case{418, RecordStatus::indeterminate});
+  const Case c =
+      GENERATE(Case{400, RecordStatus::rejected}, Case{401, RecordStatus::rejected}, Case{404, RecordStatus::rejected},
+               Case{429, RecordStatus::rejected}, Case{503, RecordStatus::rejected}, Case{529, RecordStatus::rejected},
+               Case{408, RecordStatus::indeterminate}, Case{500, RecordStatus::indeterminate},
+               Case{502, RecordStatus::indeterminate}, Case{504, RecordStatus::indeterminate},
+               Case{418, RecordStatus::indeterminate});
   CAPTURE(c.status);
   const OwnBooks books;
   const FaultServer server([&](std::size_t, std::string_view) {
     return answer(http_reply(
-        c.status,
-        R"({"error":{"message":"Bad key sk-test-key for: Tell me about the weather.","code":"some_code"}})",
+        c.status, R"({"error":{"message":"Bad key sk-test-key for: Tell me about the weather.","code":"some_code"}})",
         "x-request-id: req_7\r\n"));
   });
   std::string seen;
@@ -500,8 +487,7 @@ TEST_CASE("retries: each attempt is a call of its own, and Retry-After is kept",
   CHECK(books.records()[0].call_id != books.records()[1].call_id);
 }
 
-TEST_CASE("retries: a provider that asks for more patience than allowed is not asked again",
-          "[http][retries]") {
+TEST_CASE("retries: a provider that asks for more patience than allowed is not asked again", "[http][retries]") {
   const OwnBooks books;
   const FaultServer server(
       [](std::size_t, std::string_view) { return answer(http_reply(429, "{}", "Retry-After: 3600\r\n")); });
@@ -535,8 +521,8 @@ TEST_CASE("retries: none follows the first byte of a reply", "[http][retries]") 
   const bool streamed = GENERATE(true, false);
   const std::size_t stop_at = GENERATE(1U, 90U);
   const FaultServer server([streamed, stop_at](std::size_t, std::string_view) {
-    Plan plan = answer(streamed ? chunked_reply(chat_stream_events()) : http_reply(200, chat_reply_body()),
-                       Plan::Then::close);
+    Plan plan =
+        answer(streamed ? chunked_reply(chat_stream_events()) : http_reply(200, chat_reply_body()), Plan::Then::close);
     plan.stop_at = stop_at;
     return plan;
   });
@@ -578,13 +564,11 @@ TEST_CASE("retries: failures in a row are reported as a storm, once", "[http][re
     const std::lock_guard lock(mutex);
     if (message.find("retry storm") != message.npos) ++storms;
   });
-  for (int i = 0; i < 6; ++i)
-    CHECK_THROWS_AS(run(io, client.post(chat_request())), outlay::http::ProviderError);
+  for (int i = 0; i < 6; ++i) CHECK_THROWS_AS(run(io, client.post(chat_request())), outlay::http::ProviderError);
   outlay::set_log_handler(before);
   CHECK(storms == 1);
   std::vector<outlay::BudgetEvent> events = books.ledger.events();
-  std::erase_if(events,
-                [](const outlay::BudgetEvent& event) { return event.action != outlay::Action::retry_storm; });
+  std::erase_if(events, [](const outlay::BudgetEvent& event) { return event.action != outlay::Action::retry_storm; });
   REQUIRE(events.size() == 1);
   CHECK(events[0].projected == 3);
   CHECK(events[0].model == "gpt-4o");
@@ -614,9 +598,8 @@ TEST_CASE("client: a cancelled request is indeterminate, and its connection clos
       static_cast<void>(co_await client.post(request));
     }
   };
-  outlay::co_spawn(io, work, asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr error) {
-                     failure = error;
-                   }));
+  outlay::co_spawn(io, work,
+                   asio::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr error) { failure = error; }));
   io.run();
   REQUIRE(failure);
   try {
@@ -754,8 +737,7 @@ TEST_CASE("client: options that make no sense are refused, and the key is not re
 
 TEST_CASE("client: a request over the limit is refused and releases its reservation", "[http][client]") {
   const OwnBooks books;
-  const FaultServer server(
-      [](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   outlay::http::ClientOptions options = client_options(server);
   options.limits.request_bytes = 200;
   CHECK(make(options, GENERATE(true, false)).code == errc::invalid_argument);

@@ -16,8 +16,7 @@ ErrorFacts read(std::string_view body) { return read_error(parse_error_body(body
 
 }  // namespace
 
-TEST_CASE("retries: a status that time may heal is worth another attempt, an empty account is not",
-          "[http][retries]") {
+TEST_CASE("retries: a status that time may heal is worth another attempt, an empty account is not", "[http][retries]") {
   for (const int status : {429, 503, 529}) CHECK(worth_retrying(status, "", false));
   for (const int status : {400, 401, 404, 413, 422, 500, 501, 502, 504, 520})
     CHECK_FALSE(worth_retrying(status, "", false));
@@ -35,16 +34,14 @@ TEST_CASE("errors: the code of every provider's error is found, its message is n
           .code == "unsupported_parameter");
   CHECK(read(R"({"error":{"message":"m","type":"t","param":"messages[0].content","code":null}})").parameter ==
         "messages[0].content");
-  const ErrorFacts anthropic = read(
-      R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_011"})");
+  const ErrorFacts anthropic =
+      read(R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_011"})");
   CHECK(anthropic.code == "overloaded_error");
   CHECK(anthropic.request_id == "req_011");
-  CHECK(read(R"([{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}])").code ==
-        "RESOURCE_EXHAUSTED");
-  CHECK(read(R"({"object":"error","message":"m","type":"BadRequestError","code":400})").code ==
-        "BadRequestError");
-  CHECK(read(R"({"error":{"code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}})")
-            .code == "ResponsibleAIPolicyViolation");
+  CHECK(read(R"([{"error":{"code":429,"message":"m","status":"RESOURCE_EXHAUSTED"}}])").code == "RESOURCE_EXHAUSTED");
+  CHECK(read(R"({"object":"error","message":"m","type":"BadRequestError","code":400})").code == "BadRequestError");
+  CHECK(read(R"({"error":{"code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}})").code ==
+        "ResponsibleAIPolicyViolation");
   CHECK(read("<html>502 Bad Gateway</html>").code.empty());
   CHECK(read("").code.empty());
   CHECK(read(std::string(100'000, '[')).code.empty());
@@ -69,9 +66,8 @@ TEST_CASE("retries: Retry-After is read as seconds, milliseconds and a date", "[
   CHECK(read_retry_after("Sun, 06 Nov 1994 08:50:37 GMT", "", now) == milliseconds(60'000));
   CHECK(read_retry_after("Sat, 05 Nov 1994 08:49:37 GMT", "", now) == milliseconds(0));
   CHECK(read_retry_after("99999999999", "", now) == std::chrono::hours(24 * 366));
-  for (const char* text :
-       {"", "-1", "soon", "7s", "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nix 1994 08:49:37 GMT",
-        "Sun, 06 Nov 1994 25:49:37 GMT", "999999999999999999999999"}) {
+  for (const char* text : {"", "-1", "soon", "7s", "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nix 1994 08:49:37 GMT",
+                           "Sun, 06 Nov 1994 25:49:37 GMT", "999999999999999999999999"}) {
     CAPTURE(text);
     CHECK_FALSE(read_retry_after(text, "", now));
   }

@@ -26,11 +26,8 @@ std::size_t open_descriptors() {
 /// A fault, or none, that the server has drawn. A connection that is to be kept is kept: what is sent on one that the server has closed
 /// in silence is an attempt that the server cannot count.
 Plan draw(std::mt19937& random, bool streamed) {
-  const auto below = [&](std::size_t n) {
-    return std::uniform_int_distribution<std::size_t>(0, n - 1)(random);
-  };
-  const std::string whole =
-      streamed ? chunked_reply(chat_stream_events()) : http_reply(200, chat_reply_body());
+  const auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+  const std::string whole = streamed ? chunked_reply(chat_stream_events()) : http_reply(200, chat_reply_body());
   // What is only over when a time-out has passed comes seldom, or the test would wait for most of its time.
   const bool slow = below(400) == 0;
   const auto cut = [&](Plan::Then then) {
@@ -54,9 +51,9 @@ Plan draw(std::mt19937& random, bool streamed) {
     case 6:
       return answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", Plan::Then::close);
     case 7:
-      return answer("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(below(1'000)) + "\r\n\r\n" +
-                        chat_reply_body(),
-                    Plan::Then::close);
+      return answer(
+          "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(below(1'000)) + "\r\n\r\n" + chat_reply_body(),
+          Plan::Then::close);
     case 8: {
       Plan plan = answer("HTTP/1.1 200 OK\r\n");  // headers without an end
       plan.endless = true;
@@ -93,8 +90,7 @@ asio::awaitable<void> one(const outlay::http::Client& client, bool streamed) {
   }
 }
 
-asio::awaitable<void> many(const outlay::http::Client& client, std::atomic<int>& left,
-                           std::atomic<int>& strange) {
+asio::awaitable<void> many(const outlay::http::Client& client, std::atomic<int>& left, std::atomic<int>& strange) {
   for (int n = left--; n > 0; n = left--) {
     try {
       co_await one(client, n % 2 == 0);
@@ -107,11 +103,9 @@ asio::awaitable<void> many(const outlay::http::Client& client, std::atomic<int>&
 
 }  // namespace
 
-TEST_CASE("client: ten thousand requests to a server that fails at random leave books that add up",
-          "[http][stress]") {
+TEST_CASE("client: ten thousand requests to a server that fails at random leave books that add up", "[http][stress]") {
   const char* given = std::getenv("OUTLAY_TEST_SEED");
-  const auto seed =
-      given ? static_cast<std::uint32_t>(std::strtoul(given, nullptr, 10)) : std::random_device()();
+  const auto seed = given ? static_cast<std::uint32_t>(std::strtoul(given, nullptr, 10)) : std::random_device()();
   std::cout << "OUTLAY_TEST_SEED=" << seed << '\n';
   CAPTURE(seed);
   std::mt19937 random(seed);
@@ -126,15 +120,13 @@ TEST_CASE("client: ten thousand requests to a server that fails at random leave 
       return draw(random, request.find("\"stream\":true") != request.npos);
     });
     outlay::http::ClientOptions options = client_options(server);
-    options.timeouts = {
-        .connect = milliseconds(5'000), .first_byte = milliseconds(1'000), .idle = milliseconds(1'000)};
+    options.timeouts = {.connect = milliseconds(5'000), .first_byte = milliseconds(1'000), .idle = milliseconds(1'000)};
     options.retries.max_attempts = 3;
     options.retries.storm_after = 0;
     asio::thread_pool pool(2);
     {
       const outlay::http::Client client(pool, options);
-      for (int worker = 0; worker < 32; ++worker)
-        outlay::co_spawn(pool, many(client, left, strange), asio::detached);
+      for (int worker = 0; worker < 32; ++worker) outlay::co_spawn(pool, many(client, left, strange), asio::detached);
       pool.join();
     }
     CHECK(server.wait_for_open(0, std::chrono::seconds(30)));  // it may have some to read yet

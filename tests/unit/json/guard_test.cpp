@@ -151,12 +151,11 @@ TEST_CASE("guard: a value that is no reply is a typed error, with the reservatio
   }
 }
 
-TEST_CASE("guard: a usage that cannot be is charged as indeterminate, and the reply returned",
-          "[json][guard]") {
-  for (const char* const usage : {R"({"prompt_tokens": -1, "completion_tokens": 5})",
-                                  R"({"prompt_tokens": 1.5, "completion_tokens": 5})",
-                                  R"({"prompt_tokens": 1e30, "completion_tokens": 5})",
-                                  R"({"prompt_tokens": 18446744073709551615, "completion_tokens": 5})"}) {
+TEST_CASE("guard: a usage that cannot be is charged as indeterminate, and the reply returned", "[json][guard]") {
+  for (const char* const usage :
+       {R"({"prompt_tokens": -1, "completion_tokens": 5})", R"({"prompt_tokens": 1.5, "completion_tokens": 5})",
+        R"({"prompt_tokens": 1e30, "completion_tokens": 5})",
+        R"({"prompt_tokens": 18446744073709551615, "completion_tokens": 5})"}) {
     INFO(usage);
     Books books;
     const json::value reply =
@@ -195,26 +194,25 @@ TEST_CASE("guard: the status says whether a refusal is charged", "[json][guard]"
     bool charged;
   };
   const char* const filtered = R"({"error": {"code": "content_filter", "message": "m", "innererror": {}}})";
-  for (const Case& one : std::vector<Case>{
-           {Api::openai_chat, 400, "{}", RecordStatus::rejected, false},
-           {Api::openai_chat, 400, filtered, RecordStatus::rejected, false},
-           {Api::azure_chat, 400, filtered, RecordStatus::estimated, true},
-           {Api::azure_chat, 400, R"({"error": {"code": "BadRequest"}})", RecordStatus::rejected, false},
-           {Api::openai_chat, 401, "null", RecordStatus::rejected, false},
-           {Api::openrouter_chat, 402, "{}", RecordStatus::rejected, false},
-           {Api::openai_chat, 429, "{}", RecordStatus::rejected, false},
-           {Api::openai_chat, 503, "null", RecordStatus::rejected, false},
-           {Api::openai_chat, 529, "null", RecordStatus::rejected, false},
-           {Api::openai_chat, 408, "null", RecordStatus::indeterminate, true},
-           {Api::openai_chat, 500, "null", RecordStatus::indeterminate, true},
-           {Api::openai_chat, 502, "null", RecordStatus::indeterminate, true},
-           {Api::openai_chat, 302, "null", RecordStatus::indeterminate, true}}) {
+  for (const Case& one :
+       std::vector<Case>{{Api::openai_chat, 400, "{}", RecordStatus::rejected, false},
+                         {Api::openai_chat, 400, filtered, RecordStatus::rejected, false},
+                         {Api::azure_chat, 400, filtered, RecordStatus::estimated, true},
+                         {Api::azure_chat, 400, R"({"error": {"code": "BadRequest"}})", RecordStatus::rejected, false},
+                         {Api::openai_chat, 401, "null", RecordStatus::rejected, false},
+                         {Api::openrouter_chat, 402, "{}", RecordStatus::rejected, false},
+                         {Api::openai_chat, 429, "{}", RecordStatus::rejected, false},
+                         {Api::openai_chat, 503, "null", RecordStatus::rejected, false},
+                         {Api::openai_chat, 529, "null", RecordStatus::rejected, false},
+                         {Api::openai_chat, 408, "null", RecordStatus::indeterminate, true},
+                         {Api::openai_chat, 500, "null", RecordStatus::indeterminate, true},
+                         {Api::openai_chat, 502, "null", RecordStatus::indeterminate, true},
+                         {Api::openai_chat, 302, "null", RecordStatus::indeterminate, true}}) {
     INFO(one.api.name() << " " << one.status);
     Books books;
     Budget budget({.usd = 1_usd});
-    const HttpReply reply = guard(one.api, chat_request, [&](const json::object&) {
-      return HttpReply{one.status, json::parse(one.body)};
-    });
+    const HttpReply reply =
+        guard(one.api, chat_request, [&](const json::object&) { return HttpReply{one.status, json::parse(one.body)}; });
     CHECK(reply.status == one.status);
     CHECK(books.last().status == one.expected);
     CHECK((budget.spent().usd > 0_usd) == one.charged);
@@ -227,11 +225,8 @@ TEST_CASE("guard: an error in place of a reply ends by the status that it names"
   guard(Api::openrouter_chat, chat_request,
         [](const json::object&) { return json::parse(R"({"error": {"code": 402, "message": "m"}})"); });
   CHECK(books.last().status == RecordStatus::rejected);
-  guard(Api::anthropic_messages,
-        json::object{{"model", "gpt-4o"}, {"max_tokens", 5}, {"messages", json::array{}}},
-        [](const json::object&) {
-          return json::parse(R"({"type": "error", "error": {"type": "overloaded_error"}})");
-        });
+  guard(Api::anthropic_messages, json::object{{"model", "gpt-4o"}, {"max_tokens", 5}, {"messages", json::array{}}},
+        [](const json::object&) { return json::parse(R"({"type": "error", "error": {"type": "overloaded_error"}})"); });
   CHECK(books.last().status == RecordStatus::rejected);
   guard(Api::openai_chat, chat_request,
         [](const json::object&) { return json::parse(R"({"error": {"message": "m"}})"); });
@@ -243,8 +238,7 @@ TEST_CASE("guard: an answer that is still being made is not booked as free", "[j
   guard(Api::openai_responses,
         json::object{{"model", "gpt-4o"}, {"max_output_tokens", 100}, {"input", "hi"}, {"background", true}},
         [](const json::object&) {
-          return json::parse(
-              R"({"id": "r", "status": "queued", "model": "gpt-4o", "output": [], "usage": null})");
+          return json::parse(R"({"id": "r", "status": "queued", "model": "gpt-4o", "output": [], "usage": null})");
         });
   CHECK(books.last().status == RecordStatus::indeterminate);
   CHECK(books.last().usd > 0_usd);
@@ -295,8 +289,7 @@ TEST_CASE("guard: a streamed request asks for its usage, once and only where it 
   request["stream_options"] = {{"include_obfuscation", false}};
   {
     GuardedCall call(Api::openai_chat, request);
-    CHECK(call.body().at("stream_options") ==
-          json::value{{"include_obfuscation", false}, {"include_usage", true}});
+    CHECK(call.body().at("stream_options") == json::value{{"include_obfuscation", false}, {"include_usage", true}});
     CHECK(call.request().drop_usage_event());
   }
   {
@@ -313,8 +306,7 @@ TEST_CASE("guard: a streamed request asks for its usage, once and only where it 
     CHECK(call.body() == request);
     CHECK_FALSE(call.request().drop_usage_event());
   }
-  const json::object message{
-      {"model", "gpt-4o"}, {"max_tokens", 9}, {"stream", true}, {"messages", json::array{}}};
+  const json::object message{{"model", "gpt-4o"}, {"max_tokens", 9}, {"stream", true}, {"messages", json::array{}}};
   {
     GuardedCall call(Api::anthropic_messages, message);  // reports without being asked
     CHECK(call.body() == message);
@@ -330,8 +322,7 @@ TEST_CASE("estimate: says what a request costs at most, and reserves nothing", "
   CHECK(estimated.usage.input > 5);
   CHECK(estimated.usage.input <= estimated.input_upper);
   CHECK(estimated.input_upper < 60);
-  CHECK(estimated.usd ==
-        books.ledger.prices().cost("gpt-4o", {.input = estimated.input_upper, .output = 600}).usd);
+  CHECK(estimated.usd == books.ledger.prices().cost("gpt-4o", {.input = estimated.input_upper, .output = 600}).usd);
   CHECK(estimated.bounded);
   CHECK(estimated.rule == PriceRule::exact);
   CHECK(budget.reserved() == Amounts{});

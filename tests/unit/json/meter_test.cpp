@@ -46,10 +46,9 @@ struct Collected final : StreamConsumer {
 };
 
 std::string print(const Usage& u) {
-  return std::to_string(u.input) + "/" + std::to_string(u.cache_read) + "/" + std::to_string(u.cache_write) +
-         "/" + std::to_string(u.cache_write_1h) + "/" + std::to_string(u.output) + " r" +
-         std::to_string(u.reasoning) + " a" + std::to_string(u.input_audio) + " w" +
-         std::to_string(u.web_searches);
+  return std::to_string(u.input) + "/" + std::to_string(u.cache_read) + "/" + std::to_string(u.cache_write) + "/" +
+         std::to_string(u.cache_write_1h) + "/" + std::to_string(u.output) + " r" + std::to_string(u.reasoning) + " a" +
+         std::to_string(u.input_audio) + " w" + std::to_string(u.web_searches);
 }
 
 void check(const KnownStream& known, const StreamMeter& meter) {
@@ -141,14 +140,12 @@ TEST_CASE("meter: LF, CRLF and CR line ends mean the same", "[json][meter]") {
   }
 }
 
-TEST_CASE("meter: data over several lines, without a space, or without a last blank line is read",
-          "[json][meter]") {
-  const StreamMeter meter =
-      meter_all(Api::openai_chat,
-                "event: x\nid: 7\nretry\ndata:{\"choices\":[{\"index\":0,\ndata: "
-                "\"delta\":{\"content\":\"Hi\"},\ndata\n"
-                "data: \"finish_reason\":\"stop\"}]}\n\n:comment\n\n\n"
-                "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}");
+TEST_CASE("meter: data over several lines, without a space, or without a last blank line is read", "[json][meter]") {
+  const StreamMeter meter = meter_all(Api::openai_chat,
+                                      "event: x\nid: 7\nretry\ndata:{\"choices\":[{\"index\":0,\ndata: "
+                                      "\"delta\":{\"content\":\"Hi\"},\ndata\n"
+                                      "data: \"finish_reason\":\"stop\"}]}\n\n:comment\n\n\n"
+                                      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}");
   CHECK(meter.usage() == Usage{.input = 3, .output = 1});
   CHECK_FALSE(meter.estimated());
   CHECK(meter.counted_output() > 0);
@@ -269,8 +266,7 @@ TEST_CASE("meter: is complete only when every answer has finished", "[json][mete
   CHECK(meter.complete());
 }
 
-TEST_CASE("meter: marks the chunk that only carries the usage, so that a proxy can drop it",
-          "[json][meter]") {
+TEST_CASE("meter: marks the chunk that only carries the usage, so that a proxy can drop it", "[json][meter]") {
   Collected openai, azure, vllm, mistral;
   StreamMeter(Api::openai_chat).feed(read_data("openai_chat.sse"), openai);
   CHECK(openai.usage_only == 1);
@@ -320,11 +316,11 @@ TEST_CASE("meter: counts that cannot be are not believed", "[json][meter]") {
   for (const char* const count :
        {"-1", "1.5", "1e300", "99999999999999999999", "9223372036854775807", "\"12\"", "3000000000"}) {
     INFO(count);
-    const StreamMeter meter = meter_all(
-        Api::openai_chat,
-        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}\n\n"
-        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":" +
-            std::string(count) + "}}\n\ndata: [DONE]\n\n");
+    const StreamMeter meter =
+        meter_all(Api::openai_chat,
+                  "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hello\"},\"finish_reason\":\"stop\"}]}\n\n"
+                  "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":" +
+                      std::string(count) + "}}\n\ndata: [DONE]\n\n");
     CHECK(meter.estimated());
     CHECK(meter.invalid_member() == "output tokens");
     CHECK(meter.usage().output == meter.counted_output());
@@ -345,8 +341,7 @@ TEST_CASE("meter: a count that a broken connection tore is not believed", "[json
   const std::string answer =
       "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"It "
       "rains.\"},\"finish_reason\":\"stop\"}]}\n\n";
-  const std::string usage =
-      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":5";  // or 57
+  const std::string usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":5";  // or 57
   outlay::StreamMeter torn(outlay::Api::openai_chat);
   torn.feed(answer + usage);
   torn.finish();
@@ -416,11 +411,11 @@ TEST_CASE("meter: an event over the limit is a typed error", "[json][meter]") {
 }
 
 TEST_CASE("meter: text that is not UTF-8 does not cost the report", "[json][meter]") {
-  const StreamMeter meter = meter_all(
-      Api::openai_chat,
-      "data: "
-      "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\xFF\xC3\"},\"finish_reason\":\"stop\"}]}\n\n"
-      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":3}}\n\n");
+  const StreamMeter meter =
+      meter_all(Api::openai_chat,
+                "data: "
+                "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\xFF\xC3\"},\"finish_reason\":\"stop\"}]}\n\n"
+                "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":3}}\n\n");
   CHECK(meter.usage() == Usage{.input = 10, .output = 3});
 }
 

@@ -150,8 +150,8 @@ TEST_CASE("prices from JSON: a finer number is rounded half to even and said to 
 }
 
 TEST_CASE("prices from JSON: what is no number, below zero or too large is not read", "[json][price]") {
-  for (const char* text : {"", "-1", "+1", "e5", "1e", "1e+", ".", "1.2.3", "1,5", "NaN", "Infinity", "0x1",
-                           " 1", "1 ", "1e5x"}) {
+  for (const char* text :
+       {"", "-1", "+1", "e5", "1e", "1e+", ".", "1.2.3", "1,5", "NaN", "Infinity", "0x1", " 1", "1 ", "1e5x"}) {
     INFO(text);
     CHECK_FALSE(detail::scaled_decimal(text, 0));
   }
@@ -187,8 +187,7 @@ TEST_CASE("litellm: the golden costs agree to the nano-dollar", "[json][price]")
   const auto table = litellm(snapshot);
   // Computed apart from this library, in decimals, by LiteLLM's formula.
   CHECK(cost(table, "gpt-5.6",
-             {.input = 476, .cache_read = 1024, .cache_write = 1500, .output = 220, .reasoning = 200}) ==
-        0.018867_usd);
+             {.input = 476, .cache_read = 1024, .cache_write = 1500, .output = 220, .reasoning = 200}) == 0.018867_usd);
   CHECK(cost(table, "gpt-5.6", {.input = 1000, .output = 1000}, "flex") == 0.0175_usd);
   CHECK(cost(table, "claude-sonnet-4-5",
              {.input = 50,
@@ -198,10 +197,9 @@ TEST_CASE("litellm: the golden costs agree to the nano-dollar", "[json][price]")
               .output = 420,
               .reasoning = 300}) == 0.022575_usd);
   CHECK(cost(table, "claude-sonnet-4-5", {.input = 200001, .output = 10}) == 1.200231_usd);
-  CHECK(cost(table, "xai/grok-4.5", {.input = 26, .cache_read = 6, .output = 103, .reasoning = 94}) ==
-        0.000673_usd);
-  CHECK(cost(table, "deepseek/deepseek-v4-pro",
-             {.input = 360, .cache_read = 640, .output = 500, .reasoning = 450}) == 0.00059392_usd);
+  CHECK(cost(table, "xai/grok-4.5", {.input = 26, .cache_read = 6, .output = 103, .reasoning = 94}) == 0.000673_usd);
+  CHECK(cost(table, "deepseek/deepseek-v4-pro", {.input = 360, .cache_read = 640, .output = 500, .reasoning = 450}) ==
+        0.00059392_usd);
   CHECK(cost(table, "text-embedding-3-small", {.input = 3}) == 0.00000006_usd);
   // The edges of the thresholds: above for most, at for xAI.
   CHECK(cost(table, "claude-sonnet-4-5", {.input = 200000, .output = 10}) == 0.60015_usd);
@@ -213,8 +211,7 @@ TEST_CASE("litellm: the golden costs agree to the nano-dollar", "[json][price]")
   CHECK(cost(table, "xai/grok-4.5", {.input = 200000}) == 0.8_usd);
 }
 
-TEST_CASE("litellm: a service tier without a long-context rate changes the step by its own factor",
-          "[json][price]") {
+TEST_CASE("litellm: a service tier without a long-context rate changes the step by its own factor", "[json][price]") {
   const auto table = litellm(snapshot);
   CHECK(cost(table, "gpt-5.6", {.input = 300000}, "priority") == 6_usd);
   CHECK(cost(table, "gpt-5.6", {.input = 300000}, "batch") == 1.5_usd);
@@ -229,8 +226,7 @@ TEST_CASE("litellm: batches never make cached input dearer than it is, nor free"
 
 TEST_CASE("litellm: multipliers become service tiers of their names", "[json][price]") {
   const auto table = litellm(snapshot);
-  CHECK(cost(table, "claude-opus-5", {.input = 1000, .cache_read = 1000, .output = 1000}, "fast") ==
-        0.061_usd);
+  CHECK(cost(table, "claude-opus-5", {.input = 1000, .cache_read = 1000, .output = 1000}, "fast") == 0.061_usd);
   CHECK(cost(table, "claude-opus-5", {.input = 1000, .output = 1000}, "us") == 0.033_usd);
   CHECK(cost(table, "gpt-5.6", {.input = 1000}, "eu") == 0.0055_usd);
   CHECK(cost(table, "gpt-5.6", {.input = 300000}, "eu") == 3.3_usd);
@@ -245,8 +241,8 @@ TEST_CASE("litellm: tiered_pricing becomes a base and steps", "[json][price]") {
 
 TEST_CASE("litellm: what is not priced by tokens or requests is unknown, not free", "[json][price]") {
   const auto table = litellm(snapshot);
-  for (const char* model : {"dall-e-3", "whisper-1", "lyria", "pegasus", "github_copilot/gpt-4o",
-                            "openrouter/auto", "sample_spec", "fallback_generalizations"}) {
+  for (const char* model : {"dall-e-3", "whisper-1", "lyria", "pegasus", "github_copilot/gpt-4o", "openrouter/auto",
+                            "sample_spec", "fallback_generalizations"}) {
     INFO(model);
     CHECK_FALSE(table.find(model));
   }
@@ -334,8 +330,7 @@ TEST_CASE("litellm: a price that is no price is refused with the model and the m
   CHECK_THAT(refused(R"({"m":{"input_cost_per_token":true}})"), Contains("input_cost_per_token"));
   CHECK_THAT(refused(R"({"m":{"input_cost_per_token":1e300}})"), Contains("input_cost_per_token"));
   CHECK_THAT(refused(R"({"m":{"input_cost_per_token":[1]}})"), Contains("input_cost_per_token"));
-  const auto long_name =
-      refused("{\"" + std::string(60'000, 'n') + "\":{\"input_cost_per_token\":\"cheap\"}}");
+  const auto long_name = refused("{\"" + std::string(60'000, 'n') + "\":{\"input_cost_per_token\":\"cheap\"}}");
   CHECK(long_name.size() < 500);
 }
 
@@ -348,8 +343,7 @@ TEST_CASE("litellm: a model with more steps than any has is refused, not worked 
   std::string steps;
   for (int i = 1; i <= 100'000; ++i)
     steps += R"({"range":[)" + std::to_string(i) + R"(],"input_cost_per_token":1e-6},)";
-  CHECK_THAT(refused(R"({"m":{"tiered_pricing":[)" + steps + "{}]}}"),
-             Contains("\"m\"") && Contains("more than 64"));
+  CHECK_THAT(refused(R"({"m":{"tiered_pricing":[)" + steps + "{}]}}"), Contains("\"m\"") && Contains("more than 64"));
 }
 
 TEST_CASE("litellm: one entry that varies does not spoil the next", "[json][price]") {
@@ -362,8 +356,7 @@ TEST_CASE("litellm: one entry that varies does not spoil the next", "[json][pric
   CHECK(table.find("good"));
 }
 
-TEST_CASE("litellm: any cut of a file is refused, and any change of a byte is read or refused",
-          "[json][price]") {
+TEST_CASE("litellm: any cut of a file is refused, and any change of a byte is read or refused", "[json][price]") {
   const std::string text = snapshot;
   for (std::size_t size = 0; size + 1 < text.size(); size += 7)
     REQUIRE_THROWS_AS(detail::read_litellm(text.substr(0, size), "cut"), ConfigError);
@@ -438,8 +431,7 @@ TEST_CASE("own prices: everything that the format has is read", "[json][price]")
 }
 
 TEST_CASE("own prices: a rate is read from its text, not through a double", "[json][price]") {
-  const auto table =
-      own(R"({"format":"outlay-prices-1","models":{"m":{"input":0.1,"output":1234567.890123}}})");
+  const auto table = own(R"({"format":"outlay-prices-1","models":{"m":{"input":0.1,"output":1234567.890123}}})");
   CHECK(table.find("m")->rates.input.picos() == 100'000);
   CHECK(table.find("m")->rates.output.picos() == 1'234'567'890'123);
   CHECK_FALSE(table.cost("m", {}).assumed);
@@ -471,23 +463,20 @@ TEST_CASE("own prices: what the format does not allow is refused by name", "[jso
   CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"input":1,"output":1}]})"), Contains("always apply"));
   CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"service_tier":"batch","input":1}]})"),
              Contains("\"output\" is missing"));
-  CHECK_THAT(
-      with(R"({"input":1,"output":1,"tiers":[{"service_tier":"b","input":1,"output":1,"inclusive":1}]})"),
-      Contains("inclusive"));
+  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"service_tier":"b","input":1,"output":1,"inclusive":1}]})"),
+             Contains("inclusive"));
   CHECK_THAT(with("7"), Contains("must be an object"));
   for (const char* day : {"2026-13-01", "2026-02-30", "01.08.2026", "2026-8-1", "", "2026-08-01T00:00:00Z"}) {
     INFO(day);
-    CHECK_THAT(
-        refused(std::string(R"({"format":"outlay-prices-1","models":{},"as_of":")") + day + "\"}", true),
-        Contains("as_of"));
+    CHECK_THAT(refused(std::string(R"({"format":"outlay-prices-1","models":{},"as_of":")") + day + "\"}", true),
+               Contains("as_of"));
   }
   CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{},"deployments":{"d":"nothing"}})", true),
              Contains("\"d\"") && Contains("\"nothing\""));
 }
 
 TEST_CASE("own prices: the schema names the members that the reader knows", "[json][price]") {
-  std::ifstream in(std::filesystem::path(__FILE__).parent_path() /
-                   "../../../src/json/price_table.schema.json");
+  std::ifstream in(std::filesystem::path(__FILE__).parent_path() / "../../../src/json/price_table.schema.json");
   if (!in) {
     WARN("skipped: the source tree is not where it was compiled");
     return;
@@ -507,7 +496,7 @@ TEST_CASE("own prices: the schema names the members that the reader knows", "[js
   tier["inclusive"] = true;
   model["provider"] = "p";
   model["tiers"] = boost::json::array{tier};
-  const auto table = own(boost::json::serialize(boost::json::object{
-      {"format", schema.at("properties").at("format").at("const")}, {"models", {{"m", model}}}}));
+  const auto table = own(boost::json::serialize(
+      boost::json::object{{"format", schema.at("properties").at("format").at("const")}, {"models", {{"m", model}}}}));
   CHECK(table.find("m")->tiers.size() == 1);
 }

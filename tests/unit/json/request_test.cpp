@@ -53,8 +53,8 @@ TEST_CASE("request: the ceiling is read from where each API has it", "[json][req
            {Api::mistral_chat, R"({"model":"m","max_tokens":70,"n":2})", 70, 2},
            {Api::deepseek_chat, R"({"model":"m","max_tokens":70})", 70, 1},
            {Api::xai_chat, R"({"model":"m","max_completion_tokens":70})", 70, 1},
-           {Api::cohere_chat,
-            R"({"model":"m","max_tokens":70,"thinking":{"type":"enabled","token_budget":30}})", 100, 1},
+           {Api::cohere_chat, R"({"model":"m","max_tokens":70,"thinking":{"type":"enabled","token_budget":30}})", 100,
+            1},
            {Api::openrouter_chat, R"({"models":["m","n"],"max_tokens":70})", 70, 1},
            {Api::azure_chat, R"({"max_tokens":70})", 70, 1},
        }) {
@@ -73,8 +73,7 @@ TEST_CASE("request: a clamp reuses the caller's member, and makes the API's own 
     const char* expected;  // at a ceiling of 40
   };
   for (const Case& one : std::vector<Case>{
-           {Api::openai_chat, R"({"model":"m","max_tokens":200,"x":1})",
-            R"({"model":"m","max_tokens":40,"x":1})"},
+           {Api::openai_chat, R"({"model":"m","max_tokens":200,"x":1})", R"({"model":"m","max_tokens":40,"x":1})"},
            {Api::openai_chat, R"({"model":"m"})", R"({"model":"m","max_completion_tokens":40})"},
            {Api::openai_chat, R"({"model":"m","max_completion_tokens":null})",
             R"({"model":"m","max_completion_tokens":40})"},
@@ -88,8 +87,7 @@ TEST_CASE("request: a clamp reuses the caller's member, and makes the API's own 
             R"({"model":"m","max_completion_tokens":40})"},
            {Api::openrouter_chat, R"({"model":"m"})", R"({"model":"m","max_tokens":40})"},
            {Api::openai_responses, R"({"model":"m"})", R"({"model":"m","max_output_tokens":40})"},
-           {Api::gemini, R"({"contents":[]})",
-            R"({"contents":[],"generationConfig":{"maxOutputTokens":40}})"},
+           {Api::gemini, R"({"contents":[]})", R"({"contents":[],"generationConfig":{"maxOutputTokens":40}})"},
            {Api::gemini, R"({"generation_config":{"temperature":1,"max_output_tokens":90}})",
             R"({"generation_config":{"temperature":1,"max_output_tokens":40}})"},
            {Api::bedrock_converse, R"({"inferenceConfig":{"temperature":0}})",
@@ -106,10 +104,8 @@ TEST_CASE("request: a clamp reuses the caller's member, and makes the API's own 
   }
 }
 
-TEST_CASE("request: a thinking budget stays below the ceiling, and the ceiling above its minimum",
-          "[json][request]") {
-  const char* const request =
-      R"({"model":"m","max_tokens":8000,"thinking":{"type":"enabled","budget_tokens":4000}})";
+TEST_CASE("request: a thinking budget stays below the ceiling, and the ceiling above its minimum", "[json][request]") {
+  const char* const request = R"({"model":"m","max_tokens":8000,"thinking":{"type":"enabled","budget_tokens":4000}})";
   CHECK(read(Api::anthropic_messages, parse(request)).min_output == 1'025);
   CHECK(clamped(Api::anthropic_messages, request, 3'000) ==
         parse(R"({"model":"m","max_tokens":3000,"thinking":{"type":"enabled","budget_tokens":2999}})"));
@@ -155,13 +151,11 @@ TEST_CASE("request: tools, schemas and system prompts count as input", "[json][r
       input(Api::openai_chat, R"({"model":"m","messages":[{"role":"user","content":"hello there"}]})");
   CHECK(plain > 3);
   CHECK(
-      input(
-          Api::openai_chat,
-          R"({"model":"m","messages":[{"role":"user","content":"hello there"}],"tools":[{"type":"function","function":
+      input(Api::openai_chat,
+            R"({"model":"m","messages":[{"role":"user","content":"hello there"}],"tools":[{"type":"function","function":
                  {"name":"look_up","description":"Looks a town up","parameters":{"type":"object","properties":{"town":{"type":"string"}}}}}]})") >
       plain + 30);
-  CHECK(input(Api::anthropic_messages,
-              R"({"model":"m","system":"a long prompt of many words","messages":[]})") >
+  CHECK(input(Api::anthropic_messages, R"({"model":"m","system":"a long prompt of many words","messages":[]})") >
         input(Api::anthropic_messages, R"({"model":"m","messages":[]})") + 5);
   CHECK(input(Api::gemini, R"({"systemInstruction":{"parts":[{"text":"be brief please"}]},"contents":[]})") >
         input(Api::gemini, R"({"contents":[]})"));
@@ -186,13 +180,11 @@ TEST_CASE("request: pictures and sound are not counted as text", "[json][request
               blob + R"("}}]}]})") < 2'000);
   CHECK(upper(Api::gemini, R"({"contents":[{"parts":[{"inlineData":{"mimeType":"image/png","data":")" + blob +
                                R"("}}]}]})") < 2'000);
-  CHECK(upper(Api::ollama_chat, R"({"model":"m","messages":[{"role":"user","content":"x","images":[")" +
-                                    blob + R"("]}]})") < 2'000);
-  CHECK(
-      upper(
-          Api::openai_chat,
-          R"({"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":")" +
-              blob + R"(","format":"mp3"}}]}]})") < 4'000);
+  CHECK(upper(Api::ollama_chat,
+              R"({"model":"m","messages":[{"role":"user","content":"x","images":[")" + blob + R"("]}]})") < 2'000);
+  CHECK(upper(Api::openai_chat,
+              R"({"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":")" +
+                  blob + R"(","format":"mp3"}}]}]})") < 4'000);
 }
 
 TEST_CASE("request: marks for the longer-lived cache and the fast tier are seen", "[json][request]") {
@@ -202,10 +194,9 @@ TEST_CASE("request: marks for the longer-lived cache and the fast tier are seen"
           R"({"model":"m","max_tokens":9,"speed":"fast","system":[{"type":"text","text":"x","cache_control":{"type":"ephemeral","ttl":"1h"}}]})"));
   CHECK(facts.long_cache);
   CHECK(facts.service_tier == "fast");
-  CHECK_FALSE(
-      read(Api::anthropic_messages,
-           parse(R"({"model":"m","messages":[{"content":[{"cache_control":{"type":"ephemeral"}}]}]})"))
-          .long_cache);
+  CHECK_FALSE(read(Api::anthropic_messages,
+                   parse(R"({"model":"m","messages":[{"content":[{"cache_control":{"type":"ephemeral"}}]}]})"))
+                  .long_cache);
 }
 
 TEST_CASE("request: one that is nested without end is refused, not followed", "[json][request]") {
@@ -253,14 +244,10 @@ TEST_CASE("api: names lead back to their API", "[json][api]") {
 
 TEST_CASE("usage: replies of each API are read as the provider means them", "[json][usage]") {
   const auto usage = [](Api api, const char* reply) { return read_usage(api, json::parse(reply)); };
-  CHECK(usage(Api::openai_chat, R"({"usage":{"prompt_tokens":2048,"completion_tokens":130,"total_tokens":2178,
+  CHECK(
+      usage(Api::openai_chat, R"({"usage":{"prompt_tokens":2048,"completion_tokens":130,"total_tokens":2178,
       "prompt_tokens_details":{"cached_tokens":1024,"cache_write_tokens":512,"image_tokens":85},"completion_tokens_details":{"reasoning_tokens":128}}})") ==
-        Usage{.input = 512,
-              .cache_read = 1024,
-              .cache_write = 512,
-              .output = 130,
-              .reasoning = 128,
-              .input_image = 85});
+      Usage{.input = 512, .cache_read = 1024, .cache_write = 512, .output = 130, .reasoning = 128, .input_image = 85});
   CHECK(
       usage(
           Api::xai_chat,
@@ -272,11 +259,10 @@ TEST_CASE("usage: replies of each API are read as the provider means them", "[js
           R"({"output":[{"type":"web_search_call","action":{"type":"search"}},{"type":"web_search_call","action":{"type":"open_page"}}],
       "usage":{"input_tokens":100,"output_tokens":20},"tool_usage":{"web_search":{"num_requests":2}}})") ==
       Usage{.input = 100, .output = 20, .web_searches = 2});
-  CHECK(
-      usage(Api::anthropic_messages,
-            R"({"usage":{"input_tokens":50,"cache_creation_input_tokens":2300,"cache_read_input_tokens":10000,
+  CHECK(usage(Api::anthropic_messages,
+              R"({"usage":{"input_tokens":50,"cache_creation_input_tokens":2300,"cache_read_input_tokens":10000,
       "cache_creation":null,"output_tokens":420}})") ==
-      Usage{.input = 50, .cache_read = 10000, .cache_write = 2300, .output = 420});
+        Usage{.input = 50, .cache_read = 10000, .cache_write = 2300, .output = 420});
   CHECK(
       usage(
           Api::gemini,
@@ -298,8 +284,7 @@ TEST_CASE("usage: replies of each API are read as the provider means them", "[js
       Usage{.input = 431, .output = 661});
   CHECK(usage(Api::cohere_embed, R"({"meta":{"billed_units":{"input_tokens":3,"image_tokens":4}}})") ==
         Usage{.input = 7, .input_image = 4});
-  CHECK(usage(Api::openai_embeddings, R"({"usage":{"prompt_tokens":4,"total_tokens":4}})") ==
-        Usage{.input = 4});
+  CHECK(usage(Api::openai_embeddings, R"({"usage":{"prompt_tokens":4,"total_tokens":4}})") == Usage{.input = 4});
 }
 
 TEST_CASE("usage: none, or one that cannot be, is a typed error", "[json][usage]") {

@@ -47,8 +47,7 @@ TEST_CASE("stream: settles exactly when the provider reported", "[json][stream]"
   CHECK(stream.open());
   stream.feed(text_chunk("Hello"));
   CHECK(stream.open());
-  stream.feed(
-      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
+  stream.feed("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":100,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
   CHECK_FALSE(stream.open());
   const Settled settled = stream.finish();
   CHECK(settled.first);
@@ -114,8 +113,7 @@ TEST_CASE("stream: at whatever byte it stops, it is never free and never stays r
 TEST_CASE("stream: the Call may move, and end first", "[json][stream]") {
   Books books;
   Budget budget({.usd = 1_usd});
-  auto call =
-      std::make_unique<Call>(CallRequest{.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+  auto call = std::make_unique<Call>(CallRequest{.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
   Stream stream(*call, Api::openai_chat);
   auto moved = std::make_unique<Call>(std::move(*call));
   call.reset();
@@ -124,8 +122,7 @@ TEST_CASE("stream: the Call may move, and end first", "[json][stream]") {
   moved.reset();
   CHECK(stream.open());
   CHECK(books.ledger.records().empty());
-  stream.feed(
-      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
+  stream.feed("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
   CHECK(stream.finish().usage == Usage{.input = 9, .output = 4});
   CHECK(books.ledger.records().size() == 1);
   CHECK(budget.reserved() == Amounts{});
@@ -135,8 +132,7 @@ TEST_CASE("stream: one that is never fed gives the reservation back with its Cal
   Books books;
   Budget budget({.usd = 1_usd});
   {
-    auto call = std::make_unique<Call>(
-        CallRequest{.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+    auto call = std::make_unique<Call>(CallRequest{.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
     Stream stream(*call, Api::openai_chat);
     call.reset();
   }
@@ -156,8 +152,7 @@ TEST_CASE("stream: a moved stream goes on", "[json][stream]") {
   CHECK(second.finish().usage == Usage{.input = 9, .output = 4});
 }
 
-TEST_CASE("stream: without a ceiling it is cut before a chunk that does not fit is handed on",
-          "[json][stream]") {
+TEST_CASE("stream: without a ceiling it is cut before a chunk that does not fit is handed on", "[json][stream]") {
   Books books;
   Budget budget({.tokens = 600});
   Call call({.model = "gpt-4o", .input_tokens = 100});
@@ -195,13 +190,13 @@ TEST_CASE("stream: visible thinking is cut like an answer, and Gemini's running 
     Api api;
     const char* chunk;
   };
-  for (const Case& one : std::vector<Case>{
-           {Api::anthropic_messages,
-            "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
-            "{\"type\":\"thinking_delta\",\"thinking\":\"word\"}}\n\n"},
-           {Api::gemini,
-            "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"word\"}]},\"index\":0}],"
-            "\"usageMetadata\":{\"promptTokenCount\":100,\"candidatesTokenCount\":1}}\n\n"}}) {
+  for (const Case& one :
+       std::vector<Case>{{Api::anthropic_messages,
+                          "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":"
+                          "{\"type\":\"thinking_delta\",\"thinking\":\"word\"}}\n\n"},
+                         {Api::gemini,
+                          "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"word\"}]},\"index\":0}],"
+                          "\"usageMetadata\":{\"promptTokenCount\":100,\"candidatesTokenCount\":1}}\n\n"}}) {
     INFO(one.api.name());
     Books books;
     Budget budget({.tokens = 600, .on_exceed = Truncate{}});
@@ -216,8 +211,7 @@ TEST_CASE("stream: visible thinking is cut like an answer, and Gemini's running 
   }
 }
 
-TEST_CASE("stream: drained after its scopes have closed it counts, is tagged and raises there",
-          "[json][stream]") {
+TEST_CASE("stream: drained after its scopes have closed it counts, is tagged and raises there", "[json][stream]") {
   Books books;
   Budget outer({.name = "outer", .usd = 1_usd});
   std::optional<Stream> stream;
@@ -289,8 +283,7 @@ TEST_CASE("stream: a usage that cannot be leaves the call indeterminate", "[json
   Books books;
   Call call({.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
   Stream stream(call, Api::openai_chat);
-  stream.feed(
-      "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
+  stream.feed("data: {\"choices\":[],\"usage\":{\"prompt_tokens\":-5,\"completion_tokens\":4}}\n\ndata: [DONE]\n\n");
   stream.finish();
   CHECK(books.last().status == RecordStatus::indeterminate);
   CHECK(books.last().usd == 0.01025_usd);

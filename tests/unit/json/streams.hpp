@@ -44,16 +44,14 @@ inline std::string event_message(const std::vector<std::pair<std::string, std::s
 }
 
 inline std::string event(const std::string& type, const std::string& payload) {
-  return event_message(
-      {{":message-type", "event"}, {":event-type", type}, {":content-type", "application/json"}}, payload);
+  return event_message({{":message-type", "event"}, {":event-type", type}, {":content-type", "application/json"}},
+                       payload);
 }
 
 inline std::string bedrock_stream() {
   return event("messageStart", R"({"role":"assistant"})") +
-         event("contentBlockDelta",
-               R"({"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"thinking"}}})") +
-         event("contentBlockStart",
-               R"({"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"t1","name":"f"}}})") +
+         event("contentBlockDelta", R"({"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"thinking"}}})") +
+         event("contentBlockStart", R"({"contentBlockIndex":1,"start":{"toolUse":{"toolUseId":"t1","name":"f"}}})") +
          event("contentBlockDelta", R"({"contentBlockIndex":1,"delta":{"toolUse":{"input":"{\"a\":1}"}}})") +
          event("contentBlockDelta", R"({"contentBlockIndex":2,"delta":{"text":"Hi"}})") +
          event("messageStop", R"({"stopReason":"end_turn"})") +
@@ -131,12 +129,7 @@ inline std::vector<KnownStream> known_streams() {
       {"openrouter_chat.sse",
        Api::openrouter_chat,
        {},
-       {.input = 44,
-        .cache_read = 100,
-        .cache_write = 50,
-        .output = 202,
-        .reasoning = 100,
-        .web_searches = 1},
+       {.input = 44, .cache_read = 100, .cache_write = 50, .output = 202, .reasoning = 100, .web_searches = 1},
        false,
        "anthropic/claude-sonnet-4.5",
        {},
@@ -186,12 +179,7 @@ inline std::vector<KnownStream> known_streams() {
        {},
        {},
        true},
-      {"anthropic_messages_compaction.sse",
-       Api::anthropic_messages,
-       {},
-       {.input = 110, .output = 45},
-       false,
-       claude},
+      {"anthropic_messages_compaction.sse", Api::anthropic_messages, {}, {.input = 110, .output = 45}, false, claude},
       {"gemini.sse",
        Api::gemini,
        {},
@@ -219,15 +207,7 @@ inline std::vector<KnownStream> known_streams() {
        "gemini-2.5-flash",
        "standard"},
       {"gemini_blocked.sse", Api::gemini, {}, {.input = 10}, false, "gemini-2.5-flash"},
-      {"gemini_error.sse",
-       Api::gemini,
-       {},
-       {.input = 10, .output = -1},
-       true,
-       "gemini-2.5-flash",
-       {},
-       {},
-       true},
+      {"gemini_error.sse", Api::gemini, {}, {.input = 10, .output = -1}, true, "gemini-2.5-flash", {}, {}, true},
       {"ollama_chat.ndjson", Api::ollama_chat, {}, {.input = 26, .output = 237}, false, "qwen3:8b"},
       {"ollama_chat_error.ndjson", Api::ollama_chat, {}, {.output = -1}, true, "q", {}, {}, true},
       {"ollama_generate.ndjson", Api::ollama_generate, {}, {.input = 26, .output = 128}, false, "qwen3:8b"},
@@ -235,23 +215,15 @@ inline std::vector<KnownStream> known_streams() {
       {"cohere_chat_error.sse", Api::cohere_chat, {}, {.output = -1}, true, "", {}, {}, true},
   };
   for (KnownStream& stream : streams) stream.bytes = read_data(stream.name);
-  streams.push_back(
-      {"bedrock",
-       Api::bedrock_converse,
-       bedrock_stream(),
-       {.input = 30, .cache_read = 4000, .cache_write = 400, .cache_write_1h = 600, .output = 12},
-       false,
-       "",
-       "flex"});
-  streams.push_back({"bedrock_throttled",
+  streams.push_back({"bedrock",
                      Api::bedrock_converse,
-                     bedrock_throttled(),
-                     {.output = -1},
-                     true,
+                     bedrock_stream(),
+                     {.input = 30, .cache_read = 4000, .cache_write = 400, .cache_write_1h = 600, .output = 12},
+                     false,
                      "",
-                     {},
-                     {},
-                     true});
+                     "flex"});
+  streams.push_back(
+      {"bedrock_throttled", Api::bedrock_converse, bedrock_throttled(), {.output = -1}, true, "", {}, {}, true});
   return streams;
 }
 

@@ -118,8 +118,7 @@ TEST_CASE("otel encode: both generations together are those of each alone", "[ot
     fill(aggregate);
     std::set<std::string> found;
     const boost::json::value body = boost::json::parse(encoded(aggregate, settings));
-    for (const auto& metric :
-         body.at("resourceMetrics").at(0).at("scopeMetrics").at(0).at("metrics").as_array())
+    for (const auto& metric : body.at("resourceMetrics").at(0).at("scopeMetrics").at(0).at("metrics").as_array())
       found.insert(std::string(metric.at("name").as_string()));
     return found;
   };
@@ -181,8 +180,7 @@ TEST_CASE("otel encode: a call that ended before it began lasted no time", "[ote
   CHECK(found[0].json.at("bucketCounts").at(0) == "1");
 }
 
-TEST_CASE("otel encode: a hundred thousand charges of 1,500 nano-dollars are exactly $0.15",
-          "[otel][encode]") {
+TEST_CASE("otel encode: a hundred thousand charges of 1,500 nano-dollars are exactly $0.15", "[otel][encode]") {
   const OtelSettings settings = settings_for("http://127.0.0.1", {.usage_cost = true});
   Aggregate aggregate(settings);
   const Record one = record(1, 0, 1'500);
@@ -241,8 +239,7 @@ TEST_CASE("otel encode: bodies keep to their limit and lose no data point", "[ot
   for (const std::string& body : bodies) {
     CHECK(body.size() <= limit);
     cost += total(body, "outlay.cost");
-    for (const Point& point : points(body, "gen_ai.client.operation.duration"))
-      calls += point.integer("count");
+    for (const Point& point : points(body, "gen_ai.client.operation.duration")) calls += point.integer("count");
     for (const Point& point : points(body, "gen_ai.client.token.usage"))
       CHECK(seen.emplace(point.attribute("user_id"), point.attribute("gen_ai.token.type")).second);
   }
@@ -405,8 +402,7 @@ TEST_CASE("otel aggregate: a malformed trace context leaves no exemplar", "[otel
   }
 }
 
-TEST_CASE("otel aggregate: always_on takes calls without a trace, always_off takes none",
-          "[otel][aggregate]") {
+TEST_CASE("otel aggregate: always_on takes calls without a trace, always_off takes none", "[otel][aggregate]") {
   OtelSettings settings = settings_for("http://127.0.0.1");
   settings.exemplars = outlay::detail::ExemplarFilter::always_on;
   Aggregate on(settings);

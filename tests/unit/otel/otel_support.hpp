@@ -107,9 +107,7 @@ inline std::string gunzipped(std::string_view packed) {
   return text;
 }
 
-inline std::string head_of(const std::string& request) {
-  return request.substr(0, request.find("\r\n\r\n") + 2);
-}
+inline std::string head_of(const std::string& request) { return request.substr(0, request.find("\r\n\r\n") + 2); }
 
 /// A request's body as it was before compression.
 inline std::string body_of(const std::string& request) {
@@ -118,8 +116,7 @@ inline std::string body_of(const std::string& request) {
 }
 
 /// Settings for tests: a clock that stands still, no waiting between retries, nothing of the machine in the resource.
-inline outlay::detail::OtelSettings settings_for(const std::string& endpoint,
-                                                 outlay::OtelOptions options = {}) {
+inline outlay::detail::OtelSettings settings_for(const std::string& endpoint, outlay::OtelOptions options = {}) {
   const Environment none;
   options.endpoint = endpoint;
   if (!options.clock) options.clock = std::make_shared<outlay::testing::ManualClock>();
@@ -136,8 +133,7 @@ inline outlay::Time at(std::chrono::nanoseconds after_start) {
   return outlay::testing::ManualClock().now() + after_start;
 }
 
-inline outlay::Record record(std::int64_t input = 100, std::int64_t output = 20,
-                             std::int64_t nanos = 27'000) {
+inline outlay::Record record(std::int64_t input = 100, std::int64_t output = 20, std::int64_t nanos = 27'000) {
   outlay::Record made;
   made.status = outlay::RecordStatus::settled;
   made.started = at(1s);

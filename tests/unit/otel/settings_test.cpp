@@ -38,8 +38,7 @@ std::string where(const OtelSettings& settings) {
 
 }  // namespace
 
-TEST_CASE("otel settings: without options and environment they are OpenTelemetry's defaults",
-          "[otel][settings]") {
+TEST_CASE("otel settings: without options and environment they are OpenTelemetry's defaults", "[otel][settings]") {
   const Environment none;
   const OtelSettings settings = resolve({});
   CHECK_FALSE(settings.disabled);
@@ -57,8 +56,7 @@ TEST_CASE("otel settings: without options and environment they are OpenTelemetry
   CHECK(resource_value(settings, "telemetry.sdk.language") == "cpp");
   CHECK(resource_value(settings, "telemetry.sdk.version") == OUTLAY_VERSION_STRING);
   CHECK(resource_value(settings, "service.instance.id").size() == 36);
-  CHECK(resource_value(settings, "service.instance.id") !=
-        resource_value(resolve({}), "service.instance.id"));
+  CHECK(resource_value(settings, "service.instance.id") != resource_value(resolve({}), "service.instance.id"));
 }
 
 TEST_CASE("otel settings: /v1/metrics is appended to a base address, whatever its end", "[otel][settings]") {
@@ -86,8 +84,8 @@ TEST_CASE("otel settings: an endpoint of the metrics without a path gets a slash
 }
 
 TEST_CASE("otel settings: the general endpoint is a base address", "[otel][settings]") {
-  const Environment set(Variables{{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:1/base"},
-                                  {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", ""}});
+  const Environment set(
+      Variables{{"OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:1/base"}, {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", ""}});
   CHECK(where(resolve({})) == "http://a:1/base/v1/metrics");
 }
 
@@ -100,9 +98,8 @@ TEST_CASE(
   CHECK(message.find("OTEL_EXPORTER_OTLP_ENDPOINT") != std::string::npos);
   CHECK(message.find("http://host[:port]") != std::string::npos);
   CHECK(message.find("hunter2") == std::string::npos);
-  for (const char* bad :
-       {"ftp://host", "http://", "http://host:0", "http://host:99999", "http://user:hunter2@host",
-        "http://host/a b", "http://host/?q=hunter2", "http://host/#f", "http://host\r\nX: y"}) {
+  for (const char* bad : {"ftp://host", "http://", "http://host:0", "http://host:99999", "http://user:hunter2@host",
+                          "http://host/a b", "http://host/?q=hunter2", "http://host/#f", "http://host\r\nX: y"}) {
     INFO(bad);
     const std::string refused = refusal({.endpoint = bad});
     CHECK(refused.find("otel sink: endpoint") == 0);
@@ -111,15 +108,12 @@ TEST_CASE(
 }
 
 TEST_CASE("otel settings: headers are merged, decoded, and an option's wins by name", "[otel][settings]") {
-  const Environment set(
-      Variables{{"OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20abc, x-tenant = a%2Cb "}});
+  const Environment set(Variables{{"OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20abc, x-tenant = a%2Cb "}});
   const OtelSettings settings = resolve({.headers = {{"X-Tenant", "c"}, {"x-more", "d"}}});
-  CHECK(settings.headers ==
-        outlay::detail::Pairs{{"Authorization", "Bearer abc"}, {"x-more", "d"}, {"X-Tenant", "c"}});
+  CHECK(settings.headers == outlay::detail::Pairs{{"Authorization", "Bearer abc"}, {"x-more", "d"}, {"X-Tenant", "c"}});
 }
 
-TEST_CASE("otel settings: the metrics' own headers win over the general ones as a whole",
-          "[otel][settings]") {
+TEST_CASE("otel settings: the metrics' own headers win over the general ones as a whole", "[otel][settings]") {
   const Environment set(
       Variables{{"OTEL_EXPORTER_OTLP_HEADERS", "a=1,b=2"}, {"OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a=3"}});
   CHECK(resolve({}).headers == outlay::detail::Pairs{{"a", "3"}});
@@ -129,8 +123,8 @@ TEST_CASE("otel settings: a header that cannot be sent is refused without its va
   const Environment none;
   using Header = std::pair<std::string, std::string>;
   for (const Header& bad :
-       {Header{"", "hunter2"}, Header{"a b", "hunter2"}, Header{"x\r\ny", "hunter2"},
-        Header{"x", "hunter2\r\nEvil: 1"}, Header{"Content-Length", "hunter2"}, Header{"HOST", "hunter2"}}) {
+       {Header{"", "hunter2"}, Header{"a b", "hunter2"}, Header{"x\r\ny", "hunter2"}, Header{"x", "hunter2\r\nEvil: 1"},
+        Header{"Content-Length", "hunter2"}, Header{"HOST", "hunter2"}}) {
     const std::string message = refusal({.headers = {bad}});
     INFO(message);
     CHECK(message.find("otel sink: header") == 0);
@@ -138,9 +132,8 @@ TEST_CASE("otel settings: a header that cannot be sent is refused without its va
   }
 }
 
-TEST_CASE(
-    "otel settings: malformed headers in the environment are ignored with a warning without their values",
-    "[otel][settings]") {
+TEST_CASE("otel settings: malformed headers in the environment are ignored with a warning without their values",
+          "[otel][settings]") {
   const Environment set(Variables{{"OTEL_EXPORTER_OTLP_HEADERS", "a=1,hunter2"}});
   const Log log;
   CHECK(resolve({}).headers.empty());
@@ -148,8 +141,7 @@ TEST_CASE(
   CHECK(log.count("hunter2") == 0);
 }
 
-TEST_CASE("otel settings: numbers and words come from the environment, the metrics' own first",
-          "[otel][settings]") {
+TEST_CASE("otel settings: numbers and words come from the environment, the metrics' own first", "[otel][settings]") {
   const Environment set(Variables{{"OTEL_METRIC_EXPORT_INTERVAL", "1500"},
                                   {"OTEL_METRIC_EXPORT_TIMEOUT", "40000"},
                                   {"OTEL_EXPORTER_OTLP_TIMEOUT", "1"},
@@ -174,16 +166,14 @@ TEST_CASE("otel settings: numbers and words come from the environment, the metri
   CHECK_FALSE(told.coming);
 }
 
-TEST_CASE("otel settings: the opt-in to the latest conventions leaves the published ones out",
-          "[otel][settings]") {
+TEST_CASE("otel settings: the opt-in to the latest conventions leaves the published ones out", "[otel][settings]") {
   const Environment set(Variables{{"OTEL_SEMCONV_STABILITY_OPT_IN", "gen_ai_latest_experimental"}});
   const OtelSettings settings = resolve({});
   CHECK_FALSE(settings.published);
   CHECK(settings.coming);
 }
 
-TEST_CASE("otel settings: variables that make no sense are ignored, each with a warning",
-          "[otel][settings]") {
+TEST_CASE("otel settings: variables that make no sense are ignored, each with a warning", "[otel][settings]") {
   for (const auto& [name, value] :
        std::map<std::string, std::string>{{"OTEL_METRIC_EXPORT_INTERVAL", "soon"},
                                           {"OTEL_METRIC_EXPORT_TIMEOUT", "-1"},

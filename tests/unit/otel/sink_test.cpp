@@ -44,9 +44,8 @@ FaultServer::Script in_turn(std::vector<std::string> replies) {
 class TemporaryFile {
  public:
   explicit TemporaryFile(const std::string& content)
-      : path_(
-            (std::filesystem::temp_directory_path() / ("outlay-otel-" + std::to_string(::getpid()) + ".pem"))
-                .string()) {
+      : path_((std::filesystem::temp_directory_path() / ("outlay-otel-" + std::to_string(::getpid()) + ".pem"))
+                  .string()) {
     std::ofstream(path_) << content;
   }
   TemporaryFile(const TemporaryFile&) = delete;
@@ -98,10 +97,8 @@ TEST_CASE("otel sink: a request has the head that OTLP asks for", "[otel][sink]"
   CHECK(head.starts_with("POST /base/v1/metrics HTTP/1.1\r\n"));
   for (const std::string& line :
        {"Host: 127.0.0.1:" + std::to_string(server.port()), std::string("Content-Type: application/json"),
-        std::string("Content-Encoding: gzip"), std::string("Accept: application/json"),
-        std::string("api-key: hunter2"),
-        std::string("User-Agent: outlay/" OUTLAY_VERSION_STRING
-                    " OTel-OTLP-Exporter-Cpp/" OUTLAY_VERSION_STRING)})
+        std::string("Content-Encoding: gzip"), std::string("Accept: application/json"), std::string("api-key: hunter2"),
+        std::string("User-Agent: outlay/" OUTLAY_VERSION_STRING " OTel-OTLP-Exporter-Cpp/" OUTLAY_VERSION_STRING)})
     CHECK(head.find("\r\n" + line + "\r\n") != std::string::npos);
 }
 
@@ -232,15 +229,13 @@ TEST_CASE("otel faults: where nobody listens a flush costs a refused connect, an
   CHECK(cost.integer("asInt") == 610);
   CHECK(cost.integer("startTimeUnixNano") == at(0s).time_since_epoch().count());
   CHECK(cost.integer("timeUnixNano") == at(61min).time_since_epoch().count());
-  CHECK(points(body_of(server.requests()[0]), "gen_ai.client.operation.duration").at(0).integer("count") ==
-        61);
+  CHECK(points(body_of(server.requests()[0]), "gen_ai.client.operation.duration").at(0).integer("count") == 61);
   CHECK(sink->stats().exports == 1);
   CHECK(log.count("info: otel sink: the collector at http://127.0.0.1:" + std::to_string(port) +
                   ": exports succeed again, after 60 that failed") == 1);
 }
 
-TEST_CASE("otel faults: a stalled collector holds a flush until its deadline, and close no longer",
-          "[otel][faults]") {
+TEST_CASE("otel faults: a stalled collector holds a flush until its deadline, and close no longer", "[otel][faults]") {
   FaultServer server([](std::size_t, std::string_view) { return Plan{.then = Plan::Then::stall}; });
   const auto sink = sink_for(server.url());
   sink->write(record());
@@ -268,11 +263,9 @@ TEST_CASE("otel faults: a ledger's flush is not extended by a stalled collector"
   }
 }
 
-TEST_CASE("otel faults: a stalled collector holds one flush, and no other until it answers",
-          "[otel][faults]") {
+TEST_CASE("otel faults: a stalled collector holds one flush, and no other until it answers", "[otel][faults]") {
   std::atomic<bool> stalls{true};
-  FaultServer server(
-      [&](std::size_t, std::string_view) { return stalls ? Plan{.then = Plan::Then::stall} : ok(); });
+  FaultServer server([&](std::size_t, std::string_view) { return stalls ? Plan{.then = Plan::Then::stall} : ok(); });
   const auto sink = sink_for(server.url(), {.timeout = 1s});
   sink->write(record());
   sink->flush(soon(50ms));
@@ -291,8 +284,8 @@ TEST_CASE("otel faults: a stalled collector holds one flush, and no other until 
 TEST_CASE("otel faults: a request that is refused for good is not sent again", "[otel][faults]") {
   for (const int status : {400, 401, 403, 404, 408, 500, 501, 301}) {
     const Log log;
-    FaultServer server(in_turn(
-        {http_reply(status, R"({"code":3,"message":"no such thing"})", "Location: http://elsewhere/\r\n")}));
+    FaultServer server(
+        in_turn({http_reply(status, R"({"code":3,"message":"no such thing"})", "Location: http://elsewhere/\r\n")}));
     const auto sink = sink_for(server.url());
     sink->write(record());
     sink->flush(soon());
@@ -309,10 +302,9 @@ TEST_CASE("otel faults: a request that is refused for good is not sent again", "
 
 TEST_CASE("otel faults: keys never reach the log, not even by way of the collector", "[otel][faults]") {
   const Log log;
-  FaultServer server(in_turn(
-      {http_reply(401, R"({"message":"the token sk-hunter2 of \"Bearer sk-hunter2\" is bad\u0007"})")}));
-  const auto sink =
-      sink_for(server.url() + "/secret-path", {.headers = {{"Authorization", "Bearer sk-hunter2"}}});
+  FaultServer server(
+      in_turn({http_reply(401, R"({"message":"the token sk-hunter2 of \"Bearer sk-hunter2\" is bad\u0007"})")}));
+  const auto sink = sink_for(server.url() + "/secret-path", {.headers = {{"Authorization", "Bearer sk-hunter2"}}});
   sink->write(record());
   sink->flush(soon());
   REQUIRE(log.lines().size() == 1);
@@ -324,8 +316,8 @@ TEST_CASE("otel faults: keys never reach the log, not even by way of the collect
 
 TEST_CASE("otel faults: a collector that is busy is asked again until it takes it", "[otel][faults]") {
   for (const int status : {429, 502, 503, 504}) {
-    FaultServer server(in_turn(
-        {http_reply(status, ""), http_reply(status, "busy", "Retry-After: 0\r\n"), http_reply(status, "")}));
+    FaultServer server(
+        in_turn({http_reply(status, ""), http_reply(status, "busy", "Retry-After: 0\r\n"), http_reply(status, "")}));
     const auto sink = sink_for(server.url());
     sink->write(record());
     sink->flush(soon());
@@ -376,8 +368,7 @@ TEST_CASE("otel faults: a connection that breaks before an answer is tried again
   CHECK(sink->stats().exports == 1);
 }
 
-TEST_CASE("otel faults: after 413 the requests are made smaller, and every data point arrives",
-          "[otel][faults]") {
+TEST_CASE("otel faults: after 413 the requests are made smaller, and every data point arrives", "[otel][faults]") {
   OtelOptions options;
   options.tags = {"user_id"};
   options.max_values = 1'000;

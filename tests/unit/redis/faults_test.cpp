@@ -21,14 +21,12 @@ TEST_CASE("redis faults: where nobody listens it fails at once and says where", 
   CHECK(contains(refused.message, "refused"));
   CHECK(refused.took < 1s);
   RedisBackend socket("unix:///nowhere/redis.sock", "outlay");
-  CHECK(
-      contains(unavailable(socket, command(Op::snapshot, 0, {forever("x")})).message, "/nowhere/redis.sock"));
+  CHECK(contains(unavailable(socket, command(Op::snapshot, 0, {forever("x")})).message, "/nowhere/redis.sock"));
 }
 
 TEST_CASE("redis faults: a host that has no address is an error", "[redis]") {
   RedisBackend backend("redis://no-such-host.invalid", "outlay");
-  CHECK(contains(unavailable(backend, command(Op::snapshot, 0, {forever("x")})).message,
-                 "no-such-host.invalid"));
+  CHECK(contains(unavailable(backend, command(Op::snapshot, 0, {forever("x")})).message, "no-such-host.invalid"));
 }
 
 TEST_CASE("redis faults: after a failure it does not knock at every call", "[redis]") {
@@ -71,8 +69,7 @@ TEST_CASE("redis faults: a server that is stopped costs no more than the timeout
   CHECK(look(backend, counter).reserved.usd == 0_usd);
 }
 
-TEST_CASE("redis faults: a server that is busy with something else costs no more than the timeout",
-          "[redis]") {
+TEST_CASE("redis faults: a server that is busy with something else costs no more than the timeout", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server({.arguments = {"--enable-debug-command", "yes"}});
   RedisBackend backend(server.url(), "outlay");
@@ -98,15 +95,13 @@ TEST_CASE("redis faults: a server that was restarted is found again", "[redis]")
   const auto counter = forever("x");
   REQUIRE(run(backend, command(Op::reserve, 1, {counter}, 1_usd)));
   server.kill();
-  CHECK(contains(unavailable(backend, command(Op::settle, 1, {counter}, 1_usd)).message,
-                 "cannot be connected to"));
+  CHECK(contains(unavailable(backend, command(Op::settle, 1, {counter}, 1_usd)).message, "cannot be connected to"));
   server.start();
   CHECK(retry(backend, command(Op::settle, 1, {counter}, 1_usd)).outcome == Outcome::done);
   CHECK(look(backend, counter).spent.usd == 1_usd);
 }
 
-TEST_CASE("redis faults: an idle connection that the server has closed is opened anew within the call",
-          "[redis]") {
+TEST_CASE("redis faults: an idle connection that the server has closed is opened anew within the call", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
   RedisBackend backend(server.url(), "outlay");
@@ -146,9 +141,8 @@ TEST_CASE("redis faults: a reply lost at any byte is asked for again and counts 
   CHECK(gate.accepted() > 20);
 }
 
-TEST_CASE(
-    "redis faults: a partition in one direction or both fails within the timeout, and nothing counts twice",
-    "[redis]") {
+TEST_CASE("redis faults: a partition in one direction or both fails within the timeout, and nothing counts twice",
+          "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server({.arguments = {}, .tcp = true});
   test::TcpGate gate(server.port());
@@ -168,8 +162,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("redis faults: what is no reply of Redis is an error, and the next connection a new one",
-          "[redis]") {
+TEST_CASE("redis faults: what is no reply of Redis is an error, and the next connection a new one", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server({.arguments = {}, .tcp = true});
   test::TcpGate gate(server.port());
@@ -208,8 +201,7 @@ TEST_CASE("redis faults: what is no reply of Redis is an error, and the next con
   CHECK(last.states.at(0).spent.usd == 0.01_usd * static_cast<std::int64_t>(n));
 }
 
-TEST_CASE("redis faults: a server that was made a replica is unavailable until it is a master again",
-          "[redis]") {
+TEST_CASE("redis faults: a server that was made a replica is unavailable until it is a master again", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer master, server;
   RedisBackend backend(server.url(), "outlay");

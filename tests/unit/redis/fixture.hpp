@@ -44,8 +44,7 @@ inline StoreCounter forever(std::string name, outlay::Usd cap = 5_usd) {
   return counter;
 }
 
-inline StoreCommand command(Op op, std::uint64_t id, std::vector<StoreCounter> counters,
-                            outlay::Usd usd = {}) {
+inline StoreCommand command(Op op, std::uint64_t id, std::vector<StoreCounter> counters, outlay::Usd usd = {}) {
   StoreCommand command;
   command.op = op;
   if (op != Op::snapshot) command.id = id_of(id);

@@ -32,8 +32,7 @@ int spend(const std::string& url, std::uint64_t process, int calls, const StoreC
   for (int i = 0; i < calls; i += 8) {
     std::vector<StoreCommand> reserves, settles;
     for (int k = i; k < i + 8; ++k)
-      reserves.push_back(
-          command(Op::reserve, process << 32U | static_cast<std::uint64_t>(k + 1), {counter}, 0.01_usd));
+      reserves.push_back(command(Op::reserve, process << 32U | static_cast<std::uint64_t>(k + 1), {counter}, 0.01_usd));
     const auto results = backend.execute(reserves, 30s);
     for (std::size_t k = 0; k < results.size(); ++k) {
       if (!results[k]) return 1;
@@ -60,8 +59,7 @@ void eight_processes(const std::string& url) {
 
 }  // namespace
 
-TEST_CASE("redis: 8 processes with 1,000 calls of $0.01 each spend exactly $5.00 of a cap of $5.00",
-          "[redis]") {
+TEST_CASE("redis: 8 processes with 1,000 calls of $0.01 each spend exactly $5.00 of a cap of $5.00", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
   eight_processes(server.url());
@@ -75,8 +73,7 @@ TEST_CASE("redis cluster: 8 processes with 1,000 calls of $0.01 each spend exact
   eight_processes(cluster.node((cluster.owner_of("{outlay}:meta") + 1) % cluster.size()).tcp_url());
 }
 
-TEST_CASE("redis: what killed processes held is charged within a lease, and the cap is never passed",
-          "[redis]") {
+TEST_CASE("redis: what killed processes held is charged within a lease, and the cap is never passed", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
   const StoreCounter counter = forever("killed", 2_usd);
@@ -123,8 +120,7 @@ TEST_CASE("redis cluster: any node leads to the one that owns the keys, and all 
     REQUIRE(run(by_port, command(Op::settle, 2 * i + 1, {forever("a"), forever("b")}, 1_usd)));
     REQUIRE(run(by_socket, command(Op::reserve, 2 * i + 2, {forever("a"), forever("b")}, 1_usd)));
   }
-  for (std::size_t i = 0; i < cluster.size(); ++i)
-    CHECK((cluster.node(i).command({"DBSIZE"}) == "0") == (i != owner));
+  for (std::size_t i = 0; i < cluster.size(); ++i) CHECK((cluster.node(i).command({"DBSIZE"}) == "0") == (i != owner));
   RedisBackend backend(cluster.node(owner).url(), "outlay");
   CHECK(look(backend, forever("b")).spent.usd == 3_usd);
 }
@@ -141,21 +137,19 @@ TEST_CASE("redis cluster: a slot that moves to another node is followed, also wh
   const std::vector<std::string> ended{"{outlay}:ended:0", "{outlay}:ended:1", "{outlay}:ended:2"};
   for (const std::string& key : ended) source.command({"HSET", key, id_of(99), ""});
   const std::string slot = source.command({"CLUSTER", "KEYSLOT", "{outlay}:meta"});
-  const std::string source_id = source.command({"CLUSTER", "MYID"}),
-                    target_id = target.command({"CLUSTER", "MYID"});
+  const std::string source_id = source.command({"CLUSTER", "MYID"}), target_id = target.command({"CLUSTER", "MYID"});
   REQUIRE(target.command({"CLUSTER", "SETSLOT", slot, "IMPORTING", source_id}) == "OK");
   REQUIRE(source.command({"CLUSTER", "SETSLOT", slot, "MIGRATING", target_id}) == "OK");
   // Half of the keys there, half of them here: it fails, and nothing is half done.
-  REQUIRE(source.command(
-              {"MIGRATE", "127.0.0.1", std::to_string(target.port()), "{outlay}:meta", "0", "5000"}) == "OK");
+  REQUIRE(source.command({"MIGRATE", "127.0.0.1", std::to_string(target.port()), "{outlay}:meta", "0", "5000"}) ==
+          "OK");
   const auto torn = unavailable(backend, command(Op::settle, 1, {counter}, 1_usd), 200ms);
   CHECK(contains(torn.message, "TRYAGAIN"));
   CHECK(torn.took < 2s);
   std::vector<std::string> rest{"{outlay}:leases", "{outlay}:in:forever:x", "{outlay}:held"};
   rest.insert(rest.end(), ended.begin(), ended.end());
   for (const std::string& key : rest)
-    REQUIRE(source.command({"MIGRATE", "127.0.0.1", std::to_string(target.port()), key, "0", "5000"}) ==
-            "OK");
+    REQUIRE(source.command({"MIGRATE", "127.0.0.1", std::to_string(target.port()), key, "0", "5000"}) == "OK");
   // All of them there, but the slot not yet: ASK.
   const auto asked = retry(backend, command(Op::settle, 1, {counter}, 0.5_usd));
   CHECK(asked.outcome == Outcome::done);
@@ -171,8 +165,7 @@ TEST_CASE("redis cluster: when the node of the URL is gone, the others are known
   NEEDS_REDIS();
   test::RedisCluster cluster;
   const std::size_t owner = cluster.owner_of("{outlay}:meta"), seed = (owner + 1) % cluster.size();
-  cluster.node((owner + 2) % cluster.size())
-      .command({"CONFIG", "SET", "cluster-require-full-coverage", "no"});
+  cluster.node((owner + 2) % cluster.size()).command({"CONFIG", "SET", "cluster-require-full-coverage", "no"});
   cluster.node(owner).command({"CONFIG", "SET", "cluster-require-full-coverage", "no"});
   RedisBackend backend(cluster.node(seed).tcp_url(), "outlay");
   const auto counter = forever("x");

@@ -15,8 +15,7 @@ TEST_CASE("redis: scripts that the server has forgotten are left there again, wi
   REQUIRE(run(backend, command(Op::reserve, 1, {counter}, 1_usd)));
   REQUIRE(server.command({"SCRIPT", "FLUSH"}) == "OK");
   const std::vector<StoreCommand> batch{command(Op::settle, 1, {counter}, 0.5_usd),
-                                        command(Op::reserve, 2, {counter}, 1_usd),
-                                        command(Op::snapshot, 0, {counter})};
+                                        command(Op::reserve, 2, {counter}, 1_usd), command(Op::snapshot, 0, {counter})};
   const auto results = backend.execute(batch, 5s);
   REQUIRE(results.size() == 3);
   for (const auto& result : results) REQUIRE(result);
@@ -49,8 +48,7 @@ TEST_CASE("redis: reading is enough to begin an epoch that stays", "[redis]") {
   CHECK(a.epoch == b.epoch);
 }
 
-TEST_CASE("redis: a server restarted from an older snapshot has the same epoch and a lower version",
-          "[redis]") {
+TEST_CASE("redis: a server restarted from an older snapshot has the same epoch and a lower version", "[redis]") {
   NEEDS_REDIS();
   test::RedisServer server;
   RedisBackend backend(server.url(), "outlay");
@@ -67,8 +65,7 @@ TEST_CASE("redis: a server restarted from an older snapshot has the same epoch a
   CHECK(back.states.at(0).spent.usd == 1_usd);
 }
 
-TEST_CASE("redis: with an append-only file nothing that was confirmed is lost when the server is killed",
-          "[redis]") {
+TEST_CASE("redis: with an append-only file nothing that was confirmed is lost when the server is killed", "[redis]") {
   NEEDS_REDIS();
   test::RedisServer server({.arguments = {"--appendonly", "yes", "--appendfsync", "always"}});
   RedisBackend backend(server.url(), "outlay");
@@ -126,8 +123,7 @@ TEST_CASE("redis: two databases of one server are two stores", "[redis]") {
   CHECK(look(three, forever("x")).spent.usd == 1_usd);
 }
 
-TEST_CASE("redis: the keys of a window live on for an hour and a lease, and those without an end for ever",
-          "[redis]") {
+TEST_CASE("redis: the keys of a window live on for an hour and a lease, and those without an end for ever", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
   RedisBackend backend(server.url(), "outlay");
@@ -166,8 +162,7 @@ TEST_CASE("redis: slots that are over are forgotten when the next one comes", "[
   CHECK(server.command({"HLEN", "{outlay}:in:minute:x"}) == "2");
 }
 
-TEST_CASE("redis: an ended id is remembered over the turn of an hour, and forgotten after the next",
-          "[redis]") {
+TEST_CASE("redis: an ended id is remembered over the turn of an hour, and forgotten after the next", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
   RedisBackend backend(server.url(), "outlay");
@@ -215,8 +210,7 @@ TEST_CASE("redis: a settlement whose slot was forgotten meanwhile does no harm",
   CHECK(run(backend, command(Op::release, 2, {counter}))->states.at(0).reserved.usd == 0_usd);
 }
 
-TEST_CASE("redis: commands that make no sense are refused without being sent, and the others are executed",
-          "[redis]") {
+TEST_CASE("redis: commands that make no sense are refused without being sent, and the others are executed", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
   RedisBackend backend(server.url(), "outlay");
@@ -245,8 +239,7 @@ TEST_CASE("redis: a thousand commands at once are answered in their order", "[re
   const test::RedisServer server;
   RedisBackend backend(server.url(), "outlay");
   std::vector<StoreCommand> batch;
-  for (std::uint64_t i = 1; i <= 1'000; ++i)
-    batch.push_back(command(Op::reserve, i, {forever("x", 5_usd)}, 0.01_usd));
+  for (std::uint64_t i = 1; i <= 1'000; ++i) batch.push_back(command(Op::reserve, i, {forever("x", 5_usd)}, 0.01_usd));
   const auto results = backend.execute(batch, 20s);
   REQUIRE(results.size() == 1'000);
   for (std::size_t i = 0; i < results.size(); ++i) {
@@ -313,9 +306,8 @@ TEST_CASE("redis: a user with few rights is enough, and what cannot be checked i
   const std::string path = server.url().substr(7);
   // As README.md in src/redis says.
   std::vector<std::string> rule{"ACL", "SETUSER", "caps", "on", ">secret", "~{outlay}:*", "-@all"};
-  for (const char* allowed :
-       {"evalsha", "script|load", "time", "get", "set", "hget", "hmget", "hset", "hdel", "hgetall", "pexpire",
-        "pexpireat", "unlink", "zadd", "zrem", "zrange", "zrangebyscore"})
+  for (const char* allowed : {"evalsha", "script|load", "time", "get", "set", "hget", "hmget", "hset", "hdel",
+                              "hgetall", "pexpire", "pexpireat", "unlink", "zadd", "zrem", "zrange", "zrangebyscore"})
     rule.push_back(std::string("+") + allowed);
   REQUIRE(server.command(rule) == "OK");
   Log log;
@@ -347,8 +339,7 @@ TEST_CASE("redis: a server that evicts nothing and appends to a file is only men
   CHECK(contains(log.text(), "appendonly is yes"));
 }
 
-TEST_CASE("redis: a server that may evict counters, or forgets them over a restart, is warned of",
-          "[redis]") {
+TEST_CASE("redis: a server that may evict counters, or forgets them over a restart, is warned of", "[redis]") {
   NEEDS_REDIS();
   for (const std::string policy : {"allkeys-lru", "volatile-ttl"}) {
     const test::RedisServer server({.arguments = {"--maxmemory-policy", policy}});

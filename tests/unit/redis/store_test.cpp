@@ -18,10 +18,8 @@ outlay::BudgetOptions day(const std::shared_ptr<outlay::Store>& store, outlay::U
 TEST_CASE("redis store: two stores of one server share a cap to the cent", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
-  const auto first =
-      outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
-  const auto second =
-      outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  const auto first = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  const auto second = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
   int admitted = 0;
   for (int i = 0; i < 30; ++i) {
     outlay::Budget budget(day(i % 2 == 0 ? first : second, 0.20_usd));
@@ -43,8 +41,7 @@ TEST_CASE("redis store: two stores of one server share a cap to the cent", "[red
 TEST_CASE("redis store: a server that is gone is what OnUnreachable says, and is found again", "[redis]") {
   NEEDS_REDIS();
   test::RedisServer server({.arguments = {"--appendonly", "yes", "--appendfsync", "always"}});
-  const auto store =
-      outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  const auto store = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
   outlay::Budget budget(day(store, 1_usd));
   {
     outlay::Call call({.model = "flat", .usd = 0.10_usd});
@@ -67,8 +64,7 @@ TEST_CASE("redis store: after the data was lost calls are denied until that is a
   NEEDS_REDIS();
   const test::RedisServer server;
   Log log;
-  const auto store =
-      outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  const auto store = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
   outlay::Budget budget(day(store, 1_usd));
   {
     outlay::Call call({.model = "flat", .usd = 0.10_usd});

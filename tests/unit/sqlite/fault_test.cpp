@@ -14,8 +14,8 @@ namespace {
 /// Keeps the log quiet, and what it said.
 struct QuietLog {
   QuietLog()
-      : previous(outlay::set_log_handler(
-            [this](outlay::LogLevel, std::string_view line) { said.emplace_back(line); })) {}
+      : previous(
+            outlay::set_log_handler([this](outlay::LogLevel, std::string_view line) { said.emplace_back(line); })) {}
   QuietLog(const QuietLog&) = delete;
   QuietLog& operator=(const QuietLog&) = delete;
   ~QuietLog() { outlay::set_log_handler(previous); }
@@ -62,8 +62,7 @@ long operations_of_a_session(outlay::Durability durability, FaultVfs& vfs) {
 
 }  // namespace
 
-TEST_CASE("sqlite: a disk that fails once, at any operation, costs no row and doubles none",
-          "[sqlite][fault]") {
+TEST_CASE("sqlite: a disk that fails once, at any operation, costs no row and doubles none", "[sqlite][fault]") {
   QuietLog log;
   FaultVfs vfs;
   const auto durability = GENERATE(outlay::Durability::normal, outlay::Durability::full);
@@ -147,8 +146,7 @@ TEST_CASE("sqlite: an outage is logged once, with the reason", "[sqlite][fault]"
   CHECK(Raw(dir.db()).number("SELECT count(*) FROM records") == 100);
 }
 
-TEST_CASE("sqlite: a ledger's flush throws while the disk is full, and not once it has recovered",
-          "[sqlite][fault]") {
+TEST_CASE("sqlite: a ledger's flush throws while the disk is full, and not once it has recovered", "[sqlite][fault]") {
   QuietLog log;
   FaultVfs vfs;
   const TempDir dir;

@@ -86,8 +86,7 @@ TEST_CASE("sqlite: a damaged page is reported by the report, never summed over",
   file.seekp((root - 1) * 4096);
   file << std::string(4096, '\xAA');
   file.close();
-  CHECK(failure_of([&] { static_cast<void>(outlay::report_sqlite(dir.db())); }).reason() ==
-        outlay::errc::bad_file);
+  CHECK(failure_of([&] { static_cast<void>(outlay::report_sqlite(dir.db())); }).reason() == outlay::errc::bad_file);
 }
 
 TEST_CASE("sqlite: missing tables are refused, not made up", "[sqlite][file]") {
@@ -181,8 +180,7 @@ TEST_CASE("sqlite: a file of an older format is brought up to date once, in one 
   }
   {
     Database database(dir.db(), Database::Mode::read_only);
-    CHECK(contains(failure_of([&] { outlay::detail::check_for_reading(database, two); }).what(),
-                   "older format 1"));
+    CHECK(contains(failure_of([&] { outlay::detail::check_for_reading(database, two); }).what(), "older format 1"));
   }
   for (int again = 0; again < 2; ++again) {
     Database database(dir.db(), Database::Mode::read_write);
@@ -212,8 +210,7 @@ TEST_CASE("sqlite: the file says what it is", "[sqlite][file]") {
   CHECK(raw.number("PRAGMA application_id") == 0x4F55544C);
   CHECK(raw.number("PRAGMA user_version") == 1);
   CHECK(raw.text("PRAGMA journal_mode") == "wal");
-  CHECK(raw.number("SELECT sum(usd_nanos) FROM calls WHERE model = 'gpt-4o-mini' AND status = 'settled'") ==
-        3'000'000);
+  CHECK(raw.number("SELECT sum(usd_nanos) FROM calls WHERE model = 'gpt-4o-mini' AND status = 'settled'") == 3'000'000);
   CHECK(raw.number("SELECT count(*) FROM tags WHERE key = 'n' AND value = '1'") == 1);
 }
 
@@ -224,8 +221,7 @@ TEST_CASE("sqlite: what is billed but unknown is found by its index", "[sqlite][
   // The fourth column of a plan's row is its text.
   sqlite3_stmt* plan = raw.prepare("EXPLAIN QUERY PLAN SELECT * FROM indeterminate");
   std::string steps;
-  while (sqlite3_step(plan) == SQLITE_ROW)
-    steps += reinterpret_cast<const char*>(sqlite3_column_text(plan, 3));
+  while (sqlite3_step(plan) == SQLITE_ROW) steps += reinterpret_cast<const char*>(sqlite3_column_text(plan, 3));
   sqlite3_finalize(plan);
   CHECK(contains(steps, "records_indeterminate"));
 }

@@ -28,8 +28,7 @@ class TempDir {
     // In memory where that is possible: some cases make thousands of files.
     const std::filesystem::path shm = "/dev/shm";
     const bool in_memory = ::access(shm.c_str(), W_OK | X_OK) == 0;
-    std::string name =
-        ((in_memory ? shm : std::filesystem::temp_directory_path()) / "outlay-sqlite-XXXXXX").native();
+    std::string name = ((in_memory ? shm : std::filesystem::temp_directory_path()) / "outlay-sqlite-XXXXXX").native();
     if (!::mkdtemp(name.data())) throw std::runtime_error("mkdtemp failed");
     path_ = name;
   }

@@ -14,11 +14,10 @@ using outlay::Usd;
 namespace {
 
 bool same(const ReportRow& a, const ReportRow& b) {
-  return a.tags == b.tags && a.usd == b.usd && a.usage == b.usage && a.calls == b.calls &&
-         a.exact == b.exact && a.estimated == b.estimated && a.indeterminate == b.indeterminate &&
-         a.unpriced_calls == b.unpriced_calls && a.estimated_calls == b.estimated_calls &&
-         a.indeterminate_calls == b.indeterminate_calls && a.rejected_calls == b.rejected_calls &&
-         a.blocked_calls == b.blocked_calls;
+  return a.tags == b.tags && a.usd == b.usd && a.usage == b.usage && a.calls == b.calls && a.exact == b.exact &&
+         a.estimated == b.estimated && a.indeterminate == b.indeterminate && a.unpriced_calls == b.unpriced_calls &&
+         a.estimated_calls == b.estimated_calls && a.indeterminate_calls == b.indeterminate_calls &&
+         a.rejected_calls == b.rejected_calls && a.blocked_calls == b.blocked_calls;
 }
 
 /// A ledger that has seen everything, and its file.
@@ -42,8 +41,7 @@ struct Mixed {
       std::optional<outlay::Budget> inner;
       if (random() % 2 == 0) inner.emplace(outlay::BudgetOptions{.name = "answer", .usd = 0.001_usd});
       std::optional<outlay::Track> feature;
-      if (random() % 3 != 0)
-        feature.emplace(std::initializer_list<outlay::Tag>{{"feature", pick("search", "chat")}});
+      if (random() % 3 != 0) feature.emplace(std::initializer_list<outlay::Tag>{{"feature", pick("search", "chat")}});
       const bool unpriced = !inner && random() % 8 == 0;
       std::optional<outlay::Budget> lenient;
       auto call = outlay::try_call({.model = pick("gpt-4o", "gpt-4o-mini", "cent"),
@@ -61,12 +59,9 @@ struct Mixed {
           call->release("429");
           break;
         case 2:
-          call->settle({.usage = {.input = 10,
-                                  .output = output,
-                                  .reasoning = output / 2,
-                                  .input_audio = 3,
-                                  .web_searches = 1},
-                        .provider_cost = Usd::from_nanos(12'345)});
+          call->settle(
+              {.usage = {.input = 10, .output = output, .reasoning = output / 2, .input_audio = 3, .web_searches = 1},
+               .provider_cost = Usd::from_nanos(12'345)});
           break;
         default:
           call->settle({.input = 50, .cache_read = 7, .output = output});
@@ -168,12 +163,9 @@ TEST_CASE("sqlite: assert_under judges by any tag, grouped by it or not, and onl
   CHECK_NOTHROW(report.assert_under(0.003_usd));
   CHECK(failure_of([&] { report.assert_under(0.002_usd); }).reason() == outlay::errc::over_limit);
   CHECK_NOTHROW(report.assert_under(0.001_usd, {{"user_id", "alice"}}));
-  CHECK(failure_of([&] {
-          report.assert_under(0.001_usd, {{"user_id", "bob"}});
-        }).reason() == outlay::errc::over_limit);
-  CHECK(failure_of([&] {
-          report.assert_under(0.001_usd, {{"day", "2026-01-01"}});
-        }).reason() == outlay::errc::over_limit);
+  CHECK(failure_of([&] { report.assert_under(0.001_usd, {{"user_id", "bob"}}); }).reason() == outlay::errc::over_limit);
+  CHECK(failure_of([&] { report.assert_under(0.001_usd, {{"day", "2026-01-01"}}); }).reason() ==
+        outlay::errc::over_limit);
   sink->write(make_record(100, {{"user_id", "bob"}}));
   sink->flush(soon());
   CHECK_NOTHROW(report.assert_under(0.002_usd, {{"user_id", "bob"}}));
@@ -201,8 +193,7 @@ TEST_CASE("sqlite: a sum beyond Usd is an error, not a wrong number", "[sqlite][
     sink->write(record);
     sink->write(record);
   }
-  CHECK(failure_of([&] { static_cast<void>(outlay::report_sqlite(dir.db())); }).reason() ==
-        outlay::errc::overflow);
+  CHECK(failure_of([&] { static_cast<void>(outlay::report_sqlite(dir.db())); }).reason() == outlay::errc::overflow);
 }
 
 TEST_CASE("sqlite: an empty file gives an empty report", "[sqlite][report]") {

@@ -7,8 +7,8 @@ namespace {
 
 outlay::Record recent(std::uint64_t id, const outlay::Tags& tags) {
   outlay::Record record = make_record(id, tags);
-  record.started = record.ended = outlay::Time(std::chrono::duration_cast<std::chrono::nanoseconds>(
-      std::chrono::system_clock::now().time_since_epoch()));
+  record.started = record.ended = outlay::Time(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()));
   return record;
 }
 
@@ -35,8 +35,7 @@ void fill(const std::filesystem::path& path, std::uint64_t old_rows) {
 
 }  // namespace
 
-TEST_CASE("sqlite: rows beyond the age leave the file, with their tags, and reports say so",
-          "[sqlite][retention]") {
+TEST_CASE("sqlite: rows beyond the age leave the file, with their tags, and reports say so", "[sqlite][retention]") {
   const TempDir dir;
   fill(dir.db(), 5'000);
   Raw raw(dir.db());

@@ -137,8 +137,7 @@ TEST_CASE("sqlite: every member of an event is in the file", "[sqlite][sink]") {
 TEST_CASE("sqlite: what a flush confirmed another connection can read at once", "[sqlite][sink]") {
   const TempDir dir;
   const auto durability = GENERATE(outlay::Durability::normal, outlay::Durability::full);
-  const auto sink =
-      outlay::sqlite_sink({.path = dir.db(), .durability = durability, .batch = 1'000, .max_delay = 1h});
+  const auto sink = outlay::sqlite_sink({.path = dir.db(), .durability = durability, .batch = 1'000, .max_delay = 1h});
   CHECK(sink->durable());
   Raw raw(dir.db());
   for (std::uint64_t i = 1; i <= 10; ++i) sink->write(make_record(i));
@@ -287,8 +286,7 @@ TEST_CASE("sqlite: a flush waits for a lock until its deadline", "[sqlite][sink]
 
 TEST_CASE("sqlite: only what is beyond 65,536 waiting rows is refused", "[sqlite][sink]") {
   const TempDir dir;
-  const auto sink =
-      outlay::sqlite_sink({.path = dir.db(), .batch = 65'536, .max_delay = 1h, .busy_timeout = 1ms});
+  const auto sink = outlay::sqlite_sink({.path = dir.db(), .batch = 65'536, .max_delay = 1h, .busy_timeout = 1ms});
   Raw other(dir.db());
   other.exec("BEGIN IMMEDIATE");
   for (std::uint64_t i = 1; i <= 65'536; ++i) sink->write(make_record(i));

@@ -68,9 +68,7 @@ Result<StoreReply> try_run(outlay::StoreBackend& store, const StoreCommand& comm
   REQUIRE(replies.size() == 1);
   return std::move(replies.front());
 }
-StoreReply run(outlay::StoreBackend& store, const StoreCommand& command) {
-  return try_run(store, command).value();
-}
+StoreReply run(outlay::StoreBackend& store, const StoreCommand& command) { return try_run(store, command).value(); }
 StoreReply look(outlay::StoreBackend& store, StoreCounter counter = shared(), Time now = today) {
   return run(store, command_of(Op::snapshot, 0, {}, now, std::move(counter)));
 }
@@ -80,7 +78,7 @@ outlay::Error refusal(const std::filesystem::path& path, std::chrono::millisecon
 }
 
 unsigned mode_of(const std::filesystem::path& path) {
-  struct stat status {};
+  struct stat status{};
   REQUIRE(::stat(path.c_str(), &status) == 0);
   return status.st_mode & 0777U;
 }
@@ -113,9 +111,13 @@ TEST_CASE("sqlite store: a missing file is made for its owner alone, and its dir
 
 TEST_CASE("sqlite store: the mode of a file that is there stays", "[sqlite][store]") {
   const TempDir dir;
-  { const SqliteStoreBackend store(dir.db(), 1s); }
+  {
+    const SqliteStoreBackend store(dir.db(), 1s);
+  }
   ::chmod(dir.db().c_str(), 0660);
-  { const SqliteStoreBackend store(dir.db(), 1s); }
+  {
+    const SqliteStoreBackend store(dir.db(), 1s);
+  }
   CHECK(mode_of(dir.db()) == 0660);
 }
 
@@ -155,7 +157,9 @@ TEST_CASE("sqlite store: a file that is no database, or another program's, is re
 
 TEST_CASE("sqlite store: a file of a newer format is refused with both numbers", "[sqlite][store]") {
   const TempDir dir;
-  { const SqliteStoreBackend store(dir.db(), 1s); }
+  {
+    const SqliteStoreBackend store(dir.db(), 1s);
+  }
   Raw(dir.db()).exec("UPDATE store_info SET format = 99");
   const outlay::Error error = refusal(dir.db());
   CHECK(error.reason() == errc::bad_file);
@@ -212,8 +216,7 @@ TEST_CASE("sqlite store: a read-only file is unavailable, until it can be writte
   CHECK(run(store, command_of(Op::reserve, 2, 0.10_usd)).outcome == Outcome::done);
 }
 
-TEST_CASE("sqlite store: a disk that fails at any operation leaves nothing half done",
-          "[sqlite][store][fault]") {
+TEST_CASE("sqlite store: a disk that fails at any operation leaves nothing half done", "[sqlite][store][fault]") {
   FaultVfs vfs;
   const auto fault = GENERATE(FaultVfs::Fault::full, FaultVfs::Fault::short_write, FaultVfs::Fault::io_error);
   // Two counters, one batch of several commands, new slots and old ones.
@@ -256,8 +259,7 @@ TEST_CASE("sqlite store: a disk that fails at any operation leaves nothing half 
   CHECK(struck > 0);
 }
 
-TEST_CASE("sqlite store: a file that is locked for too long is unavailable within the timeout",
-          "[sqlite][store]") {
+TEST_CASE("sqlite store: a file that is locked for too long is unavailable within the timeout", "[sqlite][store]") {
   const TempDir dir;
   SqliteStoreBackend store(dir.db(), 1s);
   Raw other(dir.db());
@@ -274,9 +276,8 @@ TEST_CASE("sqlite store: a file that is locked for too long is unavailable withi
   CHECK(run(store, command_of(Op::reserve, 1, 0.10_usd)).outcome == Outcome::done);
 }
 
-TEST_CASE(
-    "sqlite store: malformed commands are refused with what is wrong, and those beside them are executed",
-    "[sqlite][store]") {
+TEST_CASE("sqlite store: malformed commands are refused with what is wrong, and those beside them are executed",
+          "[sqlite][store]") {
   const TempDir dir;
   SqliteStoreBackend store(dir.db(), 1s);
   std::vector<StoreCommand> batch(6, command_of(Op::reserve, 1, 0.10_usd));
@@ -297,8 +298,7 @@ TEST_CASE(
 
 // --- together with a sink ---
 
-TEST_CASE("sqlite store: one file may be a store's and a sink's at once, whichever is first",
-          "[sqlite][store]") {
+TEST_CASE("sqlite store: one file may be a store's and a sink's at once, whichever is first", "[sqlite][store]") {
   const TempDir dir;
   const bool store_first = GENERATE(true, false);
   std::unique_ptr<SqliteStoreBackend> store;
@@ -330,7 +330,9 @@ TEST_CASE("sqlite store: one file may be a store's and a sink's at once, whichev
 
 TEST_CASE("sqlite store: a file that only a store has used has no records, and says so", "[sqlite][store]") {
   const TempDir dir;
-  { const SqliteStoreBackend store(dir.db(), 1s); }
+  {
+    const SqliteStoreBackend store(dir.db(), 1s);
+  }
   const outlay::Error error = failure_of([&] { static_cast<void>(outlay::report_sqlite(dir.db())); });
   CHECK(error.reason() == errc::bad_file);
   CHECK(contains(error.what(), "sqlite_sink"));
@@ -375,8 +377,7 @@ TEST_CASE("sqlite store: the version does not fall when the file is opened again
   StoreReply before;
   {
     SqliteStoreBackend store(dir.db(), 1s);
-    for (int i = 1; i <= 5; ++i)
-      before = run(store, command_of(Op::settle, i, 0.01_usd, today, daily(today)));
+    for (int i = 1; i <= 5; ++i) before = run(store, command_of(Op::settle, i, 0.01_usd, today, daily(today)));
     look(store, shared(), today + 30 * 24h);
   }
   CHECK(Raw(dir.db()).number("SELECT count(*) FROM store_slots") == 0);
@@ -388,8 +389,7 @@ TEST_CASE("sqlite store: the version does not fall when the file is opened again
 
 // --- time ---
 
-TEST_CASE("sqlite store: a clock that is put back frees nothing and charges nothing twice",
-          "[sqlite][store]") {
+TEST_CASE("sqlite store: a clock that is put back frees nothing and charges nothing twice", "[sqlite][store]") {
   const TempDir dir;
   SqliteStoreBackend store(dir.db(), 1s);
   const Time noon = today + 12h;
@@ -405,8 +405,7 @@ TEST_CASE("sqlite store: a clock that is put back frees nothing and charges noth
   state = look(store, daily(today), noon + lease + 1s).states.at(0);
   CHECK(state.spent.usd == 1.00_usd);
   CHECK(state.reserved == outlay::Amounts{});
-  CHECK(run(store, command_of(Op::settle, 1, 0.50_usd, earlier, daily(today))).states.at(0).spent.usd ==
-        0.90_usd);
+  CHECK(run(store, command_of(Op::settle, 1, 0.50_usd, earlier, daily(today))).states.at(0).spent.usd == 0.90_usd);
 }
 
 TEST_CASE("sqlite store: a clock that is put back over a window's turn finds that window as it was left",
@@ -435,8 +434,7 @@ TEST_CASE("sqlite store: another connection renews what this one reserved", "[sq
   CHECK(look(store, shared(), today + lease / 2 + lease + 1s).states.at(0).spent.usd == 0.10_usd);
 }
 
-TEST_CASE("sqlite store: an id that ran out in one counter and was renewed in another has ended",
-          "[sqlite][store]") {
+TEST_CASE("sqlite store: an id that ran out in one counter and was renewed in another has ended", "[sqlite][store]") {
   const TempDir dir;
   SqliteStoreBackend store(dir.db(), 1s);
   StoreCommand both = command_of(Op::reserve, 1, 0.10_usd);
@@ -479,8 +477,7 @@ TEST_CASE("sqlite store: slots and ids that are long over leave the file, and wh
   run(store, command_of(Op::reserve, ++id, 0.01_usd, today, daily(today)));  // of a process that dies
   for (int day = 0; day < 9; ++day) {
     const Time begin = today + day * 24h;
-    for (int call = 0; call < 20; ++call)
-      run(store, command_of(Op::settle, ++id, 0.01_usd, begin + 1h, daily(begin)));
+    for (int call = 0; call < 20; ++call) run(store, command_of(Op::settle, ++id, 0.01_usd, begin + 1h, daily(begin)));
     run(store, command_of(Op::settle, ++id, 0.01_usd, begin + 1h, rolling_slot(begin)));
     run(store, command_of(Op::settle, ++id, 0.01_usd, begin + 1h));
   }
@@ -517,8 +514,7 @@ TEST_CASE("sqlite store: two stores on one file are one cap", "[sqlite][store]")
         {.name = "everything", .usd = 0.05_usd, .window = outlay::Window::forever(), .store = store});
     int admitted = 0;
     for (int i = 0; i < 10; ++i) {
-      auto call =
-          outlay::try_call({.model = "flat", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.01_usd});
+      auto call = outlay::try_call({.model = "flat", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.01_usd});
       if (!call) continue;
       ++admitted;
       outlay::Settlement settlement;
