@@ -113,7 +113,7 @@ struct BudgetState {
 /// Close scopes in reverse order. One closed out of order is repaired and reported to the log handler, never thrown. Calls still
 /// running when the scope closes go on counting here.
 /// \par Example
-/// \snippet tests/unit/core/budget_test.cpp nested_budget
+/// \snippet tests/unit/core/budget/budget_test.cpp nested_budget
 class Budget final {
  public:
   [[nodiscard]] explicit Budget(BudgetOptions options);

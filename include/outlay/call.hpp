@@ -86,7 +86,7 @@ struct ExtensionResult {
 /// \par Suspension
 /// May live across `co_await`, move to another thread, and outlive the scopes that it was admitted in: it counts there all the same.
 /// \par Example
-/// \snippet tests/unit/core/call_test.cpp one_call
+/// \snippet tests/unit/core/call/call_test.cpp one_call
 class [[nodiscard]] Call final {
  public:
   /// \par Errors

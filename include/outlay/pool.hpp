@@ -27,7 +27,7 @@ struct PoolOptions {
 /// \par Thread safety
 /// Copies share the pool; every member is safe from any thread.
 /// \par Example
-/// \snippet tests/unit/core/pool_test.cpp pool
+/// \snippet tests/unit/core/budget/pool_test.cpp pool
 class Pool {
  public:
   /// \par Errors

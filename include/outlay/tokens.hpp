@@ -26,7 +26,7 @@ class Tokenizer {
 /// of o200k_base on most texts of a page, and within 45 % in Chinese and Vietnamese. Rare ideographs and random characters may
 /// take more than `upper` says, and so may other vendors' vocabularies. What always holds is that no text takes more tokens than
 /// it has bytes in UTF-8; `upper` never exceeds that.
-/// The errors are measured in tests/unit/core/tokens_test.cpp.
+/// The errors are measured in tests/unit/core/pricing/tokens_test.cpp.
 [[nodiscard]] const Tokenizer& built_in_tokenizer() noexcept;
 
 }  // namespace outlay

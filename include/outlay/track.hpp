@@ -21,7 +21,7 @@ namespace outlay {
 /// \par Suspension
 /// As Budget: it follows a coroutine that runs on outlay's context executor.
 /// \par Example
-/// \snippet tests/unit/core/track_test.cpp nested_track
+/// \snippet tests/unit/core/context/track_test.cpp nested_track
 class Track final {
  public:
   [[nodiscard]] explicit Track(std::initializer_list<Tag> tags);

@@ -10,7 +10,7 @@
 #include <memory>
 #include <mutex>
 
-#include "core/admission.hpp"
+#include "core/call/admission.hpp"
 #include "outlay/tokens.hpp"
 
 namespace outlay::detail {

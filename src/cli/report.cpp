@@ -7,7 +7,7 @@
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
-#include "core/json_text.hpp"
+#include "core/base/json_text.hpp"
 #include "outlay/error.hpp"
 #include "outlay/sqlite.hpp"
 

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "core/json_text.hpp"
+#include "core/base/json_text.hpp"
 
 namespace outlay::cli {
 

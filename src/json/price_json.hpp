@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-#include "core/price_book.hpp"
+#include "core/pricing/price_book.hpp"
 
 namespace outlay::detail {
 

@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include "core/json_text.hpp"
+#include "core/base/json_text.hpp"
 
 namespace outlay::detail {
 

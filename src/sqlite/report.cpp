@@ -14,7 +14,7 @@
 #include <unordered_set>
 #include <utility>
 
-#include "core/report_source.hpp"
+#include "core/ledger/report_source.hpp"
 #include "outlay/error.hpp"
 #include "sqlite/database.hpp"
 #include "sqlite/schema.hpp"

@@ -13,8 +13,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include "core/json_text.hpp"
-#include "core/vector.hpp"
+#include "core/base/json_text.hpp"
+#include "core/base/vector.hpp"
 #include "outlay/error.hpp"
 #include "sqlite/database.hpp"
 #include "sqlite/schema.hpp"

@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <unordered_set>
 
-#include "core/json_text.hpp"
+#include "core/base/json_text.hpp"
 #include "sqlite/schema.hpp"
 
 namespace outlay::detail {

@@ -1,0 +1,205 @@
+#include "outlay/error.hpp"
+
+#include "core/budget/failure.hpp"
+
+namespace outlay {
+
+namespace {
+
+class Category final : public std::error_category {
+ public:
+  [[nodiscard]] const char* name() const noexcept override { return "outlay"; }
+  [[nodiscard]] std::string message(int code) const override {
+    switch (static_cast<errc>(code)) {
+      case errc::ok:
+        return "ok";
+      case errc::budget_exceeded:
+        return "the call does not fit its budgets";
+      case errc::truncated:
+        return "the call does not fit and its budget truncates";
+      case errc::closed_to_new_calls:
+        return "the budget is closed to new calls";
+      case errc::outside_budget:
+        return "no budget encloses the call";
+      case errc::unbounded_refused:
+        return "the request has no output ceiling";
+      case errc::price_unknown:
+        return "no price is known for the model";
+      case errc::invalid_usage:
+        return "a usage count is negative or absurd";
+      case errc::invalid_argument:
+        return "an argument is malformed";
+      case errc::config:
+        return "the configuration makes no sense";
+      case errc::overflow:
+        return "an amount of money is too large";
+      case errc::over_limit:
+        return "more was spent than asserted";
+      case errc::incomplete:
+        return "records were evicted";
+      case errc::bad_reply:
+        return "the provider's reply cannot be read";
+      case errc::stream_broken:
+        return "the stream ended early";
+      case errc::provider_error:
+        return "the provider answered with an error";
+      case errc::network:
+        return "the connection failed";
+      case errc::timed_out:
+        return "a deadline passed";
+      case errc::store_unavailable:
+        return "the shared store cannot be reached";
+      case errc::sink_failed:
+        return "a durable sink failed or dropped rows";
+      case errc::bad_file:
+        return "a file cannot be used";
+      case errc::storage:
+        return "a file cannot be opened, read or written";
+      case errc::cancelled:
+        return "the operation was cancelled";
+    }
+    return "unknown error " + std::to_string(code);
+  }
+};
+
+}  // namespace
+
+const std::error_category& outlay_category() noexcept {
+  static const Category category;
+  return category;
+}
+
+std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), outlay_category()}; }
+
+std::string format_amount(Dimension dimension, std::int64_t amount) {
+  return dimension == Dimension::usd ? to_string(Usd::from_nanos(amount)) : std::to_string(amount);
+}
+
+namespace detail {
+
+void intrusive_acquire(const FailureFacts* facts) noexcept {
+  if (facts) facts->refs.fetch_add(1, std::memory_order_relaxed);
+}
+
+void intrusive_release(const FailureFacts* facts) noexcept {
+  if (facts->refs.load(std::memory_order_acquire) == 1 || facts->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    delete facts;
+}
+
+const RawBreach* FailureFacts::primary() const noexcept {
+  for (std::size_t i = 0; i < count; ++i)
+    if (at(i).budget == refuser) return &at(i);
+  return count != 0 ? &first[0] : nullptr;
+}
+
+void throw_failure(Failure failure) {
+  switch (failure.code()) {
+    case errc::budget_exceeded:
+    case errc::truncated:
+    case errc::closed_to_new_calls:
+    case errc::outside_budget:
+    case errc::unbounded_refused:
+      throw BudgetExceeded(std::move(failure));
+    case errc::price_unknown:
+      throw PriceUnknown(std::move(failure));
+    case errc::config:
+      throw ConfigError(failure.message());
+    case errc::store_unavailable:
+      throw StoreUnavailable(failure.message());
+    default:
+      throw Error(failure.code(), failure.message());
+  }
+}
+
+}  // namespace detail
+
+Failure::Failure(errc code, std::string message) {
+  auto facts = std::make_unique<detail::FailureFacts>();
+  facts->code = code;
+  facts->text = std::move(message);
+  facts_ = facts.release();
+}
+
+errc Failure::code() const noexcept { return facts_ ? facts_->code : errc::ok; }
+
+std::vector<Breach> Failure::breaches() const {
+  std::vector<Breach> breaches;
+  if (!facts_) return breaches;
+  breaches.reserve(facts_->count);
+  for (std::size_t i = 0; i < facts_->count; ++i) {
+    const detail::RawBreach& raw = facts_->at(i);
+    breaches.push_back({raw.budget->path(), raw.budget->shown_name(), raw.dimension, raw.limit, raw.spent, raw.reserved,
+                        raw.requested, raw.retry_at});
+  }
+  return breaches;
+}
+
+std::string Failure::budget() const {
+  return facts_ && facts_->refuser ? facts_->refuser->shown_name() : std::string();
+}
+std::string Failure::model() const { return facts_ ? facts_->model : std::string(); }
+
+Dimension Failure::dimension() const noexcept {
+  const detail::RawBreach* primary = facts_ ? facts_->primary() : nullptr;
+  return primary ? primary->dimension : Dimension::usd;
+}
+
+namespace {
+
+std::string amount_of(const detail::FailureFacts* facts, std::int64_t detail::RawBreach::* member) {
+  const detail::RawBreach* primary = facts ? facts->primary() : nullptr;
+  return primary ? format_amount(primary->dimension, primary->*member) : std::string();
+}
+
+}  // namespace
+
+std::string Failure::limit() const { return amount_of(facts_, &detail::RawBreach::limit); }
+std::string Failure::spent() const { return amount_of(facts_, &detail::RawBreach::spent); }
+std::string Failure::reserved() const { return amount_of(facts_, &detail::RawBreach::reserved); }
+std::string Failure::requested() const { return amount_of(facts_, &detail::RawBreach::requested); }
+
+std::optional<Time> Failure::retry_at() const noexcept {
+  std::optional<Time> latest;
+  for (std::size_t i = 0; facts_ && i < facts_->count; ++i) {
+    const std::optional<Time> one = facts_->at(i).retry_at;
+    if (!one) return {};
+    if (!latest || *one > *latest) latest = one;
+  }
+  return latest;
+}
+
+std::string Failure::message() const {
+  if (!facts_) return {};
+  if (facts_->count == 0) return facts_->text;
+  const std::string model = facts_->model.empty() ? "the call" : "\"" + facts_->model + '"';
+  std::string text =
+      "budget \"" + budget() + (facts_->booked ? "\" is over its cap after " : "\" refuses ") + model + ": ";
+  for (std::size_t i = 0; i < facts_->count; ++i) {
+    const detail::RawBreach& raw = facts_->at(i);
+    const auto amount = [&](std::int64_t value) { return format_amount(raw.dimension, value); };
+    if (i != 0) text += "; ";
+    text += '"' + raw.budget->path() + "\" caps " + to_string(raw.dimension) + " at " + amount(raw.limit) +
+            ", has spent " + amount(raw.spent);
+    if (facts_->booked)
+      text += ", " + amount(raw.requested) + " of it by this";
+    else
+      text += " and reserved " + amount(raw.reserved) + ", and this needs " + amount(raw.requested);
+  }
+  text += ". ";
+  text += facts_->text.empty() ? "Nothing was sent: raise the cap, lower max_output_tokens, or let on_exceed "
+                                 "downgrade, clamp or wait"
+                               : facts_->text;
+  if (const std::optional<Time> when = retry_at()) text += ". It may fit again from " + to_iso8601(*when) + " on";
+  return text;
+}
+
+Error::Error(errc code, const std::string& message) : std::system_error(make_error_code(code)), message_(message) {}
+
+BudgetExceeded::BudgetExceeded(Failure failure)
+    : Error(failure.code(), failure.message()), failure_(std::move(failure)) {}
+
+PriceUnknown::PriceUnknown(Failure failure) : Error(errc::price_unknown, failure.message()), model_(failure.model()) {}
+PriceUnknown::PriceUnknown(std::string model, const std::string& message)
+    : Error(errc::price_unknown, message), model_(std::move(model)) {}
+
+}  // namespace outlay

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/budget/tree.hpp"
+#include "outlay/error.hpp"
+
+namespace outlay::detail {
+
+/// A breach as it is noted under the lock; text comes later.
+struct RawBreach {
+  const BudgetNode* budget;
+  Dimension dimension;
+  std::int64_t limit, spent, reserved, requested;
+  std::optional<Time> retry_at{};
+};
+
+struct FailureFacts {
+  mutable std::atomic<std::uint32_t> refs{1};
+  errc code = errc::ok;
+  NodeRef scope;  // keeps the budgets that are named below
+  const BudgetNode* refuser = nullptr;
+  std::string model;
+  std::string text;     // for a failure that is no breach
+  bool booked = false;  // `spent` of the breaches has this call in it
+  std::size_t count = 0;
+  std::array<RawBreach, 4> first{};
+  std::vector<RawBreach> more;
+
+  void add(const RawBreach& breach) {
+    if (count < first.size())
+      first[count] = breach;
+    else
+      more.push_back(breach);
+    ++count;
+  }
+  [[nodiscard]] const RawBreach& at(std::size_t i) const {
+    return i < first.size() ? first[i] : more[i - first.size()];
+  }
+  /// Of the refusing budget, else the first; null if there is none.
+  [[nodiscard]] const RawBreach* primary() const noexcept;
+};
+
+}  // namespace outlay::detail

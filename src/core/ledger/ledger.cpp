@@ -1,0 +1,133 @@
+#include "outlay/ledger.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/context/node.hpp"
+#include "core/ledger/books.hpp"
+
+namespace outlay {
+
+const char* to_string(RecordStatus status) noexcept {
+  switch (status) {
+    case RecordStatus::settled:
+      return "settled";
+    case RecordStatus::estimated:
+      return "estimated";
+    case RecordStatus::indeterminate:
+      return "indeterminate";
+    case RecordStatus::rejected:
+      return "rejected";
+  }
+  return "unknown";
+}
+
+const char* to_string(CostSource source) noexcept {
+  switch (source) {
+    case CostSource::table:
+      return "table";
+    case CostSource::assumed:
+      return "assumed";
+    case CostSource::provider:
+      return "provider";
+    case CostSource::flat:
+      return "flat";
+    case CostSource::none:
+      return "none";
+  }
+  return "unknown";
+}
+
+const char* to_string(Action action) noexcept {
+  switch (action) {
+    case Action::blocked:
+      return "blocked";
+    case Action::truncated:
+      return "truncated";
+    case Action::downgraded:
+      return "downgraded";
+    case Action::clamped:
+      return "clamped";
+    case Action::raised:
+      return "raised";
+    case Action::allowed:
+      return "allowed";
+    case Action::warned:
+      return "warned";
+    case Action::waited:
+      return "waited";
+    case Action::cut:
+      return "cut";
+    case Action::threshold:
+      return "threshold";
+    case Action::overrun:
+      return "overrun";
+    case Action::cap_raised:
+      return "cap_raised";
+    case Action::closed:
+      return "closed";
+    case Action::observed:
+      return "observed";
+    case Action::adjusted:
+      return "adjusted";
+    case Action::unshared:
+      return "unshared";
+    case Action::retry_storm:
+      return "retry_storm";
+  }
+  return "unknown";
+}
+
+Ledger::Ledger(LedgerOptions options) : books_(new detail::Books(std::move(options))) {}
+
+Ledger::Ledger(detail::Books* books) noexcept : books_(books) { detail::acquire(books_); }
+
+Ledger Ledger::current() {
+  const detail::Node* scope = detail::ambient();
+  return Ledger(scope && scope->books ? scope->books : &detail::Books::default_books());
+}
+
+Ledger Ledger::default_ledger() { return Ledger(&detail::Books::default_books()); }
+
+Ledger::Ledger(const Ledger& other) noexcept : books_(other.books_) { detail::acquire(books_); }
+
+Ledger& Ledger::operator=(const Ledger& other) noexcept {
+  detail::acquire(other.books_);
+  detail::release(std::exchange(books_, other.books_));
+  return *this;
+}
+
+Ledger::~Ledger() { detail::release(books_); }
+
+std::vector<Record> Ledger::records() const { return books_->records(); }
+std::vector<BudgetEvent> Ledger::events() const { return books_->events(); }
+
+namespace {
+
+std::vector<BudgetEvent> only(std::vector<BudgetEvent> events, Action action) {
+  std::erase_if(events, [&](const BudgetEvent& event) { return event.action != action; });
+  return events;
+}
+
+}  // namespace
+
+std::vector<BudgetEvent> Ledger::downgrades() const { return only(events(), Action::downgraded); }
+std::vector<BudgetEvent> Ledger::clamps() const { return only(events(), Action::clamped); }
+std::uint64_t Ledger::dropped() const { return books_->dropped(); }
+std::uint64_t Ledger::unpriced_calls() const { return books_->unpriced_calls.load(std::memory_order_relaxed); }
+std::uint64_t Ledger::unbounded_calls() const { return books_->unbounded_calls.load(std::memory_order_relaxed); }
+Audit Ledger::audit() const { return books_->audit(); }
+
+void Ledger::set_prices(PriceTable prices) { books_->set_price_book(prices.book()); }
+
+PriceTable Ledger::prices() const { return PriceTable(books_->price_book()); }
+
+void Ledger::add_sink(std::shared_ptr<Sink> sink, SinkOptions options) { books_->add_sink(std::move(sink), options); }
+bool Ledger::remove_sink(const std::shared_ptr<Sink>& sink) { return books_->remove_sink(sink); }
+SinkStats Ledger::sink_stats(const std::shared_ptr<Sink>& sink) const { return books_->sink_stats(sink); }
+void Ledger::flush(std::chrono::milliseconds timeout) { books_->flush(timeout); }
+void Ledger::on_spend(std::function<void(const Record&)> callback) { books_->on_spend(std::move(callback)); }
+void Ledger::on_refused(std::function<void(const BudgetEvent&)> callback) { books_->on_refused(std::move(callback)); }
+void Ledger::reset() { books_->reset(); }
+
+}  // namespace outlay

@@ -1,0 +1,307 @@
+#include "outlay/report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "core/ledger/books.hpp"
+#include "core/ledger/report_source.hpp"
+#include "outlay/error.hpp"
+#include "outlay/ledger.hpp"
+
+namespace outlay {
+
+namespace detail {
+
+namespace {
+
+/// The sums of a group while rows are added: plain numbers, one cache line or two.
+struct Sums {
+  std::int64_t calls = 0;
+  std::int64_t usd = 0, estimated = 0, indeterminate = 0;
+  std::array<std::int64_t, 6> tokens{};
+  std::array<std::int64_t, 4> by_status{};
+  std::int64_t unpriced = 0;
+  std::int64_t blocked = 0;
+  Usage rare{};
+
+  void add(const Row& row) noexcept {
+    ++calls;
+    if (__builtin_add_overflow(usd, row.usd, &usd)) usd = INT64_MAX;
+    tokens[0] += row.input;
+    tokens[1] += row.cache_read;
+    tokens[2] += row.cache_write;
+    tokens[3] += row.cache_write_1h;
+    tokens[4] += row.output;
+    tokens[5] += row.reasoning;
+    if (row.status == RecordStatus::settled && row.source != CostSource::none && !row.extra) [[likely]]
+      return;
+    add_rare(row);
+  }
+  void add_rare(const Row& row) noexcept {
+    if (row.status != RecordStatus::settled) ++by_status[static_cast<std::size_t>(row.status)];
+    if (row.status == RecordStatus::estimated) estimated += row.usd;
+    if (row.status == RecordStatus::indeterminate) indeterminate += row.usd;
+    unpriced += row.source == CostSource::none && row.status != RecordStatus::rejected;
+    if (row.extra) {
+      rare += row.extra->usage;
+    }
+  }
+  void add(const Sums& other) noexcept {
+    calls += other.calls, usd += other.usd, estimated += other.estimated, indeterminate += other.indeterminate;
+    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] += other.tokens[i];
+    for (std::size_t i = 0; i < by_status.size(); ++i) by_status[i] += other.by_status[i];
+    unpriced += other.unpriced, blocked += other.blocked;
+    rare += other.rare;
+  }
+  [[nodiscard]] ReportRow row(Tags tags) const {
+    ReportRow result;
+    result.tags = std::move(tags);
+    result.usd = Usd::from_nanos(usd);
+    result.usage = rare;
+    result.usage.input = tokens[0], result.usage.cache_read = tokens[1], result.usage.cache_write = tokens[2];
+    result.usage.cache_write_1h = tokens[3], result.usage.output = tokens[4], result.usage.reasoning = tokens[5];
+    result.calls = calls;
+    result.estimated = Usd::from_nanos(estimated);
+    result.indeterminate = Usd::from_nanos(indeterminate);
+    result.exact = Usd::from_nanos(usd - estimated - indeterminate);
+    result.unpriced_calls = unpriced;
+    result.estimated_calls = by_status[1], result.indeterminate_calls = by_status[2],
+    result.rejected_calls = by_status[3];
+    result.blocked_calls = blocked;
+    return result;
+  }
+};
+
+std::string day_of(std::int64_t nanos) { return to_iso8601(Time(std::chrono::nanoseconds(nanos))).substr(0, 10); }
+
+constexpr std::int64_t day_length = 86'400'000'000'000;
+
+/// Which of a row's own fields a report or a filter looks at, beside its attribution.
+struct Fields {
+  bool model = false, provider = false, day = false;
+  void include(std::string_view key) noexcept {
+    model |= key == "model", provider |= key == "provider", day |= key == "day";
+  }
+  [[nodiscard]] bool any() const noexcept { return model || provider || day; }
+};
+
+/// The finest group that the asked-for keys can tell apart.
+struct Key {
+  std::uint32_t attribution = 0, model = 0, provider = 0;
+  std::int32_t day = 0;
+  bool operator==(const Key&) const noexcept = default;
+};
+struct KeyHash {
+  std::size_t operator()(const Key& key) const noexcept {
+    return static_cast<std::size_t>(
+        mix((static_cast<std::uint64_t>(key.attribution) << 32) | key.model,
+            (static_cast<std::uint64_t>(key.provider) << 32) | static_cast<std::uint32_t>(key.day)));
+  }
+};
+
+std::int32_t day_index(std::int64_t nanos) noexcept {
+  return static_cast<std::int32_t>(nanos >= 0 ? nanos / day_length : (nanos - day_length + 1) / day_length);
+}
+
+std::string join(const std::vector<std::string>& path) {
+  std::string text;
+  for (const std::string& name : path) text += (text.empty() ? "" : "/") + name;
+  return text;
+}
+
+/// One of the finest groups, with its names.
+struct Cell {
+  Tags tags;
+  std::string budget, model, provider, day;
+  Sums sums;
+
+  [[nodiscard]] const std::string* value(std::string_view key) const noexcept {
+    const std::string* own = key == "model"      ? &model
+                             : key == "provider" ? &provider
+                             : key == "day"      ? &day
+                             : key == "budget"   ? &budget
+                                                 : nullptr;
+    return own ? (own->empty() ? nullptr : own) : tags.find(key);
+  }
+};
+
+struct Pass {
+  std::vector<Cell> cells;
+  Books::Horizon horizon;
+};
+
+Pass pass_over(const Books& books, Fields fields, const Books::Horizon* upto) {
+  Pass pass;
+  const auto reading = books.hold_off_sweep();
+  std::vector<std::pair<Key, Sums>> groups;
+  if (!fields.any()) {
+    // By tags and budgets alone an attribution's id is the group: an array, no look-up.
+    std::vector<Sums> by_attribution(books.attribution_count());
+    pass.horizon = books.visit_rows(
+        [&](const Row* rows, std::size_t count) {
+          for (std::size_t i = 0; i < count; ++i) {
+            const std::uint32_t id = rows[i].attribution;
+            if (id >= by_attribution.size()) [[unlikely]]
+              by_attribution.resize(id + 1);
+            by_attribution[id].add(rows[i]);
+          }
+        },
+        upto);
+    if (!upto)
+      books.visit_events([&](const EventRow& event) {
+        if (event.action != Action::blocked && event.action != Action::truncated) return;
+        if (event.attribution >= by_attribution.size()) by_attribution.resize(event.attribution + 1);
+        ++by_attribution[event.attribution].blocked;
+      });
+    for (std::size_t id = 0; id < by_attribution.size(); ++id)
+      if (by_attribution[id].calls != 0 || by_attribution[id].blocked != 0)
+        groups.push_back({{static_cast<std::uint32_t>(id), 0, 0, 0}, by_attribution[id]});
+  } else {
+    std::unordered_map<Key, Sums, KeyHash> by_key;
+    pass.horizon = books.visit_rows(
+        [&](const Row* rows, std::size_t count) {
+          for (std::size_t i = 0; i < count; ++i) {
+            const Row& row = rows[i];
+            by_key[{row.attribution, fields.model ? row.served : 0, fields.provider ? row.provider : 0,
+                    fields.day ? day_index(row.ended) : 0}]
+                .add(row);
+          }
+        },
+        upto);
+    if (!upto)
+      books.visit_events([&](const EventRow& event) {
+        if (event.action != Action::blocked && event.action != Action::truncated) return;
+        ++by_key[{event.attribution, fields.model ? event.model : 0, 0, fields.day ? day_index(event.time) : 0}]
+              .blocked;
+      });
+    groups.assign(by_key.begin(), by_key.end());
+  }
+  pass.cells.reserve(groups.size());
+  for (const auto& [key, sums] : groups) {
+    Cell cell;
+    cell.sums = sums;
+    books.visit_attribution(key.attribution, [&](const Attribution* where) {
+      if (!where) return;
+      cell.tags = where->tags;
+      cell.budget = join(where->path);
+    });
+    if (fields.model) cell.model = books.name_of(key.model);
+    if (fields.provider) cell.provider = books.name_of(key.provider);
+    if (fields.day) cell.day = day_of(static_cast<std::int64_t>(key.day) * day_length);
+    pass.cells.push_back(std::move(cell));
+  }
+  return pass;
+}
+
+struct LedgerSource final : Report::Source {
+  LedgerSource(Ledger books, Pass pass, Fields pass_fields)
+      : ledger(std::move(books)), cells(std::move(pass.cells)), fields(pass_fields), horizon(pass.horizon) {}
+
+  [[nodiscard]] Usd spent(const Tags& tags, std::string_view what) const override {
+    Fields wanted;
+    for (const auto& [key, value] : tags) wanted.include(key);
+    const bool known =
+        (!wanted.model || fields.model) && (!wanted.provider || fields.provider) && (!wanted.day || fields.day);
+    // The report did not look at these fields: the same rows are read once more, if they are all still there.
+    std::optional<Pass> again;
+    if (!known) {
+      again = pass_over(ledger.books(), wanted, &horizon);
+      if (!again->horizon.complete)
+        throw Error(errc::incomplete, "assert_under" + std::string(what) +
+                                          " cannot tell: records were evicted since the report was made. Group the "
+                                          "report by the key that the assertion names");
+    }
+    Usd sum;
+    for (const Cell& cell : known ? cells : again->cells)
+      if (std::all_of(tags.begin(), tags.end(), [&](const Tags::value_type& tag) {
+            const std::string* value = cell.value(tag.first);
+            return value && *value == tag.second;
+          }))
+        sum += Usd::from_nanos(cell.sums.usd);
+    return sum;
+  }
+
+  Ledger ledger;
+  std::vector<Cell> cells;
+  Fields fields;
+  Books::Horizon horizon;
+};
+
+}  // namespace
+
+}  // namespace detail
+
+Report Ledger::report(std::initializer_list<std::string_view> by) const {
+  return report(std::vector<std::string>(by.begin(), by.end()));
+}
+
+Report Ledger::report(const std::vector<std::string>& by) const {
+  detail::Fields fields;
+  for (const std::string& key : by) fields.include(key);
+  detail::Pass pass = detail::pass_over(*books_, fields, nullptr);
+
+  std::map<Tags, detail::Sums> groups;
+  for (const detail::Cell& cell : pass.cells) {
+    Tags tags;
+    for (const std::string& key : by)
+      if (const std::string* value = cell.value(key)) tags.set(key, *value);
+    groups[std::move(tags)].add(cell.sums);
+  }
+  std::vector<ReportRow> rows;
+  rows.reserve(groups.size());
+  for (const auto& [tags, sums] : groups) rows.push_back(sums.row(tags));
+  std::sort(rows.begin(), rows.end(),
+            [](const ReportRow& a, const ReportRow& b) { return a.usd != b.usd ? a.usd > b.usd : a.tags < b.tags; });
+  const bool complete = pass.horizon.complete;
+  return {std::move(rows), complete, std::make_shared<const detail::LedgerSource>(*this, std::move(pass), fields)};
+}
+
+Report report(std::initializer_list<std::string_view> by) { return Ledger::current().report(by); }
+Report report(const std::vector<std::string>& by) { return Ledger::current().report(by); }
+
+ReportRow Report::total() const {
+  ReportRow total;
+  for (const ReportRow& row : rows_) {
+    total.usd += row.usd;
+    total.usage += row.usage;
+    total.calls += row.calls;
+    total.exact += row.exact;
+    total.estimated += row.estimated;
+    total.indeterminate += row.indeterminate;
+    total.unpriced_calls += row.unpriced_calls;
+    total.estimated_calls += row.estimated_calls;
+    total.indeterminate_calls += row.indeterminate_calls;
+    total.rejected_calls += row.rejected_calls;
+    total.blocked_calls += row.blocked_calls;
+  }
+  return total;
+}
+
+void Report::assert_under(Usd limit, const Tags& tags) const {
+  std::string what;
+  for (const auto& [key, value] : tags) what += (what.empty() ? " for " : ", ") + key + '=' + value;
+  if (!complete_)
+    throw Error(errc::incomplete,
+                "assert_under(" + to_string(limit) + ')' + what +
+                    " cannot tell: the ledger has evicted records. Raise LedgerOptions::max_records, or assert "
+                    "over a durable sink's report");
+  Usd spent;
+  if (source_) {
+    spent = source_->spent(tags, what);
+  } else {
+    for (const ReportRow& row : rows_)
+      if (std::all_of(tags.begin(), tags.end(), [&](const Tags::value_type& tag) {
+            const std::string* value = row.tags.find(tag.first);
+            return value && *value == tag.second;
+          }))
+        spent += row.usd;
+  }
+  if (spent > limit)
+    throw Error(errc::over_limit, to_string(spent) + " was spent" + what + ", above the asserted " + to_string(limit));
+}
+
+}  // namespace outlay

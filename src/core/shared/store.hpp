@@ -1,0 +1,200 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "core/base/vector.hpp"
+#include "outlay/log.hpp"
+#include "outlay/store.hpp"
+
+namespace outlay::detail {
+
+struct Waiter;
+
+/// What this process knows of one name in one kind of window: the last answer of the store, and what has ended here since.
+///
+/// Guarded by its queue's mutex.
+class SharedCounter {
+ public:
+  SharedCounter(std::string counter_name, Window counter_window)
+      : name(std::move(counter_name)), window(std::move(counter_window)) {}
+
+  const std::string name;
+  const Window window;
+
+  struct View {
+    Vector used{};  // spent + reserved
+    Vector held{};
+  };
+
+ private:
+  friend class StoreQueue;
+  void turn_to(const Window::Span& span) noexcept;
+
+  Window::Span span_{};
+  bool turned_ = false;    // to any span yet
+  bool reported_ = false;  // in this span
+  Vector spent_{}, held_{};
+  Vector spent_on_its_way_{}, held_on_its_way_{};
+};
+
+using Counters = std::vector<std::shared_ptr<SharedCounter>>;
+
+/// What an admitted call holds in a store.
+struct SharedHold {
+  std::string id;
+  Counters counters;
+  std::vector<StoreCounter> slots;  // one for each of `counters`, as it was admitted
+  Vector amount{};
+  bool unshared = false;     // let through by OnUnreachable: the store does not know
+  std::int64_t local = 0;    // of `amount`, what was taken from the allowance of OnUnreachable::local
+  std::uint64_t outage = 0;  // and in which outage
+};
+
+/// A store's queue and thread: what stands between calls and a backend.
+///
+/// Lock order: a tree's before `mutex_`; `backend_mutex_` before `mutex_`, and never within a tree's. What is told to others (waiters,
+/// crossed thresholds) is told outside all of them.
+class StoreQueue {
+ public:
+  StoreQueue(std::unique_ptr<StoreBackend> backend, const StoreOptions& options);
+  StoreQueue(const StoreQueue&) = delete;
+  StoreQueue& operator=(const StoreQueue&) = delete;
+  ~StoreQueue();
+  [[nodiscard]] bool is_own_thread() const noexcept { return own_thread_ == std::this_thread::get_id(); }
+  /// In place of the destructor there: the thread goes on as long as that would have waited, and then deletes the queue.
+  void end_on_own_thread() noexcept;
+
+  const StoreOptions options;
+  [[nodiscard]] StoreBackend::Distance distance() const noexcept { return distance_; }
+  [[nodiscard]] std::string description() const { return backend_->description(); }
+
+  /// The one counter of a name and window in this process.
+  std::shared_ptr<SharedCounter> counter(const std::string& name, const Window& window);
+  /// The time that windows are told by: the store's own where it is far away, else the caller's.
+  [[nodiscard]] Time now(Time callers) const noexcept;
+  [[nodiscard]] SharedCounter::View view(SharedCounter& counter, Time now);
+  /// Reads the counter from a store that is near, if nothing is known of its present window.
+  void look(const std::shared_ptr<SharedCounter>& counter, Time now) noexcept;
+
+  /// A question under way. Wakes its waiter once, with the result in place.
+  struct Question {
+    StoreCommand command;
+    Counters counters;
+    std::shared_ptr<Waiter> waiter;
+    std::optional<Result<StoreReply>> result{};  // under the queue's mutex
+    bool abandoned = false;                      // the same: nobody waits any more
+  };
+  [[nodiscard]] StoreCommand command(StoreCommand::Op op, std::string id, std::vector<StoreCounter> slots,
+                                     const Vector& amount, Time now) const;
+  [[nodiscard]] std::string new_id();
+  /// Executes on this thread: where the store is near. The counters are those of the command.
+  [[nodiscard]] Result<StoreReply> execute(const StoreCommand& command, const Counters& counters);
+  /// Leaves it to the store's thread.
+  void ask(const std::shared_ptr<Question>& question);
+  /// Asks, and waits on this thread for at most the timeout.
+  [[nodiscard]] Result<StoreReply> ask_and_wait(StoreCommand&& command, Counters counters);
+  [[nodiscard]] std::optional<Result<StoreReply>> answer(Question& question);
+  /// Gives a question up.
+  void abandon(Question& question);
+  /// Undoes a reservation that may have been made, or may yet be: an id that is ended is not reserved any more.
+  void forget(SharedHold& hold, Time now) noexcept;
+
+  /// Tells of a change that this call was the first to bring about.
+  using Crossed = std::function<void(const std::vector<StoreReply::Crossed>&)>;
+  /// Ends what a call holds: settled with `amount`, or given back. Delivered until it has arrived.
+  void end(SharedHold& hold, StoreCommand::Op op, const Vector& amount, Time now, Crossed crossed) noexcept;
+  void flush(std::chrono::milliseconds timeout);
+
+  /// OnUnreachable::local: takes from this process's allowance, until the hold ends. False: it is used up.
+  bool take_local(SharedHold& hold, std::int64_t nanos) noexcept;
+  /// The store has lost what it knew of some window that is still the present one.
+  [[nodiscard]] bool data_lost(Time now) noexcept;
+  void accept_lost_data() noexcept;
+  /// From now on its lease is renewed, until it ends.
+  void keep_alive(const std::string& id);
+
+ private:
+  struct Delivery {
+    StoreCommand command;
+    Counters counters;
+    Vector spent{}, held{};  // what it has on its way
+    Crossed crossed;
+  };
+
+  void run();
+  /// The backend's results, one for each command whatever it does.
+  std::vector<Result<StoreReply>> carry_out(std::span<const StoreCommand> commands);
+  /// Hands over what is queued: deliveries, questions, and `own` behind them, whose result is returned.
+  std::optional<Result<StoreReply>> exchange(const StoreCommand* own, const Counters* own_counters);
+  // Under mutex_.
+  void start_thread();
+  void queue_renewals();
+  void on_its_way(const Delivery& delivery, int sign) noexcept;
+  void take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
+                 std::int64_t version_before);
+  /// A rolling window's sum that comes with the end of a call of an older slot is that of an older window: only the change is of use.
+  void add_to_older_slots(const Delivery& delivery) noexcept;
+  void lose(Time now);
+  void allow_local_anew() noexcept;
+  void return_local(const SharedHold& hold, std::int64_t spent) noexcept;
+  /// \param answered Somebody still waited for an answer that came: a store that only answers too late is not back.
+  void note_reach(bool failed, bool answered) noexcept;
+
+  const std::unique_ptr<StoreBackend> backend_;
+  const StoreBackend::Distance distance_;
+  const std::uint64_t random_;  // the first half of every id
+
+  std::mutex backend_mutex_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;    // for the thread
+  std::condition_variable delivered_;  // for flush
+  std::map<std::pair<std::string, std::string>, std::weak_ptr<SharedCounter>> counters_;
+  std::deque<std::shared_ptr<Question>> questions_;
+  std::deque<Delivery> deliveries_;
+  std::size_t handed_over_ = 0;  // deliveries in the backend's hands
+  std::unordered_set<std::string> alive_;
+  std::uint64_t next_id_ = 0;
+  std::chrono::nanoseconds offset_{};  // store's clock - this machine's
+  std::string epoch_;
+  std::int64_t version_ = 0;
+  std::optional<Time> known_until_;  // the last window turns in which something was spent or held, whoever asked
+  std::optional<Time> lost_until_;
+  std::int64_t local_used_ = 0;
+  std::uint64_t outage_ = 0;  // grows whenever the allowance is whole again
+  int failures_ = 0;          // in a row
+  std::chrono::steady_clock::time_point next_try_{};
+  std::chrono::steady_clock::time_point next_renewal_{};
+  std::chrono::steady_clock::time_point linger_until_{};
+  int flushing_ = 0;
+  bool stopping_ = false;
+  bool said_unreachable_ = false;
+  std::vector<std::pair<LogLevel, std::string>> to_say_;  // outside the locks
+  bool owns_itself_ = false;                              // the thread's own
+  std::atomic<std::thread::id> own_thread_{};
+  std::thread thread_;
+};
+
+/// What StoreCounter::thresholds are, for the fractions of notify_at under these caps.
+[[nodiscard]] std::vector<StoreCounter::Threshold> thresholds_of(const std::vector<double>& fractions,
+                                                                 const Vector& caps);
+
+/// The process's memory store, for windows without a store.
+[[nodiscard]] const std::shared_ptr<Store>& process_store();
+
+}  // namespace outlay::detail

@@ -1,0 +1,181 @@
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <thread>
+
+#include "core/call/admission.hpp"
+#include "unit/core/fixture.hpp"
+
+using namespace outlay_test;
+using namespace outlay;
+using namespace std::chrono_literals;
+using detail::Admission;
+
+namespace {
+
+/// Counts its wake-ups; nothing else.
+struct CountingWaiter final : detail::Waiter {
+  std::atomic<int> wakes{0};
+  void wake() noexcept override { ++wakes; }
+};
+
+/// A call that is admitted step by step on one thread, as the asynchronous form does.
+struct Waiting {
+  explicit Waiting(const CallRequest& request) : admission(request), step(admission.start(true)) {
+    if (step == Admission::Step::waiting) step = admission.queue(waiter);
+  }
+  std::shared_ptr<CountingWaiter> waiter = std::make_shared<CountingWaiter>();
+  Admission admission;
+  Admission::Step step;
+};
+
+constexpr auto waiting = Admission::Step::waiting;
+constexpr auto admitted = Admission::Step::admitted;
+constexpr auto refused = Admission::Step::refused;
+
+}  // namespace
+
+TEST_CASE("wait: a call that does not fit waits, is woken by a settle, and is admitted", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.name = "w", .usd = 0.02_usd, .on_exceed = Wait{}});
+  Call running(large_request());
+  Waiting late(large_request());
+  REQUIRE(late.step == waiting);
+  REQUIRE(budget.reserved().usd == 0.0125_usd);  // it holds nothing
+  running.settle({.input = 1'000, .output = 0});
+  REQUIRE(late.waiter->wakes == 1);
+  REQUIRE(late.admission.retry() == admitted);
+  Call call(late.admission.take());
+  REQUIRE(budget.state().remaining.usd == 0.005_usd);
+  REQUIRE(fixture.ledger.events().back().action == Action::waited);
+}
+
+TEST_CASE("wait: first come first served, and nobody overtakes", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.concurrent = 1, .on_exceed = Wait{}});
+  auto running = std::make_unique<Call>(cent_request());
+  Waiting first(cent_request()), second(cent_request());
+  running.reset();
+  REQUIRE(first.waiter->wakes == 1);
+  REQUIRE(second.waiter->wakes == 0);
+  Waiting newcomer(cent_request());  // there is room, but two are in line
+  REQUIRE(newcomer.step == waiting);
+  REQUIRE(second.admission.retry() == waiting);
+  REQUIRE(first.admission.retry() == admitted);
+  REQUIRE(second.waiter->wakes == 1);  // the next in line judges anew, in case there is room for it, too
+  REQUIRE(second.admission.retry() == waiting);
+  detail::release(first.admission.take());
+  REQUIRE(second.waiter->wakes == 2);
+  REQUIRE(second.admission.retry() == admitted);
+}
+
+TEST_CASE("wait: a call that could not fit even after all others ended hands on at once", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.usd = 0.02_usd, .on_exceed = {Wait{}, Block{}}});
+  Call(large_request()).settle({.input = 1'000, .output = 1'000});
+  REQUIRE(Waiting(large_request()).step == refused);
+}
+
+TEST_CASE("wait: what was waited for may turn out hopeless", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.usd = 0.02_usd, .on_exceed = Wait{}});
+  Call running(large_request());
+  Waiting late(large_request());
+  REQUIRE(late.step == waiting);
+  running.settle({.input = 1'000, .output = 1'000});
+  REQUIRE(late.admission.retry() == refused);
+  REQUIRE(late.admission.failure().code() == errc::budget_exceeded);
+}
+
+TEST_CASE("wait: after its time-out it hands on to the next policy, and leaves the line", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.usd = 0.02_usd, .on_exceed = {Wait{}, Clamp{}}});
+  Call running(large_request());
+  Waiting late(large_request());
+  Waiting behind(large_request());
+  REQUIRE(late.step == waiting);
+  REQUIRE(late.admission.deadline() < std::chrono::steady_clock::time_point::max());
+  // Clamp could help but for the line, in which it stands itself.
+  REQUIRE(late.admission.time_out() == admitted);
+  Call call(late.admission.take());
+  REQUIRE(call.max_output_tokens() == 500);
+  REQUIRE(behind.waiter->wakes == 1);
+}
+
+TEST_CASE("wait: an admission that is destroyed leaves the line and wakes the next", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.concurrent = 1, .on_exceed = Wait{}});
+  auto running = std::make_unique<Call>(cent_request());
+  auto first = std::make_unique<Waiting>(cent_request());
+  Waiting second(cent_request());
+  first.reset();
+  REQUIRE(second.waiter->wakes == 1);
+  REQUIRE(second.admission.retry() == waiting);
+  running.reset();
+  REQUIRE(second.admission.retry() == admitted);
+}
+
+TEST_CASE("wait: a raised cap wakes, and a closed budget refuses those who wait", "[core][wait]") {
+  const Fixture fixture;
+  Budget outer({.name = "outer", .usd = 1_usd});
+  Budget budget({.usd = 0.02_usd, .on_exceed = Wait{}});
+  Call running(large_request());
+  Waiting late(large_request());
+  budget.raise_cap(1_usd, "more");
+  REQUIRE(late.waiter->wakes == 1);
+  REQUIRE(late.admission.retry() == admitted);
+
+  Budget narrow({.concurrent = 1, .on_exceed = Wait{}});
+  Call busy(cent_request());
+  Waiting another(cent_request());
+  outer.close_to_new_calls("stop");
+  REQUIRE(another.waiter->wakes == 1);
+  REQUIRE(another.admission.retry() == refused);
+  REQUIRE(another.admission.failure().code() == errc::closed_to_new_calls);
+}
+
+TEST_CASE("wait: in an enclosing budget, woken by calls of its other children", "[core][wait]") {
+  const Fixture fixture;
+  Budget shared({.concurrent = 1, .on_exceed = Wait{}});
+  std::optional<Call> sibling;
+  {
+    Budget child({.usd = 1_usd});
+    sibling.emplace(cent_request());
+  }
+  Budget other({.usd = 1_usd});
+  Waiting late(cent_request());
+  REQUIRE(late.step == waiting);
+  sibling->release();
+  REQUIRE(late.waiter->wakes == 1);
+  REQUIRE(late.admission.retry() == admitted);
+}
+
+TEST_CASE("wait: the blocking form waits for room on its thread", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.concurrent = 1, .on_exceed = Wait{.timeout = 60s}});
+  auto running = std::make_unique<Call>(cent_request());
+  std::atomic<bool> done{false};
+  std::thread other(Context::current().bind([&] {
+    Call call(cent_request());
+    done = true;
+  }));
+  const detail::BudgetNode& node = *detail::ambient()->budget;
+  const auto in_line = [&] {
+    const auto lock = node.lock_tree();
+    return node.first_waiting != nullptr;
+  };
+  while (!in_line()) std::this_thread::yield();
+  REQUIRE(!done);
+  running.reset();
+  other.join();
+  REQUIRE(done);
+}
+
+TEST_CASE("wait: the blocking form is refused after its time-out", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.concurrent = 1, .on_exceed = Wait{.timeout = 1ms}});
+  Call running(cent_request());
+  REQUIRE(try_call(cent_request()).error().code() == errc::budget_exceeded);
+  REQUIRE(budget.reserved().concurrent == 1);
+}

@@ -1,0 +1,210 @@
+#include <algorithm>
+#include <stdexcept>
+#include <thread>
+
+#include "unit/core/fixture.hpp"
+
+using namespace outlay_test;
+using namespace outlay;
+
+TEST_CASE("ledger: the FIFO keeps the newest and counts what it evicts", "[core][ledger]") {
+  const Fixture fixture({.max_records = 5});
+  for (int i = 0; i < 12; ++i) {
+    Track track({{"n", std::to_string(i)}});
+    Call(cent_request()).settle(Usage{});
+  }
+  const auto records = fixture.ledger.records();
+  REQUIRE(records.size() == 5);
+  REQUIRE(fixture.ledger.dropped() == 7);
+  for (int i = 0; i < 5; ++i) REQUIRE(records[static_cast<std::size_t>(i)].tags.at("n") == std::to_string(7 + i));
+  REQUIRE(fixture.ledger.audit().verdict == Audit::Verdict::agrees);
+}
+
+TEST_CASE("ledger: the bound holds over all threads together", "[core][ledger]") {
+  const Fixture fixture({.max_records = 50});
+  const Context context = Context::current();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back(context.bind([] {
+      for (int i = 0; i < 100; ++i) Call(cent_request()).settle(Usage{});
+    }));
+  for (auto& thread : threads) thread.join();
+  REQUIRE(fixture.ledger.records().size() == 50);
+  REQUIRE(fixture.ledger.dropped() == 350);
+  REQUIRE(fixture.ledger.report().total().calls == 50);
+  REQUIRE(!fixture.ledger.report().complete());
+  REQUIRE(fixture.ledger.audit().verdict == Audit::Verdict::agrees);
+}
+
+TEST_CASE("ledger: unbounded it keeps all, and with no room it keeps none", "[core][ledger]") {
+  {
+    const Fixture fixture({.max_records = LedgerOptions::unlimited});
+    for (int i = 0; i < 3'000; ++i) Call(cent_request()).settle(Usage{});
+    REQUIRE(fixture.ledger.records().size() == 3'000);
+    REQUIRE(fixture.ledger.dropped() == 0);
+  }
+  const Fixture fixture({.max_records = 0});
+  Budget budget({.usd = 1_usd});
+  Call(cent_request()).settle(Usage{});
+  REQUIRE(fixture.ledger.records().empty());
+  REQUIRE(budget.spent().usd == 0.01_usd);
+}
+
+TEST_CASE("ledger: a scope isolates the records and leaves the budgets counting", "[core][ledger]") {
+  const Fixture fixture;
+  Budget budget({.name = "outer", .usd = 1_usd});
+  Track track({{"feature", "chat"}});
+  LedgerOptions options;
+  options.prices = testing::fixture_prices();
+  Ledger tenant(options);
+  {
+    LedgerScope scope(tenant);
+    Track user({{"user_id", "alice"}});
+    Call(cent_request()).settle(Usage{});
+    REQUIRE(!try_call({.model = "cent", .input_tokens = 0, .max_output_tokens = 0, .usd = 5_usd}));
+  }
+  REQUIRE(fixture.ledger.records().empty());
+  REQUIRE(budget.spent().usd == 0.01_usd);
+  const auto records = tenant.records();
+  REQUIRE(records.size() == 1);
+  REQUIRE(records[0].tags == Tags({{"feature", "chat"}, {"user_id", "alice"}}));
+  REQUIRE(records[0].budgets == std::vector<std::string>{"outer"});
+  REQUIRE(tenant.events().size() == 1);
+  REQUIRE(tenant.events()[0].budget == "outer");
+  REQUIRE(tenant.events()[0].tags.at("user_id") == "alice");
+}
+
+TEST_CASE("ledger: the handle and the scope keep the books alive for late calls", "[core][ledger]") {
+  const Fixture fixture;
+  std::optional<Call> late;
+  std::optional<Ledger> kept;
+  {
+    LedgerOptions options;
+    options.prices = testing::fixture_prices();
+    Ledger ledger(options);
+    kept = ledger;
+    LedgerScope scope(ledger);
+    late.emplace(cent_request());
+  }
+  late->settle(Usage{});
+  REQUIRE(kept->records().size() == 1);
+  late.reset();
+}
+
+TEST_CASE("ledger: on_spend and on_refused are told once each, and may throw or call back", "[core][ledger]") {
+  const Fixture fixture;
+  set_log_handler([](LogLevel, std::string_view) {});
+  std::vector<Usd> spent;
+  std::vector<Action> refused;
+  Ledger ledger = fixture.ledger;
+  ledger.on_spend([&](const Record& record) {
+    spent.push_back(record.usd);
+    if (spent.size() == 1) {
+      Budget nested({.usd = 1_usd});
+      Call(cent_request()).settle(Usage{});
+    }
+    throw std::runtime_error("contained");
+  });
+  ledger.on_refused([&](const BudgetEvent& event) {
+    refused.push_back(event.action);
+    throw 5;
+  });
+  Budget budget({.usd = 0.02_usd});
+  Call(cent_request()).settle(Usage{});
+  REQUIRE(!try_call(large_request()));
+  ledger.on_spend({});
+  ledger.on_refused({});
+  set_log_handler({});
+  REQUIRE(spent == std::vector<Usd>{0.01_usd, 0.01_usd});
+  REQUIRE(refused == std::vector{Action::blocked});
+  REQUIRE(budget.spent().usd == 0.02_usd);
+}
+
+TEST_CASE("ledger: on_refused is told of refusals, and not of calls that are let through", "[core][ledger]") {
+  const Fixture fixture;
+  set_log_handler([](LogLevel, std::string_view) {});
+  std::vector<BudgetEvent> refused;
+  Ledger ledger = fixture.ledger;
+  ledger.on_refused([&](const BudgetEvent& event) { refused.push_back(event); });
+  {
+    Budget lax({.usd = 0_usd, .on_exceed = Warn{}});
+    Call call(cent_request());
+  }
+  REQUIRE(refused.empty());
+  Budget strict({.name = "strict", .usd = 0_usd});
+  REQUIRE(!try_call(cent_request()));
+  ledger.on_refused({});
+  set_log_handler({});
+  REQUIRE(refused.size() == 1);
+  REQUIRE(refused[0].budget == "strict");
+  REQUIRE(refused[0].projected == (0.01_usd).nanos());
+  REQUIRE(refused[0].cap == 0);
+}
+
+TEST_CASE("ledger: reset forgets, and running calls settle into the emptied books", "[core][ledger]") {
+  const Fixture fixture;
+  Call(cent_request()).settle(Usage{});
+  Call running(cent_request());
+  Ledger ledger = fixture.ledger;
+  ledger.reset();
+  REQUIRE(ledger.records().empty());
+  REQUIRE(ledger.report().empty());
+  running.settle(Usage{});
+  REQUIRE(ledger.records().size() == 1);
+  REQUIRE(ledger.audit().verdict == Audit::Verdict::agrees);
+}
+
+TEST_CASE("ledger: prices can be replaced, and records say which table they were priced by", "[core][ledger]") {
+  const Fixture fixture;
+  Ledger ledger = fixture.ledger;
+  Call(large_request()).settle({.input = 1'000'000});
+  PriceTable dearer = ledger.prices();
+  Price price;
+  price.rates = {.input = Rate::per_million(3_usd), .output = Rate::per_million(12_usd)};
+  dearer.register_model("gpt-4o", price);
+  dearer.describe("fixture-2", "test", {});
+  ledger.set_prices(dearer);
+  Call(large_request()).settle({.input = 1'000'000});
+  const auto records = ledger.records();
+  REQUIRE(records[0].usd == 2.50_usd);
+  REQUIRE(records[0].price_version == "fixture");
+  REQUIRE(records[1].usd == 3_usd);
+  REQUIRE(records[1].price_version == "fixture-2");
+}
+
+TEST_CASE("ledger: a sink that throws on every row changes no decision", "[core][ledger][sink]") {
+  const Fixture fixture;
+  set_log_handler([](LogLevel, std::string_view) {});
+  Ledger ledger = fixture.ledger;
+  const auto sink = std::make_shared<testing::FailingSink>();
+  ledger.add_sink(sink);
+  Budget budget({.usd = 0.01_usd});
+  int ran = 0;
+  for (int i = 0; i < 5; ++i)
+    if (auto call = try_call(cent_request())) {
+      call->settle(Usage{});
+      ++ran;
+    }
+  ledger.flush();
+  set_log_handler({});
+  REQUIRE(ran == 1);
+  REQUIRE(budget.spent().usd == 0.01_usd);
+  REQUIRE(ledger.sink_stats(sink).dropped == 5);  // a record and four refusals
+}
+
+TEST_CASE("ledger: events are bounded, too", "[core][ledger]") {
+  const Fixture fixture({.max_events = 3});
+  Budget budget({.usd = 0_usd});
+  for (int i = 0; i < 10; ++i) static_cast<void>(try_call(cent_request()));
+  REQUIRE(fixture.ledger.events().size() == 3);
+}
+
+TEST_CASE("ledger: times come from its clock", "[core][ledger]") {
+  const Fixture fixture;
+  Call call(cent_request());
+  fixture.clock->advance(std::chrono::seconds(3));
+  call.settle(Usage{});
+  const auto record = fixture.ledger.records().back();
+  REQUIRE(record.ended - record.started == std::chrono::seconds(3));
+  REQUIRE(to_iso8601(record.started) == "2026-01-01T00:00:00Z");
+}

@@ -1,0 +1,777 @@
+#include <array>
+#include <functional>
+#include <stdexcept>
+#include <thread>
+
+#include "unit/core/fixture.hpp"
+
+using namespace outlay_test;
+using namespace outlay;
+using namespace std::chrono_literals;
+using outlay::testing::Weather;
+using outlay::testing::WeatheredBackend;
+
+namespace {
+
+constexpr Time midnight{std::chrono::sys_days(std::chrono::year(2026) / 1 / 2)};
+
+std::shared_ptr<Store> stormy(const std::shared_ptr<Weather>& weather, OnUnreachable choice,
+                              StoreBackend::Distance distance = StoreBackend::Distance::remote) {
+  return std::make_shared<Store>(std::make_unique<WeatheredBackend>(weather, distance),
+                                 StoreOptions{.on_unreachable = choice, .timeout = 2s});
+}
+
+BudgetOptions daily(std::string name, Usd usd, std::shared_ptr<Store> store = nullptr) {
+  return {.name = std::move(name), .usd = usd, .window = Window::day(), .store = std::move(store)};
+}
+
+void spend_a_cent() {
+  Call call(cent_request());
+  call.sent();
+  call.settle(Usage{});
+}
+
+Usd spent_in(Store& store, const std::string& name) { return store.state(name, Window::day()).spent.usd; }
+
+std::vector<Action> actions(const Ledger& ledger) {
+  std::vector<Action> found;
+  for (const BudgetEvent& event : ledger.events()) found.push_back(event.action);
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("shared: what a name has spent outlives the scope, within its window", "[core][store]") {
+  const Fixture fixture;
+  fixture.clock->set(midnight - 1h);
+  for (int i = 0; i < 2; ++i) {
+    Budget day(daily("outlives", 0.02_usd));
+    spend_a_cent();
+  }
+  {
+    Budget day(daily("outlives", 0.02_usd));
+    CHECK(day.spent().usd == 0.02_usd);
+    CHECK(day.window_end() == midnight);
+    CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+  }
+  fixture.clock->set(midnight);
+  Budget day(daily("outlives", 0.02_usd));
+  CHECK(day.spent().usd == Usd{});
+  spend_a_cent();
+  CHECK(day.spent().usd == 0.01_usd);
+}
+
+TEST_CASE("shared: a call settles in the window in which it was admitted", "[core][store]") {
+  const Fixture fixture;
+  fixture.clock->set(midnight - 1s);
+  const auto store = memory_store();
+  Budget day(daily("turns", 1_usd, store));
+  Call call(cent_request());
+  fixture.clock->set(midnight + 1s);
+  CHECK(day.reserved().usd == Usd{});
+  call.settle(Usage{});
+  CHECK(day.spent().usd == Usd{});
+  fixture.clock->set(midnight - 1s);
+  CHECK(spent_in(*store, "turns") == 0.01_usd);
+}
+
+TEST_CASE("shared: a refusal says when the window turns", "[core][store]") {
+  const Fixture fixture;
+  fixture.clock->set(midnight - 90s);
+  Budget day(daily("says", 0.01_usd));
+  spend_a_cent();
+  const Result<Call> refused = try_call(cent_request());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().retry_at() == midnight);
+  CHECK(refused.error().breaches().at(0).retry_at == midnight);
+  CHECK(refused.error().message().find("It may fit again from 2026-01-02T00:00:00Z on") != std::string::npos);
+}
+
+TEST_CASE("shared: what could never fit has no time to try again", "[core][store]") {
+  const Fixture fixture;
+  Budget day(daily("never", 0.005_usd));
+  const Result<Call> refused = try_call(cent_request());
+  REQUIRE_FALSE(refused);
+  CHECK_FALSE(refused.error().retry_at());
+}
+
+TEST_CASE("shared: three nested windows are one admission, and a refusal changes none of them", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  Budget everyone(daily("everyone", 0.05_usd, store));
+  Budget project({.name = "project", .usd = 0.04_usd, .window = Window::month(), .store = store});
+  Budget user(daily("user", 0.02_usd, store));
+  spend_a_cent();
+  spend_a_cent();
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+  CHECK(everyone.state().spent.usd == 0.02_usd);
+  CHECK(project.state().spent.usd == 0.02_usd);
+  CHECK(everyone.reserved() == Amounts{});
+  CHECK(project.reserved() == Amounts{});
+}
+
+TEST_CASE("shared: local budgets around and inside a shared one bind too, and what they refuse is given back",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  Budget run({.name = "run", .usd = 0.02_usd});
+  Budget day(daily("between", 0.05_usd, store));
+  Budget step({.name = "step", .usd = 0.01_usd});
+  spend_a_cent();
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);  // the step's
+  CHECK(day.state().spent.usd == 0.01_usd);
+  CHECK(day.reserved() == Amounts{});
+}
+
+TEST_CASE("shared: options that make no sense are refused", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  CHECK_THROWS_AS(Budget({.usd = 1_usd, .window = Window::day()}), ConfigError);
+  CHECK_THROWS_AS(Budget({.name = "x", .usd = 1_usd, .store = store}), ConfigError);
+  CHECK_THROWS_AS(Budget({.name = "x", .notify_at = {0.5}, .window = Window::day()}), ConfigError);
+  CHECK_THROWS_AS(Budget({.name = "x", .concurrent = 1, .notify_at = {0.5}}), ConfigError);
+  Budget outer(daily("one store", 1_usd, store));
+  CHECK_THROWS_AS(Budget(daily("another", 1_usd, memory_store())), ConfigError);
+  CHECK_THROWS_AS(Budget(daily("the process's", 1_usd)), ConfigError);
+  CHECK_THROWS_AS(memory_store({.on_unreachable = OnUnreachable::deny(), .lease = 1ms}), ConfigError);
+  CHECK_THROWS_AS(memory_store({.on_unreachable = OnUnreachable::local(Usd{})}), ConfigError);
+}
+
+TEST_CASE("shared: the same name twice in one chain is one counter under the tighter cap", "[core][store]") {
+  const Fixture fixture;
+  Budget outer(daily("twice", 0.02_usd));
+  Budget inner(daily("twice", 0.05_usd));
+  spend_a_cent();
+  CHECK(inner.spent().usd == 0.01_usd);
+  spend_a_cent();
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+}
+
+TEST_CASE("shared: Downgrade, Clamp and Warn act on a shared budget", "[core][store]") {
+  const Fixture fixture;
+  {
+    Budget day({.name = "downgrades",
+                .usd = 0.01_usd,
+                .on_exceed = Downgrade{{{"gpt-4o", "gpt-4o-mini"}}},
+                .window = Window::day()});
+    Call call(large_request());
+    CHECK(call.model() == "gpt-4o-mini");
+    CHECK(day.reserved().usd == call.reserved().usd);
+  }
+  {
+    Budget day({.name = "clamps", .usd = 0.01_usd, .on_exceed = Clamp{}, .window = Window::day()});
+    Call call(large_request());
+    CHECK(call.max_output_tokens() == 750);  // 1,000 in for $0.0025, and $0.0075 are left
+  }
+  {
+    Budget day({.name = "warns", .usd = 0.005_usd, .on_exceed = Warn{}, .window = Window::day()});
+    spend_a_cent();
+    spend_a_cent();
+    CHECK(day.spent().usd == 0.02_usd);
+  }
+  CHECK(actions(fixture.ledger) == std::vector{Action::downgraded, Action::clamped, Action::warned, Action::warned});
+}
+
+TEST_CASE("shared: Raise admits one call across the cap, books it and throws", "[core][store]") {
+  const Fixture fixture;
+  Budget day({.name = "raises", .usd = 0.015_usd, .on_exceed = Raise{}, .window = Window::day()});
+  spend_a_cent();
+  Call crossing(cent_request());
+  CHECK_THROWS_AS(crossing.settle(Usage{}), BudgetExceeded);
+  CHECK(day.spent().usd == 0.02_usd);
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+}
+
+TEST_CASE("shared: a callback may let a call through, and the store books it", "[core][store]") {
+  const Fixture fixture;
+  int asked = 0;
+  Budget day({.name = "asks",
+              .usd = 0.005_usd,
+              .on_exceed = Callback{[&](const Exceeded&) {
+                ++asked;
+                return Decision::allow();
+              }},
+              .window = Window::day()});
+  spend_a_cent();
+  CHECK(asked == 1);
+  CHECK(day.spent().usd == 0.01_usd);
+}
+
+TEST_CASE("shared: Wait waits for a call of this process to end", "[core][store]") {
+  const Fixture fixture;
+  Budget day({.name = "waits", .calls = 10, .concurrent = 1, .on_exceed = Wait{1min}, .window = Window::day()});
+  auto first = std::make_unique<Call>(cent_request());
+  const Context here = Context::current();
+  std::thread second([&] {
+    Attach attach(here);
+    spend_a_cent();
+  });
+  first->release();
+  second.join();
+  CHECK(day.spent().calls == 1);
+  CHECK(day.reserved() == Amounts{});
+}
+
+TEST_CASE("shared: Wait waits for the window to turn", "[core][store]") {
+  const Fixture fixture;
+  fixture.clock->set(midnight - 10s);
+  Budget day({.name = "waits for midnight", .calls = 1, .on_exceed = Wait{1min}, .window = Window::day()});
+  spend_a_cent();
+  const Context here = Context::current();
+  std::thread second([&] {
+    Attach attach(here);
+    spend_a_cent();
+  });
+  fixture.clock->set(midnight);
+  second.join();
+  CHECK(day.spent().calls == 1);
+}
+
+TEST_CASE("shared: thresholds are announced once in a window, whichever scope crosses them", "[core][store]") {
+  const Fixture fixture;
+  fixture.clock->set(midnight - 1h);
+  const auto options = [] {
+    BudgetOptions made = daily("announces", 0.04_usd);
+    made.notify_at = {0.25, 0.5, 1.0};
+    return made;
+  };
+  const auto announced = [&] {
+    std::vector<double> fractions;
+    for (const BudgetEvent& event : fixture.ledger.events())
+      if (event.action == Action::threshold) fractions.push_back(event.threshold);
+    return fractions;
+  };
+  for (int i = 0; i < 2; ++i) {
+    Budget day(options());
+    spend_a_cent();
+  }
+  CHECK(announced() == std::vector{0.25, 0.5});
+  const BudgetEvent last = fixture.ledger.events().back();
+  CHECK(last.budget == "announces");
+  CHECK(last.cap == (0.04_usd).nanos());
+  CHECK(last.projected == (0.02_usd).nanos());
+  fixture.clock->set(midnight);
+  Budget day(options());
+  spend_a_cent();
+  CHECK(announced() == std::vector{0.25, 0.5, 0.25});
+}
+
+TEST_CASE("shared: a rolling window forgets the oldest sixtieth", "[core][store]") {
+  const Fixture fixture;
+  fixture.clock->set(midnight);
+  Budget hour({.name = "rolls", .usd = 0.02_usd, .window = Window::rolling(1h)});
+  spend_a_cent();
+  fixture.clock->set(midnight + 30min);
+  spend_a_cent();
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+  fixture.clock->set(midnight + 61min);
+  spend_a_cent();
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+}
+
+TEST_CASE("shared: a stream without a ceiling extends its reservation in the store", "[core][store]") {
+  const Fixture fixture;
+  Budget day({.name = "extends", .output_tokens = 600, .window = Window::day()});
+  Call call({.model = "gpt-4o", .input_tokens = 10});
+  CHECK(day.reserved().output_tokens == 256);
+  CHECK(call.extend_output(500).extension == Extension::granted);
+  CHECK(day.reserved().output_tokens == 500);
+  const ExtensionResult cut = call.extend_output(700);
+  CHECK(cut.extension == Extension::cut);
+  REQUIRE(cut.failure);
+  CHECK(cut.failure->breaches().at(0).limit == 600);
+  call.settle({.output = 500});
+  CHECK(day.state().spent.output_tokens == 500);
+  CHECK(day.reserved() == Amounts{});
+}
+
+TEST_CASE("shared: two hundred calls of a cent against a dollar, on threads: exactly a hundred", "[core][store]") {
+  for (const StoreBackend::Distance distance :
+       {StoreBackend::Distance::memory, StoreBackend::Distance::local, StoreBackend::Distance::remote}) {
+    const Fixture fixture;
+    const auto store = stormy(std::make_shared<Weather>(), OnUnreachable::deny(), distance);
+    Budget day(daily("a dollar", 1_usd, store));
+    std::atomic<int> admitted{0};
+    const Context here = Context::current();
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 8; ++i)
+      threads.emplace_back([&] {
+        Attach attach(here);
+        for (int k = 0; k < 25; ++k)
+          if (Result<Call> call = try_call(cent_request())) {
+            call->sent();
+            call->settle(Usage{});
+            ++admitted;
+          }
+      });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(admitted == 100);
+    store->flush();
+    CHECK(spent_in(*store, "a dollar") == 1_usd);
+    CHECK(store->state("a dollar", Window::day()).reserved == Amounts{});
+  }
+}
+
+TEST_CASE("shared: out of reach, deny() fails closed and says why", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  Budget day(daily("denies", 1_usd, stormy(weather, OnUnreachable::deny())));
+  weather->down();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  const Result<Call> refused = try_call(cent_request());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code() == errc::store_unavailable);
+  CHECK(refused.error().message().find("\"denies\" is kept in a store in the weather") != std::string::npos);
+  CHECK(actions(fixture.ledger) == std::vector{Action::blocked, Action::blocked});
+  weather->down(false);
+  spend_a_cent();
+  CHECK(day.spent().usd == 0.01_usd);
+}
+
+TEST_CASE("shared: out of reach, local() spends its allowance, and the store is told afterwards", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::local(0.02_usd));
+  Budget day(daily("goes on", 1_usd, store));
+  spend_a_cent();
+  store->flush();
+  weather->down();
+  spend_a_cent();
+  spend_a_cent();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  weather->down(false);
+  store->flush();
+  CHECK(spent_in(*store, "goes on") == 0.03_usd);
+  CHECK(actions(fixture.ledger) == std::vector{Action::unshared, Action::unshared, Action::blocked});
+}
+
+TEST_CASE("shared: out of reach, allow_and_mark() lets everything through, marked", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::allow_and_mark());
+  Budget day(daily("marks", 0.01_usd, store));
+  weather->down();
+  for (int i = 0; i < 3; ++i) spend_a_cent();
+  weather->down(false);
+  store->flush();
+  CHECK(spent_in(*store, "marks") == 0.03_usd);
+  CHECK(actions(fixture.ledger) == std::vector(3, Action::unshared));
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+}
+
+TEST_CASE("shared: a lost reply is not charged twice, nor for ever", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny());
+  Budget day(daily("loses", 1_usd, store));
+  weather->lose_replies();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);  // it was reserved all the same
+  weather->lose_replies(false);
+  {
+    Call call(cent_request());
+    weather->lose_replies();
+    call.settle(Usage{});
+  }
+  weather->lose_replies(false);
+  store->flush();
+  CHECK(spent_in(*store, "loses") == 0.01_usd);
+  CHECK(store->state("loses", Window::day()).reserved == Amounts{});
+}
+
+TEST_CASE("shared: a store that hangs is given up after its timeout, and what it does later is undone",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store =
+      std::make_shared<Store>(std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::remote),
+                              StoreOptions{.on_unreachable = OnUnreachable::deny(), .timeout = 20ms});
+  Budget day(daily("hangs", 1_usd, store));
+  weather->hang();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  weather->hang(false);
+  store->flush();
+  const StoreReply::State state = store->state("hangs", Window::day());
+  CHECK(state.reserved == Amounts{});
+  CHECK(state.spent == Amounts{});
+}
+
+TEST_CASE("shared: whichever command of a store fails, totals are right in the end", "[core][store]") {
+  for (const auto distance : {StoreBackend::Distance::local, StoreBackend::Distance::remote})
+    for (std::uint64_t nth = 1; nth <= 8; ++nth) {
+      const Fixture fixture;
+      const auto weather = std::make_shared<Weather>();
+      const auto store = stormy(weather, OnUnreachable::deny(), distance);
+      weather->fail_at(nth);
+      int settled = 0;
+      {
+        Budget day(daily("nth", 1_usd, store));
+        for (int i = 0; i < 3; ++i) {
+          Result<Call> call = try_call({.model = "gpt-4o", .input_tokens = 1'000});
+          if (!call) continue;
+          call->sent();
+          (void)call->extend_output(1'000);
+          call->settle({.input = 1'000, .output = 1'000});
+          ++settled;
+        }
+      }
+      store->flush();
+      CAPTURE(nth, settled);
+      CHECK(settled >= 2);
+      CHECK(spent_in(*store, "nth") == Usd::from_nanos((0.0125_usd).nanos() * settled));
+      CHECK(store->state("nth", Window::day()).reserved == Amounts{});
+    }
+}
+
+TEST_CASE("shared: a store that has forgotten is found out, and its OnUnreachable decides until the window turns",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto clock = std::make_shared<outlay::testing::ManualClock>(midnight - 1h);
+  weather->set_clock(clock);
+  const auto store = stormy(weather, OnUnreachable::deny());
+  (void)store->state("forgets", Window::day());  // learns its clock
+  Budget day(daily("forgets", 0.02_usd, store));
+  spend_a_cent();
+  store->flush();
+  weather->forget();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  SECTION("until somebody says that it may") {
+    store->accept_lost_data();
+    spend_a_cent();
+    CHECK(day.spent().usd == 0.01_usd);
+  }
+  SECTION("until the window has turned") {
+    clock->set(midnight + 1s);
+    (void)store->state("forgets", Window::day());
+    spend_a_cent();
+    CHECK(day.spent().usd == 0.01_usd);
+  }
+}
+
+TEST_CASE("shared: a store that forgot nothing that counts goes on", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny());
+  Budget day(daily("nothing yet", 0.02_usd, store));
+  (void)store->state("nothing yet", Window::day());
+  weather->forget();
+  spend_a_cent();
+  CHECK(day.spent().usd == 0.01_usd);
+}
+
+TEST_CASE("shared: the windows of a store far away are told by its clock", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto clock = std::make_shared<outlay::testing::ManualClock>(midnight + 1h);
+  weather->set_clock(clock);
+  const auto store = stormy(weather, OnUnreachable::deny());
+  (void)store->state("far", Window::day());
+  Budget day(daily("far", 0.02_usd, store));
+  CHECK(day.window_end() == midnight + 24h);
+}
+
+TEST_CASE("shared: a correction is booked, and recorded", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  Budget day(daily("corrected", 0.02_usd, store));
+  spend_a_cent();
+  CHECK(store->adjust("corrected", Window::day(), Usd::from_nanos(-(0.01_usd).nanos()), "refunded").spent.usd == Usd{});
+  CHECK(day.spent().usd == Usd{});
+  const BudgetEvent event = fixture.ledger.events().at(0);
+  CHECK(event.action == Action::adjusted);
+  CHECK(event.budget == "corrected");
+  CHECK(event.reason == "refunded");
+  CHECK(event.projected == -(0.01_usd).nanos());
+  for (int i = 0; i < 2; ++i) spend_a_cent();  // there is room again, and no more than before
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+}
+
+TEST_CASE("shared: observe mode counts in the store and refuses nothing", "[core][store]") {
+  const Fixture fixture({.observe = true});
+  Budget day(daily("observed", 0.01_usd));
+  spend_a_cent();
+  spend_a_cent();
+  CHECK(day.spent().usd == 0.02_usd);
+  CHECK(actions(fixture.ledger) == std::vector{Action::observed});
+}
+
+TEST_CASE("shared: the kill switch of a shared budget refuses in this process", "[core][store]") {
+  const Fixture fixture;
+  Budget day(daily("closed", 1_usd));
+  day.close_to_new_calls("stop");
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+}
+
+TEST_CASE("shared: raise_cap raises this opener's cap", "[core][store]") {
+  const Fixture fixture;
+  Budget day(daily("raised", 0.01_usd));
+  spend_a_cent();
+  CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
+  day.raise_cap(0.01_usd, "one more");
+  spend_a_cent();
+  CHECK(day.limits().usd == 0.02_usd);
+}
+
+TEST_CASE("shared: what is on its way to a store that was never reached is seen, and counts once when it is there",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::allow_and_mark());
+  Budget day(daily("never reached", 1_usd, store));
+  weather->down();
+  for (int i = 0; i < 3; ++i) spend_a_cent();
+  CHECK(day.spent().usd == 0.03_usd);
+  weather->down(false);
+  store->flush();
+  CHECK(day.spent().usd == 0.03_usd);
+  spend_a_cent();
+  CHECK(day.spent().usd == 0.04_usd);
+}
+
+TEST_CASE("shared: lost data is found out although no scope that has counted there is open any more", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny());
+  const auto open = [&] { return daily("opened for each request", 0.02_usd, store); };
+  {
+    Budget day(open());
+    spend_a_cent();
+  }
+  store->flush();
+  weather->forget();
+  {
+    Budget day(open());
+    CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  }
+  store->accept_lost_data();
+  Budget day(open());
+  spend_a_cent();
+  CHECK(day.spent().usd == 0.01_usd);
+}
+
+TEST_CASE("shared: a store whose last owner goes on the store's own thread ends there", "[core][store]") {
+  const auto weather = std::make_shared<Weather>();
+  std::weak_ptr<Store> gone;
+  {
+    auto store = stormy(weather, OnUnreachable::deny());
+    gone = store;
+    Ledger ledger({.prices = outlay::testing::fixture_prices()});
+    const LedgerScope scope(ledger);
+    ledger.add_rule({.usd = 1_usd, .soft = {0.01}, .store = std::move(store)});
+    Call call(cent_request());
+    call.sent();
+    weather->hang();
+    call.settle(Usage{});
+  }
+  // What is left of the ledger is the announcement of the threshold, on its way with the settlement.
+  CHECK_FALSE(gone.expired());
+  weather->hang(false);
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while (!gone.expired() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  CHECK(gone.expired());
+}
+
+TEST_CASE("shared: a log handler may ask the budget that it is told about", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  Budget day(daily("is asked about", 1_usd, stormy(weather, OnUnreachable::deny())));
+  spend_a_cent();
+  std::atomic<int> asked{0};
+  const LogHandler previous = set_log_handler([&](LogLevel, std::string_view) {
+    (void)day.spent();
+    ++asked;
+  });
+  weather->down();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  weather->down(false);
+  weather->forget();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  set_log_handler(previous);
+  CHECK(asked == 2);
+}
+
+TEST_CASE("shared: a cap may be raised while calls that announce thresholds settle", "[core][store]") {
+  const Fixture fixture;
+  BudgetOptions options = daily("raised meanwhile", 1_usd, memory_store());
+  options.notify_at = {1.0};
+  Budget day(std::move(options));
+  std::thread raising([&] {
+    for (int i = 0; i < 50; ++i) day.raise_cap(0.01_usd, "more");
+  });
+  for (int i = 0; i < 50; ++i) spend_a_cent();
+  raising.join();
+  CHECK(day.limits().usd == 1.5_usd);
+  CHECK(day.spent().usd == 0.5_usd);
+}
+
+namespace {
+
+/// A store that does what a case says.
+class ScriptedBackend final : public StoreBackend {
+ public:
+  using Script = std::function<std::vector<Result<StoreReply>>(StoreBackend&, std::span<const StoreCommand>)>;
+  explicit ScriptedBackend(Script script) : script_(std::move(script)) {}
+  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands, std::chrono::milliseconds) override {
+    return script_(*backend_, commands);
+  }
+  [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
+  [[nodiscard]] std::string description() const override { return "a scripted store"; }
+
+ private:
+  std::unique_ptr<StoreBackend> backend_ = memory_backend();
+  Script script_;
+};
+
+std::shared_ptr<Store> scripted(ScriptedBackend::Script script, OnUnreachable choice) {
+  return std::make_shared<Store>(std::make_unique<ScriptedBackend>(std::move(script)),
+                                 StoreOptions{.on_unreachable = choice});
+}
+
+}  // namespace
+
+TEST_CASE("shared: a backend that throws, or answers too little, is one that cannot be reached", "[core][store]") {
+  const Fixture fixture;
+  std::atomic<bool> throws{true};
+  const auto store = scripted(
+      [&](StoreBackend&, std::span<const StoreCommand>) -> std::vector<Result<StoreReply>> {
+        if (throws) throw std::runtime_error("it was not written with care");
+        return {};
+      },
+      OnUnreachable::deny());
+  Budget day(daily("careless", 1_usd, store));
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  throws = false;
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+}
+
+TEST_CASE("shared: an ending that a store can never take does not stop those behind it", "[core][store]") {
+  const Fixture fixture;
+  std::atomic<bool> first{true};
+  const auto store = scripted(
+      [&](StoreBackend& backend, std::span<const StoreCommand> commands) {
+        std::vector<Result<StoreReply>> results = backend.execute(commands, 1s);
+        for (std::size_t i = 0; i < commands.size(); ++i)
+          if (commands[i].op == StoreCommand::Op::settle && first.exchange(false))
+            results[i] = Failure(errc::overflow, "the sum is no number");
+          else if (commands[i].op == StoreCommand::Op::settle && commands[i].counters.at(0).name == "poison")
+            results[i] = Failure(errc::overflow, "the sum is no number");
+        return results;
+      },
+      OnUnreachable::deny());
+  {
+    Budget day(daily("poison", 1_usd, store));
+    spend_a_cent();
+  }
+  Budget day(daily("healthy", 1_usd, store));
+  spend_a_cent();
+  CHECK_NOTHROW(store->flush(2s));
+}
+
+TEST_CASE("shared: out of reach, observe mode lets everything through and says what it would have done",
+          "[core][store]") {
+  const Fixture fixture({.observe = true});
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny());
+  Budget day(daily("observed from afar", 1_usd, store));
+  Call stream({.model = "gpt-4o", .input_tokens = 10});
+  weather->down();
+  spend_a_cent();
+  CHECK(stream.extend_output(1'000).extension == Extension::granted);
+  stream.release();
+  weather->down(false);
+  store->flush();
+  CHECK(spent_in(*store, "observed from afar") == 0.01_usd);
+  REQUIRE(actions(fixture.ledger) == std::vector{Action::observed});
+  CHECK(fixture.ledger.events().at(0).reason == "observed: would have been blocked");
+}
+
+TEST_CASE("shared: a store that is there and will not agree is no reason to let a call through", "[core][store]") {
+  const Fixture fixture;
+  const auto store = scripted(
+      [](StoreBackend& backend, std::span<const StoreCommand> commands) {
+        std::vector<Result<StoreReply>> results = backend.execute(commands, 1s);
+        for (Result<StoreReply>& result : results) result->outcome = StoreReply::Outcome::turned;
+        return results;
+      },
+      OnUnreachable::allow_and_mark());
+  Budget day(daily("disagrees", 1_usd, store));
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+}
+
+TEST_CASE("shared: local() gets back what a call did not spend", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::local(0.02_usd));
+  Budget day(daily("spends little", 1_usd, store));
+  weather->down();
+  for (int i = 0; i < 5; ++i) {
+    Call call(large_request());  // $0.0125
+    call.sent();
+    call.settle({.input = 10});
+    Call unsent(large_request());
+  }
+  Call first(large_request());
+  CHECK_THROWS_AS(Call(large_request()), StoreUnavailable);
+}
+
+TEST_CASE("shared: a store that answers too late is not back, and local() stays used", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store =
+      std::make_shared<Store>(std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::remote),
+                              StoreOptions{.on_unreachable = OnUnreachable::local(0.01_usd), .timeout = 20ms});
+  Budget day(daily("late", 1_usd, store));
+  weather->hang();
+  spend_a_cent();
+  weather->hang(false);
+  store->flush();  // its answer has come by now
+  weather->hang();
+  CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+  weather->hang(false);
+}
+
+TEST_CASE("shared: in a rolling window, a call that settles in a later slot is seen as settled", "[core][store]") {
+  const Fixture fixture;
+  SECTION("far away") {
+    const auto weather = std::make_shared<Weather>();
+    const auto clock = std::make_shared<outlay::testing::ManualClock>(midnight);
+    weather->set_clock(clock);
+    const auto store = stormy(weather, OnUnreachable::deny());
+    (void)store->state("any", Window::day());  // learns its clock
+    Budget hour({.name = "rolls on", .usd = 1_usd, .window = Window::rolling(1h), .store = store});
+    Call call(cent_request());
+    clock->set(midnight + 2min);
+    (void)store->state("any", Window::day());
+    call.settle(Usage{});
+    store->flush();
+    CHECK(hour.spent().usd == 0.01_usd);
+    CHECK(hour.reserved() == Amounts{});
+  }
+  SECTION("in memory, where Raise looks") {
+    fixture.clock->set(midnight);
+    Budget hour({.name = "rolls and raises",
+                 .usd = 0.005_usd,
+                 .on_exceed = Raise{},
+                 .window = Window::rolling(1h),
+                 .store = memory_store()});
+    Call crossing(cent_request());
+    fixture.clock->set(midnight + 2min);
+    CHECK_THROWS_AS(crossing.settle(Usage{}), BudgetExceeded);
+  }
+}
+
+TEST_CASE("shared: a store in memory forgets a call as soon as it has ended", "[core][store]") {
+  // As a Store asks it: in its own process nothing is asked twice, and the lease is as long as the call.
+  const auto backend = memory_backend();
+  StoreCommand command;
+  command.id = std::string(32, 'a');
+  command.counters = {{.name = "x", .window = "forever", .end = Time::max()}};
+  command.amount = {.usd = 0.01_usd};
+  command.lease = std::chrono::milliseconds::max();
+  for (const auto end : {StoreCommand::Op::settle, StoreCommand::Op::release})
+    for (const auto op : {StoreCommand::Op::reserve, end}) {
+      command.op = op;
+      CHECK(backend->execute({&command, 1}, 1s).at(0)->outcome == StoreReply::Outcome::done);
+    }
+}
