@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "outlay/detail/ref.hpp"
+
 // How the current scope is kept, captured and carried. Not for programs: they use Context, Attach and, in coroutines, outlay/asio.hpp.
 
 namespace outlay::detail {
@@ -12,38 +14,8 @@ struct Node;
 void acquire(Node* node) noexcept;
 void release(Node* node) noexcept;
 
-/// An owning reference to a Node; empty is the empty context.
-class NodeRef {
- public:
-  NodeRef() noexcept = default;
-  static NodeRef share(Node* node) noexcept {
-    if (node) acquire(node);
-    return adopt(node);
-  }
-  static NodeRef adopt(Node* node) noexcept {
-    NodeRef ref;
-    ref.node_ = node;
-    return ref;
-  }
-  NodeRef(const NodeRef& other) noexcept : node_(other.node_) {
-    if (node_) acquire(node_);
-  }
-  // The other one last: a compiler then knows that nothing is left in it to destroy.
-  NodeRef(NodeRef&& other) noexcept : node_(other.node_) { other.node_ = nullptr; }
-  NodeRef& operator=(NodeRef other) noexcept {
-    std::swap(node_, other.node_);
-    return *this;
-  }
-  ~NodeRef() {
-    if (node_) release(node_);
-  }
-  [[nodiscard]] Node* get() const noexcept { return node_; }
-  [[nodiscard]] Node* detach() noexcept { return std::exchange(node_, nullptr); }
-  explicit operator bool() const noexcept { return node_ != nullptr; }
-
- private:
-  Node* node_ = nullptr;
-};
+/// Empty is the empty context.
+using NodeRef = Ref<Node>;
 
 /// The innermost scope of whatever runs on this thread; null if there is none.
 ///
