@@ -14,52 +14,12 @@
 #include <utility>
 #include <vector>
 
+#include "core/pricing/pricing.hpp"
+#include "core/pricing/rates.hpp"
 #include "outlay/clock.hpp"
 #include "outlay/price.hpp"
-#include "outlay/usage.hpp"
-#include "outlay/usd.hpp"
 
 namespace outlay::detail {
-
-/// Rates with every fallback filled in, in pico-dollars a token, and the sums that reservations are made of.
-struct FlatRates {
-  std::int64_t input = 0, output = 0;
-  std::int64_t cache_read = 0, cache_write = 0, cache_write_1h = 0;
-  std::int64_t reasoning = 0;
-  std::int64_t input_audio = 0, input_image = 0, cache_read_audio = 0;
-  std::int64_t output_audio = 0, output_image = 0;
-
-  std::int64_t worst_input = 0;       // dearest of input and cache_write
-  std::int64_t worst_input_long = 0;  // and of cache_write_1h
-  std::int64_t worst_output = 0;      // dearest of output, reasoning, output_audio and output_image
-  bool narrow = false;                // no sum over a valid usage leaves 64 bits
-
-  FlatRates() = default;
-  explicit FlatRates(const Rates& rates) noexcept;
-};
-
-/// One resolved look-up. Its address is stable as long as its PriceBook lives.
-struct PricedModel {
-  std::string name;              // the table's entry
-  const Price* price = nullptr;  // never null
-  PriceRule rule = PriceRule::exact;
-  bool assumed = false;
-
-  struct Step {
-    std::int64_t from = 0;  // the smallest input that it applies to
-    FlatRates rates;
-  };
-  struct ServiceTier {
-    std::string name;
-    std::vector<Step> steps;
-  };
-  FlatRates base;
-  std::vector<Step> steps;  // of the default tier, highest first
-  std::vector<ServiceTier> tiers;
-  std::int64_t request_picos = -1;  // -1: too large for the short way through cost()
-
-  PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed);
-};
 
 /// An entry as a loader hands it over.
 struct PriceEntry {
@@ -146,26 +106,14 @@ struct PriceBook {
 std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version, std::string source,
                                            std::optional<std::chrono::sys_days> as_of);
 
+/// A book like `from` that may still be changed: what was loaded is shared, what was registered is copied.
+std::shared_ptr<PriceBook> copy_of(const PriceBook& from);
+
 /// ConfigError for an empty name or a negative rate, fee, threshold or maximum.
 void check_price(std::string_view name, const Price& price);
 
-/// The exact sum over the buckets, rounded once, half to even, to nano-dollars; empty on overflow. The usage
-/// is valid already.
-std::optional<Usd> cost(const PricedModel& model, const Usage& usage, std::string_view service_tier) noexcept;
-
-/// What a reservation must hold: input at the dearest of input and cache_write (and cache_write_1h if
-/// long_cache), output at the dearest of its rates, at the tier and long-context step that the input falls
-/// in; plus Price::request.
-std::optional<Usd> worst_cost(const PricedModel& model, std::int64_t input, std::int64_t output,
-                              std::string_view service_tier, bool long_cache) noexcept;
-
-/// The largest output count (>= 0) whose worst_cost fits in `room`; -1 if not even zero output fits. The
-/// exact inverse of worst_cost; INT64_MAX where output is free.
-std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room, std::string_view service_tier,
-                               bool long_cache) noexcept;
-
-/// The tier whose rates `cost` takes for an input of this size; empty for the default one.
-std::string_view tier_used(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept;
+/// `2026-08-01`.
+std::string date_text(std::chrono::sys_days day);
 
 /// How long after its as-of date a table is called stale.
 inline constexpr std::chrono::days stale_after{45};

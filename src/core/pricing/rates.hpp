@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "outlay/price.hpp"
+
+namespace outlay::detail {
+
+/// Rates with every fallback filled in, in pico-dollars a token, and the sums that reservations are made of.
+struct FlatRates {
+  std::int64_t input = 0, output = 0;
+  std::int64_t cache_read = 0, cache_write = 0, cache_write_1h = 0;
+  std::int64_t reasoning = 0;
+  std::int64_t input_audio = 0, input_image = 0, cache_read_audio = 0;
+  std::int64_t output_audio = 0, output_image = 0;
+
+  std::int64_t worst_input = 0;       // dearest of input and cache_write
+  std::int64_t worst_input_long = 0;  // and of cache_write_1h
+  std::int64_t worst_output = 0;      // dearest of output, reasoning, output_audio and output_image
+  bool narrow = false;                // no sum over a valid usage leaves 64 bits
+
+  FlatRates() = default;
+  explicit FlatRates(const Rates& rates) noexcept;
+};
+
+/// One resolved look-up. Its address is stable as long as its PriceBook lives.
+struct PricedModel {
+  std::string name;              // the table's entry
+  const Price* price = nullptr;  // never null
+  PriceRule rule = PriceRule::exact;
+  bool assumed = false;
+
+  struct Step {
+    std::int64_t from = 0;  // the smallest input that it applies to
+    FlatRates rates;
+  };
+  struct ServiceTier {
+    std::string name;
+    std::vector<Step> steps;
+  };
+  FlatRates base;
+  std::vector<Step> steps;  // of the default tier, highest first
+  std::vector<ServiceTier> tiers;
+  std::int64_t request_picos = -1;  // -1: too large for the short way through cost()
+
+  PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed);
+};
+
+/// The rates at an input of this size: of the service tier that is asked for, or else of the default one.
+const FlatRates& rates_for(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept;
+
+/// The tier whose rates `cost` takes for an input of this size; empty for the default one.
+std::string_view tier_used(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept;
+
+}  // namespace outlay::detail
