@@ -70,12 +70,12 @@ Cost PriceTable::cost(std::string_view model, const Usage& usage, const CostOpti
                                          " is negative, above " + std::to_string(Usage::max_count) +
                                          ", or more than what it is a part of");
   const auto& found = look_up(*book_, model);
-  const auto usd = detail::cost(found, usage, options.service_tier);
+  const auto usd = detail::Pricing::table(found).cost(usage, options.service_tier);
   if (!usd)
     throw Error(errc::overflow, "the cost of a call to \"" + detail::printable_name(model) +
                                     "\" is beyond $9.2 billion; check the registered rates and the usage");
   return {*usd, found.rule, found.name, found.assumed,
-          std::string(detail::tier_used(found, usage.input_total(), options.service_tier))};
+          std::string(found.tier_at(usage.input_total(), options.service_tier))};
 }
 
 std::optional<Price> PriceTable::find(std::string_view model) const {

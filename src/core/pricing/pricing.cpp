@@ -8,7 +8,7 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-constexpr std::int64_t picos_per_nano = 1000;
+// Twice as many tokens at max_narrow_rate, and the largest short request fee, are below 2^63.
 constexpr std::int64_t max_narrow_count = 4'000'000'000;
 
 /// Half to even; `picos` is not negative.
@@ -61,47 +61,99 @@ Wide fees(const Price& price, std::int64_t web_searches) noexcept {
          times(price.web_search.nanos(), picos_per_nano) * static_cast<std::uint64_t>(web_searches);
 }
 
+/// True for nearly every usage: no modality or search has a price of its own in it.
+bool is_plain(const Usage& u) noexcept {
+  return (u.input_audio | u.input_image | u.cache_read_audio | u.output_audio | u.output_image | u.web_searches) == 0;
+}
+
+std::optional<Usd> table_cost(const PricedModel& model, const Usage& u, std::string_view tier) noexcept {
+  const FlatRates& r = model.rates_at(u.input_total(), tier);
+  if (is_plain(u) && r.narrow && model.request_picos >= 0) {
+    const std::int64_t picos = u.input * r.input + u.cache_read * r.cache_read + u.cache_write * r.cache_write +
+                               u.cache_write_1h * r.cache_write_1h + (u.output - u.reasoning) * r.output +
+                               u.reasoning * r.reasoning + model.request_picos;
+    return Usd::from_nanos(to_nanos(static_cast<std::uint64_t>(picos)));
+  }
+  return to_usd(sum(r, u) + fees(*model.price, u.web_searches));
+}
+
+/// The rates that the most expensive course of a call is priced by.
+struct WorstRates {
+  std::int64_t input = 0, output = 0;  // pico-dollars a token
+  std::int64_t request_nanos = 0;
+  bool narrow = false;  // no sum over max_narrow_count leaves 64 bits
+
+  WorstRates(const PricedModel& model, std::int64_t tokens, const PriceTerms& terms) noexcept {
+    const FlatRates& r = model.rates_at(tokens, terms.tier);
+    input = terms.long_cache ? r.worst_input_long : r.worst_input;
+    output = r.worst_output;
+    request_nanos = model.price->request.nanos();
+    narrow = r.narrow && model.request_picos >= 0;
+  }
+  explicit WorstRates(std::int64_t each) noexcept : input(each), output(each), narrow(each <= max_narrow_rate) {}
+};
+
+std::optional<Usd> worst_at(const WorstRates& r, std::int64_t input, std::int64_t output) noexcept {
+  if (r.narrow && input <= max_narrow_count && output <= max_narrow_count) {
+    const std::int64_t picos = input * r.input + output * r.output + r.request_nanos * picos_per_nano;
+    return Usd::from_nanos(to_nanos(static_cast<std::uint64_t>(picos)));
+  }
+  return to_usd(times(input, r.input) + times(output, r.output) + times(r.request_nanos, picos_per_nano));
+}
+
+std::int64_t affordable_at(const WorstRates& r, std::int64_t input, Usd money) noexcept {
+  if (money.nanos() < 0) return -1;
+  const Wide fixed = times(input, r.input) + times(r.request_nanos, picos_per_nano);
+  // The most pico-dollars that still round to `money`: a tie goes to the even neighbour.
+  const Wide most = times(money.nanos(), picos_per_nano) + (money.nanos() % 2 == 0 ? 500 : 499);
+  if (fixed > most) return -1;
+  if (r.output == 0) return INT64_MAX;
+  const Wide count = (most - fixed) / static_cast<std::uint64_t>(r.output);
+  return count > static_cast<Wide>(INT64_MAX) ? INT64_MAX : static_cast<std::int64_t>(count);
+}
+
 }  // namespace
 
-std::optional<Usd> cost(const PricedModel& model, const Usage& usage, std::string_view service_tier) noexcept {
-  const FlatRates& r = rates_for(model, usage.input_total(), service_tier);
-  const bool plain = (usage.input_audio | usage.input_image | usage.cache_read_audio | usage.output_audio |
-                      usage.output_image | usage.web_searches) == 0;
-  if (plain && r.narrow && model.request_picos >= 0) {
-    const std::int64_t picos = usage.input * r.input + usage.cache_read * r.cache_read +
-                               usage.cache_write * r.cache_write + usage.cache_write_1h * r.cache_write_1h +
-                               (usage.output - usage.reasoning) * r.output + usage.reasoning * r.reasoning +
-                               model.request_picos;
-    return Usd::from_nanos(to_nanos(static_cast<std::uint64_t>(picos)));
-  }
-  return to_usd(sum(r, usage) + fees(*model.price, usage.web_searches));
-}
-
-std::optional<Usd> worst_cost(const PricedModel& model, std::int64_t input, std::int64_t output,
-                              std::string_view service_tier, bool long_cache) noexcept {
+std::optional<Usd> Pricing::worst(std::int64_t input, std::int64_t output, const PriceTerms& terms) const noexcept {
   input = std::max<std::int64_t>(input, 0);
   output = std::max<std::int64_t>(output, 0);
-  const FlatRates& r = rates_for(model, input, service_tier);
-  const std::int64_t each = long_cache ? r.worst_input_long : r.worst_input;
-  if (r.narrow && model.request_picos >= 0 && input <= max_narrow_count && output <= max_narrow_count) {
-    const std::int64_t picos = input * each + output * r.worst_output + model.request_picos;
-    return Usd::from_nanos(to_nanos(static_cast<std::uint64_t>(picos)));
+  switch (kind_) {
+    case Kind::table:
+      return worst_at(WorstRates(*model_, input, terms), input, output);
+    case Kind::assumed:
+      return worst_at(WorstRates(number_), input, output);
+    case Kind::unpriced:
+    case Kind::flat:
+      break;
   }
-  return to_usd(times(input, each) + times(output, r.worst_output) + fees(*model.price, 0));
+  return Usd::from_nanos(number_);
 }
 
-std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room, std::string_view service_tier,
-                               bool long_cache) noexcept {
-  if (room.nanos() < 0) return -1;
+std::optional<Usd> Pricing::cost(const Usage& usage, std::string_view tier) const noexcept {
+  switch (kind_) {
+    case Kind::table:
+      return table_cost(*model_, usage, tier);
+    case Kind::assumed:
+      return to_usd(times(usage.total(), number_));
+    case Kind::unpriced:
+    case Kind::flat:
+      break;
+  }
+  return Usd::from_nanos(number_);
+}
+
+std::int64_t Pricing::affordable(std::int64_t input, Usd money, const PriceTerms& terms) const noexcept {
   input = std::max<std::int64_t>(input, 0);
-  const FlatRates& r = rates_for(model, input, service_tier);
-  const Wide fixed = times(input, long_cache ? r.worst_input_long : r.worst_input) + fees(*model.price, 0);
-  // The most pico-dollars that still round to `room`: a tie goes to the even neighbour.
-  const Wide most = times(room.nanos(), picos_per_nano) + (room.nanos() % 2 == 0 ? 500 : 499);
-  if (fixed > most) return -1;
-  if (r.worst_output == 0) return INT64_MAX;
-  const Wide count = (most - fixed) / static_cast<std::uint64_t>(r.worst_output);
-  return count > static_cast<Wide>(INT64_MAX) ? INT64_MAX : static_cast<std::int64_t>(count);
+  switch (kind_) {
+    case Kind::table:
+      return affordable_at(WorstRates(*model_, input, terms), input, money);
+    case Kind::assumed:
+      return affordable_at(WorstRates(number_), input, money);
+    case Kind::unpriced:
+    case Kind::flat:
+      break;
+  }
+  return number_ > money.nanos() ? -1 : INT64_MAX;
 }
 
 }  // namespace outlay::detail

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 
 #include "core/pricing/rates.hpp"
 #include "outlay/usage.hpp"
@@ -10,19 +11,75 @@
 
 namespace outlay::detail {
 
-/// The exact sum over the buckets, rounded once, half to even, to nano-dollars; empty on overflow. The usage
-/// is valid already.
-std::optional<Usd> cost(const PricedModel& model, const Usage& usage, std::string_view service_tier) noexcept;
+/// What prices depend on beside the tokens: the tier that is asked for, and whether the input is priced as if written to the
+/// longer-lived cache.
+struct PriceTerms {
+  std::string_view tier{};
+  bool long_cache = false;
+};
 
-/// What a reservation must hold: input at the dearest of input and cache_write (and cache_write_1h if
-/// long_cache), output at the dearest of its rates, at the tier and long-context step that the input falls
-/// in; plus Price::request.
-std::optional<Usd> worst_cost(const PricedModel& model, std::int64_t input, std::int64_t output,
-                              std::string_view service_tier, bool long_cache) noexcept;
+/// How a call is priced: one amount for the call, a table's model, one assumed rate for every token, or not at all.
+///
+/// Every sum is exact and rounded once, half to even, to nano-dollars. Amounts and rates are not negative.
+/// \par Thread safety
+/// A value.
+/// \par Lifetime
+/// A table's model must outlive it.
+class Pricing {
+ public:
+  enum class Kind : std::uint8_t {
+    unpriced,  ///< No price is known: $0.
+    flat,      ///< One amount, whatever the tokens.
+    table,     ///< The rates of a model in a price table.
+    assumed,   ///< No price is known, and the budget assumes a rate for every token.
+  };
 
-/// The largest output count (>= 0) whose worst_cost fits in `room`; -1 if not even zero output fits. The
-/// exact inverse of worst_cost; INT64_MAX where output is free.
-std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room, std::string_view service_tier,
-                               bool long_cache) noexcept;
+  constexpr Pricing() noexcept = default;  ///< Unpriced.
+  [[nodiscard]] static constexpr Pricing flat(Usd each) noexcept { return {Kind::flat, each.nanos()}; }
+  [[nodiscard]] static Pricing table(const PricedModel& model) noexcept { return Pricing(model); }
+  [[nodiscard]] static constexpr Pricing assumed(std::int64_t picos_a_token) noexcept {
+    return {Kind::assumed, picos_a_token};
+  }
+
+  [[nodiscard]] constexpr Kind kind() const noexcept { return kind_; }
+  /// Null for all kinds but `table`.
+  [[nodiscard]] constexpr const PricedModel* model() const noexcept { return kind_ == Kind::table ? model_ : nullptr; }
+
+  /// The most that this much input and output can cost: what a reservation must hold. Empty where that does not fit 64 bits.
+  ///
+  /// A table's input is at the dearest of input and cache_write (and cache_write_1h for a long cache), its output at the dearest of
+  /// its rates, at the tier and long-context step that the input falls in, plus Price::request. Negative counts are 0.
+  [[nodiscard]] std::optional<Usd> worst(std::int64_t input, std::int64_t output,
+                                         const PriceTerms& terms = {}) const noexcept;
+  /// What a valid usage costs; empty on overflow. `tier` is the one that the provider says it served, or else the one that was
+  /// asked for.
+  [[nodiscard]] std::optional<Usd> cost(const Usage& usage, std::string_view tier = {}) const noexcept;
+  /// The most output tokens that `money` pays for beside the input: the exact inverse of worst(). -1: not even the input;
+  /// INT64_MAX: any number.
+  [[nodiscard]] std::int64_t affordable(std::int64_t input, Usd money, const PriceTerms& terms = {}) const noexcept;
+
+ private:
+  constexpr Pricing(Kind kind, std::int64_t number) noexcept : kind_(kind), number_(number) {}
+  explicit Pricing(const PricedModel& model) noexcept : kind_(Kind::table), model_(&model) {}
+
+  Kind kind_ = Kind::unpriced;
+  union {
+    std::int64_t number_ = 0;   // nano-dollars a call, or pico-dollars a token
+    const PricedModel* model_;  // of a table
+  };
+};
+static_assert(std::is_trivially_copyable_v<Pricing>);
+
+inline std::optional<Usd> cost(const PricedModel& model, const Usage& usage, std::string_view service_tier) noexcept {
+  return Pricing::table(model).cost(usage, service_tier);
+}
+inline std::optional<Usd> worst_cost(const PricedModel& model, std::int64_t input, std::int64_t output,
+                                     std::string_view service_tier, bool long_cache) noexcept {
+  return Pricing::table(model).worst(input, output, {service_tier, long_cache});
+}
+inline std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room,
+                                      std::string_view service_tier, bool long_cache) noexcept {
+  return Pricing::table(model).affordable(input, room, {service_tier, long_cache});
+}
 
 }  // namespace outlay::detail

@@ -7,10 +7,6 @@ namespace outlay::detail {
 
 namespace {
 
-constexpr std::int64_t picos_per_nano = 1000;
-// Five buckets of Usage::max_count at most, at this rate, and a request fee of at most max_flat_request:
-// below 2^63.
-constexpr std::int64_t max_narrow_rate = 400'000'000;
 constexpr std::int64_t max_short_request_nanos = 1'000'000'000'000'000;
 
 bool same_name(std::string_view a, std::string_view b) noexcept {
@@ -42,14 +38,6 @@ const FlatRates* step_of(const std::vector<PricedModel::Step>& steps, std::int64
 }
 
 }  // namespace
-
-const FlatRates& rates_for(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept {
-  if (!service_tier.empty() && !model.tiers.empty())
-    if (const auto* tier = service_tier_of(model, service_tier))
-      if (const auto* rates = step_of(tier->steps, input)) return *rates;
-  const auto* rates = step_of(model.steps, input);
-  return rates ? *rates : model.base;
-}
 
 FlatRates::FlatRates(const Rates& rates) noexcept
     : input(rates.input.picos()),
@@ -94,9 +82,17 @@ PricedModel::PricedModel(std::string entry_name, const Price& entry_price, Price
     request_picos = entry_price.request.nanos() * picos_per_nano;
 }
 
-std::string_view tier_used(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept {
-  if (service_tier.empty() || model.tiers.empty()) return {};
-  const auto* tier = service_tier_of(model, service_tier);
+const FlatRates& PricedModel::step_at(std::int64_t input, std::string_view service_tier) const noexcept {
+  if (!service_tier.empty() && !tiers.empty())
+    if (const auto* tier = service_tier_of(*this, service_tier))
+      if (const auto* rates = step_of(tier->steps, input)) return *rates;
+  const auto* rates = step_of(steps, input);
+  return rates ? *rates : base;
+}
+
+std::string_view PricedModel::tier_at(std::int64_t input, std::string_view service_tier) const noexcept {
+  if (service_tier.empty() || tiers.empty()) return {};
+  const auto* tier = service_tier_of(*this, service_tier);
   return tier && step_of(tier->steps, input) ? std::string_view(tier->name) : std::string_view();
 }
 

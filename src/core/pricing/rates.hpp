@@ -9,6 +9,12 @@
 
 namespace outlay::detail {
 
+inline constexpr std::int64_t picos_per_nano = 1000;
+
+/// Five buckets of Usage::max_count at most, at this rate, and a request fee of at most max_short_request_nanos are below 2^63
+/// pico-dollars.
+inline constexpr std::int64_t max_narrow_rate = 400'000'000;
+
 /// Rates with every fallback filled in, in pico-dollars a token, and the sums that reservations are made of.
 struct FlatRates {
   std::int64_t input = 0, output = 0;
@@ -44,15 +50,20 @@ struct PricedModel {
   FlatRates base;
   std::vector<Step> steps;  // of the default tier, highest first
   std::vector<ServiceTier> tiers;
-  std::int64_t request_picos = -1;  // -1: too large for the short way through cost()
+  std::int64_t request_picos = -1;  // -1: too large for sums in 64 bits
 
   PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed);
+
+  /// The rates for an input of this size: of the tier that is asked for, or else of the default one.
+  [[nodiscard]] const FlatRates& rates_at(std::int64_t input, std::string_view tier) const noexcept {
+    // Most models have neither steps nor tiers.
+    return steps.empty() && (tier.empty() || tiers.empty()) ? base : step_at(input, tier);
+  }
+  /// The tier whose rates rates_at() returns; empty for the default one.
+  [[nodiscard]] std::string_view tier_at(std::int64_t input, std::string_view tier) const noexcept;
+
+ private:
+  [[nodiscard]] const FlatRates& step_at(std::int64_t input, std::string_view tier) const noexcept;
 };
-
-/// The rates at an input of this size: of the service tier that is asked for, or else of the default one.
-const FlatRates& rates_for(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept;
-
-/// The tier whose rates `cost` takes for an input of this size; empty for the default one.
-std::string_view tier_used(const PricedModel& model, std::int64_t input, std::string_view service_tier) noexcept;
 
 }  // namespace outlay::detail

@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "core/pricing/price_book.hpp"
+#include "core/pricing/pricing.hpp"
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"
 #include "support/catch.hpp"
 
 using namespace outlay;
 using namespace outlay::literals;
+using detail::Pricing;
 
 namespace {
 
@@ -122,7 +124,7 @@ TEST_CASE("price: a million charges of $0.00000015 are exactly $0.15", "[core][p
   const auto* model = table.book()->find("small");
   REQUIRE(model);
   Usd sum;
-  for (int i = 0; i < 1'000'000; ++i) sum += *detail::cost(*model, Usage{.input = 1}, {});
+  for (int i = 0; i < 1'000'000; ++i) sum += *Pricing::table(*model).cost(Usage{.input = 1});
   CHECK(sum == 0.15_usd);
 }
 
@@ -153,7 +155,7 @@ TEST_CASE("price: costs agree with wide integers for random usages", "[core][pri
         u.web_searches = upto(5);
       }
       REQUIRE(u.first_invalid() == nullptr);
-      REQUIRE(detail::cost(*model, u, {}) == expected_cost(price, u));
+      REQUIRE(Pricing::table(*model).cost(u) == expected_cost(price, u));
       REQUIRE(table.cost("m", u).usd == expected_cost(price, u));
     }
   }
@@ -195,7 +197,7 @@ TEST_CASE("price: parts that overlap never cost more than their whole at its dea
   const Usage usage{.output = 100, .reasoning = 100, .output_audio = 100, .output_image = 100};
   REQUIRE(usage.first_invalid() == nullptr);
   const auto* model = table.book()->find("m");
-  CHECK(*detail::cost(*model, usage, {}) <= *detail::worst_cost(*model, 0, 100, {}, false));
+  CHECK(*Pricing::table(*model).cost(usage) <= *Pricing::table(*model).worst(0, 100));
 }
 
 TEST_CASE("price: a long-context step re-rates the whole call, above its threshold only", "[core][price]") {
@@ -274,11 +276,11 @@ TEST_CASE("price: a cost beyond what money can hold is an error, not a wrap", "[
   price.request = Usd::max();
   const auto table = table_of("m", price);
   const auto* model = table.book()->find("m");
-  CHECK_FALSE(detail::cost(*model, {.input = Usage::max_count, .output = Usage::max_count}, {}));
-  CHECK_FALSE(detail::worst_cost(*model, INT64_MAX, INT64_MAX, {}, true));
-  CHECK(detail::affordable_output(*model, INT64_MAX, Usd::max(), {}, true) == -1);
+  CHECK_FALSE(Pricing::table(*model).cost({.input = Usage::max_count, .output = Usage::max_count}));
+  CHECK_FALSE(Pricing::table(*model).worst(INT64_MAX, INT64_MAX, {{}, true}));
+  CHECK(Pricing::table(*model).affordable(INT64_MAX, Usd::max(), {{}, true}) == -1);
   CHECK(reason_of([&] { return table.cost("m", {.input = Usage::max_count}); }) == errc::overflow);
-  CHECK(detail::cost(*model, {}, {}) == Usd::max());
+  CHECK(Pricing::table(*model).cost({}) == Usd::max());
 }
 
 TEST_CASE("price: an invalid usage is refused with the member's name", "[core][price]") {
@@ -303,9 +305,9 @@ TEST_CASE("price: a reservation is never below the cost of what it was made for"
       Usage u;
       u.input = part(400), u.cache_read = part(400), u.cache_write = part(400), u.cache_write_1h = part(400);
       u.output = part(1000), u.reasoning = part(u.output);
-      const auto worst = detail::worst_cost(*model, u.input_total(), u.output, {}, true);
+      const auto worst = Pricing::table(*model).worst(u.input_total(), u.output, {{}, true});
       REQUIRE(worst);
-      REQUIRE(*worst >= *detail::cost(*model, u, {}));
+      REQUIRE(*worst >= *Pricing::table(*model).cost(u));
     }
   }
 }
@@ -316,8 +318,8 @@ TEST_CASE("price: the longer cache life is reserved only where it is asked for",
       .input = rate(3'000), .output = rate(15'000), .cache_write = rate(4'000), .cache_write_1h = rate(6'000)};
   const auto table = table_of("m", price);
   const auto* model = table.book()->find("m");
-  CHECK(detail::worst_cost(*model, 100, 10, {}, false)->nanos() == 550);
-  CHECK(detail::worst_cost(*model, 100, 10, {}, true)->nanos() == 750);
+  CHECK(Pricing::table(*model).worst(100, 10)->nanos() == 550);
+  CHECK(Pricing::table(*model).worst(100, 10, {{}, true})->nanos() == 750);
 }
 
 TEST_CASE("price: what is affordable is exactly what fits", "[core][price]") {
@@ -340,13 +342,13 @@ TEST_CASE("price: what is affordable is exactly what fits", "[core][price]") {
       const Usd room = Usd::from_nanos(static_cast<std::int64_t>(random() % (std::uint64_t{1} << (random() % 34 + 1))));
       const std::string_view tier = i % 3 == 0 ? "flex" : "";
       const bool long_cache = i % 2 == 0;
-      const auto most = detail::affordable_output(*model, input, room, tier, long_cache);
+      const auto most = Pricing::table(*model).affordable(input, room, {tier, long_cache});
       if (most < 0) {
         REQUIRE(most == -1);
-        REQUIRE(*detail::worst_cost(*model, input, 0, tier, long_cache) > room);
+        REQUIRE(*Pricing::table(*model).worst(input, 0, {tier, long_cache}) > room);
       } else {
-        REQUIRE(*detail::worst_cost(*model, input, most, tier, long_cache) <= room);
-        REQUIRE(*detail::worst_cost(*model, input, most + 1, tier, long_cache) > room);
+        REQUIRE(*Pricing::table(*model).worst(input, most, {tier, long_cache}) <= room);
+        REQUIRE(*Pricing::table(*model).worst(input, most + 1, {tier, long_cache}) > room);
       }
     }
   }
@@ -355,9 +357,9 @@ TEST_CASE("price: what is affordable is exactly what fits", "[core][price]") {
 TEST_CASE("price: free output is affordable without end, and nothing is in a room below zero", "[core][price]") {
   const auto table = table_of("m", Price::free());
   const auto* model = table.book()->find("m");
-  CHECK(detail::affordable_output(*model, 1000, Usd{}, {}, false) == INT64_MAX);
-  CHECK(detail::affordable_output(*model, 0, -0.01_usd, {}, false) == -1);
-  CHECK(detail::worst_cost(*model, 1000, INT64_MAX, {}, false) == Usd{});
+  CHECK(Pricing::table(*model).affordable(1000, Usd{}) == INT64_MAX);
+  CHECK(Pricing::table(*model).affordable(0, -0.01_usd) == -1);
+  CHECK(Pricing::table(*model).worst(1000, INT64_MAX) == Usd{});
 }
 
 // ---- look-up
