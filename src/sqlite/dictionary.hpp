@@ -2,31 +2,27 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "core/base/hash.hpp"
 #include "outlay/tags.hpp"
 #include "sqlite/database.hpp"
 
 namespace outlay::detail {
 
 struct TextHash {
-  std::size_t operator()(const std::string& text) const noexcept { return std::hash<std::string_view>()(text); }
+  std::size_t operator()(const std::string& text) const noexcept { return static_cast<std::size_t>(hash_text(text)); }
   std::size_t operator()(const std::vector<std::string>& list) const noexcept {
-    std::size_t hash = list.size();
-    for (const std::string& text : list) hash = mix(hash, (*this)(text));
-    return hash;
+    std::uint64_t hash = list.size();
+    for (const std::string& text : list) hash = hash_text(text, hash);
+    return static_cast<std::size_t>(hash);
   }
   std::size_t operator()(const Tags& tags) const noexcept {
-    std::size_t hash = tags.size();
-    for (const auto& [key, value] : tags) hash = mix(mix(hash, (*this)(key)), (*this)(value));
-    return hash;
-  }
-  static std::size_t mix(std::size_t seed, std::size_t hash) noexcept {
-    return seed ^ (hash + 0x9E3779B97F4A7C15U + (seed << 6U) + (seed >> 2U));
+    std::uint64_t hash = tags.size();
+    for (const auto& [key, value] : tags) hash = hash_text(value, hash_text(key, hash));
+    return static_cast<std::size_t>(hash);
   }
 };
 

@@ -14,6 +14,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/base/hash.hpp"
 #include "core/ledger/report_source.hpp"
 #include "outlay/error.hpp"
 #include "sqlite/database.hpp"
@@ -61,8 +62,8 @@ struct KeyHash {
   std::size_t operator()(const Key& key) const noexcept {
     auto hash = static_cast<std::uint64_t>(key.tag_set);
     for (const std::int64_t part : {key.budget_path, key.model, key.provider, key.day})
-      hash = (hash ^ (hash >> 29U)) * 0x9E3779B97F4A7C15U + static_cast<std::uint64_t>(part);
-    return static_cast<std::size_t>((hash ^ (hash >> 32U)) * 0x9E3779B97F4A7C15U);
+      hash = mix(hash, static_cast<std::uint64_t>(part));
+    return static_cast<std::size_t>(hash);
   }
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/hash.hpp"
 #include "core/ledger/books.hpp"
 #include "core/ledger/thread_cache.hpp"
 #include "outlay/error.hpp"

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <numeric>
 
+#include "core/base/hash.hpp"
 #include "core/ledger/sink_worker.hpp"
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"

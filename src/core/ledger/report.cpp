@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/base/hash.hpp"
 #include "core/ledger/books.hpp"
 #include "core/ledger/report_source.hpp"
 #include "outlay/error.hpp"

@@ -3,9 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
-#include <string_view>
 
 namespace outlay::detail {
 
@@ -14,50 +12,6 @@ struct Reservation;
 struct PriceBook;
 struct PricedModel;
 struct ModelName;
-
-inline std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
-  __extension__ using Wide = unsigned __int128;
-  const auto product = static_cast<Wide>(a ^ 0x9e3779b97f4a7c15ULL) * (b ^ 0xe7037ed1a0b428dbULL);
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
-template <class Word>
-Word load(const char* at) noexcept {
-  Word word;
-  std::memcpy(&word, at, sizeof word);
-  return word;
-}
-
-/// The bytes of a text of at most eight, in a word that no other text of its length has. Reads of fixed sizes that may overlap: a copy of
-/// a size known only at run time is a call.
-inline std::uint64_t short_word(const char* at, std::size_t size) noexcept {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint64_t>(static_cast<unsigned char>(at[i])); };
-  if (size >= 4) return load<std::uint32_t>(at) | static_cast<std::uint64_t>(load<std::uint32_t>(at + size - 4)) << 32U;
-  if (size == 0) return 0;
-  return byte(0) | byte(size / 2) << 8U | byte(size - 1) << 16U;
-}
-
-/// A hash for short strings in tables of our own; not stable across versions and not for untrusted use beyond them: every hit is compared.
-inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0) noexcept {
-  const char* at = text.data();
-  std::size_t left = text.size();
-  std::uint64_t hash = seed ^ (left * 0x9e3779b97f4a7c15ULL);
-  while (left > 8) {
-    hash = mix(hash, load<std::uint64_t>(at));
-    at += 8, left -= 8;
-  }
-  return mix(hash, short_word(at, left) ^ 0x2545f4914f6cdd1dULL);
-}
-
-/// Whether two short texts are the same, without a call for a few bytes.
-inline bool same_text(std::string_view a, std::string_view b) noexcept {
-  if (a.size() != b.size()) return false;
-  const char *x = a.data(), *y = b.data();
-  std::size_t left = a.size();
-  for (; left > 8; x += 8, y += 8, left -= 8)
-    if (load<std::uint64_t>(x) != load<std::uint64_t>(y)) return false;
-  return short_word(x, left) == short_word(y, left);
-}
 
 /// A model's name as a ledger knows it, and its price in the ledger's present table.
 struct ModelSlot {

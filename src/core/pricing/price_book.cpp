@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/hash.hpp"
 #include "core/pricing/name_rules.hpp"
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"
@@ -63,7 +64,8 @@ void check_price(std::string_view name, const Price& price) {
 }
 
 std::size_t PriceBook::VariantHash::operator()(const VariantKey& key) const noexcept {
-  return std::hash<const void*>()(key.entry) ^ (static_cast<std::size_t>(key.rule) << 1 | (key.assumed ? 1 : 0));
+  return static_cast<std::size_t>(mix(reinterpret_cast<std::uintptr_t>(key.entry),
+                                      static_cast<std::uint64_t>(key.rule) << 1U | (key.assumed ? 1U : 0U)));
 }
 
 PriceBook::PriceBook() : uid(next_uid()) {}
