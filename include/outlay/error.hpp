@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "outlay/clock.hpp"
+#include "outlay/detail/ref.hpp"
 #include "outlay/usage.hpp"
 
 namespace outlay {
@@ -49,8 +50,8 @@ enum class errc {
 
 namespace detail {
 struct FailureFacts;
-void intrusive_acquire(const FailureFacts* facts) noexcept;
-void intrusive_release(const FailureFacts* facts) noexcept;
+void acquire(const FailureFacts* facts) noexcept;
+void release(const FailureFacts* facts) noexcept;
 }  // namespace detail
 
 /// One cap that was in the way of a call.
@@ -75,18 +76,10 @@ struct Breach {
 /// Immutable: safe from any thread.
 class Failure {
  public:
-  explicit Failure(const detail::FailureFacts* facts) noexcept : facts_(facts) {}  // takes over the reference
+  explicit Failure(const detail::FailureFacts* facts) noexcept  // takes over the reference
+      : facts_(detail::Ref<const detail::FailureFacts>::adopt(facts)) {}
   /// A failure that is no breach of a cap.
   Failure(errc code, std::string message);
-  Failure(const Failure& other) noexcept : facts_(other.facts_) { detail::intrusive_acquire(facts_); }
-  Failure(Failure&& other) noexcept : facts_(std::exchange(other.facts_, nullptr)) {}
-  Failure& operator=(Failure other) noexcept {
-    std::swap(facts_, other.facts_);
-    return *this;
-  }
-  ~Failure() {
-    if (facts_) detail::intrusive_release(facts_);
-  }
 
   [[nodiscard]] errc code() const noexcept;
   /// Every cap in the way, innermost budget first.
@@ -106,10 +99,10 @@ class Failure {
   /// One sentence that names the budgets, the numbers and the next step. Never prompt text, never a key.
   [[nodiscard]] std::string message() const;
 
-  [[nodiscard]] const detail::FailureFacts* facts() const noexcept { return facts_; }
+  [[nodiscard]] const detail::FailureFacts* facts() const noexcept { return facts_.get(); }
 
  private:
-  const detail::FailureFacts* facts_;
+  detail::Ref<const detail::FailureFacts> facts_;
 };
 
 /// Base of every exception that the library throws.

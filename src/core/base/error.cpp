@@ -77,13 +77,10 @@ std::string format_amount(Dimension dimension, std::int64_t amount) {
 
 namespace detail {
 
-void intrusive_acquire(const FailureFacts* facts) noexcept {
-  if (facts) facts->refs.fetch_add(1, std::memory_order_relaxed);
-}
+void acquire(const FailureFacts* facts) noexcept { facts->references.add(); }
 
-void intrusive_release(const FailureFacts* facts) noexcept {
-  if (facts->refs.load(std::memory_order_acquire) == 1 || facts->refs.fetch_sub(1, std::memory_order_acq_rel) == 1)
-    delete facts;
+void release(const FailureFacts* facts) noexcept {
+  if (facts->references.drop()) delete facts;
 }
 
 const RawBreach* FailureFacts::primary() const noexcept {
@@ -117,7 +114,7 @@ Failure::Failure(errc code, std::string message) {
   auto facts = std::make_unique<detail::FailureFacts>();
   facts->code = code;
   facts->text = std::move(message);
-  facts_ = facts.release();
+  facts_ = detail::Ref<const detail::FailureFacts>::adopt(facts.release());
 }
 
 errc Failure::code() const noexcept { return facts_ ? facts_->code : errc::ok; }
@@ -153,10 +150,10 @@ std::string amount_of(const detail::FailureFacts* facts, std::int64_t detail::Ra
 
 }  // namespace
 
-std::string Failure::limit() const { return amount_of(facts_, &detail::RawBreach::limit); }
-std::string Failure::spent() const { return amount_of(facts_, &detail::RawBreach::spent); }
-std::string Failure::reserved() const { return amount_of(facts_, &detail::RawBreach::reserved); }
-std::string Failure::requested() const { return amount_of(facts_, &detail::RawBreach::requested); }
+std::string Failure::limit() const { return amount_of(facts_.get(), &detail::RawBreach::limit); }
+std::string Failure::spent() const { return amount_of(facts_.get(), &detail::RawBreach::spent); }
+std::string Failure::reserved() const { return amount_of(facts_.get(), &detail::RawBreach::reserved); }
+std::string Failure::requested() const { return amount_of(facts_.get(), &detail::RawBreach::requested); }
 
 std::optional<Time> Failure::retry_at() const noexcept {
   std::optional<Time> latest;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,7 +19,7 @@ struct RawBreach {
 };
 
 struct FailureFacts {
-  mutable std::atomic<std::uint32_t> refs{1};
+  Counted references;
   errc code = errc::ok;
   NodeRef scope;  // keeps the budgets that are named below
   const BudgetNode* refuser = nullptr;
