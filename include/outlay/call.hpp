@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "outlay/detail/ref.hpp"
 #include "outlay/error.hpp"
 #include "outlay/tags.hpp"
 #include "outlay/usage.hpp"
@@ -18,6 +19,10 @@ enum class Action : std::uint8_t;
 namespace detail {
 struct Reservation;
 struct AdmissionAccess;
+void acquire(Reservation* reservation) noexcept;
+void release(Reservation* reservation) noexcept;  // the last one ends it as Call's destructor says
+/// A share in a reservation, for a Stream: the Call may move or end while the stream refers to it.
+using ReservationRef = Ref<Reservation>;
 }  // namespace detail
 
 /// What a call is expected to need.
@@ -95,9 +100,9 @@ class [[nodiscard]] Call final {
   /// \par Blocking
   /// One short lock; with a Wait policy until there is room or its timeout; with a Callback as long as that takes.
   explicit Call(const CallRequest& request);
-  Call(Call&& other) noexcept : reservation_(std::exchange(other.reservation_, nullptr)) {}
-  Call& operator=(Call&& other) noexcept;
-  ~Call();
+  Call(Call&& other) noexcept = default;
+  Call& operator=(Call&& other) noexcept = default;
+  ~Call() = default;
 
   [[nodiscard]] std::uint64_t id() const noexcept;
   /// The model that was admitted: the policies may have changed it. Send this one.
@@ -140,36 +145,18 @@ class [[nodiscard]] Call final {
   /// Never waits; a Callback policy is asked.
   ExtensionResult extend_output(std::int64_t output_tokens);
 
-  explicit Call(detail::Reservation* reservation) noexcept : reservation_(reservation) {}   // for components
-  [[nodiscard]] detail::Reservation* reservation() const noexcept { return reservation_; }  // for components
+  explicit Call(detail::Reservation* reservation) noexcept  // for components
+      : reservation_(detail::ReservationRef::adopt(reservation)) {}
+  [[nodiscard]] detail::Reservation* reservation() const noexcept { return reservation_.get(); }  // for components
 
  private:
-  detail::Reservation* reservation_;
+  detail::ReservationRef reservation_;
 };
 
 /// As Call's constructor, without an exception: the refusal is a value.
 [[nodiscard]] Result<Call> try_call(const CallRequest& request);
 
 namespace detail {
-
-/// A counted share in a reservation, for a Stream: the Call may move or end while the stream refers to it.
-class ReservationRef {
- public:
-  ReservationRef() noexcept = default;
-  explicit ReservationRef(Reservation* reservation) noexcept;
-  ReservationRef(const ReservationRef& other) noexcept : ReservationRef(other.reservation_) {}
-  ReservationRef(ReservationRef&& other) noexcept : reservation_(std::exchange(other.reservation_, nullptr)) {}
-  ReservationRef& operator=(ReservationRef other) noexcept {
-    std::swap(reservation_, other.reservation_);
-    return *this;
-  }
-  ~ReservationRef();
-  [[nodiscard]] Reservation* get() const noexcept { return reservation_; }
-  explicit operator bool() const noexcept { return reservation_ != nullptr; }
-
- private:
-  Reservation* reservation_ = nullptr;
-};
 
 // What Call does, on a shared reservation.
 [[nodiscard]] bool reservation_open(const Reservation& reservation) noexcept;

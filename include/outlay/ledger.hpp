@@ -11,6 +11,7 @@
 
 #include "outlay/clock.hpp"
 #include "outlay/detail/ambient.hpp"
+#include "outlay/detail/ref.hpp"
 #include "outlay/price.hpp"
 #include "outlay/record.hpp"
 #include "outlay/report.hpp"
@@ -57,9 +58,9 @@ class Ledger {
   [[nodiscard]] static Ledger current();
   [[nodiscard]] static Ledger default_ledger();
 
-  Ledger(const Ledger& other) noexcept;
-  Ledger& operator=(const Ledger& other) noexcept;
-  ~Ledger();
+  Ledger(const Ledger& other) noexcept = default;  // no move: a handle is never empty
+  Ledger& operator=(const Ledger& other) noexcept = default;
+  ~Ledger() = default;
 
   /// What is in memory, oldest first. Records of different threads that ended within one grain of the clock may be in either order.
   [[nodiscard]] std::vector<Record> records() const;
@@ -126,7 +127,7 @@ class Ledger {
   [[nodiscard]] detail::Books& books() const noexcept { return *books_; }  // for components
 
  private:
-  detail::Books* books_;
+  detail::Ref<detail::Books> books_;
 };
 
 /// Makes a ledger the current one for a scope: calls admitted inside record there. Enclosing budgets go on counting.

@@ -17,7 +17,8 @@ constexpr std::int64_t step = 64;
 }  // namespace
 
 struct Stream::Impl final : private StreamMeter::Impl::Gate {
-  Impl(Call& call, Api api, StreamMeterOptions options) : reservation(call.reservation()), meter(api, options) {
+  Impl(Call& call, Api api, StreamMeterOptions options)
+      : reservation(detail::ReservationRef::share(call.reservation())), meter(api, options) {
     if (!reservation)
       throw Error(errc::invalid_argument,
                   "Stream: the call has been moved from; make the stream from the call that holds it");

@@ -61,7 +61,7 @@ void check(const BudgetOptions& options, const Downgrade& downgrade, Books& book
         refuse(options, "Downgrade goes round in a circle at \"" + route.from + "\": take one of its routes out");
   }
   for (const Downgrade::Route& route : downgrade.map)
-    if (!books.resolve(route.to).priced)
+    if (!books.prices.resolve(route.to).priced)
       refuse(options, "Downgrade leads to \"" + route.to +
                           "\", whose price is unknown: register it with PriceTable::register_model first");
 }

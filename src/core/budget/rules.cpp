@@ -1,11 +1,17 @@
 // Caps that come with tags: a rule is a windowed budget that is opened innermost, for one call.
 
-#include <cstdlib>
+#include "core/budget/rules.hpp"
 
-#include "core/call/admission.hpp"
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "core/budget/tree.hpp"
+#include "core/ledger/books.hpp"
 #include "core/pricing/price_book.hpp"
 #include "core/shared/store.hpp"
-#include "outlay/rule.hpp"
+#include "outlay/ledger.hpp"
 
 namespace outlay {
 
@@ -37,74 +43,61 @@ BudgetOptions options_of(const Rule& rule, std::string name) {
 
 }  // namespace
 
-std::shared_ptr<const std::vector<Rule>> Books::rules() const {
-  const std::lock_guard lock(prices_mutex_);
-  return rules_;
-}
-
-void Books::add_rule(Rule rule) {
-  if (rule.match.key.empty() != rule.match.value.empty())
-    throw ConfigError(where(rule) + ": a match has a key and a value (`*` for each), or neither for every call");
-  if (rule.window.kind() == Window::Kind::scope)
-    throw ConfigError(where(rule) + " has no window: a rule outlives scopes, so give it a Window");
-  validate(options_of(rule, rule.match.key.empty() ? "global" : rule.match.key + ":" + rule.match.value), *this,
-           nullptr);
-  const std::lock_guard lock(prices_mutex_);
-  auto more = rules_ ? std::make_shared<std::vector<Rule>>(*rules_) : std::make_shared<std::vector<Rule>>();
-  more->push_back(std::move(rule));
-  rules_ = std::move(more);
-  has_rules_.store(true, std::memory_order_relaxed);
-}
-
-bool Admission::open_rules() {
-  Books& books = *draft_.books;
-  const auto rules = books.rules();
+NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, std::span<const Tag> tags) {
   const auto value_of = [&](const std::string& key) -> std::optional<std::string_view> {
-    for (auto tag = request_->tags.rbegin(); tag != request_->tags.rend(); ++tag)
+    for (auto tag = tags.rbegin(); tag != tags.rend(); ++tag)
       if (tag->key == key) return tag->value;  // the last one wins, as in records
-    const Attribution* around = draft_.scope ? draft_.scope->attribution : nullptr;
+    const Attribution* around = scope ? scope->attribution : nullptr;
     const std::string* value = around ? around->tags.find(key) : nullptr;
     return value ? std::optional<std::string_view>(*value) : std::nullopt;
   };
-  for (const Rule& rule : *rules) {
+  NodeRef innermost;
+  for (const Rule& rule : set.rules) {
     std::string name = "global";
     if (!rule.match.key.empty()) {
       const std::optional<std::string_view> value = value_of(rule.match.key);
       if (!value || (rule.match.value != "*" && *value != rule.match.value)) continue;
       if (value->size() > max_value)
-        return refuse(errc::config,
-                      "the tag " + rule.match.key + " has " + std::to_string(value->size()) +
-                          " bytes, and a rule gives each of its values a counter: at most 200 are allowed"),
-               false;
+        throw ConfigError("the tag " + rule.match.key + " has " + std::to_string(value->size()) +
+                          " bytes, and a rule gives each of its values a counter: at most 200 are allowed");
       name = rule.match.key + ":" + std::string(*value);
       if (name.size() > max_name)
-        return refuse(errc::config, where(rule) + " would count in a name of " + std::to_string(name.size()) +
-                                        " bytes, the tag's key and value: at most 256 are allowed"),
-               false;
+        throw ConfigError(where(rule) + " would count in a name of " + std::to_string(name.size()) +
+                          " bytes, the tag's key and value: at most 256 are allowed");
     }
-    Node* const outer = draft_.scope;
+    NodeRef outer = innermost ? std::move(innermost) : NodeRef::share(scope);
     BudgetNode* const enclosing = outer ? outer->budget : nullptr;
     const Store& store = rule.store ? *rule.store : *process_store();
     if (enclosing && enclosing->chain_store && enclosing->chain_store != &const_cast<Store&>(store).queue())
-      return refuse(errc::config, where(rule) + " counts in " + store.description() +
-                                      ", and a budget around the call in " + enclosing->chain_store->description() +
-                                      ": at most one store can answer for a call, so give both the same"),
-             false;
+      throw ConfigError(where(rule) + " counts in " + store.description() + ", and a budget around the call in " +
+                        enclosing->chain_store->description() +
+                        ": at most one store can answer for a call, so give both the same");
     auto node = std::make_unique<BudgetNode>(options_of(rule, std::move(name)), enclosing);
     node->budget = node.get();
     node->books = outer ? outer->books : nullptr;
-    node->attribution = intern(books, outer ? outer->attribution : nullptr, {true, node->name, {}, {}});
-    if (outer) acquire(outer);
-    node->parent = outer;
-    rules_ = NodeRef::adopt(node.release());
-    draft_.scope = rules_.get();
+    node->attribute(books.dictionary.intern(outer ? outer->attribution : nullptr, {true, node->name, {}, {}}));
+    node->parent = outer.detach();
+    innermost = NodeRef::adopt(node.release());
   }
-  return true;
+  return innermost;
 }
 
 }  // namespace detail
 
-void Ledger::add_rule(Rule rule) { books_->add_rule(std::move(rule)); }
+void Ledger::add_rule(Rule rule) {
+  using namespace detail;
+  if (rule.match.key.empty() != rule.match.value.empty())
+    throw ConfigError(where(rule) + ": a match has a key and a value (`*` for each), or neither for every call");
+  if (rule.window.kind() == Window::Kind::scope)
+    throw ConfigError(where(rule) + " has no window: a rule outlives scopes, so give it a Window");
+  validate(options_of(rule, rule.match.key.empty() ? "global" : rule.match.key + ":" + rule.match.value), *books_,
+           nullptr);
+  books_->change_rules([&](const RuleSet* present) {
+    auto more = present ? std::make_shared<RuleSet>(*present) : std::make_shared<RuleSet>();
+    more->rules.push_back(std::move(rule));
+    return more;
+  });
+}
 
 std::size_t Ledger::add_rules_from_environment(const std::shared_ptr<Store>& store) {
   struct Known {

@@ -32,7 +32,7 @@ Unpriced strictest(const Unpriced& a, const Unpriced& b) noexcept {
 }  // namespace
 
 BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing)
-    : Node(NodeKind::budget),
+    : AttributedNode(NodeKind::budget),
       outer(enclosing),
       root(enclosing ? enclosing->root : this),
       cap{options.usd ? options.usd->nanos() : no_cap,

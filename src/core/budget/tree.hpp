@@ -44,9 +44,9 @@ class StoreQueue;
 /// Members marked (lock) are guarded by it.
 ///
 /// One with a window keeps its counter in a store, under its name, instead of here: then `used` and `held` are what was last known of it.
-struct BudgetNode final : Node {
+struct BudgetNode final : AttributedNode {
   BudgetNode(BudgetOptions&& options, BudgetNode* enclosing);
-  ~BudgetNode();
+  ~BudgetNode() override;
 
   BudgetNode* const outer;  // next enclosing budget; alive through Node::parent
   BudgetNode* const root;   // outermost; its mutex is the tree's

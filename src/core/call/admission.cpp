@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/budget/rules.hpp"
+#include "core/call/reservation_pool.hpp"
+#include "core/context/misuse.hpp"
 #include "outlay/log.hpp"
 #include "outlay/tokens.hpp"
 
@@ -192,9 +195,16 @@ bool Admission::prepare() {
   draft_.scope = ambient();
   draft_.books = draft_.scope && draft_.scope->books ? draft_.scope->books : &Books::default_books();
   Books& books = *draft_.books;
-  if (books.has_rules() && !open_rules()) return false;
+  if (const auto rules = books.has_rules() ? books.rules() : nullptr) {
+    try {
+      rules_ = open_rules(*rules, books, draft_.scope, request.tags);
+    } catch (const ConfigError& wrong) {
+      return refuse(errc::config, wrong.what()), false;
+    }
+    if (rules_) draft_.scope = rules_.get();
+  }
   draft_.budget = draft_.scope ? draft_.scope->budget : nullptr;
-  const ModelSlot slot = books.resolve(request.model);  // a copy: the thread may resolve again below
+  const ModelSlot slot = books.prices.resolve(request.model);  // a copy: the thread may resolve again below
   draft_.requested = slot.name;
   draft_.input = request.input_tokens ? *request.input_tokens : built_in_tokenizer().upper(request.input_text);
   draft_.choices = request.choices;
@@ -282,8 +292,8 @@ Admission::Step Admission::start(bool may_wait, bool may_block) {
     return Step::refused;
   }
   // Made before the room is taken: after that a failure ends it by itself.
-  reservation_ = make_reservation(thread_cache());
-  reservation_->call_id = next_call_id(thread_cache());
+  reservation_ = take_spare_reservation();
+  reservation_->call_id = next_call_id();
   if (draft_.budget && draft_.budget->chain_store) {
     slow_ = std::make_unique<Slow>();
     slow_->original = draft_;
@@ -329,20 +339,17 @@ Admission::Step Admission::admit() {
   reservation.assumed_rate = draft_.assumed_rate;
   reservation.long_cache = draft_.long_cache;
   reservation.request = draft_.request;
-  reservation.prices_uid = slow_ && slow_->prices ? slow_->prices->uid : books.prices_uid();
+  reservation.prices_uid = slow_ && slow_->prices ? slow_->prices->uid : books.prices.uid();
   reservation.started = books.recording() ? books.now() : 0;
   if (slow_) reservation.hold = std::move(slow_->hold);
   reservation.state.store(Reservation::State::admitted, std::memory_order_release);
   // From here on the reservation ends by itself, whatever is thrown below.
 
-  reservation.tier = draft_.tier.empty() ? nullptr : books.name(draft_.tier);
+  reservation.tier = draft_.tier.empty() ? nullptr : books.dictionary.name(draft_.tier);
   const auto add_tags = [&](std::span<const Tag> tags) {
-    const Attribution* outer = reservation.attribution && reservation.attribution->books_uid == books.uid
-                                   ? (pin(reservation.attribution), reservation.attribution)
-                                   : intern_in(books, reservation.attribution);
-    reservation.attribution = intern(books, outer, {false, {}, {}, tags});
-    reservation.own_attribution = true;
-    unpin(outer);
+    const AttributionRef outer = books.dictionary.translate(reservation.attribution);
+    reservation.own_attribution = books.dictionary.intern(outer.get(), {false, {}, {}, tags});
+    reservation.attribution = reservation.own_attribution.get();
   };
   if (request_) {
     if (!request_->tags.empty()) add_tags(request_->tags);
@@ -427,7 +434,7 @@ bool Admission::try_downgrade(BudgetNode& budget, const Downgrade& downgrade) {
     const auto route = leads_from(from);
     if (route == downgrade.map.end()) return false;
     from = route->to;
-    const ModelName* name = draft_.books->name(from);
+    const ModelName* name = draft_.books->dictionary.name(from);
     const PricedModel* priced = slow_->prices->find(from);
     Draft cheaper = draft_;
     if (!priced || name->id == ModelName::overflow_id || !price(cheaper, name, priced)) continue;
@@ -601,7 +608,7 @@ Admission::Step Admission::judge() {
   if (!slow.prices) {
     // The thread's cache held the table until now; a call that waits holds it itself. Should it have been replaced meanwhile, by one
     // that does not know the model, then the first one's worst case stands.
-    slow.prices = draft_.books->price_book();
+    slow.prices = draft_.books->prices.present();
     draft_.priced = slow.prices->find(draft_.model->text);
     if (draft_.priced) price(draft_, draft_.model, draft_.priced);
     slow.original = draft_;
@@ -690,7 +697,7 @@ bool Admission::ask(std::unique_lock<std::mutex>& lock) {
   bool ok = false;
   if (decision.kind() == Decision::Kind::reroute && !decision.model().empty() && decision.model().size() <= 256) {
     const PricedModel* priced = slow.prices->find(decision.model());
-    const ModelName* name = draft_.books->name(decision.model());
+    const ModelName* name = draft_.books->dictionary.name(decision.model());
     changed.assumed_rate = -1;
     if (name->id == ModelName::overflow_id || (!priced && !allow_unpriced(changed))) {
       refuse(errc::price_unknown, "a callback of budget \"" + budget.shown_name() + "\" reroutes to \"" +
@@ -987,41 +994,27 @@ Admission::Step Admission::refuse_without_store() {
   return Step::refused;
 }
 
-PinnedEvent::PinnedEvent(Books& books, const BudgetNode& budget, Action action, Dimension dimension)
-    : books_(books), pinned_(intern_in(books, budget.attribution)) {
-  row.time = books.now();
-  row.action = action;
-  row.dimension = dimension;
-  row.budget = pinned_ ? pinned_->id : 0;
-}
-
 /// Says what has happened: after the lock is gone.
 void Admission::emit() {
   Slow& slow = *slow_;
   Books& books = *draft_.books;
   const std::uint64_t call_id = reservation_->call_id;
-  const Attribution* where = slow.events.empty() ? nullptr : attribution();
+  const AttributionRef where = slow.events.empty() ? AttributionRef() : attribution();
   for (const Pending& event : std::exchange(slow.events, {})) {
-    PinnedEvent out(books, *event.budget, event.action, event.dimension);
-    out.row.projected = event.projected;
-    out.row.cap = event.cap;
-    out.row.call_id = call_id;
-    out.row.attribution = where ? where->id : 0;
-    out.row.model = event.model->id;
-    out.row.new_model = event.new_model ? event.new_model->id : 0;
-    out.row.ceiling = event.ceiling;
-    out.row.traceparent = traceparent();
-    if (event.would != event.action) {
-      out.row.reason = std::string("observed: would have been ") + to_string(event.would);
-    } else if (event.action == Action::blocked && failure_ && failure_->count == 0) {
-      out.row.reason = failure_->text;
-    }
+    EventDraft out(books, event.action, event.budget->attribution);
+    out.numbers(event.dimension, event.projected, event.cap)
+        .call(call_id, where.get(), event.model, traceparent())
+        .new_model(event.new_model)
+        .ceiling(event.ceiling);
+    if (event.would != event.action)
+      out.reason(std::string("observed: would have been ") + to_string(event.would));
+    else if (event.action == Action::blocked && failure_ && failure_->count == 0)
+      out.reason(failure_->text);
     out.book();
     if (event.action == Action::warned && !event.budget->said_warn.exchange(true))
       log(LogLevel::warning, "budget \"" + event.budget->path() + "\" is over its cap of " +
                                  format_amount(event.dimension, event.cap) + ": calls go on, since its policy is Warn");
   }
-  unpin(where);
   if (std::exchange(slow.cannot_wait, false))
     log(LogLevel::warning,
         "a Wait policy was passed over, since a blocking call in a coroutine would hold its thread: use "
@@ -1049,18 +1042,15 @@ bool is_traceparent(std::string_view text) noexcept {
   return text.substr(0, 2) == "00";
 }
 
-const Attribution* Admission::attribution() const {
+AttributionRef Admission::attribution() const {
   const Attribution* around = draft_.scope ? draft_.scope->attribution : nullptr;
   std::vector<Tag> own;
   if (request_)
     own.assign(request_->tags.begin(), request_->tags.end());
   else
     for (const auto& [key, value] : slow_->tags) own.push_back({key, value});
-  pin(around);
-  if (own.empty()) return around;
-  const Attribution* inside = intern(*draft_.books, around, {false, {}, {}, own});
-  unpin(around);
-  return inside;
+  if (own.empty()) return AttributionRef::share(around);
+  return draft_.books->dictionary.intern(around, {false, {}, {}, own});
 }
 
 void Admission::emit_refused_outright() {
@@ -1074,21 +1064,10 @@ void Admission::observe_outright(const std::string& what) {
 }
 
 void Admission::book_outright(Action action, const std::string& reason) {
-  Books& books = *draft_.books;
-  EventRow row;
-  row.time = books.now();
-  row.action = action;
-  row.call_id = next_call_id(thread_cache());
-  const Attribution* where = attribution();
-  row.attribution = where ? where->id : 0;
-  row.model = draft_.requested ? draft_.requested->id : 0;
-  row.reason = reason;
-  row.traceparent = traceparent();
-  const Attribution* budget = draft_.budget ? intern_in(books, draft_.budget->attribution) : nullptr;
-  row.budget = budget ? budget->id : 0;
-  books.book(std::move(row));
-  unpin(budget);
-  unpin(where);
+  EventDraft(*draft_.books, action, draft_.budget ? draft_.budget->attribution : nullptr)
+      .call(next_call_id(), attribution().get(), draft_.requested, traceparent())
+      .reason(reason)
+      .book();
 }
 
 Admission::Step Admission::refuse_plainly(std::unique_lock<std::mutex>& lock) {
@@ -1103,16 +1082,10 @@ Admission::Step Admission::refuse_plainly(std::unique_lock<std::mutex>& lock) {
   failure_->scope = NodeRef::share(draft_.scope);
   failure_->model = draft_.requested->text;
   const RawBreach& breach = *failure_->primary();
-  PinnedEvent out(*draft_.books, *refuser, Action::blocked, breach.dimension);
-  out.row.projected = saturating_add(breach.spent + breach.reserved, breach.requested);
-  out.row.cap = breach.limit;
-  out.row.call_id = reservation_->call_id;
-  const Attribution* where = attribution();
-  out.row.attribution = where ? where->id : 0;
-  out.row.model = draft_.requested->id;
-  out.row.traceparent = traceparent();
-  out.book();
-  unpin(where);
+  EventDraft(*draft_.books, Action::blocked, refuser->attribution)
+      .numbers(breach.dimension, saturating_add(breach.spent + breach.reserved, breach.requested), breach.limit)
+      .call(reservation_->call_id, attribution().get(), draft_.requested, traceparent())
+      .book();
   return Step::refused;
 }
 

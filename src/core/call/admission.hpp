@@ -101,8 +101,8 @@ class Admission {
   void book_outright(Action action, const std::string& reason);
   void wake_others() noexcept;
   [[nodiscard]] std::string traceparent() const;
-  /// What the call is attributed to, its own tags included; pinned for the caller.
-  [[nodiscard]] const Attribution* attribution() const;
+  /// What the call is attributed to, its own tags included.
+  [[nodiscard]] AttributionRef attribution() const;
   void observe_outright(const std::string& what);
   Step observe();
 
@@ -117,8 +117,6 @@ class Admission {
   void give_back() noexcept;
   Step refuse_without_store();
   Step refuse_plainly(std::unique_lock<std::mutex>& lock);
-
-  bool open_rules();  // false: refused
 
   const CallRequest* request_;
   NodeRef rules_;  // the budgets that the call's tags brought
@@ -135,30 +133,9 @@ Decision ask_callback(const BudgetNode& budget, const Callback& callback, const 
 
 /// The breaches of a chain against a request that does not fit, innermost first.
 void add_breaches(FailureFacts& facts, const BudgetNode* innermost, const Vector& request, Time now);
-/// An event of a budget on its way into the books; what it names stays in the dictionary until it is booked.
-class PinnedEvent {
- public:
-  PinnedEvent(Books& books, const BudgetNode& budget, Action action, Dimension dimension);
-  PinnedEvent(const PinnedEvent&) = delete;
-  PinnedEvent& operator=(const PinnedEvent&) = delete;
-  ~PinnedEvent() { unpin(pinned_); }
-  void book(bool may_wait = false) { books_.book(std::move(row), may_wait); }
-
-  EventRow row;
-
- private:
-  Books& books_;
-  const Attribution* pinned_;
-};
-/// How much of a reason given by the program is kept.
-inline constexpr std::size_t max_reason = 512;
 /// A W3C trace context of version 00: `00-<32 hex>-<16 hex>-<2 hex>`.
 [[nodiscard]] bool is_traceparent(std::string_view text) noexcept;
 /// The dimension most in the way of a request in one budget.
 Dimension dimension_in_the_way(const BudgetNode& budget, const Vector& request) noexcept;
-
-/// Counted and said once: a call that no budget encloses, in a process that has opened one.
-void note_call_outside_budgets(const std::string& model) noexcept;
-void note_budget_opened() noexcept;
 
 }  // namespace outlay::detail

@@ -4,6 +4,7 @@
 
 #include "core/call/admission.hpp"
 #include "core/call/reservation.hpp"
+#include "core/call/reservation_pool.hpp"
 #include "outlay/log.hpp"
 
 namespace outlay {
@@ -149,46 +150,30 @@ StoreQueue::Crossed announcement(const Reservation& reservation, const SharedHol
   struct Announced {
     BudgetNode* budget;
     std::shared_ptr<SharedCounter> counter;
-    const Attribution* pinned;
+    AttributionRef attribution;
     Vector cap;
   };
   struct Facts {
-    Facts() = default;
-    Facts(const Facts&) = delete;
-    Facts& operator=(const Facts&) = delete;
-    ~Facts() {
-      for (const Announced& one : budgets) unpin(one.pinned);
-      unpin(where);
-      release(books);
-    }
-    Books* books = nullptr;
-    StoreQueue* store = nullptr;
+    Ref<Books> books;
+    StoreQueue* store;
+    AttributionRef attribution;
+    std::uint64_t call_id;
+    const ModelName* model;
+    std::string traceparent;
     std::vector<Announced> budgets{};  // as the hold's counters
-    const Attribution* where = nullptr;
-    std::uint64_t call_id = 0;
-    std::uint32_t model = 0;
-    std::string traceparent{};
   };
   bool any = false;
   for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer) any |= !budget->notify_at.empty();
   if (!any) return {};
-  auto facts = std::make_shared<Facts>();
-  facts->books = reservation.books;
-  acquire(facts->books);
-  facts->store = reservation.budget->chain_store;
-  facts->where = reservation.attribution;
-  pin(facts->where);
-  facts->call_id = reservation.call_id;
-  facts->model = reservation.model->id;
-  facts->traceparent = reservation.traceparent;
+  auto facts = std::make_shared<Facts>(Facts{Ref<Books>::share(reservation.books), reservation.budget->chain_store,
+                                             AttributionRef::share(reservation.attribution), reservation.call_id,
+                                             reservation.model, reservation.traceparent});
   for (const auto& counter : hold.counters)
     for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer)
       if (budget->shared == counter) {
-        facts->budgets.push_back({budget, counter, nullptr, {}});
-        Announced& announced = facts->budgets.back();
-        announced.pinned = intern_in(*facts->books, budget->attribution);
+        AttributionRef attribution = facts->books->dictionary.translate(budget->attribution);
         const auto lock = budget->lock_tree();
-        announced.cap = budget->cap;
+        facts->budgets.push_back({budget, counter, std::move(attribution), budget->cap});
         break;
       }
   return [facts](const std::vector<StoreReply::Crossed>& crossed) {
@@ -198,19 +183,11 @@ StoreQueue::Crossed announcement(const Reservation& reservation, const SharedHol
       const SharedCounter::View view = facts->store->view(*budget.counter, facts->store->now(facts->books->time()));
       const Dimension dimension = most_used(view.used, view.held, budget.cap);
       const std::size_t d = index(dimension);
-      EventRow row;
-      row.time = facts->books->now();
-      row.action = Action::threshold;
-      row.dimension = dimension;
-      row.budget = budget.pinned ? budget.pinned->id : 0;
-      row.attribution = facts->where ? facts->where->id : 0;
-      row.projected = view.used[d] - view.held[d];
-      row.cap = budget.cap[d];
-      row.threshold = one.fraction;
-      row.call_id = facts->call_id;
-      row.model = facts->model;
-      row.traceparent = facts->traceparent;
-      facts->books->book(std::move(row));
+      EventDraft(*facts->books, Action::threshold, budget.attribution.get())
+          .numbers(dimension, view.used[d] - view.held[d], budget.cap[d])
+          .threshold(one.fraction)
+          .call(facts->call_id, facts->attribution.get(), facts->model, facts->traceparent)
+          .book();
     }
   };
 }
@@ -243,15 +220,11 @@ void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& a
 
 void emit(Books& books, const Reservation& reservation, Booked& booked) {
   for (const Booked::Note& note : booked.notes) {
-    PinnedEvent out(books, *note.budget, note.action, note.dimension);
-    out.row.projected = note.projected;
-    out.row.cap = note.cap;
-    out.row.threshold = note.threshold;
-    out.row.call_id = reservation.call_id;
-    out.row.attribution = reservation.attribution ? reservation.attribution->id : 0;
-    out.row.model = reservation.model->id;
-    out.row.traceparent = reservation.traceparent;
-    out.book(true);
+    EventDraft(books, note.action, note.budget->attribution)
+        .numbers(note.dimension, note.projected, note.cap)
+        .threshold(note.threshold)
+        .call(reservation.call_id, reservation.attribution, reservation.model, reservation.traceparent)
+        .book(true);
   }
 }
 
@@ -272,18 +245,18 @@ Priced price(Books& books, const Reservation& reservation, const Settlement& set
                                 : reservation.tier               ? reservation.tier->text
                                                                  : std::string_view();
   const bool as_admitted = settlement.served_model.empty() || settlement.served_model.size() > 256;
-  const ModelSlot* slot = as_admitted ? &books.resolve(*reservation.model, reservation.model_name())
-                                      : &books.resolve(settlement.served_model);
+  const ModelSlot* slot = as_admitted ? &books.prices.resolve(*reservation.model, reservation.model_name())
+                                      : &books.prices.resolve(settlement.served_model);
   result.served = slot->name;
   const PricedModel* priced = slot->priced;
   std::shared_ptr<const PriceBook> admitted_by;
-  if (slot->prices_uid != reservation.prices_uid && (admitted_by = books.price_book(reservation.prices_uid))) {
+  if (slot->prices_uid != reservation.prices_uid && (admitted_by = books.prices.find(reservation.prices_uid))) {
     // The table was replaced meanwhile: a call keeps the one that it was admitted by.
-    result.prices = books.name(admitted_by->version)->id;
+    result.prices = books.dictionary.name(admitted_by->version)->id;
     priced = admitted_by->find(as_admitted ? std::string_view(reservation.model_name()) : settlement.served_model);
     if (!priced) priced = admitted_by->find(reservation.model_name());
   } else if (!priced && !as_admitted) {
-    priced = books.resolve(*reservation.model, reservation.model_name()).priced;
+    priced = books.prices.resolve(*reservation.model, reservation.model_name()).priced;
   }
   if (reservation.has_flat) {
     result.usd = Usd::from_nanos(reservation.flat);
@@ -295,7 +268,8 @@ Priced price(Books& books, const Reservation& reservation, const Settlement& set
     result.table = result.usd;
     result.source = priced->assumed ? CostSource::assumed : CostSource::table;
     if (!priced->price->provider.empty())
-      result.provider = !admitted_by && slot->provider ? slot->provider : books.name(priced->price->provider);
+      result.provider =
+          !admitted_by && slot->provider ? slot->provider : books.dictionary.name(priced->price->provider);
   } else if (reservation.assumed_rate >= 0) {
     const std::optional<Usd> sum =
         cost(AssumedPrice(reservation.assumed_rate).model, Usage{.output = settlement.usage.total()}, {});
@@ -344,10 +318,10 @@ void write(Books& books, const Reservation& reservation, const Usage& usage, con
   row.served = priced.served ? priced.served->id : reservation.model->id;
   row.provider = priced.provider ? priced.provider->id : 0;
   if (!settlement.service_tier.empty() && settlement.service_tier.size() <= 64)
-    row.tier = books.name(settlement.service_tier)->id;
+    row.tier = books.dictionary.name(settlement.service_tier)->id;
   else
     row.tier = reservation.tier ? reservation.tier->id : 0;
-  row.prices = priced.prices.value_or(books.prices_version_id());
+  row.prices = priced.prices.value_or(books.prices.version_id());
   row.status = status;
   row.source = priced.source;
   row.unbounded = reservation.unbounded;
@@ -492,31 +466,12 @@ void abandon(Reservation& reservation) noexcept try {
 
 }  // namespace
 
-Reservation* make_reservation(ThreadCache& cache) {
-  Reservation* reservation = cache.free_reservations;
-  if (reservation) {
-    cache.free_reservations = reservation->next_free;
-    --cache.free_count;
-  } else {
-    reservation = new Reservation;
-  }
-  reservation->refs.store(1, std::memory_order_relaxed);
-  reservation->state.store(Reservation::State::ended, std::memory_order_relaxed);
-  reservation->call_id = 0;
-  return reservation;
-}
-
-void acquire(Reservation* reservation) noexcept { reservation->refs.fetch_add(1, std::memory_order_relaxed); }
+void acquire(Reservation* reservation) noexcept { reservation->references.add(); }
 
 void release(Reservation* reservation) noexcept {
-  if (reservation->refs.load(std::memory_order_acquire) != 1 &&
-      reservation->refs.fetch_sub(1, std::memory_order_acq_rel) != 1)
-    return;
+  if (!reservation->references.drop()) return;
   if (reservation->state.load(std::memory_order_acquire) != Reservation::State::ended) abandon(*reservation);
-  if (reservation->own_attribution) {
-    unpin(reservation->attribution);
-    reservation->own_attribution = false;
-  }
+  reservation->own_attribution = {};
   reservation->attribution = nullptr;
   reservation->hold.reset();
   reservation->scope = {};
@@ -524,21 +479,7 @@ void release(Reservation* reservation) noexcept {
   reservation->has_shown = false;
   reservation->said_over = false;
   reservation->traceparent.clear();
-  ThreadCache& cache = thread_cache();
-  if (cache.ended || cache.free_count >= ThreadCache::spare_reservations) {
-    delete reservation;
-    return;
-  }
-  reservation->next_free = cache.free_reservations;
-  cache.free_reservations = reservation;
-  ++cache.free_count;
-}
-
-ReservationRef::ReservationRef(Reservation* reservation) noexcept : reservation_(reservation) {
-  if (reservation) acquire(reservation);
-}
-ReservationRef::~ReservationRef() {
-  if (reservation_) release(reservation_);
+  keep_spare_reservation(reservation);
 }
 
 bool reservation_open(const Reservation& reservation) noexcept {
@@ -551,14 +492,11 @@ void reservation_event(Reservation& reservation, Action action, std::int64_t pro
                        std::string_view reason) noexcept {
   if (!reservation.budget) return;
   try {
-    PinnedEvent out(*reservation.books, *reservation.budget, action, Dimension::calls);
-    out.row.projected = projected;
-    out.row.call_id = reservation.call_id;
-    out.row.attribution = reservation.attribution ? reservation.attribution->id : 0;
-    out.row.model = reservation.model->id;
-    out.row.reason = reason.substr(0, max_reason);
-    out.row.traceparent = reservation.traceparent;
-    out.book();
+    EventDraft(*reservation.books, action, reservation.budget->attribution)
+        .numbers(Dimension::calls, projected, 0)
+        .call(reservation.call_id, reservation.attribution, reservation.model, reservation.traceparent)
+        .reason(reason)
+        .book();
   } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for an event; the call itself is booked
   }
 }
@@ -682,7 +620,7 @@ ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output
   Books& books = *reservation.books;
   std::int64_t nanos = reservation.request[0];
   if (!reservation.has_flat) {
-    const ModelSlot slot = books.resolve(reservation.model_name());
+    const ModelSlot slot = books.prices.resolve(reservation.model_name());
     std::optional<Usd> worst;
     if (slot.priced)
       worst = worst_cost(*slot.priced, reservation.input, output_tokens,
@@ -828,25 +766,13 @@ Call::Call(const CallRequest& request) {
   detail::Admission admission(request);
   if (detail::admit_blocking(admission) != detail::Admission::Step::admitted)
     detail::throw_failure(admission.failure());
-  reservation_ = admission.take();
+  reservation_ = detail::ReservationRef::adopt(admission.take());
 }
 
 Result<Call> try_call(const CallRequest& request) {
   detail::Admission admission(request);
   if (detail::admit_blocking(admission) != detail::Admission::Step::admitted) return admission.failure();
   return Call(admission.take());
-}
-
-Call& Call::operator=(Call&& other) noexcept {
-  if (this != &other) {
-    detail::Reservation* mine = std::exchange(reservation_, std::exchange(other.reservation_, nullptr));
-    if (mine) detail::release(mine);
-  }
-  return *this;
-}
-
-Call::~Call() {
-  if (reservation_) detail::release(reservation_);
 }
 
 namespace {

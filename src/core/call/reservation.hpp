@@ -16,13 +16,13 @@ namespace outlay::detail {
 struct Reservation {
   enum class State : std::uint8_t { admitted, sent, ended };
 
-  std::atomic<std::uint32_t> refs{1};
+  Counted references;
   std::atomic<State> state{State::admitted};  // ended is set under the tree's lock where there is a tree
   NodeRef scope;                              // the innermost scope at admission: keeps budgets, tags and books alive
   Books* books = nullptr;
   BudgetNode* budget = nullptr;
-  const Attribution* attribution = nullptr;  // pinned if `own_attribution`
-  bool own_attribution = false;
+  const Attribution* attribution = nullptr;  // the scope's, or:
+  AttributionRef own_attribution;            // of a call with tags of its own
   bool unbounded = false;
   bool has_ceiling = false;
   bool has_flat = false;
@@ -49,10 +49,6 @@ struct Reservation {
   [[nodiscard]] const std::string& model_name() const noexcept { return model->text; }
   [[nodiscard]] const std::string& requested_name() const noexcept { return requested->text; }
 };
-
-Reservation* make_reservation(ThreadCache& cache);
-void acquire(Reservation* reservation) noexcept;
-void release(Reservation* reservation) noexcept;  // the last one ends it as Call's destructor says
 
 /// More than any one call is believed to cost.
 inline constexpr Usd max_call_cost = Usd::from_nanos(1'000'000'000LL * 1'000'000'000LL);

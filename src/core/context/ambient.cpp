@@ -127,32 +127,18 @@ bool on_stack(Thread& thread, const void* object) noexcept {
   return address >= thread.stack_low && address < thread.stack_high;
 }
 
-void destroy(Node* node) noexcept {
-  if (node->kind == NodeKind::home) {
-    delete static_cast<HomeNode*>(node);
-  } else {
-    destroy_node(node);
-  }
-}
-
-bool drop(Node* node, std::uint32_t references) noexcept {
-  // The only owner needs no read-modify-write: nobody else can make references out of nothing.
-  if (node->refs.load(std::memory_order_acquire) == references) return true;
-  return node->refs.fetch_sub(references, std::memory_order_acq_rel) == references;
-}
-
 void release_many(Node* node, std::uint32_t references) noexcept {
   // A chain may be long and end all at once, so there is no recursion. An attach owns two references: it
   // waits, dead, in a list through `parent` while the first of its two chains is released.
   Node* waiting = nullptr;
   for (;;) {
-    if (node && drop(node, references)) {
+    if (node && node->references.drop(references)) {
       Node* parent = node->parent;
       if (node->kind == NodeKind::attach) {
         node->parent = waiting;
         waiting = node;
       } else {
-        destroy(node);
+        delete node;
       }
       node = parent;
       references = 1;
@@ -163,7 +149,7 @@ void release_many(Node* node, std::uint32_t references) noexcept {
     waiting = attach->parent;
     node = attach->below;
     references = 1;
-    destroy(attach);
+    delete attach;
   }
 }
 
@@ -180,12 +166,12 @@ void acquire(Thread& thread, Node* node) noexcept {
   if (thread.runs != 0) {
     for (Spare& spare : thread.spares) {
       if (spare.node) continue;
-      node->refs.fetch_add(Spare::batch, std::memory_order_relaxed);
+      node->references.add(Spare::batch);
       spare = {node, Spare::batch - 1};
       return;
     }
   }
-  node->refs.fetch_add(1, std::memory_order_relaxed);
+  node->references.add();
 }
 
 // Where a chain goes on: past the scopes that were closed while it was not looking.
@@ -308,7 +294,7 @@ OUTLAY_OPAQUE void push(Node* node, const void* scope) noexcept {
     if (!node->attribution) node->attribution = parent->attribution;
     if (!node->books) node->books = parent->books;
   }
-  node->refs.store(2, std::memory_order_relaxed);
+  node->references.set(2);
 
   // Complete by now: a home shows the node to others.
   HomeNode* home = head ? head->home : nullptr;
@@ -335,11 +321,11 @@ OUTLAY_OPAQUE void close(Node* node) noexcept {
 
   if (node->home) node->home->leave(node);  // first: from then on nobody makes new references
   Node* below = node->below;
-  if (node->refs.load(std::memory_order_acquire) == 2 && (!below || !below->closed.load(std::memory_order_relaxed))) {
+  if (node->references.count() == 2 && (!below || !below->closed.load(std::memory_order_relaxed))) {
     // Nobody has captured it, so nobody sees it go: the thread takes back the reference that the node holds.
     thread.head = below;
     Node* attached = node->kind == NodeKind::attach ? node->parent : nullptr;
-    destroy(node);
+    delete node;
     if (attached) release(attached);
     return;
   }

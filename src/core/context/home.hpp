@@ -26,7 +26,7 @@ class SpinLock {
 struct HomeNode final : Node {
   /// \param enclosing Taken over; may be null.
   HomeNode(Node* enclosing, HomeNode* split_from) noexcept;
-  ~HomeNode();
+  ~HomeNode() override;
 
   HomeNode* const root;  // the home that this one was split from; itself otherwise. Alive through the parents
   std::atomic<std::uint32_t> splits{0};  // in a root: how many split homes there are

@@ -7,8 +7,8 @@
 #include <string>
 #include <unordered_set>
 
-#include "core/budget/tree.hpp"
 #include "core/context/describe.hpp"
+#include "core/pricing/price_book.hpp"
 #include "outlay/ledger.hpp"
 #include "outlay/log.hpp"
 
@@ -29,6 +29,8 @@ Reports& reports() {
   static auto* const instance = new Reports;  // scopes may be closed by static destructors
   return *instance;
 }
+
+std::atomic<bool> any_budget_opened{false};
 
 std::string text(Misuse kind, std::string_view place) {
   const std::string where(place);
@@ -88,14 +90,27 @@ void report_misuse(Misuse kind, std::string_view place) noexcept try {
 } catch (...) {  // no memory to say it with; it is counted
 }
 
+void note_budget_opened() noexcept {
+  if (!any_budget_opened.load(std::memory_order_relaxed)) any_budget_opened.store(true, std::memory_order_relaxed);
+}
+
+void note_call_outside_budgets(const std::string& model) noexcept try {
+  if (!any_budget_opened.load(std::memory_order_relaxed)) return;
+  // The first one's name for all: it is said once, and the others are counted.
+  static const std::string place = '"' + printable_name(model) + '"';
+  report_misuse(Misuse::call_outside_budgets, place);
+} catch (...) {
+}
+
 std::string describe(const Node* node) noexcept try {
   while (node && node->kind == NodeKind::home) node = node->parent;
   if (!node) return "no scope";
-  if (node->kind == NodeKind::budget) return "Budget \"" + static_cast<const BudgetNode*>(node)->path() + '"';
+  const std::string path = node->attribution ? node->attribution->joined_path() : std::string();
+  if (node->kind == NodeKind::budget) return "Budget \"" + path + '"';
   std::string what = node->kind == NodeKind::track    ? "A Track"
                      : node->kind == NodeKind::ledger ? "A LedgerScope"
                                                       : "An Attach";
-  if (node->budget) what += " in budget \"" + node->budget->path() + '"';
+  if (!path.empty()) what += " in budget \"" + path + '"';
   return what;
 } catch (...) {
   return {};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace outlay::detail {
@@ -20,5 +21,9 @@ enum class Misuse : std::uint8_t {
 /// \par Blocking
 /// One short lock; the log handler is called outside it.
 void report_misuse(Misuse kind, std::string_view place) noexcept;
+
+void note_budget_opened() noexcept;
+/// Counted and said once: a call that no budget encloses, in a process that has opened one.
+void note_call_outside_budgets(const std::string& model) noexcept;
 
 }  // namespace outlay::detail

@@ -1,29 +1,35 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "outlay/detail/ref.hpp"
 #include "outlay/tags.hpp"
 
 namespace outlay::detail {
 
-class Books;
+struct Attribution;
+void acquire(const Attribution* attribution) noexcept;
+void release(const Attribution* attribution) noexcept;
+
+/// Keeps an attribution and its id in the dictionary; empty is the attribution outside every scope.
+using AttributionRef = Ref<const Attribution>;
 
 /// What a record is attributed to: the merged tags and the path of budget names, interned in a ledger's dictionary.
 ///
 /// One per way in which scopes were opened (a trie: parent and what one scope added), so that opening the same scopes again finds
-/// it by comparing only what the scope adds. Rows carry its id. Alive while pinned, by nodes, thread caches and children, or while a
+/// it by comparing only what the scope adds. Rows carry its id. It lives while nodes, thread caches or children refer to it, or while a
 /// row or event in memory or in a sink's queue names it (Books::sweep).
 struct Attribution {
-  mutable std::atomic<std::uint32_t> pins{1};  // the first is the dictionary's
+  Counted references;  // the first one is the dictionary's
   std::uint64_t books_uid = 0;
   std::uint64_t hash = 0;
-  std::uint32_t id = 0;                 // dense in its books; 0 is nobody: neither tags nor budgets
-  const Attribution* parent = nullptr;  // pinned
+  std::uint32_t id = 0;  // dense in its books; 0 stands for no attribution: neither tags nor budgets
+  AttributionRef parent;
 
   // What the scope added: a budget's name and description, or tags as they were given.
   bool is_budget = false;
@@ -34,12 +40,17 @@ struct Attribution {
   // What holds inside it.
   Tags tags;
   std::vector<std::string> path;
+
+  /// `run/answer`; empty outside every budget.
+  [[nodiscard]] std::string joined_path() const;
 };
 
-inline void pin(const Attribution* attribution) noexcept {
-  if (attribution) attribution->pins.fetch_add(1, std::memory_order_relaxed);
-}
-void unpin(const Attribution* attribution) noexcept;
+inline void acquire(const Attribution* attribution) noexcept { attribution->references.add(); }
+
+inline std::uint32_t id_of(const AttributionRef& attribution) noexcept { return attribution ? attribution->id : 0; }
+
+/// Told of each attribution id that is in use (Books::sweep).
+using Mark = std::function<void(std::uint32_t id)>;
 
 /// What a scope adds, before it is interned.
 struct Addition {
@@ -48,14 +59,6 @@ struct Addition {
   std::string_view description{};
   std::span<const Tag> tags{};
 };
-
-/// The attribution inside a scope opened in `parent` (of the same books, or null); pinned for the caller.
-///
-/// A hit in the thread's cache takes no lock.
-const Attribution* intern(Books& books, const Attribution* parent, const Addition& addition);
-
-/// The same tags and budgets in other books; pinned for the caller.
-const Attribution* intern_in(Books& books, const Attribution* from);
 
 /// \par Errors
 /// ConfigError for an empty, reserved or overlong key, an overlong value, or too many tags.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/context/node.hpp"
+#include "core/ledger/audit.hpp"
 #include "core/ledger/books.hpp"
 
 namespace outlay {
@@ -78,29 +78,15 @@ const char* to_string(Action action) noexcept {
   return "unknown";
 }
 
-Ledger::Ledger(LedgerOptions options) : books_(new detail::Books(std::move(options))) {}
+Ledger::Ledger(LedgerOptions options)
+    : books_(detail::Ref<detail::Books>::adopt(new detail::Books(std::move(options)))) {}
 
-Ledger::Ledger(detail::Books* books) noexcept : books_(books) { detail::acquire(books_); }
-
-Ledger Ledger::current() {
-  const detail::Node* scope = detail::ambient();
-  return Ledger(scope && scope->books ? scope->books : &detail::Books::default_books());
-}
+Ledger::Ledger(detail::Books* books) noexcept : books_(detail::Ref<detail::Books>::share(books)) {}
 
 Ledger Ledger::default_ledger() { return Ledger(&detail::Books::default_books()); }
 
-Ledger::Ledger(const Ledger& other) noexcept : books_(other.books_) { detail::acquire(books_); }
-
-Ledger& Ledger::operator=(const Ledger& other) noexcept {
-  detail::acquire(other.books_);
-  detail::release(std::exchange(books_, other.books_));
-  return *this;
-}
-
-Ledger::~Ledger() { detail::release(books_); }
-
-std::vector<Record> Ledger::records() const { return books_->records(); }
-std::vector<BudgetEvent> Ledger::events() const { return books_->events(); }
+std::vector<Record> Ledger::records() const { return books_->all_records(); }
+std::vector<BudgetEvent> Ledger::events() const { return books_->all_events(); }
 
 namespace {
 
@@ -113,21 +99,23 @@ std::vector<BudgetEvent> only(std::vector<BudgetEvent> events, Action action) {
 
 std::vector<BudgetEvent> Ledger::downgrades() const { return only(events(), Action::downgraded); }
 std::vector<BudgetEvent> Ledger::clamps() const { return only(events(), Action::clamped); }
-std::uint64_t Ledger::dropped() const { return books_->dropped(); }
+std::uint64_t Ledger::dropped() const { return books_->records.dropped(); }
 std::uint64_t Ledger::unpriced_calls() const { return books_->unpriced_calls.load(std::memory_order_relaxed); }
 std::uint64_t Ledger::unbounded_calls() const { return books_->unbounded_calls.load(std::memory_order_relaxed); }
-Audit Ledger::audit() const { return books_->audit(); }
+Audit Ledger::audit() const { return detail::audit(books_->records); }
 
-void Ledger::set_prices(PriceTable prices) { books_->set_price_book(prices.book()); }
+void Ledger::set_prices(PriceTable prices) { books_->prices.replace(prices.book()); }
 
-PriceTable Ledger::prices() const { return PriceTable(books_->price_book()); }
+PriceTable Ledger::prices() const { return PriceTable(books_->prices.present()); }
 
-void Ledger::add_sink(std::shared_ptr<Sink> sink, SinkOptions options) { books_->add_sink(std::move(sink), options); }
-bool Ledger::remove_sink(const std::shared_ptr<Sink>& sink) { return books_->remove_sink(sink); }
-SinkStats Ledger::sink_stats(const std::shared_ptr<Sink>& sink) const { return books_->sink_stats(sink); }
-void Ledger::flush(std::chrono::milliseconds timeout) { books_->flush(timeout); }
-void Ledger::on_spend(std::function<void(const Record&)> callback) { books_->on_spend(std::move(callback)); }
-void Ledger::on_refused(std::function<void(const BudgetEvent&)> callback) { books_->on_refused(std::move(callback)); }
+void Ledger::add_sink(std::shared_ptr<Sink> sink, SinkOptions options) { books_->sinks.add(std::move(sink), options); }
+bool Ledger::remove_sink(const std::shared_ptr<Sink>& sink) { return books_->sinks.remove(sink); }
+SinkStats Ledger::sink_stats(const std::shared_ptr<Sink>& sink) const { return books_->sinks.stats(sink); }
+void Ledger::flush(std::chrono::milliseconds timeout) { books_->sinks.flush(timeout); }
+void Ledger::on_spend(std::function<void(const Record&)> callback) { books_->sinks.set_on_spend(std::move(callback)); }
+void Ledger::on_refused(std::function<void(const BudgetEvent&)> callback) {
+  books_->sinks.set_on_refused(std::move(callback));
+}
 void Ledger::reset() { books_->reset(); }
 
 }  // namespace outlay

@@ -108,12 +108,6 @@ std::int32_t day_index(std::int64_t nanos) noexcept {
   return static_cast<std::int32_t>(nanos >= 0 ? nanos / day_length : (nanos - day_length + 1) / day_length);
 }
 
-std::string join(const std::vector<std::string>& path) {
-  std::string text;
-  for (const std::string& name : path) text += (text.empty() ? "" : "/") + name;
-  return text;
-}
-
 /// One of the finest groups, with its names.
 struct Cell {
   Tags tags;
@@ -132,17 +126,17 @@ struct Cell {
 
 struct Pass {
   std::vector<Cell> cells;
-  Books::Horizon horizon;
+  Records::Horizon horizon;
 };
 
-Pass pass_over(const Books& books, Fields fields, const Books::Horizon* upto) {
+Pass pass_over(const Books& books, Fields fields, const Records::Horizon* upto) {
   Pass pass;
   const auto reading = books.hold_off_sweep();
   std::vector<std::pair<Key, Sums>> groups;
   if (!fields.any()) {
     // By tags and budgets alone an attribution's id is the group: an array, no look-up.
-    std::vector<Sums> by_attribution(books.attribution_count());
-    pass.horizon = books.visit_rows(
+    std::vector<Sums> by_attribution(books.dictionary.attribution_count());
+    pass.horizon = books.records.visit(
         [&](const Row* rows, std::size_t count) {
           for (std::size_t i = 0; i < count; ++i) {
             const std::uint32_t id = rows[i].attribution;
@@ -153,7 +147,7 @@ Pass pass_over(const Books& books, Fields fields, const Books::Horizon* upto) {
         },
         upto);
     if (!upto)
-      books.visit_events([&](const EventRow& event) {
+      books.events.visit([&](const EventRow& event) {
         if (event.action != Action::blocked && event.action != Action::truncated) return;
         if (event.attribution >= by_attribution.size()) by_attribution.resize(event.attribution + 1);
         ++by_attribution[event.attribution].blocked;
@@ -163,7 +157,7 @@ Pass pass_over(const Books& books, Fields fields, const Books::Horizon* upto) {
         groups.push_back({{static_cast<std::uint32_t>(id), 0, 0, 0}, by_attribution[id]});
   } else {
     std::unordered_map<Key, Sums, KeyHash> by_key;
-    pass.horizon = books.visit_rows(
+    pass.horizon = books.records.visit(
         [&](const Row* rows, std::size_t count) {
           for (std::size_t i = 0; i < count; ++i) {
             const Row& row = rows[i];
@@ -174,7 +168,7 @@ Pass pass_over(const Books& books, Fields fields, const Books::Horizon* upto) {
         },
         upto);
     if (!upto)
-      books.visit_events([&](const EventRow& event) {
+      books.events.visit([&](const EventRow& event) {
         if (event.action != Action::blocked && event.action != Action::truncated) return;
         ++by_key[{event.attribution, fields.model ? event.model : 0, 0, fields.day ? day_index(event.time) : 0}]
               .blocked;
@@ -185,13 +179,15 @@ Pass pass_over(const Books& books, Fields fields, const Books::Horizon* upto) {
   for (const auto& [key, sums] : groups) {
     Cell cell;
     cell.sums = sums;
-    books.visit_attribution(key.attribution, [&](const Attribution* where) {
-      if (!where) return;
-      cell.tags = where->tags;
-      cell.budget = join(where->path);
-    });
-    if (fields.model) cell.model = books.name_of(key.model);
-    if (fields.provider) cell.provider = books.name_of(key.provider);
+    {
+      const LedgerDictionary::Reader names = books.dictionary.read();
+      if (const Attribution* where = names.attribution(key.attribution)) {
+        cell.tags = where->tags;
+        cell.budget = where->joined_path();
+      }
+      if (fields.model) cell.model = names.name(key.model);
+      if (fields.provider) cell.provider = names.name(key.provider);
+    }
     if (fields.day) cell.day = day_of(static_cast<std::int64_t>(key.day) * day_length);
     pass.cells.push_back(std::move(cell));
   }
@@ -229,7 +225,7 @@ struct LedgerSource final : Report::Source {
   Ledger ledger;
   std::vector<Cell> cells;
   Fields fields;
-  Books::Horizon horizon;
+  Records::Horizon horizon;
 };
 
 }  // namespace

@@ -9,8 +9,14 @@
 
 namespace outlay::detail {
 
-SinkWorker::SinkWorker(Books& books, std::shared_ptr<Sink> sink, SinkOptions options)
-    : books_(books), sink_(std::move(sink)), claim_(*sink_), options_(options), thread_([this] { work(); }) {}
+SinkWorker::SinkWorker(std::mutex& mutex, const LedgerDictionary& dictionary, std::shared_ptr<Sink> sink,
+                       SinkOptions options)
+    : mutex_(mutex),
+      dictionary_(dictionary),
+      sink_(std::move(sink)),
+      claim_(*sink_),
+      options_(options),
+      thread_([this] { work(); }) {}
 
 SinkWorker::Claim::Claim(Sink& sink) : sink_(&sink) {
   if (sink.taken_.exchange(true))
@@ -73,7 +79,7 @@ bool SinkWorker::push(const Item& item, bool may_wait) {
 template bool SinkWorker::push(const Row& item, bool may_wait);
 template bool SinkWorker::push(const EventRow& item, bool may_wait);
 
-void SinkWorker::mark(const Books::Mark& mark) const {
+void SinkWorker::mark(const Mark& mark) const {
   for (const std::vector<SinkItem>* items : {&waiting_, &batch_})
     for (const SinkItem& item : *items) {
       mark(item.event ? item.event->attribution : item.row.attribution);
@@ -114,7 +120,7 @@ bool SinkWorker::contained(const char* what, F&& call) noexcept {
   }
   bool say = false;
   {
-    const std::lock_guard lock(books_.sinks_mutex_);
+    const std::lock_guard lock(mutex_);
     ++stats_.failures;
     note_troubles(std::min(covered_ + 1, std::max<std::uint64_t>(taken_, 1)), taken_);
     say = !std::exchange(said_, true);
@@ -129,20 +135,20 @@ void SinkWorker::write_batch() noexcept {
   for (const SinkItem& item : batch_) {
     const bool ok = contained(item.event ? "event" : "write", [&] {
       if (item.event)
-        sink_->event(books_.materialize(*item.event));
+        sink_->event(to_event(*item.event, dictionary_));
       else
-        sink_->write(books_.materialize(item.row));
+        sink_->write(to_record(item.row, dictionary_));
     });
     ok ? ++written : ++lost;
   }
-  const std::lock_guard lock(books_.sinks_mutex_);
+  const std::lock_guard lock(mutex_);
   stats_.written += written;
   stats_.dropped += lost;
   batch_.clear();
 }
 
 void SinkWorker::work() noexcept {
-  std::unique_lock lock(books_.sinks_mutex_);
+  std::unique_lock lock(mutex_);
   for (;;) {
     while (waiting_.size() == front_ && flush_asked_ == flush_done_ && !stopping_) {
       idle_ = true;
@@ -191,7 +197,7 @@ void SinkWorker::work() noexcept {
 void SinkWorker::ask_stop(std::chrono::steady_clock::time_point deadline) noexcept {
   if (getpid() != process_) return;  // forked: there is no such thread here, and the parent's writes what waits
   {
-    const std::lock_guard lock(books_.sinks_mutex_);
+    const std::lock_guard lock(mutex_);
     flush_deadline_ = deadline;
     ++flush_asked_;
     stopping_ = true;
@@ -212,7 +218,7 @@ bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
     return false;
   }
   {
-    std::unique_lock lock(books_.sinks_mutex_);
+    std::unique_lock lock(mutex_);
     if (!flushed_event.wait_until(lock, deadline, [this] { return finished_; })) {
       lock.unlock();
       log(LogLevel::error, "a sink did not end in time: it is left to itself, and what it had not taken is lost");

@@ -2,13 +2,17 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
-#include "core/ledger/books.hpp"
+#include "core/ledger/events.hpp"
+#include "core/ledger/records.hpp"
+#include "outlay/sink.hpp"
 
 namespace outlay::detail {
 
@@ -21,20 +25,20 @@ struct SinkItem {
   std::unique_ptr<EventRow> event{};  // null: `row` counts
 };
 
-/// A sink, its queue and its thread. The queue is guarded by the books' sinks_mutex_.
+/// A sink, its queue and its thread. The queue is guarded by the lock of its Sinks.
 class SinkWorker {
  public:
   /// Throws ConfigError if the sink has a worker already.
-  SinkWorker(Books& books, std::shared_ptr<Sink> sink, SinkOptions options);
+  SinkWorker(std::mutex& mutex, const LedgerDictionary& dictionary, std::shared_ptr<Sink> sink, SinkOptions options);
 
   const std::shared_ptr<Sink>& sink() const noexcept { return sink_; }
 
   // Under the lock.
-  /// \param may_wait The thread may be held: it settles, and nothing waits for it to admit.
+  /// \param may_wait The thread may be held: it settles, and no call waits for it to admit.
   /// \return False: the queue is full and its rule is to block; wait for `room` and try again.
   template <class Item>
   bool push(const Item& item, bool may_wait);
-  void mark(const Books::Mark& mark) const;
+  void mark(const Mark& mark) const;
   [[nodiscard]] SinkStats stats() const noexcept { return stats_; }
   /// A flush, and the last row that it covers.
   struct Ticket {
@@ -49,14 +53,14 @@ class SinkWorker {
   bool take_troubles(const Ticket& ticket) noexcept;
   void set_deadline(std::chrono::steady_clock::time_point deadline) noexcept { flush_deadline_ = deadline; }
 
-  std::condition_variable room;  // waited on with the books' lock
+  std::condition_variable room;  // waited on with the lock
   std::condition_variable flushed_event;
 
   // Not under the lock.
   /// Begins to end: what waits is written, flushed, and the sink closed, by its own thread.
   void ask_stop(std::chrono::steady_clock::time_point deadline) noexcept;
   /// Waits for that end, and joins.
-  /// \return False: the thread still runs, and this object and the books must be left to it.
+  /// \return False: the thread still runs, and this object, the lock and the dictionary must be left to it.
   bool stop(std::chrono::steady_clock::time_point deadline) noexcept;
 
  private:
@@ -82,7 +86,8 @@ class SinkWorker {
     Sink* sink_;
   };
 
-  Books& books_;
+  std::mutex& mutex_;
+  const LedgerDictionary& dictionary_;
   const std::shared_ptr<Sink> sink_;
   Claim claim_;
   const SinkOptions options_;

@@ -2,8 +2,6 @@
 
 #include <atomic>
 
-#include "core/call/reservation.hpp"
-#include "core/ledger/attribution.hpp"
 #include "core/pricing/price_book.hpp"
 
 namespace outlay::detail {
@@ -12,7 +10,6 @@ namespace {
 
 std::atomic<std::uint32_t> next_shard{0};
 std::atomic<std::uint64_t> next_block{1};
-std::atomic<std::uint64_t> last_uid{0};
 constexpr std::uint64_t block_size = 1024;
 
 }  // namespace
@@ -21,14 +18,10 @@ ThreadCache::ThreadCache() noexcept : shard(next_shard.fetch_add(1, std::memory_
 
 ThreadCache::~ThreadCache() {
   ended = true;
-  for (const Attribution*& slot : attributions) unpin(std::exchange(slot, nullptr));
+  for (AttributionRef& slot : attributions) slot = {};
   models = {};
   for (auto& book : price_books) book.reset();
   unkept_book.reset();
-  while (Reservation* spare = free_reservations) {
-    free_reservations = spare->next_free;
-    delete spare;
-  }
 }
 
 ThreadCache& thread_cache() noexcept {
@@ -36,14 +29,13 @@ ThreadCache& thread_cache() noexcept {
   return cache;
 }
 
-std::uint64_t next_call_id(ThreadCache& cache) noexcept {
+std::uint64_t next_call_id() noexcept {
+  ThreadCache& cache = thread_cache();
   if (cache.next_call_id == cache.end_call_id) {
     cache.next_call_id = next_block.fetch_add(block_size, std::memory_order_relaxed);
     cache.end_call_id = cache.next_call_id + block_size;
   }
   return cache.next_call_id++;
 }
-
-std::uint64_t next_uid() noexcept { return last_uid.fetch_add(1, std::memory_order_relaxed) + 1; }
 
 }  // namespace outlay::detail

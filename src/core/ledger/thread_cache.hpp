@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/ledger/attribution.hpp"
+
 namespace outlay::detail {
 
-struct Attribution;
-struct Reservation;
 struct PriceBook;
 struct PricedModel;
 struct ModelName;
@@ -22,7 +22,7 @@ struct ModelSlot {
   const ModelName* provider = nullptr;  // of the price; null: not known
 };
 
-/// What a thread keeps so that the path of a call takes no shared lock but the budgets' own and its shard's.
+/// What a thread keeps of its ledgers, so that the path of a call takes no shared lock but the budgets' own and its shard's.
 ///
 /// Entries name their books and tables by uids that are never reused, so a stale one is never followed.
 struct ThreadCache {
@@ -32,7 +32,7 @@ struct ThreadCache {
   ~ThreadCache();
 
   static constexpr std::size_t attribution_slots = 128;
-  std::array<const Attribution*, attribution_slots> attributions{};  // each pinned
+  std::array<AttributionRef, attribution_slots> attributions{};
 
   static constexpr std::size_t model_slots = 64;
   std::array<ModelSlot, model_slots> models{};
@@ -41,9 +41,6 @@ struct ThreadCache {
   ModelSlot unkept;  // a look-up that is not to be remembered
   std::shared_ptr<const PriceBook> unkept_book;
 
-  static constexpr std::size_t spare_reservations = 64;
-  Reservation* free_reservations = nullptr;
-  std::size_t free_count = 0;
   bool ended = false;  // destroyed: nothing may be kept any more
 
   std::uint64_t next_call_id = 0;
@@ -52,8 +49,7 @@ struct ThreadCache {
 };
 
 ThreadCache& thread_cache() noexcept;
-std::uint64_t next_call_id(ThreadCache& cache) noexcept;
 /// Unique in the process, never 0, never reused.
-std::uint64_t next_uid() noexcept;
+std::uint64_t next_call_id() noexcept;
 
 }  // namespace outlay::detail

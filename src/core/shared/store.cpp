@@ -5,8 +5,10 @@
 #include <cmath>
 #include <random>
 
+#include "core/budget/tree.hpp"
 #include "core/budget/waiter.hpp"
-#include "core/call/admission.hpp"
+#include "core/ledger/books.hpp"
+#include "core/pricing/price_book.hpp"
 #include "outlay/ledger.hpp"
 #include "outlay/log.hpp"
 
@@ -601,16 +603,11 @@ StoreReply::State Store::state(std::string_view name, const Window& window) {
 StoreReply::State Store::adjust(std::string_view name, const Window& window, Usd amount, std::string_view reason) {
   const StoreReply::State state = ask(StoreCommand::Op::adjust, name, window, amount);
   detail::Books& books = Ledger::current().books();
-  const detail::Attribution* where = detail::intern(books, nullptr, {true, name, {}, {}});
-  detail::EventRow row;
-  row.time = books.now();
-  row.action = Action::adjusted;
-  row.budget = where ? where->id : 0;
-  row.projected = amount.nanos();
-  row.cap = state.spent.usd.nanos();
-  row.reason = reason.substr(0, detail::max_reason);
-  books.book(std::move(row));
-  detail::unpin(where);
+  const detail::AttributionRef where = books.dictionary.intern(nullptr, {true, name, {}, {}});
+  detail::EventDraft(books, Action::adjusted, where.get())
+      .numbers(Dimension::usd, amount.nanos(), state.spent.usd.nanos())
+      .reason(reason)
+      .book();
   return state;
 }
 
