@@ -69,7 +69,7 @@ Thread& here() noexcept {
   return this_thread_state;
 }
 
-// A thread may end with scopes that it opened and never closed: what they hold is given back then.
+// A thread may end with scopes that it opened and never closed: what they hold is released then.
 struct Reaper {
   OUTLAY_OPAQUE ~Reaper() {
     Thread& thread = here();
@@ -234,7 +234,7 @@ OUTLAY_OPAQUE void close_other(Thread& thread, Node* node) noexcept {
     node->stray.store(Stray::elsewhere, std::memory_order_relaxed);
     report_misuse(Misuse::closed_elsewhere, describe(node));
   } else if (inside_loop()) {
-    // A handler on a plain executor ends a coroutine that had left its scope on somebody else's chain.
+    // A handler on a plain executor ends a coroutine that had left its scope on another task's chain.
     node->stray.store(Stray::elsewhere, std::memory_order_relaxed);
   }
   // Otherwise a frame is being destroyed that was never resumed: nothing to say.
@@ -300,8 +300,8 @@ OUTLAY_OPAQUE void push(Node* node, const void* scope) noexcept {
   HomeNode* home = head ? head->home : nullptr;
   node->home = home;
   if (home && !home->enter(head, node)) {
-    // Somebody else's scope is the innermost one of this home: another thread of execution lives here, too. Without memory for a home
-    // of our own, this scope is just not found by strangers.
+    // Another thread of execution lives in this home, too, and its scope is the innermost one. Without memory for a split home, this
+    // scope is just not found by operations that resume the coroutine from outside.
     if (auto* split = new (std::nothrow) HomeNode(head, home)) {
       split->last = node;
       if (node->kind != NodeKind::attach) node->parent = split;
@@ -319,10 +319,10 @@ OUTLAY_OPAQUE void close(Node* node) noexcept {
   Thread& thread = here();
   if (thread.head != node) return close_other(thread, node);
 
-  if (node->home) node->home->leave(node);  // first: from then on nobody makes new references
+  if (node->home) node->home->leave(node);  // first: from then on no other thread makes new references
   Node* below = node->below;
   if (node->references.count() == 2 && (!below || !below->closed.load(std::memory_order_relaxed))) {
-    // Nobody has captured it, so nobody sees it go: the thread takes back the reference that the node holds.
+    // It was never captured, so no other thread sees it go: this thread takes over the reference that the node holds.
     thread.head = below;
     Node* attached = node->kind == NodeKind::attach ? node->parent : nullptr;
     delete node;

@@ -18,8 +18,8 @@ class SpinLock {
   std::atomic<bool> held_{false};
 };
 
-/// A transparent scope at the base of a coroutine: what the coroutine falls back to when it is resumed by a
-/// stranger.
+/// A transparent scope at the base of a coroutine: what the coroutine falls back to when an operation resumes it that does not hold its
+/// executor.
 ///
 /// A second thread of execution in the same coroutine (a child that Asio started) that opens scopes gets a
 /// *split* home of its own, so that `last` never mixes the scopes of two.
@@ -31,8 +31,8 @@ struct HomeNode final : Node {
   HomeNode* const root;  // the home that this one was split from; itself otherwise. Alive through the parents
   std::atomic<std::uint32_t> splits{0};  // in a root: how many split homes there are
   SpinLock lock;
-  Node* last;  // under the lock: the innermost open scope of this home, or the home itself. Not owned: an
-               // open scope has a handle
+  // (lock) The innermost open scope of this home, or the home itself. Not owned: an open scope has a handle.
+  Node* last;
 
   [[nodiscard]] bool split() const noexcept { return root != this; }
   /// `node` was opened on top of `head`; false if `head` is not the innermost scope of this home (nothing is
@@ -40,7 +40,7 @@ struct HomeNode final : Node {
   bool enter(const Node* head, Node* node) noexcept;
   /// `node` is closed.
   void leave(const Node* node) noexcept;
-  /// For a root: what a stranger that completes one of its operations goes on in. An owning reference.
+  /// For a root: what an operation that does not hold its executor completes in. An owning reference.
   [[nodiscard]] Node* fall_back() noexcept;
 };
 
