@@ -14,15 +14,11 @@
 
 namespace outlay {
 
-enum class Action : std::uint8_t;
-
 namespace detail {
 struct Reservation;
-struct AdmissionAccess;
+struct Access;
 void acquire(Reservation* reservation) noexcept;
 void release(Reservation* reservation) noexcept;  // the last one ends it as Call's destructor says
-/// A share in a reservation, for a Stream: the Call may move or end while the stream refers to it.
-using ReservationRef = Ref<Reservation>;
 }  // namespace detail
 
 /// What a call is expected to need.
@@ -145,39 +141,14 @@ class [[nodiscard]] Call final {
   /// Never waits; a Callback policy is asked.
   ExtensionResult extend_output(std::int64_t output_tokens);
 
-  explicit Call(detail::Reservation* reservation) noexcept  // for components
-      : reservation_(detail::ReservationRef::adopt(reservation)) {}
-  [[nodiscard]] detail::Reservation* reservation() const noexcept { return reservation_.get(); }  // for components
-
  private:
-  detail::ReservationRef reservation_;
+  friend struct detail::Access;
+  explicit Call(detail::Ref<detail::Reservation> reservation) noexcept : reservation_(std::move(reservation)) {}
+
+  detail::Ref<detail::Reservation> reservation_;  // a stream may have a share in it
 };
 
 /// As Call's constructor, without an exception: the refusal is a value.
 [[nodiscard]] Result<Call> try_call(const CallRequest& request);
-
-namespace detail {
-
-// What Call does, on a shared reservation.
-[[nodiscard]] bool reservation_open(const Reservation& reservation) noexcept;
-[[nodiscard]] bool reservation_bounded(const Reservation& reservation) noexcept;  ///< The request carries a ceiling.
-[[nodiscard]] std::uint64_t reservation_id(const Reservation& reservation) noexcept;
-[[nodiscard]] const std::string& reservation_model(const Reservation& reservation) noexcept;
-[[nodiscard]] std::int64_t reservation_input_tokens(
-    const Reservation& reservation) noexcept;  ///< The estimate that was reserved.
-void reservation_sent(Reservation& reservation) noexcept;
-/// Tells the reservation what its stream has shown, for the day it ends without a verdict.
-void reservation_shown(Reservation& reservation, const Usage& usage) noexcept;
-ExtensionResult reservation_extend(Reservation& reservation, std::int64_t output_tokens);
-Settled reservation_settle(Reservation& reservation,
-                           const Settlement& settlement);  ///< Throws as Call::settle.
-Result<Settled> reservation_try_settle(Reservation& reservation, const Settlement& settlement) noexcept;
-bool reservation_release(Reservation& reservation, std::string_view reason) noexcept;
-/// Books an event about a call, ended or not, on behalf of its innermost budget. Nothing outside every budget.
-void reservation_event(Reservation& reservation, Action action, std::int64_t projected,
-                       std::string_view reason) noexcept;
-Settled reservation_indeterminate(Reservation& reservation, std::string_view reason) noexcept;
-
-}  // namespace detail
 
 }  // namespace outlay

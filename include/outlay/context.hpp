@@ -20,6 +20,8 @@ class Ledger;
 
 namespace detail {
 
+struct Access;
+
 /// A callable that runs in a captured context.
 template <class F>
 class Bound {
@@ -77,10 +79,10 @@ class Context {
     return {scope_, std::forward<F>(function)};
   }
 
-  explicit Context(detail::NodeRef scope) noexcept : scope_(std::move(scope)) {}  // for components
-  [[nodiscard]] const detail::NodeRef& scope() const noexcept { return scope_; }  // for components
-
  private:
+  friend struct detail::Access;
+  explicit Context(detail::NodeRef scope) noexcept : scope_(std::move(scope)) {}
+
   detail::NodeRef scope_;
 };
 

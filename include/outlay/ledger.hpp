@@ -22,6 +22,7 @@ namespace outlay {
 
 namespace detail {
 class Books;
+struct Access;
 void acquire(const Books* books) noexcept;
 void release(const Books* books) noexcept;
 }  // namespace detail
@@ -123,10 +124,10 @@ class Ledger {
   /// Forgets records, events and counters. For tests. Running calls settle into the emptied books.
   void reset();
 
-  explicit Ledger(detail::Books* books) noexcept;                          // for components
-  [[nodiscard]] detail::Books& books() const noexcept { return *books_; }  // for components
-
  private:
+  friend struct detail::Access;
+  explicit Ledger(detail::Ref<detail::Books> books) noexcept;
+
   detail::Ref<detail::Books> books_;
 };
 

@@ -39,6 +39,8 @@ struct Downgrade {
 struct Clamp {
   /// Below this many tokens a choice the call is not worth making: the next policy decides. At least 1.
   std::int64_t min_output_tokens = 16;
+  /// The largest ceiling a choice that it writes; without one the model's maximum. A ceiling of the caller that fits stays.
+  std::optional<std::int64_t> max_output_tokens{};
 };
 
 /// Does not run: the function under outlay::run yields nothing, quietly; elsewhere refused like Block (errc::truncated). Cut

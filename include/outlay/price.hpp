@@ -16,6 +16,7 @@
 namespace outlay {
 
 namespace detail {
+struct Access;
 struct PriceBook;
 struct PricedModel;
 }  // namespace detail
@@ -170,13 +171,10 @@ class PriceTable {
   [[nodiscard]] std::optional<std::chrono::sys_days> as_of() const noexcept;
   void describe(std::string version, std::string source, std::optional<std::chrono::sys_days> as_of);
 
-  explicit PriceTable(std::shared_ptr<const detail::PriceBook> book) noexcept
-      : book_(std::move(book)) {}  // for components
-  [[nodiscard]] const std::shared_ptr<const detail::PriceBook>& book() const noexcept {
-    return book_;
-  }  // for components
-
  private:
+  friend struct detail::Access;
+  explicit PriceTable(std::shared_ptr<const detail::PriceBook> book) noexcept : book_(std::move(book)) {}
+
   std::shared_ptr<const detail::PriceBook> book_;
 };
 

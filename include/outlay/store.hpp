@@ -18,7 +18,7 @@
 namespace outlay {
 
 namespace detail {
-class SharedCounter;
+struct Access;
 class StoreQueue;
 }  // namespace detail
 
@@ -223,9 +223,8 @@ class Store final {
   [[nodiscard]] const StoreOptions& options() const noexcept;
   [[nodiscard]] std::string description() const;
 
-  [[nodiscard]] detail::StoreQueue& queue() noexcept { return *queue_; }  // for the library
-
  private:
+  friend struct detail::Access;
   StoreReply::State ask(StoreCommand::Op op, std::string_view name, const Window& window, Usd amount);
   std::unique_ptr<detail::StoreQueue> queue_;
 };

@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "core/call/admission.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/tokens.hpp"
 
 namespace outlay::detail {
@@ -51,18 +52,25 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
 
   void start(boost::asio::cancellation_slot slot) {
     const std::unique_lock lock(mutex_);
-    admission_.emplace(view_);
-    Admission::Step step = admission_->start(true, false);
-    if (step == Admission::Step::waiting) {
-      if (slot.is_connected()) {
-        slot.assign([operation = weak_from_this()](boost::asio::cancellation_type type) {
-          if (type == boost::asio::cancellation_type::none) return;
-          if (const auto self = operation.lock()) boost::asio::post(self->work_, [self] { self->cancel(); });
-        });
-      }
-      step = admission_->queue(std::make_shared<Wake>(weak_from_this()));
+    arrival_.emplace(view_);
+    switch (arrival_->enter()) {
+      case Arrival::Step::admitted:
+        return finish(Result<Call>(Access::call(arrival_->take())));
+      case Arrival::Step::refused:
+        return finish(Result<Call>(arrival_->failure()));
+      case Arrival::Step::undecided:
+        break;
     }
-    go_on(step);
+    if (slot.is_connected()) {
+      slot.assign([operation = weak_from_this()](boost::asio::cancellation_type type) {
+        if (type == boost::asio::cancellation_type::none) return;
+        if (const auto self = operation.lock()) boost::asio::post(self->work_, [self] { self->cancel(); });
+      });
+    }
+    admission_.emplace(
+        *arrival_,
+        Admission::Caller{.may_wait = true, .may_block = false, .waiter = std::make_shared<Wake>(weak_from_this())});
+    go_on(Admission::Event::start);
   }
 
  private:
@@ -72,7 +80,7 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
     void wake() noexcept override {
       if (const auto self = operation.lock()) {
         try {
-          boost::asio::post(self->work_, [self] { self->retry(); });
+          boost::asio::post(self->work_, [self] { self->woken(); });
         } catch (...) {  // no memory: its deadline wakes it
         }
       }
@@ -80,14 +88,14 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
     std::weak_ptr<AsyncAdmission> operation;
   };
 
-  void retry() {
+  void woken() {
     const std::unique_lock lock(mutex_);
-    if (admission_) go_on(admission_->retry());
+    if (admission_) go_on(Admission::Event::woken);
   }
 
   void time_out(std::uint64_t wait) {
     const std::unique_lock lock(mutex_);
-    if (admission_ && wait == wait_) go_on(admission_->time_out());
+    if (admission_ && wait == wait_) go_on(Admission::Event::timer);
   }
 
   void cancel() {
@@ -95,15 +103,14 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
     if (admission_) finish({});
   }
 
-  void go_on(Admission::Step step) {
-    switch (step) {
-      case Admission::Step::admitted:
-        return finish(Result<Call>(Call(admission_->take())));
-      case Admission::Step::refused:
-        return finish(Result<Call>(admission_->failure()));
-      case Admission::Step::waiting:
-        break;
+  void go_on(Admission::Event event) {
+    Admission::State state = admission_->advance(event);
+    while (state == Admission::State::asking_program) {
+      admission_->ask_program();
+      state = admission_->advance(Admission::Event::answered);
     }
+    if (state == Admission::State::admitted) return finish(Result<Call>(Access::call(arrival_->take())));
+    if (state == Admission::State::refused) return finish(Result<Call>(admission_->failure()));
     if (!timer_) timer_.emplace(work_);
     timer_->expires_at(admission_->deadline());
     timer_->async_wait([self = shared_from_this(), wait = ++wait_](const boost::system::error_code& error) {
@@ -117,20 +124,21 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
     auto complete = [done = std::move(done_), result = std::move(admitted)]() mutable {
       std::move(done)(std::move(result));
     };
-    boost::asio::post(work_,
-                      std::move(complete));  // never from within the initiating function, nor under the lock
+    // Never from within the initiating function, nor under the lock.
+    boost::asio::post(work_, std::move(complete));
   }
 
   std::mutex mutex_;
-  const NodeRef scope_;  // the admission looks at it until it waits
+  const NodeRef scope_;  // the arrival looks at it
   const OwnedRequest request_;
   std::vector<Tag> tags_;
   const CallRequest view_;
   Done done_;
   const boost::asio::any_io_executor work_;  // in the context of the start
   std::optional<boost::asio::steady_timer> timer_;
-  std::uint64_t wait_ = 0;              // which wait the timer is for
-  std::optional<Admission> admission_;  // empty: ended
+  std::uint64_t wait_ = 0;  // which wait the timer is for
+  std::optional<Arrival> arrival_;
+  std::optional<Admission> admission_;  // empty: it has ended, or not begun
 };
 
 }  // namespace

@@ -10,7 +10,9 @@
 #include <exception>
 #include <optional>
 
+#include "core/call/reservation.hpp"
 #include "outlay/context.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/http/error.hpp"
 #include "outlay/log.hpp"
 #include "outlay/record.hpp"
@@ -216,7 +218,7 @@ asio::awaitable<Reply> begin(std::shared_ptr<ClientState> state, std::shared_ptr
     const int in_a_row = state->storms.failed(feature, admitted.call.model());
     if (retries.storm_after > 0 && in_a_row == retries.storm_after) {
       const std::string what = std::to_string(in_a_row) + " attempts in a row have failed";
-      outlay::detail::reservation_event(*admitted.call.call().reservation(), Action::retry_storm, in_a_row, what);
+      book_event(*outlay::detail::Access::reservation(admitted.call.call()), Action::retry_storm, in_a_row, what);
       outlay::detail::log(LogLevel::warning, about(*state) + ": retry storm: " + what + ", of " +
                                                  admitted.call.model() +
                                                  (feature.empty() ? "" : " for feature " + feature) +

@@ -6,7 +6,9 @@
 #include <deque>
 #include <exception>
 
+#include "core/call/reservation.hpp"
 #include "outlay/call.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "prepare.hpp"
 #include "state.hpp"
@@ -214,7 +216,7 @@ std::string ReplyStream::served_model() const { return std::string(state_->strea
 Usage ReplyStream::usage() const {
   const StreamMeter& meter = state_->stream.meter();
   Usage usage = meter.usage();
-  if (!meter.input_reported()) usage.input = outlay::detail::reservation_input_tokens(*state_->call.reservation());
+  if (!meter.input_reported()) usage.input = outlay::detail::Access::reservation(state_->call)->quote.input;
   return usage;
 }
 std::uint64_t ReplyStream::call_id() const noexcept { return state_->call.id(); }

@@ -3,7 +3,9 @@
 #include <string>
 #include <utility>
 
+#include "core/call/reservation.hpp"
 #include "meter.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "outlay/json/stream.hpp"
 
@@ -18,11 +20,11 @@ constexpr std::int64_t step = 64;
 
 struct Stream::Impl final : private StreamMeter::Impl::Gate {
   Impl(Call& call, Api api, StreamMeterOptions options)
-      : reservation(detail::ReservationRef::share(call.reservation())), meter(api, options) {
+      : reservation(detail::Ref<detail::Reservation>::share(detail::Access::reservation(call))), meter(api, options) {
     if (!reservation)
       throw Error(errc::invalid_argument,
                   "Stream: the call has been moved from; make the stream from the call that holds it");
-    bounded = detail::reservation_bounded(*reservation.get());
+    bounded = !reservation->quote.unbounded;
   }
   ~Impl() {
     if (meter.impl_->saw_bytes && !settled) static_cast<void>(settle_quietly());
@@ -34,7 +36,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     if (!open() || bytes.empty()) return;
     if (!sent) {
       sent = true;
-      detail::reservation_sent(*reservation.get());
+      mark_sent(*reservation);
     }
     try {
       meter.impl_->feed(bytes, consumer, this);
@@ -51,13 +53,13 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     show();
   }
 
-  [[nodiscard]] bool open() const { return !settled && !meter.ended() && detail::reservation_open(*reservation.get()); }
+  [[nodiscard]] bool open() const { return !settled && !meter.ended() && reservation->open(); }
 
   [[nodiscard]] Settlement settlement() {
     Settlement settlement;
     settlement.usage = meter.impl_->usage(settlement.estimated);
     if (settlement.usage.input_total() == 0) {
-      settlement.usage.input = detail::reservation_input_tokens(*reservation.get());
+      settlement.usage.input = reservation->quote.input;
       settlement.estimated = true;
     }
     settlement.served_model = meter.served_model();
@@ -85,22 +87,22 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     if (settled) return {};
     const Settlement what = settlement();
     settled = true;
-    if (without_verdict(what)) return detail::reservation_indeterminate(*reservation.get(), reason());
-    return detail::reservation_settle(*reservation.get(), what);
+    if (without_verdict(what)) return end_indeterminate(*reservation, reason());
+    return detail::settle(*reservation, what);
   }
 
   Result<Settled> settle_quietly() noexcept {
     settled = true;
     try {
       const Settlement what = settlement();
-      if (without_verdict(what)) return detail::reservation_indeterminate(*reservation.get(), reason());
-      return detail::reservation_try_settle(*reservation.get(), what);
+      if (without_verdict(what)) return end_indeterminate(*reservation, reason());
+      return detail::try_settle(*reservation, what);
     } catch (...) {  // out of memory: the reservation is the bound
-      return detail::reservation_indeterminate(*reservation.get(), {});
+      return end_indeterminate(*reservation, {});
     }
   }
 
-  detail::ReservationRef reservation;
+  detail::Ref<detail::Reservation> reservation;
   StreamMeter meter;
   std::optional<Failure> failure;  // why it was cut
   std::int64_t granted = 0;        // output tokens that are known to be reserved
@@ -115,7 +117,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     const std::int64_t counted = meter.counted_output();
     if (bounded || counted <= granted) return true;
     const std::int64_t wanted = granted + std::max(counted - granted, step);
-    ExtensionResult result = detail::reservation_extend(*reservation.get(), wanted);
+    ExtensionResult result = extend(*reservation, wanted);
     if (result.extension == Extension::granted) {
       granted = wanted;
       return true;
@@ -131,8 +133,8 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     Usage shown = meter.impl_->usage(estimated);
     if (shown == last_shown_) return;
     last_shown_ = shown;
-    if (shown.input_total() == 0) shown.input = detail::reservation_input_tokens(*reservation.get());
-    if (shown.first_invalid() == nullptr) detail::reservation_shown(*reservation.get(), shown);
+    if (shown.input_total() == 0) shown.input = reservation->quote.input;
+    if (shown.first_invalid() == nullptr) note_shown(*reservation, shown);
   }
 
   void throw_if_cut() {

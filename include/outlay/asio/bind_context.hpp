@@ -5,7 +5,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "outlay/context.hpp"
+#include "outlay/detail/access.hpp"
 
 namespace outlay {
 
@@ -54,7 +54,7 @@ template <class Handler>
 /// The same in a given context.
 template <class Handler>
 [[nodiscard]] auto bind_context(const Context& context, Handler&& handler) {
-  return detail::ContextBound<std::decay_t<Handler>>(context.scope(), std::forward<Handler>(handler));
+  return detail::ContextBound<std::decay_t<Handler>>(detail::Access::scope(context), std::forward<Handler>(handler));
 }
 
 }  // namespace outlay

@@ -11,7 +11,9 @@ namespace outlay::detail {
 inline constexpr std::size_t dimension_count = 6;
 /// An amount in every dimension, in the order of Dimension.
 using Vector = std::array<std::int64_t, dimension_count>;
+/// So large that it caps nothing. Amounts that a cap is compared with are never negative, so `cap - used` does not overflow.
 inline constexpr std::int64_t no_cap = INT64_MAX;
+inline constexpr Vector no_caps{no_cap, no_cap, no_cap, no_cap, no_cap, no_cap};
 
 constexpr std::size_t index(Dimension dimension) noexcept { return static_cast<std::size_t>(dimension); }
 
@@ -50,11 +52,18 @@ constexpr std::int64_t saturating_add(std::int64_t a, std::int64_t b) noexcept {
   return b > 0 ? INT64_MAX : INT64_MIN;
 }
 
-/// Whether `more` can be added to `used` and be taken off again.
-constexpr bool can_count(const Vector& used, const Vector& more) noexcept {
+constexpr void add(Vector& to, const Vector& more) noexcept {
+  for (std::size_t d = 0; d < dimension_count; ++d) to[d] = saturating_add(to[d], more[d]);
+}
+constexpr void subtract(Vector& from, const Vector& less) noexcept {
   for (std::size_t d = 0; d < dimension_count; ++d)
-    if (more[d] > 0 && used[d] > INT64_MAX - more[d]) return false;
-  return true;
+    if (__builtin_sub_overflow(from[d], less[d], &from[d])) from[d] = less[d] < 0 ? INT64_MAX : INT64_MIN;
+}
+/// For amounts whose difference is known to fit.
+[[nodiscard]] constexpr Vector minus(const Vector& a, const Vector& b) noexcept {
+  Vector difference{};
+  for (std::size_t d = 0; d < dimension_count; ++d) difference[d] = a[d] - b[d];
+  return difference;
 }
 
 }  // namespace outlay::detail

@@ -6,7 +6,6 @@
 #include "core/budget/tree.hpp"
 #include "core/context/misuse.hpp"
 #include "core/context/scopes.hpp"
-#include "core/shared/store.hpp"
 #include "outlay/run.hpp"
 
 namespace outlay {
@@ -35,28 +34,14 @@ Budget::~Budget() { detail::close(node_); }
 const std::string& Budget::name() const noexcept { return node_->name; }
 
 BudgetState Budget::state() const {
-  detail::Vector used, held, cap;
-  if (node_->shared) {
-    const Time now = node_->chain_store->now(detail::books_of(node_).time());
-    node_->chain_store->look(node_->shared, now);
-    const detail::SharedCounter::View view = node_->chain_store->view(*node_->shared, now);
-    used = view.used;
-    held = view.held;
+  detail::Counter counter;
+  {
     const auto lock = node_->lock_tree();
-    cap = node_->cap;
-  } else {
-    const auto lock = node_->lock_tree();
-    used = node_->used;
-    held = node_->held;
-    cap = node_->cap;
+    counter = node_->counter;
   }
-  detail::Vector spent, remaining;
-  for (std::size_t d = 0; d < detail::dimension_count; ++d) {
-    spent[d] = used[d] - held[d];
-    remaining[d] = cap[d] - used[d];
-  }
-  return {detail::to_limits(cap, cap), detail::to_amounts(spent), detail::to_amounts(held),
-          detail::to_limits(remaining, cap)};
+  if (node_->outside) counter = node_->outside->read(detail::books_of(node_).time(), counter.cap);
+  return {detail::to_limits(counter.cap, counter.cap), detail::to_amounts(counter.spent()),
+          detail::to_amounts(counter.held), detail::to_limits(detail::minus(counter.cap, counter.used), counter.cap)};
 }
 
 Amounts Budget::spent() const { return state().spent; }
@@ -64,12 +49,11 @@ Amounts Budget::reserved() const { return state().reserved; }
 
 Limits Budget::limits() const {
   const auto lock = node_->lock_tree();
-  return detail::to_limits(node_->cap, node_->cap);
+  return detail::to_limits(node_->counter.cap, node_->counter.cap);
 }
 
 std::optional<Time> Budget::window_end() const {
-  if (!node_->shared) return {};
-  return node_->window.at(node_->chain_store->now(detail::books_of(node_).time())).end;
+  return node_->outside ? node_->outside->slot_end(detail::books_of(node_).time()) : std::nullopt;
 }
 
 void Budget::raise_cap(Usd amount, std::string_view reason) { raise_cap(Dimension::usd, amount.nanos(), reason); }
@@ -81,20 +65,20 @@ void Budget::raise_cap(Dimension dimension, std::int64_t amount, std::string_vie
     throw ConfigError("budget \"" + node_->shown_name() + "\": raise_cap was given " +
                       format_amount(dimension, amount) +
                       ", which raises nothing: the amount is what is added to the cap");
-  std::vector<std::shared_ptr<Waiter>> wakes;
+  Wakes wakes;
   std::int64_t cap = 0;
   {
     const auto lock = node_->lock_tree();
-    if (node_->cap[d] == no_cap)
+    Counter& counter = node_->counter;
+    if (!counter.capped(d))
       throw ConfigError("budget \"" + node_->shown_name() + "\" has no cap on " + to_string(dimension) + " to raise");
-    cap = node_->cap[d];
-    if (__builtin_add_overflow(cap, amount, &cap) || cap == no_cap)
+    if (__builtin_add_overflow(counter.cap[d], amount, &cap) || cap == no_cap)
       throw Error(errc::overflow, "budget \"" + node_->shown_name() + "\": the raised cap is too large");
-    node_->cap[d] = cap;
-    node_->recompute_threshold_amounts();
-    for (BudgetNode* at = node_; at; at = at->outer) signal_first(*at, wakes);
+    counter.cap[d] = cap;
+    node_->thresholds.adapt(counter.cap);
+    anything_changed(*node_, wakes);
   }
-  for (const auto& waiter : wakes) waiter->wake();
+  wakes.tell();
   EventDraft(books_of(node_), Action::cap_raised, node_->attribution)
       .numbers(dimension, amount, cap)
       .reason(reason)
@@ -103,19 +87,13 @@ void Budget::raise_cap(Dimension dimension, std::int64_t amount, std::string_vie
 
 void Budget::close_to_new_calls(std::string_view reason) {
   using namespace detail;
-  std::vector<std::shared_ptr<Waiter>> wakes;
+  Wakes wakes;
   {
     const auto lock = node_->lock_tree();
-    if (node_->gate & BudgetNode::gate_closed) return;
-    node_->gate |= BudgetNode::gate_closed;
-    // Waiting calls below judge anew and are refused; a call waits in one line only, and those below are found through it.
-    for (Ticket* ticket = node_->root->first_ticket; ticket; ticket = ticket->next_in_tree)
-      if (!ticket->signalled) {
-        wakes.push_back(ticket->waiter);
-        ticket->signalled = true;
-      }
+    if (std::exchange(node_->closed, true)) return;
+    anything_changed(*node_, wakes);
   }
-  for (const auto& waiter : wakes) waiter->wake();
+  wakes.tell();
   EventDraft(books_of(node_), Action::closed, node_->attribution).reason(reason).book();
 }
 

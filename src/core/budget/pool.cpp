@@ -46,12 +46,11 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
   detail::Vector totals;
   {
     const auto lock = node.lock_tree();
-    for (std::size_t d = 0; d < detail::dimension_count; ++d) {
-      node.used[d] = detail::saturating_add(node.used[d], by[d]);
-      if (node.used[d] > node.cap[d])
-        facts->add({&node, static_cast<Dimension>(d), node.cap[d], node.used[d], 0, by[d], {}});
-    }
-    totals = node.used;
+    detail::add(node.counter.used, by);
+    for (std::size_t d = 0; d < detail::dimension_count; ++d)
+      if (node.counter.room(d) < 0)
+        facts->add({&node, static_cast<Dimension>(d), node.counter.cap[d], node.counter.used[d], 0, by[d], {}});
+    totals = node.counter.used;
   }
   if (facts->count == 0) return detail::to_amounts(totals);
   facts->code = errc::budget_exceeded;
@@ -65,7 +64,7 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
 Result<Amounts> Pool::try_record(const Usage& usage, std::string_view model) {
   Usd cost;
   std::optional<Failure> unknown;
-  const bool capped = node_of(node_).cap[detail::index(Dimension::usd)] != detail::no_cap;
+  const bool capped = node_of(node_).counter.capped(detail::index(Dimension::usd));
   if (model.empty()) {
     if (capped)
       unknown = Failure(errc::price_unknown,
@@ -90,14 +89,14 @@ Amounts Pool::record(const Usage& usage, Usd cost) { return book(usage, cost).va
 
 Amounts Pool::totals() const {
   const auto lock = node_of(node_).lock_tree();
-  return detail::to_amounts(node_of(node_).used);
+  return detail::to_amounts(node_of(node_).counter.used);
 }
 
-Limits Pool::limits() const { return detail::to_limits(node_of(node_).cap, node_of(node_).cap); }
+Limits Pool::limits() const { return detail::to_limits(node_of(node_).counter.cap, node_of(node_).counter.cap); }
 
 void Pool::reset() {
   const auto lock = node_of(node_).lock_tree();
-  node_of(node_).used = {};
+  node_of(node_).counter.used = {};
 }
 
 }  // namespace outlay

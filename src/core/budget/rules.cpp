@@ -10,7 +10,6 @@
 #include "core/budget/tree.hpp"
 #include "core/ledger/books.hpp"
 #include "core/pricing/price_book.hpp"
-#include "core/shared/store.hpp"
 #include "outlay/ledger.hpp"
 
 namespace outlay {
@@ -67,10 +66,10 @@ NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, std::span<cons
     }
     NodeRef outer = innermost ? std::move(innermost) : NodeRef::share(scope);
     BudgetNode* const enclosing = outer ? outer->budget : nullptr;
-    const Store& store = rule.store ? *rule.store : *process_store();
-    if (enclosing && enclosing->chain_store && enclosing->chain_store != &const_cast<Store&>(store).queue())
-      throw ConfigError(where(rule) + " counts in " + store.description() + ", and a budget around the call in " +
-                        enclosing->chain_store->description() +
+    const std::shared_ptr<Store>& store = rule.store ? rule.store : process_store();
+    if (enclosing && enclosing->store && enclosing->store != store)
+      throw ConfigError(where(rule) + " counts in " + store->description() + ", and a budget around the call in " +
+                        enclosing->store->description() +
                         ": at most one store can answer for a call, so give both the same");
     auto node = std::make_unique<BudgetNode>(options_of(rule, std::move(name)), enclosing);
     node->budget = node.get();

@@ -2,12 +2,13 @@
 
 #include <atomic>
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 
 #include "core/budget/tree.hpp"
+#include "core/call/quote.hpp"
 #include "core/ledger/books.hpp"
-#include "core/shared/store.hpp"
+#include "core/shared/claim.hpp"
 #include "outlay/call.hpp"
 
 namespace outlay::detail {
@@ -17,45 +18,59 @@ struct Reservation {
   enum class State : std::uint8_t { admitted, sent, ended };
 
   Counted references;
-  std::atomic<State> state{State::admitted};  // ended is set under the tree's lock where there is a tree
-  NodeRef scope;                              // the innermost scope at admission: keeps budgets, tags and books alive
-  Books* books = nullptr;
-  BudgetNode* budget = nullptr;
-  const Attribution* attribution = nullptr;  // the scope's, or:
-  AttributionRef own_attribution;            // of a call with tags of its own
-  bool unbounded = false;
-  bool has_ceiling = false;
-  bool has_flat = false;
+  std::atomic<State> state{State::ended};  // `ended` is set under the tree's lock where there is a tree
   bool has_shown = false;
-  bool long_cache = false;
-  bool said_over = false;  // a stream was let through over a cap, and that was said
+  bool said_over = false;  // its stream was let through over a cap, and that was said
+  NodeRef scope;           // the innermost scope at admission: keeps budgets, tags and books alive
+  Books* books = nullptr;
+  BudgetNode* budget = nullptr;              // innermost; null outside every budget
+  const Attribution* attribution = nullptr;  // of the scope, or `own_attribution`
+  AttributionRef own_attribution;            // of a call that has tags of its own
+  /// What every budget holds for the call. Its pricing may refer to a price book that is gone: priced_again() has the present one.
+  Quote quote;
   std::uint64_t call_id = 0;
-  std::uint64_t prices_uid = 0;  // the table that it was admitted by
+  std::uint64_t prices_uid = 0;  // the price book that it was admitted by
   std::int64_t started = 0;
-  const ModelName* requested = nullptr;  // in the books' dictionary
-  const ModelName* model = nullptr;
-  const ModelName* tier = nullptr;
-  std::int64_t input = 0;
-  std::int64_t output = 0;  // reserved, over all choices
-  std::int64_t ceiling = 0;
-  std::int64_t flat = 0;
-  std::int64_t assumed_rate = -1;  // picos a token, for a model without a price
-  Vector request{};                // what every budget in the chain holds for it
+  const ModelName* tier = nullptr;  // null: none was asked for
   Usage shown{};
   std::string traceparent;
-  std::unique_ptr<SharedHold> hold;  // null where no budget has a store
+  std::unique_ptr<SharedClaim> claim;  // null where no budget counts in a store
   Reservation* next_free = nullptr;
 
-  [[nodiscard]] const std::string& model_name() const noexcept { return model->text; }
-  [[nodiscard]] const std::string& requested_name() const noexcept { return requested->text; }
+  [[nodiscard]] bool open() const noexcept { return state.load(std::memory_order_acquire) != State::ended; }
+  [[nodiscard]] const std::string& model_name() const noexcept { return quote.model.name->text; }
+  [[nodiscard]] const std::string& requested_name() const noexcept { return quote.requested->text; }
 };
+
+/// A fresh one, ended until it is admitted.
+[[nodiscard]] Ref<Reservation> make_reservation();
 
 /// More than any one call is believed to cost.
 inline constexpr Usd max_call_cost = Usd::from_nanos(1'000'000'000LL * 1'000'000'000LL);
 
-/// The reserved amounts of a call with this input, output and price.
-[[nodiscard]] constexpr Vector request_vector(std::int64_t usd, std::int64_t input, std::int64_t output) noexcept {
-  return {usd, input + output, input, output, 1, 1};
-}
+/// A price book that a reservation's quote is priced by, and that quote.
+struct PricedAgain {
+  std::shared_ptr<const PriceBook> prices;
+  Quote quote;
+};
+[[nodiscard]] PricedAgain priced_again(const Reservation& reservation);
+
+/// What Call's destructor does to a call that has not ended.
+void end_without_verdict(Reservation& reservation) noexcept;
+
+/// Reserves room for more output of a running stream.
+ExtensionResult extend(Reservation& reservation, std::int64_t output_tokens);
+
+// What Call does.
+void mark_sent(Reservation& reservation) noexcept;
+/// Tells the reservation what its stream has shown, for the day it ends without a verdict.
+void note_shown(Reservation& reservation, const Usage& usage) noexcept;
+Settled settle(Reservation& reservation, const Usage& usage);  // throw as Call::settle
+Settled settle(Reservation& reservation, const Settlement& settlement);
+Result<Settled> try_settle(Reservation& reservation, const Settlement& settlement) noexcept;
+bool release_call(Reservation& reservation, std::string_view reason) noexcept;
+Settled end_indeterminate(Reservation& reservation, std::string_view reason) noexcept;
+/// Books an event about a call, ended or not, on behalf of its innermost budget. None outside every budget.
+void book_event(Reservation& reservation, Action action, std::int64_t projected, std::string_view reason) noexcept;
 
 }  // namespace outlay::detail

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "outlay/context.hpp"
-#include "outlay/ledger.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/track.hpp"
 
 namespace outlay {
@@ -47,7 +47,7 @@ Node* open_track(std::span<const Tag> tags, const void* scope) {
 
 }  // namespace detail
 
-Ledger Ledger::current() { return Ledger(&detail::books_of(detail::ambient())); }
+Ledger Ledger::current() { return Ledger(detail::Ref<detail::Books>::share(&detail::books_of(detail::ambient()))); }
 
 Track::Track(std::initializer_list<Tag> tags) : node_(detail::open_track({tags.begin(), tags.size()}, this)) {}
 
@@ -84,7 +84,7 @@ std::vector<std::string> Context::budgets() const {
 
 Attach::Attach(const Context& context) {
   auto node = std::make_unique<detail::AttachNode>();
-  detail::Node* attached = context.scope().get();
+  detail::Node* attached = detail::Access::scope(context).get();
   if (attached) {
     detail::acquire(attached);
     node->parent = attached;
@@ -100,8 +100,8 @@ Attach::~Attach() { detail::close(node_); }
 
 LedgerScope::LedgerScope(const Ledger& ledger) {
   const detail::Node* outer = detail::ambient();
-  auto node = std::make_unique<detail::LedgerNode>(detail::Ref<detail::Books>::share(&ledger.books()));
-  node->attribute(ledger.books().dictionary.translate(outer ? outer->attribution : nullptr));
+  auto node = std::make_unique<detail::LedgerNode>(detail::Ref<detail::Books>::share(&detail::Access::books(ledger)));
+  node->attribute(detail::Access::books(ledger).dictionary.translate(outer ? outer->attribution : nullptr));
   detail::push(node.get(), this);
   node_ = node.release();
 }

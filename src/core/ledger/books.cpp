@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "outlay/detail/access.hpp"
+
 namespace outlay::detail {
 
 namespace {
@@ -23,7 +25,7 @@ Books::Books(LedgerOptions ledger_options)
       dictionary(uid, [this] { sweep(); }),
       records(options.max_records),
       events(options.max_events),
-      prices(uid, dictionary, options.prices.book()),
+      prices(uid, dictionary, Access::book(options.prices)),
       sinks(*this) {}
 
 Books::~Books() = default;

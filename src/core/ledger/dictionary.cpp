@@ -104,7 +104,8 @@ AttributionRef LedgerDictionary::find_or_add(std::uint64_t hash, const Attributi
     attributions_.emplace(hash, fresh.get());
     free_ids_.pop_back();
     result = AttributionRef::share(fresh.get());
-    attribution_by_id_[fresh->id] = AttributionRef::adopt(fresh.release());
+    AttributionRef& place = attribution_by_id_[fresh->id];
+    place = AttributionRef::adopt(fresh.release());
     full = attributions_.size() >= sweep_at_;
   }
   if (full) when_full_();

@@ -5,6 +5,7 @@
 
 #include "core/ledger/audit.hpp"
 #include "core/ledger/books.hpp"
+#include "outlay/detail/access.hpp"
 
 namespace outlay {
 
@@ -81,9 +82,9 @@ const char* to_string(Action action) noexcept {
 Ledger::Ledger(LedgerOptions options)
     : books_(detail::Ref<detail::Books>::adopt(new detail::Books(std::move(options)))) {}
 
-Ledger::Ledger(detail::Books* books) noexcept : books_(detail::Ref<detail::Books>::share(books)) {}
+Ledger::Ledger(detail::Ref<detail::Books> books) noexcept : books_(std::move(books)) {}
 
-Ledger Ledger::default_ledger() { return Ledger(&detail::Books::default_books()); }
+Ledger Ledger::default_ledger() { return Ledger(detail::Ref<detail::Books>::share(&detail::Books::default_books())); }
 
 std::vector<Record> Ledger::records() const { return books_->all_records(); }
 std::vector<BudgetEvent> Ledger::events() const { return books_->all_events(); }
@@ -104,9 +105,9 @@ std::uint64_t Ledger::unpriced_calls() const { return books_->unpriced_calls.loa
 std::uint64_t Ledger::unbounded_calls() const { return books_->unbounded_calls.load(std::memory_order_relaxed); }
 Audit Ledger::audit() const { return detail::audit(books_->records); }
 
-void Ledger::set_prices(PriceTable prices) { books_->prices.replace(prices.book()); }
+void Ledger::set_prices(PriceTable prices) { books_->prices.replace(detail::Access::book(prices)); }
 
-PriceTable Ledger::prices() const { return PriceTable(books_->prices.present()); }
+PriceTable Ledger::prices() const { return detail::Access::price_table(books_->prices.present()); }
 
 void Ledger::add_sink(std::shared_ptr<Sink> sink, SinkOptions options) { books_->sinks.add(std::move(sink), options); }
 bool Ledger::remove_sink(const std::shared_ptr<Sink>& sink) { return books_->sinks.remove(sink); }

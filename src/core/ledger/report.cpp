@@ -10,6 +10,7 @@
 #include "core/base/hash.hpp"
 #include "core/ledger/books.hpp"
 #include "core/ledger/report_source.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "outlay/ledger.hpp"
 
@@ -206,7 +207,7 @@ struct LedgerSource final : Report::Source {
     // The report did not look at these fields: the same rows are read once more, if they are all still there.
     std::optional<Pass> again;
     if (!known) {
-      again = pass_over(ledger.books(), wanted, &horizon);
+      again = pass_over(detail::Access::books(ledger), wanted, &horizon);
       if (!again->horizon.complete)
         throw Error(errc::incomplete, "assert_under" + std::string(what) +
                                           " cannot tell: records were evicted since the report was made. Group the "

@@ -4,7 +4,8 @@
 #include <set>
 #include <unordered_map>
 
-#include "core/shared/store.hpp"
+#include "core/base/vector.hpp"
+#include "outlay/store.hpp"
 
 namespace outlay {
 
@@ -64,7 +65,7 @@ class MemoryBackend final : public StoreBackend {
   StoreReply execute(const StoreCommand& command) {
     expire(command.now);
     StoreReply reply;
-    reply.outcome = carry_out(command, reply);
+    reply.outcome = apply(command, reply);
     if (reply.outcome == StoreReply::Outcome::done && command.op != StoreCommand::Op::snapshot) ++version_;
     reply.now = command.now;
     reply.epoch = epoch_;
@@ -77,7 +78,7 @@ class MemoryBackend final : public StoreBackend {
     return reply;
   }
 
-  StoreReply::Outcome carry_out(const StoreCommand& command, StoreReply& reply) {
+  StoreReply::Outcome apply(const StoreCommand& command, StoreReply& reply) {
     using Op = StoreCommand::Op;
     using Outcome = StoreReply::Outcome;
     const bool spends = command.op == Op::settle || command.op == Op::adjust;
@@ -275,11 +276,6 @@ class MemoryBackend final : public StoreBackend {
 };
 
 }  // namespace
-
-const std::shared_ptr<Store>& process_store() {
-  static const auto* const store = new std::shared_ptr<Store>(memory_store());  // outlives every static that may use it
-  return *store;
-}
 
 }  // namespace detail
 

@@ -174,6 +174,62 @@ TEST_CASE("policy: clamp sets the largest ceiling that fits the tightest enforci
   }
 }
 
+TEST_CASE("policy: a request without a ceiling gets the largest that fits every enforcing budget", "[core][policy]") {
+  const Fixture fixture;
+  const CallRequest open{.model = "gpt-4o", .input_tokens = 1'000};
+  SECTION("by money, to the token, as an event with the numbers") {
+    Budget budget({.name = "c", .usd = 0.05_usd, .on_exceed = Clamp{}});
+    Call call(open);  // $0.0025 in leaves $0.0475 for output at $10 a million
+    REQUIRE(call.max_output_tokens() == 4'750);
+    REQUIRE(budget.reserved().usd == 0.05_usd);
+    REQUIRE(fixture.ledger.unbounded_calls() == 0);
+    const auto clamp = fixture.ledger.clamps().at(0);
+    REQUIRE(clamp.budget == "c");
+    REQUIRE(clamp.max_output_tokens == 4'750);
+    REQUIRE(clamp.dimension == Dimension::usd);
+    REQUIRE(clamp.cap == (0.05_usd).nanos());
+  }
+  SECTION("at most the model's maximum, which is no clamp") {
+    Budget budget({.usd = 10_usd, .on_exceed = Clamp{}});
+    REQUIRE(Call(open).max_output_tokens() == 16'384);
+    REQUIRE(fixture.ledger.clamps().empty());
+  }
+  SECTION("at most Clamp::max_output_tokens, which leaves a fitting ceiling of the caller alone") {
+    Budget budget({.usd = 10_usd, .on_exceed = Clamp{.max_output_tokens = 1'000}});
+    REQUIRE(Call(open).max_output_tokens() == 1'000);
+    REQUIRE(fixture.ledger.clamps().size() == 1);
+    REQUIRE(Call({.model = "gpt-4o", .input_tokens = 1, .max_output_tokens = 5'000}).max_output_tokens() == 5'000);
+  }
+  SECTION("over all choices, and of an enclosing budget") {
+    Budget outer({.output_tokens = 3'001});
+    Budget inner({.usd = 10_usd, .on_exceed = Clamp{}});
+    REQUIRE(Call({.model = "gpt-4o", .input_tokens = 1, .choices = 3}).max_output_tokens() == 1'000);
+  }
+  SECTION("not bounded by a budget whose first policy lets calls through") {
+    set_log_handler([](LogLevel, std::string_view) {});
+    Budget outer({.output_tokens = 300, .on_exceed = Warn{}});
+    Budget inner({.usd = 0.05_usd, .on_exceed = Clamp{}});
+    REQUIRE(Call(open).max_output_tokens() == 4'750);
+    set_log_handler({});
+  }
+  SECTION("never below the reserve: where that does not fit, the chain speaks in its order") {
+    Budget budget({.usd = 0.004_usd, .on_exceed = {to_mini, Clamp{}}});
+    Call call(open);  // 256 tokens out are $0.00256 beside $0.0025 in
+    REQUIRE(call.model() == "gpt-4o-mini");
+    REQUIRE(call.max_output_tokens() == 6'416);  // $0.00385 beside $0.00015
+  }
+  SECTION("and clamped below the reserve where nothing else helps") {
+    Budget budget({.usd = 0.004_usd, .on_exceed = Clamp{}});
+    REQUIRE(Call(open).max_output_tokens() == 150);
+  }
+  SECTION("left without one where the provider cannot be told") {
+    Budget budget({.usd = 1_usd, .on_exceed = Clamp{}});
+    Call call({.model = "gpt-4o", .input_tokens = 1'000, .fixed_ceiling = true});
+    REQUIRE(!call.max_output_tokens());
+    REQUIRE(call.reserved().output_tokens == 256);
+  }
+}
+
 TEST_CASE("policy: an inner clamp and an outer clamp agree on the tightest", "[core][policy]") {
   const Fixture fixture;
   Budget outer({.tokens = 108, .on_exceed = Clamp{}});

@@ -284,7 +284,7 @@ TEST_CASE("call: without a ceiling the reserve is held, and the strictest choice
   }
   {
     outlay::Budget budget({.usd = 1_usd, .on_exceed = outlay::Clamp{}});
-    REQUIRE(Call(open).max_output_tokens() == 256);
+    REQUIRE(Call(open).max_output_tokens() == 16'384);  // the model's maximum fits
   }
   outlay::Budget budget({.usd = 1_usd, .unbounded = Unbounded::refuse});
   REQUIRE(outlay::try_call(open).error().code() == outlay::errc::unbounded_refused);

@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "core/ledger/books.hpp"
+#include "outlay/detail/access.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -141,5 +142,5 @@ TEST_CASE("stress: tags by the million do not grow the dictionary without bound"
     Call(cent_request()).settle(Usage{});
   }
   REQUIRE(fixture.ledger.report({"user_id"}).size() == 100);
-  REQUIRE(fixture.ledger.books().dictionary.attribution_count() < 20'000);
+  REQUIRE(detail::Access::books(fixture.ledger).dictionary.attribution_count() < 20'000);
 }

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/call/admission.hpp"
+#include "outlay/detail/access.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -22,17 +23,24 @@ struct CountingWaiter final : detail::Waiter {
 
 /// A call that is admitted step by step on one thread, as the asynchronous form does.
 struct Waiting {
-  explicit Waiting(const CallRequest& request) : admission(request), step(admission.start(true)) {
-    if (step == Admission::Step::waiting) step = admission.queue(waiter);
+  explicit Waiting(const CallRequest& wanted) : request(wanted), arrival(request) {
+    if (arrival.enter() != detail::Arrival::Step::undecided) return;
+    admission.emplace(arrival, Admission::Caller{.waiter = waiter});
+    state = admission->advance(Admission::Event::start);
   }
+  Admission::State woken() { return state = admission->advance(Admission::Event::woken); }
+  Admission::State time_out() { return state = admission->advance(Admission::Event::timer); }
+
+  const CallRequest request;
   std::shared_ptr<CountingWaiter> waiter = std::make_shared<CountingWaiter>();
-  Admission admission;
-  Admission::Step step;
+  detail::Arrival arrival;
+  std::optional<Admission> admission;
+  Admission::State state = Admission::State::refused;
 };
 
-constexpr auto waiting = Admission::Step::waiting;
-constexpr auto admitted = Admission::Step::admitted;
-constexpr auto refused = Admission::Step::refused;
+constexpr auto waiting = Admission::State::in_line;
+constexpr auto admitted = Admission::State::admitted;
+constexpr auto refused = Admission::State::refused;
 
 }  // namespace
 
@@ -41,12 +49,12 @@ TEST_CASE("wait: a call that does not fit waits, is woken by a settle, and is ad
   Budget budget({.name = "w", .usd = 0.02_usd, .on_exceed = Wait{}});
   Call running(large_request());
   Waiting late(large_request());
-  REQUIRE(late.step == waiting);
+  REQUIRE(late.state == waiting);
   REQUIRE(budget.reserved().usd == 0.0125_usd);  // it holds nothing
   running.settle({.input = 1'000, .output = 0});
   REQUIRE(late.waiter->wakes == 1);
-  REQUIRE(late.admission.retry() == admitted);
-  Call call(late.admission.take());
+  REQUIRE(late.woken() == admitted);
+  Call call(detail::Access::call(late.arrival.take()));
   REQUIRE(budget.state().remaining.usd == 0.005_usd);
   REQUIRE(fixture.ledger.events().back().action == Action::waited);
 }
@@ -60,21 +68,21 @@ TEST_CASE("wait: first come first served, and nobody overtakes", "[core][wait]")
   REQUIRE(first.waiter->wakes == 1);
   REQUIRE(second.waiter->wakes == 0);
   Waiting newcomer(cent_request());  // there is room, but two are in line
-  REQUIRE(newcomer.step == waiting);
-  REQUIRE(second.admission.retry() == waiting);
-  REQUIRE(first.admission.retry() == admitted);
+  REQUIRE(newcomer.state == waiting);
+  REQUIRE(second.woken() == waiting);
+  REQUIRE(first.woken() == admitted);
   REQUIRE(second.waiter->wakes == 1);  // the next in line judges anew, in case there is room for it, too
-  REQUIRE(second.admission.retry() == waiting);
-  detail::release(first.admission.take());
+  REQUIRE(second.woken() == waiting);
+  (void)first.arrival.take();
   REQUIRE(second.waiter->wakes == 2);
-  REQUIRE(second.admission.retry() == admitted);
+  REQUIRE(second.woken() == admitted);
 }
 
 TEST_CASE("wait: a call that could not fit even after all others ended hands on at once", "[core][wait]") {
   const Fixture fixture;
   Budget budget({.usd = 0.02_usd, .on_exceed = {Wait{}, Block{}}});
   Call(large_request()).settle({.input = 1'000, .output = 1'000});
-  REQUIRE(Waiting(large_request()).step == refused);
+  REQUIRE(Waiting(large_request()).state == refused);
 }
 
 TEST_CASE("wait: what was waited for may turn out hopeless", "[core][wait]") {
@@ -82,10 +90,10 @@ TEST_CASE("wait: what was waited for may turn out hopeless", "[core][wait]") {
   Budget budget({.usd = 0.02_usd, .on_exceed = Wait{}});
   Call running(large_request());
   Waiting late(large_request());
-  REQUIRE(late.step == waiting);
+  REQUIRE(late.state == waiting);
   running.settle({.input = 1'000, .output = 1'000});
-  REQUIRE(late.admission.retry() == refused);
-  REQUIRE(late.admission.failure().code() == errc::budget_exceeded);
+  REQUIRE(late.woken() == refused);
+  REQUIRE(late.admission->failure().code() == errc::budget_exceeded);
 }
 
 TEST_CASE("wait: after its time-out it hands on to the next policy, and leaves the line", "[core][wait]") {
@@ -94,11 +102,11 @@ TEST_CASE("wait: after its time-out it hands on to the next policy, and leaves t
   Call running(large_request());
   Waiting late(large_request());
   Waiting behind(large_request());
-  REQUIRE(late.step == waiting);
-  REQUIRE(late.admission.deadline() < std::chrono::steady_clock::time_point::max());
+  REQUIRE(late.state == waiting);
+  REQUIRE(late.admission->deadline() < std::chrono::steady_clock::time_point::max());
   // Clamp could help but for the line, in which it stands itself.
-  REQUIRE(late.admission.time_out() == admitted);
-  Call call(late.admission.take());
+  REQUIRE(late.time_out() == admitted);
+  Call call(detail::Access::call(late.arrival.take()));
   REQUIRE(call.max_output_tokens() == 500);
   REQUIRE(behind.waiter->wakes == 1);
 }
@@ -111,9 +119,9 @@ TEST_CASE("wait: an admission that is destroyed leaves the line and wakes the ne
   Waiting second(cent_request());
   first.reset();
   REQUIRE(second.waiter->wakes == 1);
-  REQUIRE(second.admission.retry() == waiting);
+  REQUIRE(second.woken() == waiting);
   running.reset();
-  REQUIRE(second.admission.retry() == admitted);
+  REQUIRE(second.woken() == admitted);
 }
 
 TEST_CASE("wait: a raised cap wakes, and a closed budget refuses those who wait", "[core][wait]") {
@@ -124,15 +132,15 @@ TEST_CASE("wait: a raised cap wakes, and a closed budget refuses those who wait"
   Waiting late(large_request());
   budget.raise_cap(1_usd, "more");
   REQUIRE(late.waiter->wakes == 1);
-  REQUIRE(late.admission.retry() == admitted);
+  REQUIRE(late.woken() == admitted);
 
   Budget narrow({.concurrent = 1, .on_exceed = Wait{}});
   Call busy(cent_request());
   Waiting another(cent_request());
   outer.close_to_new_calls("stop");
   REQUIRE(another.waiter->wakes == 1);
-  REQUIRE(another.admission.retry() == refused);
-  REQUIRE(another.admission.failure().code() == errc::closed_to_new_calls);
+  REQUIRE(another.woken() == refused);
+  REQUIRE(another.admission->failure().code() == errc::closed_to_new_calls);
 }
 
 TEST_CASE("wait: in an enclosing budget, woken by calls of its other children", "[core][wait]") {
@@ -145,10 +153,60 @@ TEST_CASE("wait: in an enclosing budget, woken by calls of its other children", 
   }
   Budget other({.usd = 1_usd});
   Waiting late(cent_request());
-  REQUIRE(late.step == waiting);
+  REQUIRE(late.state == waiting);
   sibling->release();
   REQUIRE(late.waiter->wakes == 1);
-  REQUIRE(late.admission.retry() == admitted);
+  REQUIRE(late.woken() == admitted);
+}
+
+TEST_CASE("wait: a call with a Clamp further in is woken by room further out than its line", "[core][wait]") {
+  const Fixture fixture;
+  Budget outermost({.tokens = 1'220});
+  std::optional<Call> other;
+  {
+    Budget sibling({.usd = 1_usd});
+    other.emplace(CallRequest{.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+  }
+  Budget line({.usd = 0.011_usd, .on_exceed = Wait{}});
+  Budget clamping({.usd = 1_usd, .on_exceed = Clamp{}});
+  Call running({.model = "gpt-4o", .input_tokens = 10, .max_output_tokens = 100});
+  // It waits at `line`, and the Clamp of `clamping` needs room in `outermost`, where no call waits.
+  Waiting late({.model = "gpt-4o", .input_tokens = 40, .max_output_tokens = 1'000});
+  REQUIRE(late.state == waiting);
+  other->release();
+  REQUIRE(late.waiter->wakes == 1);
+  REQUIRE(late.woken() == admitted);
+}
+
+TEST_CASE("wait: a cap raised further out wakes a call that a Clamp lets look there", "[core][wait]") {
+  const Fixture fixture;
+  Budget outer({.tokens = 100});
+  Budget budget({.usd = 1_usd, .concurrent = 1, .on_exceed = {Clamp{}, Wait{}}});
+  Call running({.model = "gpt-4o", .input_tokens = 40, .max_output_tokens = 40});
+  Waiting late({.model = "gpt-4o", .input_tokens = 40, .max_output_tokens = 40});
+  REQUIRE(late.state == waiting);
+  outer.raise_cap(Dimension::tokens, 100, "more");
+  REQUIRE(late.waiter->wakes == 1);
+}
+
+TEST_CASE("wait: a call that is refused after it was rerouted and has waited leaves one event", "[core][wait]") {
+  const Fixture fixture;
+  Budget outer({.name = "outer", .concurrent = 1, .on_exceed = Wait{}});
+  std::optional<Call> other;
+  {
+    Budget sibling({.usd = 1_usd});
+    other.emplace(cent_request());
+  }
+  Budget inner({.name = "inner", .usd = 0.01_usd, .on_exceed = Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
+  Waiting late(large_request());
+  REQUIRE(late.state == waiting);
+  outer.close_to_new_calls("stop");
+  REQUIRE(late.woken() == refused);
+  const auto events = fixture.ledger.events();
+  REQUIRE(events.size() == 2);
+  REQUIRE(events[0].action == Action::closed);
+  REQUIRE(events[1].action == Action::blocked);
+  REQUIRE(events[1].budget == "outer");
 }
 
 TEST_CASE("wait: the blocking form waits for room on its thread", "[core][wait]") {
@@ -163,7 +221,7 @@ TEST_CASE("wait: the blocking form waits for room on its thread", "[core][wait]"
   const detail::BudgetNode& node = *detail::ambient()->budget;
   const auto in_line = [&] {
     const auto lock = node.lock_tree();
-    return node.first_waiting != nullptr;
+    return !node.line.empty();
   };
   while (!in_line()) std::this_thread::yield();
   REQUIRE(!done);

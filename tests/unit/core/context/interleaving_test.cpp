@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "core/call/admission.hpp"
+#include "outlay/detail/access.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -25,11 +26,17 @@ struct World {
   Fixture fixture{{.max_records = 100}};
   Budget budget;
   struct Actor {
+    CallRequest request = cent_request();
+    std::unique_ptr<detail::Arrival> arrival;
     std::unique_ptr<Admission> admission;
     std::shared_ptr<CountingWaiter> waiter = std::make_shared<CountingWaiter>();
-    Admission::Step step = Admission::Step::refused;
+    Admission::State state = Admission::State::refused;
     std::optional<Call> call;
     int seen = 0;
+
+    void take_if_admitted() {
+      if (state == Admission::State::admitted && !call) call.emplace(detail::Access::call(arrival->take()));
+    }
   };
   std::array<Actor, 3> actors;
   bool passed_a_cap = false;
@@ -44,11 +51,19 @@ struct World {
 Step<World> admit(std::size_t who) {
   return [who](World& world) {
     auto& actor = world.actors[who];
-    const CallRequest request = cent_request();
-    actor.admission = std::make_unique<Admission>(request);
-    actor.step = actor.admission->start(true);
-    if (actor.step == Admission::Step::waiting) actor.step = actor.admission->queue(actor.waiter);
-    if (actor.step == Admission::Step::admitted) actor.call.emplace(actor.admission->take());
+    actor.arrival = std::make_unique<detail::Arrival>(actor.request);
+    switch (actor.arrival->enter()) {
+      case detail::Arrival::Step::admitted:
+        actor.state = Admission::State::admitted;
+        break;
+      case detail::Arrival::Step::refused:
+        actor.state = Admission::State::refused;
+        break;
+      case detail::Arrival::Step::undecided:
+        actor.admission = std::make_unique<Admission>(*actor.arrival, Admission::Caller{.waiter = actor.waiter});
+        actor.state = actor.admission->advance(Admission::Event::start);
+    }
+    actor.take_if_admitted();
     world.look();
     return true;
   };
@@ -57,20 +72,20 @@ Step<World> admit(std::size_t who) {
 Step<World> await(std::size_t who) {
   return [who](World& world) {
     auto& actor = world.actors[who];
-    if (actor.step != Admission::Step::waiting) return true;
+    if (actor.state != Admission::State::in_line) return true;
     if (actor.waiter->wakes == actor.seen) return false;
     actor.seen = actor.waiter->wakes;
-    actor.step = actor.admission->retry();
-    if (actor.step == Admission::Step::admitted) actor.call.emplace(actor.admission->take());
+    actor.state = actor.admission->advance(Admission::Event::woken);
+    actor.take_if_admitted();
     world.look();
-    return actor.step != Admission::Step::waiting;
+    return actor.state != Admission::State::in_line;
   };
 }
 Step<World> time_out(std::size_t who) {
   return [who](World& world) {
     auto& actor = world.actors[who];
-    if (actor.step == Admission::Step::waiting) actor.step = actor.admission->time_out();
-    if (actor.step == Admission::Step::admitted && !actor.call) actor.call.emplace(actor.admission->take());
+    if (actor.state == Admission::State::in_line) actor.state = actor.admission->advance(Admission::Event::timer);
+    actor.take_if_admitted();
     world.look();
     return true;
   };
@@ -102,6 +117,7 @@ void check(World& world) {
   for (auto& actor : world.actors) {
     actor.call.reset();
     actor.admission.reset();
+    actor.arrival.reset();
   }
   REQUIRE(world.budget.reserved() == Amounts{});
   REQUIRE(world.budget.spent().usd <= 0.02_usd);

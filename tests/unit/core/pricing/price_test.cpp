@@ -1,4 +1,5 @@
 #include "outlay/price.hpp"
+#include "outlay/detail/access.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -86,7 +87,7 @@ errc reason_of(F&& f) {
 }
 
 PriceRule rule_of(const PriceTable& table, std::string_view model) {
-  const auto* found = table.book()->find(model);
+  const auto* found = outlay::detail::Access::book(table)->find(model);
   return found ? found->rule : PriceRule::none;
 }
 
@@ -121,7 +122,7 @@ TEST_CASE("price: a million charges of $0.00000015 are exactly $0.15", "[core][p
   Price price;
   price.rates.input = Rate::per_million(0.15_usd);
   const auto table = table_of("small", price);
-  const auto* model = table.book()->find("small");
+  const auto* model = outlay::detail::Access::book(table)->find("small");
   REQUIRE(model);
   Usd sum;
   for (int i = 0; i < 1'000'000; ++i) sum += *Pricing::table(*model).cost(Usage{.input = 1});
@@ -141,7 +142,7 @@ TEST_CASE("price: costs agree with wide integers for random usages", "[core][pri
   fee.request = 2'000'000_usd;
   for (const Price& price : {full_price(), sparse, dear, fee}) {
     const auto table = table_of("m", price);
-    const auto* model = table.book()->find("m");
+    const auto* model = outlay::detail::Access::book(table)->find("m");
     REQUIRE(model);
     for (int i = 0; i < 5'000; ++i) {
       const std::int64_t scale = std::int64_t{1} << (random() % 21);
@@ -196,7 +197,7 @@ TEST_CASE("price: parts that overlap never cost more than their whole at its dea
   const auto table = table_of("m", full_price());
   const Usage usage{.output = 100, .reasoning = 100, .output_audio = 100, .output_image = 100};
   REQUIRE(usage.first_invalid() == nullptr);
-  const auto* model = table.book()->find("m");
+  const auto* model = outlay::detail::Access::book(table)->find("m");
   CHECK(*Pricing::table(*model).cost(usage) <= *Pricing::table(*model).worst(0, 100));
 }
 
@@ -275,7 +276,7 @@ TEST_CASE("price: a cost beyond what money can hold is an error, not a wrap", "[
   price.rates = {.input = rate(INT64_MAX), .output = rate(INT64_MAX)};
   price.request = Usd::max();
   const auto table = table_of("m", price);
-  const auto* model = table.book()->find("m");
+  const auto* model = outlay::detail::Access::book(table)->find("m");
   CHECK_FALSE(Pricing::table(*model).cost({.input = Usage::max_count, .output = Usage::max_count}));
   CHECK_FALSE(Pricing::table(*model).worst(INT64_MAX, INT64_MAX, {{}, true}));
   CHECK(Pricing::table(*model).affordable(INT64_MAX, Usd::max(), {{}, true}) == -1);
@@ -297,7 +298,7 @@ TEST_CASE("price: a reservation is never below the cost of what it was made for"
   stepped.tiers.push_back({.above_input_tokens = 500, .rates = {.input = rate(7'000'000), .output = rate(20'000'000)}});
   for (const Price& price : {full_price(), stepped}) {
     const auto table = table_of("m", price);
-    const auto* model = table.book()->find("m");
+    const auto* model = outlay::detail::Access::book(table)->find("m");
     for (int i = 0; i < 5'000; ++i) {
       const auto part = [&](std::int64_t most) {
         return static_cast<std::int64_t>(random() % (static_cast<std::uint64_t>(most) + 1));
@@ -317,7 +318,7 @@ TEST_CASE("price: the longer cache life is reserved only where it is asked for",
   price.rates = {
       .input = rate(3'000), .output = rate(15'000), .cache_write = rate(4'000), .cache_write_1h = rate(6'000)};
   const auto table = table_of("m", price);
-  const auto* model = table.book()->find("m");
+  const auto* model = outlay::detail::Access::book(table)->find("m");
   CHECK(Pricing::table(*model).worst(100, 10)->nanos() == 550);
   CHECK(Pricing::table(*model).worst(100, 10, {{}, true})->nanos() == 750);
 }
@@ -336,7 +337,7 @@ TEST_CASE("price: what is affordable is exactly what fits", "[core][price]") {
   finest.rates = {.input = rate(7), .output = rate(1)};
   for (const Price& price : {stepped, odd, finest}) {
     const auto table = table_of("m", price);
-    const auto* model = table.book()->find("m");
+    const auto* model = outlay::detail::Access::book(table)->find("m");
     for (int i = 0; i < 20'000; ++i) {
       const auto input = static_cast<std::int64_t>(random() % 3000);
       const Usd room = Usd::from_nanos(static_cast<std::int64_t>(random() % (std::uint64_t{1} << (random() % 34 + 1))));
@@ -356,7 +357,7 @@ TEST_CASE("price: what is affordable is exactly what fits", "[core][price]") {
 
 TEST_CASE("price: free output is affordable without end, and nothing is in a room below zero", "[core][price]") {
   const auto table = table_of("m", Price::free());
-  const auto* model = table.book()->find("m");
+  const auto* model = outlay::detail::Access::book(table)->find("m");
   CHECK(Pricing::table(*model).affordable(1000, Usd{}) == INT64_MAX);
   CHECK(Pricing::table(*model).affordable(0, -0.01_usd) == -1);
   CHECK(Pricing::table(*model).worst(1000, INT64_MAX) == Usd{});
@@ -370,7 +371,7 @@ TEST_CASE("price: the bundled table says where it is from and of when", "[core][
   CHECK(table.version() == "2026-08-01");
   CHECK_THAT(table.source(), Catch::Matchers::Contains("BerriAI/litellm"));
   CHECK(table.size() > 600);
-  CHECK(PriceTable::bundled().book() == table.book());
+  CHECK(outlay::detail::Access::book(PriceTable::bundled()) == outlay::detail::Access::book(table));
 }
 
 TEST_CASE("price: the bundled rates of gpt-4o and gpt-4o-mini", "[core][price]") {
@@ -664,12 +665,12 @@ TEST_CASE("price: a copy of a table is not changed by changing the other", "[cor
   CHECK(table.size() == size + 2);
   CHECK(copy.size() == size);
   CHECK_FALSE(copy.find("m"));
-  CHECK(table.book()->uid != copy.book()->uid);
+  CHECK(outlay::detail::Access::book(table)->uid != outlay::detail::Access::book(copy)->uid);
   CHECK(PriceTable().size() == 0);
 }
 
 TEST_CASE("price: look-ups keep their address while the book lives, on any thread", "[core][price]") {
-  const auto book = PriceTable::bundled().book();
+  const auto book = outlay::detail::Access::book(PriceTable::bundled());
   const std::vector<std::string> names = {"gpt-4o", "openai/gpt-4o", "gpt-4o-2029-12-31", "azure/o3", "unknown"};
   std::vector<const detail::PricedModel*> first;
   for (const auto& name : names) first.push_back(book->find(name));
@@ -720,15 +721,15 @@ TEST_CASE("price: a stale table is warned of once, an undated or fresh one never
   LogCapture log;
   std::atomic<bool> said{false};
   table.describe("v", "s", day(2026, 8, 1));
-  detail::warn_if_stale(*table.book(), Time(day(2026, 9, 15)), said);  // 45 days
+  detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2026, 9, 15)), said);  // 45 days
   CHECK(log.lines.empty());
   auto undated = table;
   undated.describe("v", "s", std::nullopt);
-  detail::warn_if_stale(*undated.book(), Time(day(2030, 1, 1)), said);
+  detail::warn_if_stale(*outlay::detail::Access::book(undated), Time(day(2030, 1, 1)), said);
   CHECK(log.lines.empty());
-  detail::warn_if_stale(*table.book(), Time(day(2026, 9, 16)), said);
+  detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2026, 9, 16)), said);
   REQUIRE(log.lines.size() == 1);
   CHECK_THAT(log.lines[0], Catch::Matchers::Contains("2026-08-01") && Catch::Matchers::Contains("46 days"));
-  detail::warn_if_stale(*table.book(), Time(day(2026, 12, 1)), said);
+  detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2026, 12, 1)), said);
   CHECK(log.lines.size() == 1);
 }

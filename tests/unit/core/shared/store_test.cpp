@@ -321,7 +321,8 @@ TEST_CASE("shared: out of reach, deny() fails closed and says why", "[core][stor
   const Result<Call> refused = try_call(cent_request());
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code() == errc::store_unavailable);
-  CHECK(refused.error().message().find("\"denies\" is kept in a store in the weather") != std::string::npos);
+  CHECK(refused.error().message().find("budget \"denies\" counts the call to \"cent\" in a store in the weather") !=
+        std::string::npos);
   CHECK(actions(fixture.ledger) == std::vector{Action::blocked, Action::blocked});
   weather->down(false);
   spend_a_cent();

@@ -18,7 +18,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/base/vector.hpp"
+#include "core/shared/shared_counter.hpp"
 #include "outlay/log.hpp"
 #include "outlay/store.hpp"
 
@@ -26,42 +26,13 @@ namespace outlay::detail {
 
 struct Waiter;
 
-/// What this process knows of one name in one kind of window: the last answer of the store, and what has ended here since.
-///
-/// Guarded by its queue's mutex.
-class SharedCounter {
- public:
-  SharedCounter(std::string counter_name, Window counter_window)
-      : name(std::move(counter_name)), window(std::move(counter_window)) {}
-
-  const std::string name;
-  const Window window;
-
-  struct View {
-    Vector used{};  // spent + reserved
-    Vector held{};
-  };
-
- private:
-  friend class StoreQueue;
-  void turn_to(const Window::Span& span) noexcept;
-
-  Window::Span span_{};
-  bool turned_ = false;    // to any span yet
-  bool reported_ = false;  // in this span
-  Vector spent_{}, held_{};
-  Vector spent_on_its_way_{}, held_on_its_way_{};
-};
-
-using Counters = std::vector<std::shared_ptr<SharedCounter>>;
-
-/// What an admitted call holds in a store.
-struct SharedHold {
+/// What a call holds in a store, or may hold there.
+struct StoreHold {
   std::string id;
   Counters counters;
   std::vector<StoreCounter> slots;  // one for each of `counters`, as it was admitted
   Vector amount{};
-  bool unshared = false;     // let through by OnUnreachable: the store does not know
+  bool unshared = false;     // the store was not there to be asked: it learns of the call at its end
   std::int64_t local = 0;    // of `amount`, what was taken from the allowance of OnUnreachable::local
   std::uint64_t outage = 0;  // and in which outage
 };
@@ -88,9 +59,9 @@ class StoreQueue {
   std::shared_ptr<SharedCounter> counter(const std::string& name, const Window& window);
   /// The time that windows are told by: the store's own where it is far away, else the caller's.
   [[nodiscard]] Time now(Time callers) const noexcept;
-  [[nodiscard]] SharedCounter::View view(SharedCounter& counter, Time now);
+  [[nodiscard]] Counter view(SharedCounter& counter, Time now, const Vector& caps);
   /// Reads the counter from a store that is near, if nothing is known of its present window.
-  void look(const std::shared_ptr<SharedCounter>& counter, Time now) noexcept;
+  void look(SharedCounter& counter, Time now) noexcept;
 
   /// A question under way. Wakes its waiter once, with the result in place.
   struct Question {
@@ -98,7 +69,7 @@ class StoreQueue {
     Counters counters;
     std::shared_ptr<Waiter> waiter;
     std::optional<Result<StoreReply>> result{};  // under the queue's mutex
-    bool abandoned = false;                      // the same: nobody waits any more
+    bool abandoned = false;                      // the same: no call waits for it any more
   };
   [[nodiscard]] StoreCommand command(StoreCommand::Op op, std::string id, std::vector<StoreCounter> slots,
                                      const Vector& amount, Time now) const;
@@ -113,16 +84,16 @@ class StoreQueue {
   /// Gives a question up.
   void abandon(Question& question);
   /// Undoes a reservation that may have been made, or may yet be: an id that is ended is not reserved any more.
-  void forget(SharedHold& hold, Time now) noexcept;
+  void forget(StoreHold& hold, Time now) noexcept;
 
-  /// Tells of a change that this call was the first to bring about.
+  /// Told of the thresholds that the end of a call was the first to reach.
   using Crossed = std::function<void(const std::vector<StoreReply::Crossed>&)>;
-  /// Ends what a call holds: settled with `amount`, or given back. Delivered until it has arrived.
-  void end(SharedHold& hold, StoreCommand::Op op, const Vector& amount, Time now, Crossed crossed) noexcept;
+  /// Ends what a call holds: settled with `amount`, or released. Repeated until it has arrived.
+  void end(StoreHold& hold, StoreCommand::Op op, const Vector& amount, Time now, Crossed crossed) noexcept;
   void flush(std::chrono::milliseconds timeout);
 
   /// OnUnreachable::local: takes from this process's allowance, until the hold ends. False: it is used up.
-  bool take_local(SharedHold& hold, std::int64_t nanos) noexcept;
+  bool take_local(StoreHold& hold, std::int64_t nanos) noexcept;
   /// The store has lost what it knew of some window that is still the present one.
   [[nodiscard]] bool data_lost(Time now) noexcept;
   void accept_lost_data() noexcept;
@@ -133,27 +104,28 @@ class StoreQueue {
   struct Delivery {
     StoreCommand command;
     Counters counters;
-    Vector spent{}, held{};  // what it has on its way
+    Vector spent{}, held{};  // what the store will add and take off
     Crossed crossed;
   };
 
   void run();
   /// The backend's results, one for each command whatever it does.
-  std::vector<Result<StoreReply>> carry_out(std::span<const StoreCommand> commands);
-  /// Hands over what is queued: deliveries, questions, and `own` behind them, whose result is returned.
+  std::vector<Result<StoreReply>> execute_contained(std::span<const StoreCommand> commands);
+  /// Sends what is queued to the backend: deliveries, questions, and `own` behind them, whose result is returned.
   std::optional<Result<StoreReply>> exchange(const StoreCommand* own, const Counters* own_counters);
   // Under mutex_.
   void start_thread();
   void queue_renewals();
-  void on_its_way(const Delivery& delivery, int sign) noexcept;
+  /// \param sent False: it has arrived, and is part of what the store reports.
+  void on_its_way(const Delivery& delivery, bool sent) noexcept;
   void take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
                  std::int64_t version_before);
   /// A rolling window's sum that comes with the end of a call of an older slot is that of an older window: only the change is of use.
   void add_to_older_slots(const Delivery& delivery) noexcept;
   void lose(Time now);
   void allow_local_anew() noexcept;
-  void return_local(const SharedHold& hold, std::int64_t spent) noexcept;
-  /// \param answered Somebody still waited for an answer that came: a store that only answers too late is not back.
+  void return_local(const StoreHold& hold, std::int64_t spent) noexcept;
+  /// \param answered A call still waited for an answer that came: a store that only answers too late is not back.
   void note_reach(bool failed, bool answered) noexcept;
 
   const std::unique_ptr<StoreBackend> backend_;
@@ -167,13 +139,13 @@ class StoreQueue {
   std::map<std::pair<std::string, std::string>, std::weak_ptr<SharedCounter>> counters_;
   std::deque<std::shared_ptr<Question>> questions_;
   std::deque<Delivery> deliveries_;
-  std::size_t handed_over_ = 0;  // deliveries in the backend's hands
+  std::size_t delivering_ = 0;  // deliveries that the backend has and has not answered
   std::unordered_set<std::string> alive_;
   std::uint64_t next_id_ = 0;
   std::chrono::nanoseconds offset_{};  // store's clock - this machine's
   std::string epoch_;
   std::int64_t version_ = 0;
-  std::optional<Time> known_until_;  // the last window turns in which something was spent or held, whoever asked
+  std::optional<Time> known_until_;  // when the last window turns in which anything was spent or held
   std::optional<Time> lost_until_;
   std::int64_t local_used_ = 0;
   std::uint64_t outage_ = 0;  // grows whenever the allowance is whole again
@@ -190,11 +162,11 @@ class StoreQueue {
   std::thread thread_;
 };
 
+/// The slot of a counter around `now`, without limits.
+[[nodiscard]] StoreCounter slot_of(const SharedCounter& counter, Time now);
+
 /// What StoreCounter::thresholds are, for the fractions of notify_at under these caps.
 [[nodiscard]] std::vector<StoreCounter::Threshold> thresholds_of(const std::vector<double>& fractions,
                                                                  const Vector& caps);
-
-/// The process's memory store, for windows without a store.
-[[nodiscard]] const std::shared_ptr<Store>& process_store();
 
 }  // namespace outlay::detail

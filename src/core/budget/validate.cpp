@@ -4,9 +4,9 @@
 #include <string>
 #include <unordered_map>
 
+#include "core/budget/policy_traits.hpp"
 #include "core/budget/tree.hpp"
 #include "core/ledger/books.hpp"
-#include "core/shared/store.hpp"
 
 namespace outlay::detail {
 
@@ -20,20 +20,6 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
-
-const char* name_of(const Policy& policy) noexcept {
-  return std::visit(Overloaded{[](const Block&) { return "Block"; }, [](const Downgrade&) { return "Downgrade"; },
-                               [](const Clamp&) { return "Clamp"; }, [](const Truncate&) { return "Truncate"; },
-                               [](const Raise&) { return "Raise"; }, [](const Callback&) { return "Callback"; },
-                               [](const Warn&) { return "Warn"; }, [](const Wait&) { return "Wait"; }},
-                    policy);
-}
-
-/// Never hands on, so nothing behind it is ever asked.
-bool always_decides(const Policy& policy) noexcept {
-  return std::holds_alternative<Block>(policy) || std::holds_alternative<Truncate>(policy) ||
-         std::holds_alternative<Raise>(policy) || std::holds_alternative<Warn>(policy);
-}
 
 std::string where(const BudgetOptions& options) {
   return options.name.empty() ? std::string("an unnamed budget") : "budget \"" + options.name + '"';
@@ -76,9 +62,9 @@ void check_policies(const BudgetOptions& options, Books& books) {
   bool waits = false;
   for (std::size_t i = 0; i < chain->size(); ++i) {
     const Policy& policy = (*chain)[i];
-    if (i + 1 < chain->size() && always_decides(policy))
-      refuse(options, std::string(name_of((*chain)[i + 1])) + " can never be reached behind " + name_of(policy) +
-                          ", which always decides: put it in front, or take it out");
+    if (i + 1 < chain->size() && traits_of(policy).always_decides)
+      refuse(options, std::string(traits_of((*chain)[i + 1]).name) + " can never be reached behind " +
+                          traits_of(policy).name + ", which always decides: put it in front, or take it out");
     std::visit(
         Overloaded{[&](const Downgrade& downgrade) { check(options, downgrade, books); },
                    [&](const Clamp& clamp) {
@@ -88,6 +74,10 @@ void check_policies(const BudgetOptions& options, Books& books) {
                      if (clamp.min_output_tokens < 1)
                        refuse(options, "Clamp::min_output_tokens is " + std::to_string(clamp.min_output_tokens) +
                                            ": at least 1 token must be worth asking for");
+                     if (clamp.max_output_tokens && *clamp.max_output_tokens < clamp.min_output_tokens)
+                       refuse(options, "Clamp::max_output_tokens is " + std::to_string(*clamp.max_output_tokens) +
+                                           ", and min_output_tokens " + std::to_string(clamp.min_output_tokens) +
+                                           ": no ceiling lies between them. Raise max_output_tokens");
                    },
                    [&](const Callback& callback) {
                      if (!callback.decide)
@@ -131,10 +121,10 @@ void check_window(const BudgetOptions& options, const BudgetNode* enclosing) {
   if (options.name.empty())
     throw ConfigError("a budget has a window (" + options.window.id() +
                       ") and no name: its counter belongs to the name, so give it one");
-  const Store& store = options.store ? *options.store : *process_store();
-  if (enclosing && enclosing->chain_store && enclosing->chain_store != &const_cast<Store&>(store).queue())
-    refuse(options, "its counter is in " + store.description() + ", and that of an enclosing budget in " +
-                        enclosing->chain_store->description() +
+  const std::shared_ptr<Store>& store = options.store ? options.store : process_store();
+  if (enclosing && enclosing->store && enclosing->store != store)
+    refuse(options, "its counter is in " + store->description() + ", and that of an enclosing budget in " +
+                        enclosing->store->description() +
                         ": at most one store can answer for a call, so give both the same `store`");
 }
 

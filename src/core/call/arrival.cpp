@@ -1,0 +1,179 @@
+#include "core/call/arrival.hpp"
+
+#include "core/budget/rules.hpp"
+#include "core/call/refusal.hpp"
+#include "core/context/misuse.hpp"
+#include "core/context/scopes.hpp"
+#include "core/ledger/thread_cache.hpp"
+#include "outlay/log.hpp"
+#include "outlay/tokens.hpp"
+
+namespace outlay::detail {
+
+namespace {
+
+constexpr Terms no_terms{.unpriced = Unpriced::ignore()};  // outside every budget
+
+bool is_traceparent(std::string_view text) noexcept {
+  if (text.size() != 55) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool dash = i == 2 || i == 35 || i == 52;
+    if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+  }
+  return text.substr(0, 2) == "00";
+}
+
+/// What is wrong with a request, before anything else is looked at; null if nothing is.
+const char* fault(const CallRequest& request) noexcept {
+  if (request.model.empty()) return "CallRequest::model is empty: name the model that will be asked";
+  if (request.model.size() > 256) return "CallRequest::model has more than 256 bytes";
+  if (request.input_tokens && (*request.input_tokens < 0 || *request.input_tokens > Usage::max_count))
+    return "CallRequest::input_tokens is negative or above 2,000,000,000";
+  if (request.max_output_tokens && (*request.max_output_tokens < 0 || *request.max_output_tokens > Usage::max_count))
+    return "CallRequest::max_output_tokens is negative or above 2,000,000,000";
+  if (request.choices < 1 || request.choices > 1024) return "CallRequest::choices is not between 1 and 1,024";
+  if (request.usd && (*request.usd < Usd{} || *request.usd > max_call_cost))
+    return "CallRequest::usd is negative or above $1,000,000,000";
+  if (request.service_tier.size() > 64) return "CallRequest::service_tier has more than 64 bytes";
+  if (request.min_output_tokens < 1) return "CallRequest::min_output_tokens is below 1";
+  return nullptr;
+}
+
+}  // namespace
+
+bool Arrival::observing() const noexcept { return books_->options.observe; }
+
+std::string_view Arrival::traceparent() const noexcept {
+  return is_traceparent(request_.traceparent) ? request_.traceparent : std::string_view();
+}
+
+AttributionRef Arrival::attribution() const {
+  const Attribution* around = scope_ ? scope_->attribution : nullptr;
+  if (request_.tags.empty()) return AttributionRef::share(around);
+  const AttributionRef outer = books_->dictionary.translate(around);
+  return books_->dictionary.intern(outer.get(), {false, {}, {}, request_.tags});
+}
+
+void Arrival::refuse(errc code, std::string text) {
+  failure_ = std::make_unique<FailureFacts>();
+  failure_->code = code;
+  failure_->model = std::string(request_.model);
+  failure_->text = std::move(text);
+}
+
+void Arrival::book_outright(Action action, const std::string& reason) {
+  const AttributionRef where = attribution();
+  EventDraft event(*books_, action, budget_ ? budget_->attribution : nullptr);
+  event.call(next_call_id(), where.get(), reservation_ ? reservation_->quote.requested : nullptr, traceparent())
+      .reason(reason)
+      .book();
+}
+
+std::string Arrival::reason_of(errc code) const {
+  const std::string model = '"' + printable_name(request_.model) + '"';
+  switch (code) {
+    case errc::outside_budget:
+      return "no budget encloses the call to " + model + ", and the ledger is strict: open an outlay::Budget around it";
+    case errc::unbounded_refused:
+      return "the request to " + model +
+             " has no output ceiling, and a budget around it refuses such requests: set max_output_tokens";
+    case errc::price_unknown:
+      return "no price is known for " + model +
+             ", and a budget around the call caps money: register it (PriceTable::register_model, "
+             "register_deployment), or set unpriced to Unpriced::assume(...) or Unpriced::ignore()";
+    default:
+      return "the worst case of a call to " + model +
+             " costs more than $9.2 billion: check its token counts and its price";
+  }
+}
+
+bool Arrival::refuse_outright(errc code) {
+  const std::string reason = reason_of(code);
+  if (observing() && code != errc::overflow) {
+    book_outright(Action::observed, "observed: would have been refused: " + reason);
+    return false;
+  }
+  refuse(code, reason);
+  book_outright(Action::blocked, reason);
+  return true;
+}
+
+bool Arrival::prepare() {
+  if (const char* wrong = fault(request_)) return refuse(errc::invalid_argument, wrong), false;
+  scope_ = ambient();
+  books_ = &books_of(scope_);
+  try {
+    if (!request_.tags.empty()) validate_tags(request_.tags, scope_ ? scope_->attribution : nullptr);
+    if (books_->has_rules()) {
+      rules_ = open_rules(*books_->rules(), *books_, scope_, request_.tags);
+      if (rules_) scope_ = rules_.get();
+    }
+  } catch (const ConfigError& wrong) {
+    return refuse(errc::config, wrong.what()), false;
+  }
+  budget_ = scope_ ? scope_->budget : nullptr;
+  const ModelSlot slot = books_->prices.resolve(request_.model);  // a copy: the thread may resolve again below
+  if (slot.name->id == ModelName::overflow_id)
+    return refuse(errc::invalid_argument,
+                  "the ledger has seen 65,536 names of models, providers and tiers, and takes no new ones: "
+                  "CallRequest::model must come from a bounded set"),
+           false;
+  input_ = request_.input_tokens ? *request_.input_tokens : built_in_tokenizer().upper(request_.input_text);
+  // Made before the amounts are held: after that a failure ends it by itself.
+  reservation_ = make_reservation();
+  reservation_->call_id = next_call_id();
+  reservation_->prices_uid = slot.prices_uid;
+  const errc wrong = Quote::of(request_, input_, {slot.name, slot.priced}, budget_ ? budget_->terms : no_terms,
+                               observing(), reservation_->quote);
+  if (!budget_) {
+    if (books_->options.strict && refuse_outright(errc::outside_budget)) return false;
+    note_call_outside_budgets(slot.name->text);
+  }
+  return wrong == errc::ok || !refuse_outright(wrong);
+}
+
+Arrival::Step Arrival::enter() {
+  if (!prepare()) return Step::refused;
+  if (budget_) {
+    const Quote& quote = reservation_->quote;
+    if (budget_->store || quote.open || observing()) return Step::undecided;
+    const std::lock_guard lock(budget_->root->mutex);
+    if (!fits_chain(*budget_, quote.amounts)) return Step::undecided;
+    hold_in_chain(*budget_, quote.amounts);
+  }
+  admitted();
+  return Step::admitted;
+}
+
+void Arrival::admitted() {
+  Reservation& reservation = *reservation_;
+  Books& books = *books_;
+  reservation.scope = NodeRef::share(scope_);
+  reservation.books = &books;
+  reservation.budget = budget_;
+  reservation.attribution = scope_ ? scope_->attribution : nullptr;
+  reservation.started = books.recording() ? books.now() : 0;
+  reservation.state.store(Reservation::State::admitted, std::memory_order_release);
+  // From here on the reservation ends by itself, whatever is thrown below.
+
+  reservation.tier = nullptr;
+  if (!request_.service_tier.empty()) {
+    reservation.tier = books.dictionary.name(request_.service_tier);
+    reservation.quote.price_terms.tier = reservation.tier->text;  // the request goes
+  }
+  if (!request_.tags.empty()) {
+    reservation.own_attribution = attribution();
+    reservation.attribution = reservation.own_attribution.get();
+  }
+  if (!request_.traceparent.empty()) reservation.traceparent = traceparent();
+  if (reservation.quote.unbounded) {
+    books.unbounded_calls.fetch_add(1, std::memory_order_relaxed);
+    if (budget_ && books.first_time("unbounded", reservation.model_name()))
+      log(LogLevel::warning, "a request to \"" + reservation.model_name() +
+                                 "\" has no output ceiling, so its budgets are not hard caps for it: set "
+                                 "max_output_tokens, or Budget's unbounded");
+  }
+}
+
+}  // namespace outlay::detail

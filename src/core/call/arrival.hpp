@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/budget/failure.hpp"
+#include "core/call/reservation.hpp"
+
+namespace outlay::detail {
+
+/// A call at the door: what it asks for is checked and priced, and nearly always it is admitted here, under one lock. Where it does not fit
+/// as it is, or budgets count in a store, an Admission goes on with it.
+class Arrival {
+ public:
+  /// The request and the current scope are looked at until the call is admitted or refused.
+  explicit Arrival(const CallRequest& request) noexcept : request_(request) {}
+  Arrival(const Arrival&) = delete;
+  Arrival& operator=(const Arrival&) = delete;
+
+  enum class Step { admitted, refused, undecided };
+  Step enter();
+
+  /// After `admitted`; once.
+  [[nodiscard]] Ref<Reservation> take() noexcept { return std::move(reservation_); }
+  /// After `refused`; once.
+  [[nodiscard]] Failure failure() noexcept { return Failure(failure_.release()); }
+
+ private:
+  friend class Admission;
+
+  bool prepare();  // false: refused
+  void refuse(errc code, std::string text);
+  bool refuse_outright(errc code);
+  [[nodiscard]] std::string reason_of(errc code) const;
+  void book_outright(Action action, const std::string& reason);
+  void admitted();  // the amounts are held
+  /// What the call is attributed to, its own tags included.
+  [[nodiscard]] AttributionRef attribution() const;
+  [[nodiscard]] std::string_view traceparent() const noexcept;
+  [[nodiscard]] bool observing() const noexcept;
+
+  const CallRequest& request_;
+  Node* scope_ = nullptr;
+  Books* books_ = nullptr;
+  BudgetNode* budget_ = nullptr;  // innermost
+  NodeRef rules_;                 // the budgets that the call's tags brought
+  std::int64_t input_ = 0;
+  Ref<Reservation> reservation_;
+  std::unique_ptr<FailureFacts> failure_;
+};
+
+}  // namespace outlay::detail

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "core/budget/failure.hpp"
+#include "core/call/decide.hpp"
+#include "core/ledger/books.hpp"
+
+namespace outlay::detail {
+
+/// The call that an event is about.
+struct CallFacts {
+  Books& books;
+  std::uint64_t id = 0;
+  const Attribution* attribution = nullptr;  // its own tags included
+  std::string_view traceparent{};
+};
+
+/// Books an event for each note, and says in the log what is to be said once. In observe mode what would have changed the call is an
+/// `observed` event.
+///
+/// \param failure Of a call that is refused; null otherwise.
+void book_notes(const CallFacts& call, const Notes& notes, const FailureFacts* failure);
+
+}  // namespace outlay::detail

@@ -1,0 +1,303 @@
+#include "core/call/policies.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace outlay::detail {
+
+namespace {
+
+constexpr std::int64_t any_number = INT64_MAX;
+
+/// The most output over all choices that the budgets chosen by `counts` can hold; any_number; -1: not even none.
+template <class Counts>
+std::int64_t most_output(const Case& at, const Counts& counts) noexcept {
+  const Quote& quote = at.quote;
+  std::int64_t most = any_number;
+  for (const BudgetView& view : at.chain) {
+    if (!counts(view) || view.source == Source::granted) continue;
+    if (view.line_ahead) return -1;
+    if (view.source == Source::unasked) continue;
+    const auto room = [&](Dimension dimension) {
+      const std::size_t d = index(dimension);
+      return view.counter->capped(d) ? view.counter->room(d) : any_number;
+    };
+    if (room(Dimension::calls) < 1 || room(Dimension::concurrent) < 1 || room(Dimension::input_tokens) < quote.input)
+      return -1;
+    if (const std::int64_t tokens = room(Dimension::tokens); tokens != any_number)
+      most = std::min(most, tokens - quote.input);
+    most = std::min(most, room(Dimension::output_tokens));
+    if (const std::int64_t money = room(Dimension::usd); money != any_number)
+      most = std::min(most, quote.pricing.affordable(quote.input, Usd::from_nanos(money), quote.price_terms));
+    if (most < 0) return -1;
+  }
+  return most;
+}
+
+// One function a cell of the table.
+
+Turn skip(Case&, const Policy&) { return Turn::pass; }
+
+Turn block(Case& at, const Policy&) { return at.refuse(errc::budget_exceeded); }
+
+Turn truncate(Case& at, const Policy&) { return at.refuse(errc::truncated); }
+
+Turn warn(Case& at, const Policy&) {
+  at.note(Note::Kind::warned, at.budget());
+  return Turn::through;
+}
+
+Turn raise(Case& at, const Policy&) {
+  const BudgetView& view = at.budget();
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (in_the_way(view, at.quote, at.moment, d) && view.counter->room(d) <= 0) return at.refuse(errc::budget_exceeded);
+  at.note(Note::Kind::below, view);
+  return Turn::through;
+}
+
+/// The model that a map leads to from this one; null: none.
+const std::string* next_of(const Downgrade& downgrade, std::string_view from) noexcept {
+  for (const Downgrade::Route& route : downgrade.map)
+    if (route.from == from) return &route.to;
+  return nullptr;
+}
+
+Turn downgrade(Case& at, const Policy& policy) {
+  const auto& map = std::get<Downgrade>(policy);
+  const BudgetView& view = at.budget();
+  // Money is what a cheaper model saves; more tokens or calls it does not.
+  if (!in_the_way(view, at.quote, at.moment, index(Dimension::usd)) || at.quote.pricing.kind() == Pricing::Kind::flat)
+    return Turn::pass;
+  // An open ceiling has grown into what the present model can afford: compared are the least that both would do.
+  std::int64_t present = at.quote.amounts[0];
+  if (at.quote.open)
+    if (const std::optional<Quote> least = at.quote.with_open_ceiling(at.quote.lower())) present = least->amounts[0];
+
+  const std::string* to = next_of(map, at.quote.model.name->text);
+  // A prefixed or dated name goes the way of the entry that prices it.
+  if (!to && at.quote.model.priced) to = next_of(map, at.quote.model.priced->name);
+  for (std::size_t steps = 0; to && steps < map.map.size(); ++steps, to = next_of(map, *to)) {
+    const Model* model = at.memory.models.find(*to);
+    if (!model || !model->priced || !model->named()) continue;
+    const std::optional<Quote> cheaper = at.quote.with_model(*model);
+    if (!cheaper || cheaper->amounts[0] >= present || !at.fits(view, *cheaper)) continue;
+    at.note(Note::Kind::downgraded, view);
+    at.notes.back().new_model = model->name;
+    return at.change(*cheaper);
+  }
+  return Turn::pass;
+}
+
+Turn clamp(Case& at, const Policy& policy) {
+  const auto& limits = std::get<Clamp>(policy);
+  const Quote& quote = at.quote;
+  if (quote.fixed_ceiling) return Turn::pass;
+  // Its own budget counts even where a policy behind the Clamp would let the call through.
+  const BudgetView& own = at.budget();
+  const std::int64_t most = most_output(at, [&](const BudgetView& view) { return view.enforces || &view == &own; });
+  if (most < 0) return Turn::pass;
+  const std::int64_t ceiling = std::min(most / quote.choices, limits.max_output_tokens.value_or(any_number));
+  const bool tighter = quote.ceiling == Quote::no_ceiling ? ceiling != any_number : ceiling < quote.ceiling;
+  if (!tighter || ceiling < std::max(limits.min_output_tokens, quote.min_ceiling)) return Turn::pass;
+  const std::optional<Quote> smaller = quote.with_ceiling(ceiling);
+  if (!smaller) return Turn::pass;
+  // It may act for a budget further out: that one's numbers are the reason.
+  const BudgetView* why = &own;
+  for (std::size_t i = at.at; i < at.chain.size(); ++i)
+    if ((i == at.at || at.chain[i].enforces) && !at.fits(at.chain[i], quote)) {
+      why = &at.chain[i];
+      break;
+    }
+  at.note(Note::Kind::clamped, *why);
+  at.notes.back().budget = own.budget;
+  at.notes.back().ceiling = ceiling;
+  return at.change(*smaller);
+}
+
+/// What the program has said about this very question.
+const Answer* known(const Case& at) noexcept {
+  for (const Answer& answer : at.memory.answers)
+    if (answer.budget == at.budget().budget && answer.policy == at.policy && answer.stream == at.moment.stream &&
+        answer.model == at.quote.model.name && answer.ceiling == at.quote.ceiling)
+      return &answer;
+  return nullptr;
+}
+
+Turn callback(Case& at, const Policy&) {
+  if (!at.memory.ask_program) return Turn::pass;
+  const Answer* answer = known(at);
+  if (!answer) {
+    if (at.memory.answers.size() >= Memory::max_answers) return at.refuse(errc::budget_exceeded);
+    at.verdict = {.kind = Verdict::Kind::ask, .quote = at.quote, .budget = at.budget().budget, .policy = at.policy};
+    return Turn::decided;
+  }
+  const std::uint32_t bit = std::uint32_t{1} << static_cast<unsigned>(answer - at.memory.answers.data());
+  std::optional<Quote> changed;
+  switch (answer->kind) {
+    case Decision::Kind::allow:
+      at.note(Note::Kind::allowed, at.budget());
+      return Turn::through;
+    case Decision::Kind::next:
+      return Turn::pass;
+    case Decision::Kind::truncate:
+      return at.refuse(errc::truncated);
+    case Decision::Kind::block:
+      return at.refuse(errc::budget_exceeded);
+    case Decision::Kind::reroute:
+      // A change that has led here again, or changes nothing, is a block.
+      if (at.moment.stream || (at.replayed & bit) || answer->reroute.name == at.quote.model.name)
+        return at.refuse(errc::budget_exceeded);
+      if (!answer->reroute.named() || !at.quote.allows(answer->reroute)) {
+        at.refuse(errc::price_unknown);
+        at.verdict.unpriced = answer->reroute.name;
+        return Turn::decided;
+      }
+      changed = at.quote.with_model(answer->reroute);
+      break;
+    case Decision::Kind::clamp:
+      if (at.moment.stream || (at.replayed & bit) || at.quote.fixed_ceiling ||
+          answer->max_output_tokens < at.quote.min_ceiling ||
+          (at.quote.ceiling != Quote::no_ceiling && answer->max_output_tokens >= at.quote.ceiling))
+        return at.refuse(errc::budget_exceeded);
+      changed = at.quote.with_ceiling(answer->max_output_tokens);
+      break;
+  }
+  if (!changed) return at.refuse(errc::overflow);
+  at.replayed |= bit;
+  at.note(answer->kind == Decision::Kind::reroute ? Note::Kind::downgraded : Note::Kind::clamped, at.budget());
+  if (answer->kind == Decision::Kind::reroute)
+    at.notes.back().new_model = answer->reroute.name;
+  else
+    at.notes.back().ceiling = answer->max_output_tokens;
+  return at.change(*changed);
+}
+
+Turn wait(Case& at, const Policy& policy) {
+  using Point = std::chrono::steady_clock::time_point;
+  const BudgetView& view = at.budget();
+  const Point now = at.moment.now;
+  const auto after = [now](std::chrono::nanoseconds time) {
+    return time >= Point::max() - now ? Point::max() : now + time;
+  };
+  Point until = after(std::get<Wait>(policy).timeout);
+  for (const Stood& stood : at.memory.stood)
+    if (stood.budget == view.budget) until = stood.deadline;
+  if (now >= until) return Turn::pass;
+
+  // Waiting helps where the call fits once all others have ended, or in an empty window that comes in time.
+  bool alone = true, empty = true;
+  for (std::size_t d = 0; d < dimension_count; ++d) {
+    if (!view.counter->capped(d)) continue;
+    alone &= view.source == Source::unasked || at.quote.amounts[d] <= view.counter->cap[d] - view.counter->spent(d);
+    empty &= at.quote.amounts[d] <= view.counter->cap[d];
+  }
+  if (!empty || (!alone && after(view.turns_in) > until) ||
+      (!alone && view.turns_in == std::chrono::nanoseconds::max()))
+    return Turn::pass;
+  if (!at.memory.may_wait) {
+    if (at.memory.ask_program) at.note(Note::Kind::passed_wait, view);
+    return Turn::pass;
+  }
+  at.verdict = {
+      .kind = Verdict::Kind::wait, .quote = at.quote, .budget = view.budget, .policy = at.policy, .until = until};
+  return Turn::decided;
+}
+
+/// What each policy does. Rows in the order of Policy's alternatives.
+constexpr std::array<PolicyRow, std::variant_size_v<Policy>> table{{
+    //              a call     a running stream
+    /* Block     */ {block, block},
+    /* Downgrade */ {downgrade, skip},
+    /* Clamp     */ {clamp, skip},
+    /* Truncate  */ {truncate, truncate},
+    /* Raise     */ {raise, block},
+    /* Callback  */ {callback, callback},
+    /* Warn      */ {warn, warn},
+    /* Wait      */ {wait, skip},
+}};
+
+}  // namespace
+
+const PolicyRow& row_of(const Policy& policy) noexcept { return table[policy.index()]; }
+
+bool in_the_way(const BudgetView& view, const Quote& quote, const Moment& moment, std::size_t d) noexcept {
+  const std::int64_t more = quote.amounts[d] - moment.held[d];
+  return (!moment.stream || more > 0) && more > view.counter->room(d);
+}
+
+Note note_of(Note::Kind kind, const BudgetView& view, const Quote& quote, const Moment& moment) noexcept {
+  std::size_t d = 0;
+  while (d < dimension_count && !in_the_way(view, quote, moment, d)) ++d;
+  if (d == dimension_count) d = 0;
+  return {.kind = kind,
+          .budget = view.budget,
+          .dimension = static_cast<Dimension>(d),
+          .projected = saturating_add(view.counter->used[d], quote.amounts[d] - moment.held[d]),
+          .cap = view.counter->cap[d],
+          .model = quote.model.name};
+}
+
+bool Case::fits(const BudgetView& view, const Quote& of) const noexcept {
+  if (view.source == Source::granted) return true;
+  if (view.line_ahead && !moment.stream) return false;  // no call overtakes those that wait
+  if (view.source == Source::unasked) return true;
+  if (!moment.stream) return view.counter->fits(of.amounts);
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (in_the_way(view, of, moment, d)) return false;
+  return true;
+}
+
+void Case::note(Note::Kind kind, const BudgetView& view) { notes.push_back(note_of(kind, view, quote, moment)); }
+
+Turn Case::refuse(errc reason) noexcept {
+  verdict = {
+      .kind = Verdict::Kind::refuse, .quote = quote, .budget = budget().budget, .policy = policy, .reason = reason};
+  return Turn::decided;
+}
+
+Turn Case::change(const Quote& to) noexcept {
+  quote = to;
+  std::erase_if(notes, [](const Note& note) { return !note.changes_call(); });
+  return Turn::changed;
+}
+
+void widen(Case& at) noexcept {
+  const std::int64_t upper = at.quote.upper();
+  const std::int64_t most = most_output(at, [](const BudgetView& view) { return !view.opens_at_once; });
+  if (most < 0 || (most == any_number && upper == any_number)) return;
+  const std::int64_t ceiling = std::min(upper, most / at.quote.choices);
+  if (ceiling <= at.quote.lower()) return;
+  if (const std::optional<Quote> wider = at.quote.with_open_ceiling(ceiling)) at.quote = *wider;
+}
+
+void note_open_ceiling(Case& at) {
+  const Quote& quote = at.quote;
+  if (quote.ceiling >= quote.model_maximum().value_or(any_number)) return;
+  const auto clamping =
+      std::find_if(at.chain.begin(), at.chain.end(), [](const BudgetView& view) { return view.clamps; });
+  if (clamping == at.chain.end()) return;
+  // What one token more would have met.
+  const std::int64_t tokens = (quote.ceiling + 1) * quote.choices;
+  Note note{.kind = Note::Kind::clamped,
+            .budget = clamping->budget,
+            .dimension = Dimension::output_tokens,
+            .projected = tokens,
+            .cap = quote.output,
+            .model = quote.model.name,
+            .ceiling = quote.ceiling};
+  if (const std::optional<Quote> more = quote.with_open_ceiling(quote.ceiling + 1))
+    for (const BudgetView& view : at.chain) {
+      if (view.opens_at_once || view.source == Source::granted || view.source == Source::unasked) continue;
+      for (std::size_t d = 0; d < dimension_count; ++d)
+        if (view.counter->in_the_way(more->amounts, d)) {
+          note.dimension = static_cast<Dimension>(d);
+          note.projected = saturating_add(view.counter->used[d], more->amounts[d]);
+          note.cap = view.counter->cap[d];
+          at.notes.push_back(note);
+          return;
+        }
+    }
+  at.notes.push_back(note);
+}
+
+}  // namespace outlay::detail

@@ -1,0 +1,105 @@
+#include "core/call/quote.hpp"
+
+#include <algorithm>
+
+namespace outlay::detail {
+
+errc Quote::of(const CallRequest& request, std::int64_t input, Model model, const Terms& terms, bool observing,
+               Quote& quote) noexcept {
+  quote.terms = &terms;
+  quote.requested = model.name;
+  quote.price_terms = {request.service_tier, request.long_cache};
+  quote.input = input;
+  quote.choices = request.choices;
+  quote.ceiling = request.max_output_tokens.value_or(no_ceiling);
+  quote.min_ceiling = request.min_output_tokens;
+  quote.fixed_ceiling = request.fixed_ceiling;
+  quote.open = false;
+  quote.pricing = request.usd ? Pricing::flat(*request.usd) : Pricing();
+
+  errc refused = errc::ok;
+  if (quote.ceiling == no_ceiling) {
+    if (terms.unbounded == Unbounded::refuse) refused = errc::unbounded_refused;
+    if (!request.fixed_ceiling && !observing) {
+      if (terms.clamps)
+        quote.open = true;
+      else if (terms.unbounded == Unbounded::clamp)
+        quote.ceiling = std::max(terms.reserve(), request.min_output_tokens);
+    }
+  }
+  if (refused == errc::ok && !quote.allows(model)) refused = errc::price_unknown;
+  quote.take_model(model);
+  return quote.fill_in() ? refused : errc::overflow;
+}
+
+bool Quote::allows(Model other) const noexcept {
+  return other.priced || pricing.kind() == Pricing::Kind::flat || !terms->refuses_unpriced();
+}
+
+void Quote::take_model(Model other) noexcept {
+  model = other;
+  if (pricing.kind() != Pricing::Kind::flat) {
+    if (other.priced)
+      pricing = Pricing::table(*other.priced);
+    else if (terms->caps_money && terms->unpriced.kind() == Unpriced::Kind::assume)
+      pricing = Pricing::assumed(Rate::per_million(terms->unpriced.per_million_tokens()).picos());
+    else
+      pricing = Pricing();
+  }
+  if (open) ceiling = lower();
+}
+
+bool Quote::fill_in() noexcept {
+  std::int64_t each = ceiling;
+  unbounded = false;
+  if (ceiling == no_ceiling) {
+    const std::optional<std::int64_t> maximum =
+        terms->unbounded == Unbounded::model_max ? model_maximum() : std::nullopt;
+    each = maximum.value_or(terms->reserve());
+    unbounded = !maximum;
+  }
+  if (__builtin_mul_overflow(each, choices, &output) || output > INT64_MAX - input) return false;
+  const std::optional<Usd> worst = pricing.worst(input, output, price_terms);
+  if (!worst) return false;
+  amounts = {worst->nanos(), input + output, input, output, 1, 1};
+  return true;
+}
+
+std::optional<Quote> Quote::with_model(Model other) const noexcept {
+  Quote quote = *this;
+  quote.take_model(other);
+  return quote.fill_in() ? std::optional(quote) : std::nullopt;
+}
+
+std::optional<Quote> Quote::with_ceiling(std::int64_t tokens) const noexcept {
+  Quote quote = *this;
+  quote.ceiling = tokens;
+  quote.open = false;
+  return quote.fill_in() ? std::optional(quote) : std::nullopt;
+}
+
+std::optional<Quote> Quote::with_open_ceiling(std::int64_t tokens) const noexcept {
+  std::optional<Quote> quote = with_ceiling(tokens);
+  if (quote) quote->open = true;
+  return quote;
+}
+
+std::optional<Quote> Quote::with_output(std::int64_t tokens) const noexcept {
+  const std::optional<Usd> worst = pricing.worst(input, tokens, price_terms);
+  if (!worst || tokens > INT64_MAX - input) return std::nullopt;
+  Quote quote = *this;
+  quote.open = false;
+  quote.output = tokens;
+  quote.amounts = {std::max(worst->nanos(), amounts[0]), input + tokens, input, tokens, 1, 1};
+  return quote;
+}
+
+std::optional<std::int64_t> Quote::model_maximum() const noexcept {
+  return model.priced ? model.priced->price->max_output_tokens : std::nullopt;
+}
+
+std::int64_t Quote::upper() const noexcept { return std::min(model_maximum().value_or(INT64_MAX), terms->clamp_max); }
+
+std::int64_t Quote::lower() const noexcept { return std::max(min_ceiling, std::min(terms->reserve(), upper())); }
+
+}  // namespace outlay::detail

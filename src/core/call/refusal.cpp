@@ -1,0 +1,40 @@
+#include "core/call/refusal.hpp"
+
+#include "core/pricing/price_book.hpp"
+
+namespace outlay::detail {
+
+Note::Kind kind_of_refusal(const Verdict& verdict, const Moment& moment) noexcept {
+  if (moment.stream) return Note::Kind::cut;
+  return verdict.reason == errc::truncated ? Note::Kind::truncated : Note::Kind::blocked;
+}
+
+Note note_of_refusal(const Verdict& verdict, ChainView chain, const Moment& moment) noexcept {
+  const BudgetView* view = chain.data();
+  while (view->budget != verdict.budget) ++view;
+  return note_of(kind_of_refusal(verdict, moment), *view, verdict.quote, moment);
+}
+
+void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment) {
+  const std::string budget = "budget \"" + verdict.budget->shown_name() + '"';
+  switch (verdict.reason) {
+    case errc::closed_to_new_calls:
+      facts.text = budget + " is closed to new calls";
+      return;
+    case errc::price_unknown:
+      facts.text = "a callback of " + budget + " reroutes to \"" + printable_name(verdict.unpriced->text) +
+                   "\", whose price is unknown: register it";
+      return;
+    case errc::overflow:
+      facts.text = "a callback of " + budget + " changed the call to \"" + facts.model +
+                   "\" into one that costs more than $9.2 billion: check its model and its ceiling";
+      return;
+    default:
+      if (moment.stream)
+        facts.text = "The stream was ended there, and what it had shown is charged";
+      else if (facts.count == 0)
+        facts.text = budget + " refuses \"" + facts.model + "\": other calls are already waiting for its room";
+  }
+}
+
+}  // namespace outlay::detail

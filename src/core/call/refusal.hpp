@@ -1,0 +1,55 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "core/budget/failure.hpp"
+#include "core/budget/tree.hpp"
+#include "core/call/decide.hpp"
+
+namespace outlay::detail {
+
+/// What a refusal says: the budget whose policy refused, and every cap in the way, by the numbers that the decision was made with.
+///
+/// \param retry_at When a budget's counter may have room again, where only time can bring it: `Time(const BudgetNode&)`, empty for none.
+/// \par Preconditions
+/// The tree's lock is held, as for decide(). The caller adds the scope that keeps the budgets alive.
+template <class RetryAt>
+[[nodiscard]] std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, const Moment& moment,
+                                                     const RetryAt& retry_at);
+
+/// How the events name it.
+[[nodiscard]] Note::Kind kind_of_refusal(const Verdict& verdict, const Moment& moment) noexcept;
+/// The refusal itself, as a note.
+[[nodiscard]] Note note_of_refusal(const Verdict& verdict, ChainView chain, const Moment& moment) noexcept;
+
+/// What a refusal says beside its numbers.
+void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment);
+
+template <class RetryAt>
+std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, const Moment& moment,
+                                       const RetryAt& retry_at) {
+  auto facts = std::make_unique<FailureFacts>();
+  facts->code = verdict.reason;
+  facts->refuser = verdict.budget;
+  facts->model = verdict.quote.requested->text;
+  if (verdict.reason == errc::budget_exceeded || verdict.reason == errc::truncated)
+    for (const BudgetView& view : chain) {
+      if (view.source == Source::unasked || view.source == Source::granted) continue;
+      const Counter& counter = *view.counter;
+      for (std::size_t d = 0; d < dimension_count; ++d) {
+        if (!in_the_way(view, verdict.quote, moment, d)) continue;
+        const std::int64_t more = verdict.quote.amounts[d] - moment.held[d];
+        RawBreach breach{
+            view.budget, static_cast<Dimension>(d), counter.cap[d], counter.spent(d), counter.held[d], more, {}};
+        // Where it would fit an empty window, and time empties it: calls in flight only end by ending.
+        if (!moment.stream && more <= counter.cap[d] && d != index(Dimension::concurrent))
+          breach.retry_at = retry_at(*view.budget);
+        facts->add(breach);
+      }
+    }
+  describe(*facts, verdict, moment);
+  return facts;
+}
+
+}  // namespace outlay::detail

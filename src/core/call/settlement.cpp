@@ -1,0 +1,373 @@
+// The end of a call: what it held is replaced by what it has used, and that is recorded.
+
+#include <algorithm>
+
+#include "core/budget/failure.hpp"
+#include "core/call/billing.hpp"
+#include "outlay/log.hpp"
+
+namespace outlay::detail {
+
+namespace {
+
+/// What the end of a call meant to its budgets: told when the tree's lock has been let go.
+struct Aftermath {
+  struct Note {
+    const BudgetNode* budget;
+    Action action;
+    Dimension dimension;
+    std::int64_t projected, cap;
+    double threshold;
+  };
+  std::vector<Note> notes;
+  bool over_cap = false;
+  std::unique_ptr<FailureFacts> crossed;  // of the innermost Raise budget that went over its cap
+  Wakes wakes;
+};
+
+/// How an ending is told to the caller: `settled` is filled in where this was the first.
+struct Ending {
+  Settled& settled;
+  std::unique_ptr<FailureFacts> crossed{};  // a Raise budget went over its cap
+  const char* invalid = nullptr;            // the member of the usage that cannot be believed
+};
+
+/// Compares a budget before and after the end of a call that may have taken it over a cap or a threshold.
+void compare(const BudgetNode& budget, const Counter& before, const Counter& after, const Vector& held,
+             const Vector& actual, bool observing, Aftermath& aftermath) {
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (actual[d] > held[d] && after.used[d] > after.cap[d]) {
+      aftermath.over_cap = true;
+      aftermath.notes.push_back({&budget, Action::overrun, static_cast<Dimension>(d), after.used[d], after.cap[d], 0});
+      break;
+    }
+  if (!budget.raises || observing) return;
+  for (std::size_t d = 0; d < dimension_count; ++d) {
+    if (!after.capped(d) || after.spent(d) <= after.cap[d] || before.spent(d) > after.cap[d]) continue;
+    aftermath.notes.push_back({&budget, Action::raised, static_cast<Dimension>(d), after.spent(d), after.cap[d], 0});
+    if (!aftermath.crossed) {
+      aftermath.crossed = std::make_unique<FailureFacts>();
+      aftermath.crossed->code = errc::budget_exceeded;
+      aftermath.crossed->booked = true;
+      aftermath.crossed->refuser = &budget;
+      aftermath.crossed->text =
+          "The call was booked and its reply is yours; the next one is refused: raise the cap, or stop here";
+    }
+    aftermath.crossed->add(
+        {&budget, static_cast<Dimension>(d), after.cap[d], after.spent(d), after.held[d], actual[d], {}});
+  }
+}
+
+void take_thresholds(BudgetNode& budget, Aftermath& aftermath) {
+  while (const double fraction = budget.thresholds.take_reached(budget.counter)) {
+    const Dimension dimension = most_spent(budget.counter);
+    aftermath.notes.push_back({&budget, Action::threshold, dimension, budget.counter.spent(index(dimension)),
+                               budget.counter.cap[index(dimension)], fraction});
+  }
+}
+
+/// Ends the call in every budget that counts in its tree, in one step.
+///
+/// \return False: it had ended before.
+bool end_in_tree(Reservation& reservation, const Vector& actual, Aftermath& aftermath) noexcept {
+  using State = Reservation::State;
+  if (!reservation.budget) return reservation.state.exchange(State::ended, std::memory_order_acq_rel) != State::ended;
+  const auto lock = reservation.budget->lock_tree();
+  if (reservation.state.load(std::memory_order_relaxed) == State::ended) return false;
+  reservation.state.store(State::ended, std::memory_order_release);
+  const Vector& held = reservation.quote.amounts;
+  std::uint64_t more = 0;
+  for (std::size_t d = 0; d < dimension_count; ++d) more |= static_cast<std::uint64_t>(actual[d] > held[d]);
+  for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer) {
+    if (budget->outside) continue;
+    Counter& counter = budget->counter;
+    if (more == 0 && !budget->raises && !budget->thresholds.pending()) {
+      for (std::size_t d = 0; d < dimension_count; ++d) {
+        counter.used[d] += actual[d] - held[d];
+        counter.held[d] -= held[d];
+      }
+      continue;
+    }
+    const Counter before = counter;
+    counter.end(held, actual);
+    try {
+      compare(*budget, before, counter, held, actual, reservation.books->options.observe, aftermath);
+      take_thresholds(*budget, aftermath);
+    } catch (...) {  // no memory for a note: the amounts are booked all the same
+    }
+  }
+  room_released(*reservation.budget, aftermath.wakes);
+  return true;
+}
+
+/// Announces thresholds when the store says that this settle was the first to reach them: by its thread, long after the call.
+StoreQueue::Crossed announcement(const Reservation& reservation) {
+  struct Announced {
+    std::shared_ptr<SharedCounter> counter;
+    AttributionRef budget;
+    Vector caps;
+  };
+  struct Facts {
+    Ref<Books> books;
+    std::vector<Announced> budgets{};  // in the order of the command's counters
+    AttributionRef call;
+    std::uint64_t call_id = 0;
+    const ModelName* model = nullptr;
+    std::string traceparent{};
+  };
+  bool any = false;
+  for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer) any |= !budget->notify_at.empty();
+  if (!any) return {};
+  auto facts = std::make_shared<Facts>();
+  facts->books = Ref<Books>::share(reservation.books);
+  facts->call = AttributionRef::share(reservation.attribution);
+  facts->call_id = reservation.call_id;
+  facts->model = reservation.quote.model.name;
+  facts->traceparent = reservation.traceparent;
+  for (std::size_t place = 0; const BudgetNode* budget = reservation.claim->budget_at(place); ++place) {
+    facts->budgets.push_back({std::static_pointer_cast<SharedCounter>(budget->outside),
+                              facts->books->dictionary.translate(budget->attribution),
+                              {}});
+    const auto lock = budget->lock_tree();
+    facts->budgets.back().caps = budget->counter.cap;
+  }
+  return [facts](const std::vector<StoreReply::Crossed>& crossed) {
+    for (const StoreReply::Crossed& one : crossed) {
+      if (one.counter >= facts->budgets.size()) continue;
+      const Announced& budget = facts->budgets[one.counter];
+      StoreQueue& store = budget.counter->queue;
+      const Counter counter = store.view(*budget.counter, store.now(facts->books->time()), budget.caps);
+      const Dimension dimension = most_spent(counter);
+      const std::size_t d = index(dimension);
+      EventDraft(*facts->books, Action::threshold, budget.budget.get())
+          .numbers(dimension, counter.spent(d), budget.caps[d])
+          .threshold(one.fraction)
+          .call(facts->call_id, facts->call.get(), facts->model, facts->traceparent)
+          .book();
+    }
+  };
+}
+
+/// The same in the store, where budgets count there: it is told by its own thread, and what is known of it here changes at once.
+void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual, Aftermath& aftermath) noexcept
+    try {
+  if (!reservation.claim) return;
+  const bool settles = op == StoreCommand::Op::settle;
+  const std::vector<SharedClaim::Change> changes = reservation.claim->end(
+      op, actual, reservation.books->time(), settles ? announcement(reservation) : StoreQueue::Crossed());
+  if (settles)
+    for (const SharedClaim::Change& change : changes)
+      compare(*change.budget, change.before, change.after, reservation.quote.amounts, actual,
+              reservation.books->options.observe, aftermath);
+  const auto lock = reservation.budget->lock_tree();
+  room_released(*reservation.budget, aftermath.wakes);
+} catch (...) {  // no memory: the store has its lease
+}
+
+void book_notes(const Reservation& reservation, const Aftermath& aftermath) {
+  for (const Aftermath::Note& note : aftermath.notes)
+    EventDraft(*reservation.books, note.action, note.budget->attribution)
+        .numbers(note.dimension, note.projected, note.cap)
+        .threshold(note.threshold)
+        .call(reservation.call_id, reservation.attribution, reservation.quote.model.name, reservation.traceparent)
+        .book(true);
+}
+
+void say_lost_record(const char* problem) noexcept {
+  try {
+    log(LogLevel::error, std::string("a call was booked, but its record is lost: ") + problem);
+  } catch (...) {  // no memory to say it with
+  }
+}
+
+/// Records and events of a call that is booked. Nothing may leave it: the booking stands.
+void tell(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
+          std::string_view reason, Aftermath& aftermath) noexcept {
+  try {
+    record(reservation, bill, priced, status, reason);
+    book_notes(reservation, aftermath);
+  } catch (const std::exception& problem) {
+    say_lost_record(problem.what());
+  } catch (...) {
+    say_lost_record("an exception of an unknown type");
+  }
+  aftermath.wakes.tell();
+}
+
+void finish(Reservation& reservation, const Vector& actual, const Bill& bill, const Priced& priced, RecordStatus status,
+            std::string_view reason, Ending& ending) {
+  Aftermath aftermath;
+  if (!end_in_tree(reservation, actual, aftermath)) return;
+  end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
+  Settled& settled = ending.settled;
+  settled.usd = priced.usd;
+  settled.usage = bill.usage;
+  settled.overrun = Usd::from_nanos(std::max<std::int64_t>(0, priced.usd.nanos() - reservation.quote.amounts[0]));
+  settled.over_cap = aftermath.over_cap;
+  settled.first = true;
+  tell(reservation, bill, priced, status, reason, aftermath);
+  if (aftermath.crossed) {
+    aftermath.crossed->scope = reservation.scope;
+    aftermath.crossed->model = reservation.requested_name();
+    ending.crossed = std::move(aftermath.crossed);
+  }
+}
+
+Vector spent_by(Usd usd, const Usage& usage) noexcept {
+  return {usd.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
+}
+
+/// What is booked of a call whose usage is not known: all that it held.
+Vector whole_reservation(const Reservation& reservation) noexcept {
+  Vector actual = reservation.quote.amounts;
+  actual[index(Dimension::concurrent)] = 0;
+  return actual;
+}
+
+void charge_reservation(Reservation& reservation, std::string_view reason, Ending& ending) {
+  if (reservation.has_shown) {
+    const Usage shown = reservation.shown;
+    const Priced priced = price(reservation, {shown});
+    finish(reservation, spent_by(priced.usd, shown), {shown}, priced, RecordStatus::indeterminate, reason, ending);
+    return;
+  }
+  const Usage usage{.input = reservation.quote.input, .output = reservation.quote.output};
+  Priced priced = price(reservation, {usage});
+  if (priced.source != CostSource::none) priced.usd = Usd::from_nanos(reservation.quote.amounts[0]);
+  finish(reservation, whole_reservation(reservation), {usage}, priced, RecordStatus::indeterminate, reason, ending);
+}
+
+void settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
+  if (!reservation.open()) return;
+  ending.invalid = bill.usage.first_invalid();
+  if (!ending.invalid && bill.provider_cost && (*bill.provider_cost < Usd{} || *bill.provider_cost > max_call_cost))
+    ending.invalid = "provider_cost";
+  if (ending.invalid) {
+    reservation.has_shown = false;  // neither can be trusted
+    charge_reservation(reservation, "the usage that was handed in is invalid", ending);
+    return;
+  }
+  const Priced priced = price(reservation, bill);
+  finish(reservation, spent_by(priced.usd, bill.usage), bill, priced,
+         bill.estimated ? RecordStatus::estimated : RecordStatus::settled, {}, ending);
+}
+
+/// Where nothing may be thrown: without memory for a price or a record the reservation is charged all the same.
+void charge_without_fail(Reservation& reservation, std::string_view reason, Ending& ending) noexcept {
+  try {
+    charge_reservation(reservation, reason, ending);
+    return;
+  } catch (...) {  // below
+  }
+  Aftermath aftermath;
+  const Vector actual = whole_reservation(reservation);
+  ending.settled.first = end_in_tree(reservation, actual, aftermath);
+  if (ending.settled.first) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
+  ending.settled.usd = Usd::from_nanos(reservation.quote.amounts[0]);
+  aftermath.wakes.tell();
+  say_lost_record("out of memory");
+}
+
+std::string invalid_text(const Reservation& reservation, const char* member) {
+  return "call " + std::to_string(reservation.call_id) + " to \"" + reservation.model_name() +
+         "\" was settled with an invalid " + member +
+         ": counts lie between 0 and 2,000,000,000, and a part is no larger than its whole. It was charged "
+         "at its reservation";
+}
+
+void say_late(const Reservation& reservation, const char* what) noexcept {
+  try {
+    log(LogLevel::debug, std::string(what) + " of call " + std::to_string(reservation.call_id) +
+                             " came after it had ended: nothing was done");
+  } catch (...) {  // no memory to say it with
+  }
+}
+
+Bill bill_of(const Settlement& settlement) noexcept {
+  return {settlement.usage, settlement.served_model, settlement.service_tier, settlement.provider_cost,
+          settlement.estimated};
+}
+
+Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
+  Settled settled;
+  Ending ending{settled};
+  settle_bill(reservation, bill, ending);
+  if (!settled.first) say_late(reservation, "settle");
+  if (settled.first && ending.invalid) throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  if (ending.crossed) throw BudgetExceeded(Failure(ending.crossed.release()));
+  return settled;
+}
+
+}  // namespace
+
+void mark_sent(Reservation& reservation) noexcept {
+  Reservation::State admitted = Reservation::State::admitted;
+  reservation.state.compare_exchange_strong(admitted, Reservation::State::sent, std::memory_order_acq_rel);
+}
+
+void note_shown(Reservation& reservation, const Usage& usage) noexcept {
+  if (usage.first_invalid()) return;
+  reservation.shown = usage;
+  reservation.has_shown = true;
+}
+
+Settled settle(Reservation& reservation, const Usage& usage) { return settle_or_throw(reservation, {usage}); }
+Settled settle(Reservation& reservation, const Settlement& settlement) {
+  return settle_or_throw(reservation, bill_of(settlement));
+}
+
+Result<Settled> try_settle(Reservation& reservation, const Settlement& settlement) noexcept {
+  Settled settled;
+  Ending ending{settled};
+  try {
+    settle_bill(reservation, bill_of(settlement), ending);
+  } catch (...) {
+    charge_without_fail(reservation, "no memory to settle it", ending);
+  }
+  if (settled.first && ending.invalid) return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  return settled;
+}
+
+bool release_call(Reservation& reservation, std::string_view reason) noexcept {
+  const bool sent = reservation.state.load(std::memory_order_acquire) == Reservation::State::sent;
+  Aftermath aftermath;
+  if (!end_in_tree(reservation, {}, aftermath)) {
+    say_late(reservation, "release");
+    return false;
+  }
+  end_in_store(reservation, StoreCommand::Op::release, {}, aftermath);
+  if (sent)
+    tell(reservation, {Usage{}}, {}, RecordStatus::rejected, reason, aftermath);
+  else
+    aftermath.wakes.tell();
+  return true;
+}
+
+Settled end_indeterminate(Reservation& reservation, std::string_view reason) noexcept {
+  Settled settled;
+  Ending ending{settled};
+  if (reservation.open()) charge_without_fail(reservation, reason, ending);
+  return settled;
+}
+
+void end_without_verdict(Reservation& reservation) noexcept {
+  // What was never sent is free; what was may have been billed.
+  if (reservation.state.load(std::memory_order_acquire) == Reservation::State::admitted)
+    (void)release_call(reservation, {});
+  else
+    (void)end_indeterminate(reservation, "ended without a verdict");
+}
+
+void book_event(Reservation& reservation, Action action, std::int64_t projected, std::string_view reason) noexcept {
+  if (!reservation.budget) return;
+  try {
+    EventDraft(*reservation.books, action, reservation.budget->attribution)
+        .numbers(Dimension::calls, projected, 0)
+        .call(reservation.call_id, reservation.attribution, reservation.quote.model.name, reservation.traceparent)
+        .reason(reason)
+        .book();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for an event; the call itself is booked
+  }
+}
+
+}  // namespace outlay::detail

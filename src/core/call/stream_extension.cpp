@@ -1,0 +1,35 @@
+#include "core/call/admission.hpp"
+
+namespace outlay::detail {
+
+namespace {
+
+ExtensionResult too_large(const Reservation& reservation, std::int64_t output_tokens) {
+  return {Extension::cut,
+          Failure(errc::overflow, "call " + std::to_string(reservation.call_id) + " to \"" + reservation.model_name() +
+                                      "\" asks for room for " + std::to_string(output_tokens) +
+                                      " output tokens, which no stream can show")};
+}
+
+}  // namespace
+
+ExtensionResult extend(Reservation& reservation, std::int64_t output_tokens) {
+  if (!reservation.open() || output_tokens <= reservation.quote.output) return {Extension::granted, {}};
+  if (output_tokens > Usage::max_count * 1'024) return too_large(reservation, output_tokens);
+  PricedAgain again = priced_again(reservation);
+  const std::optional<Quote> wanted = again.quote.with_output(output_tokens);
+  if (!wanted) return too_large(reservation, output_tokens);
+  if (!reservation.budget) {
+    reservation.quote = *wanted;
+    return {Extension::granted, {}};
+  }
+  again.quote = *wanted;
+  const auto waiter = std::make_shared<BlockingWaiter>();
+  Admission admission(reservation, std::move(again), waiter);
+  if (run(admission, *waiter) == Admission::State::admitted) return {Extension::granted, {}};
+  Failure failure = admission.failure();
+  const bool quietly = failure.code() == errc::truncated;
+  return {quietly ? Extension::cut_quietly : Extension::cut, std::move(failure)};
+}
+
+}  // namespace outlay::detail

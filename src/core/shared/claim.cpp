@@ -1,0 +1,225 @@
+#include "core/shared/claim.hpp"
+
+#include <algorithm>
+
+#include "outlay/detail/access.hpp"
+
+namespace outlay::detail {
+
+SharedClaim::SharedClaim(BudgetNode& innermost) : store_(Access::queue(*innermost.store)) {
+  for (BudgetNode* budget = &innermost; budget; budget = budget->outer)
+    if (budget->outside) entries_.push_back({budget, std::static_pointer_cast<SharedCounter>(budget->outside)});
+  for (Entry& entry : entries_) {
+    const auto known = std::find(hold_.counters.begin(), hold_.counters.end(), entry.counter);
+    entry.place = static_cast<std::size_t>(known - hold_.counters.begin());
+    if (known == hold_.counters.end()) hold_.counters.push_back(entry.counter);
+  }
+}
+
+SharedClaim::~SharedClaim() {
+  if (question_) store_.abandon(*question_);
+  release();
+}
+
+bool SharedClaim::answers_here(bool may_block) const noexcept {
+  return store_.distance() == StoreBackend::Distance::memory ||
+         (store_.distance() == StoreBackend::Distance::local && may_block);
+}
+
+void SharedClaim::make_slots(Time now) {
+  hold_.slots.clear();
+  for (const auto& counter : hold_.counters) {
+    hold_.slots.push_back(slot_of(*counter, now));
+    hold_.slots.back().room = Room::any;
+  }
+}
+
+StoreCommand SharedClaim::command(const Question& question) {
+  const Time now = store_.now(question.callers);
+  asked_ = question.amounts;
+  asked_at_ = now;
+  if (!kept_) {
+    hold_.id = store_.new_id();
+    make_slots(now);
+  }
+  std::vector<StoreCounter> slots = hold_.slots;
+  for (StoreCounter& slot : slots) slot.room = Room::any, slot.limits = {};
+  std::vector<bool> told(slots.size(), false);
+  const auto lock = entries_.front().budget->lock_tree();
+  for (const Entry& entry : entries_) {
+    const Vector& caps = entry.budget->counter.cap;
+    Room room = question.otherwise;
+    for (const auto& [budget, how] : question.rooms)
+      if (budget == entry.budget) room = how;
+    StoreCounter& slot = slots[entry.place];
+    if (!told[entry.place]) {
+      told[entry.place] = true;
+      slot.limits = to_limits(caps, caps);
+      slot.room = room;
+      if (!kept_) slot.thresholds = thresholds_of(entry.budget->notify_at, caps);
+    } else {
+      // One counter under the tighter of both budgets' caps.
+      Vector tighter = to_vector(slot.limits);
+      for (std::size_t d = 0; d < dimension_count; ++d) tighter[d] = std::min(tighter[d], caps[d]);
+      slot.limits = to_limits(tighter, tighter);
+      slot.room = std::min(slot.room, room);
+    }
+  }
+  if (!kept_) hold_.slots = slots;
+  return store_.command(kept_ ? StoreCommand::Op::extend : StoreCommand::Op::reserve, hold_.id, std::move(slots),
+                        question.amounts, now);
+}
+
+SharedClaim::Outcome SharedClaim::ask_here(const Question& question) {
+  if (hold_.unshared) return unreachable("it could not be reached when the call was admitted");
+  if (store_.data_lost(store_.now(question.callers))) return unreachable("it was restarted without its data");
+  return take(store_.execute(command(question), hold_.counters));
+}
+
+void SharedClaim::ask(const Question& question, std::shared_ptr<Waiter> waiter) {
+  const auto timeout = std::chrono::duration_cast<std::chrono::steady_clock::duration>(store_.options.timeout);
+  answer_by_ = std::chrono::steady_clock::now() + timeout;
+  asked_ = question.amounts;
+  question_ = std::make_shared<StoreQueue::Question>();
+  question_->waiter = std::move(waiter);
+  question_->counters = hold_.counters;
+  const char* known = hold_.unshared ? "it could not be reached when the call was admitted"
+                      : store_.data_lost(store_.now(question.callers)) ? "it was restarted without its data"
+                                                                       : nullptr;
+  if (known) {
+    question_->result = Failure(errc::store_unavailable, known);
+    question_->waiter->wake();
+    return;
+  }
+  question_->command = command(question);
+  store_.ask(question_);
+}
+
+std::optional<SharedClaim::Outcome> SharedClaim::answer() {
+  std::optional<Result<StoreReply>> reply = store_.answer(*question_);
+  if (!reply) return std::nullopt;
+  question_.reset();
+  return take(std::move(*reply));
+}
+
+SharedClaim::Outcome SharedClaim::give_up() {
+  store_.abandon(*std::exchange(question_, nullptr));
+  return unreachable("it has not answered within " + std::to_string(store_.options.timeout.count()) + " ms");
+}
+
+SharedClaim::Outcome SharedClaim::unreachable(std::string why) {
+  why_ = std::move(why);
+  answered_ = false;
+  return Outcome::unreachable;
+}
+
+SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
+  if (!reply) {
+    // It may have been done, and its answer lost. A stream's end puts that right.
+    if (!kept_ && !hold_.id.empty()) {
+      StoreHold lost{hold_.id, hold_.counters, hold_.slots, {}, true};
+      store_.forget(lost, asked_at_);
+    }
+    return unreachable(reply.error().message());
+  }
+  // A stream whose lease has run out is extended all the same: its end books what it used.
+  const bool granted =
+      reply->outcome == StoreReply::Outcome::done || (kept_ && reply->outcome == StoreReply::Outcome::ended);
+  const Vector own = granted ? minus(asked_, hold_.amount) : Vector{};
+  answered_ = granted || reply->outcome == StoreReply::Outcome::refused;
+  for (Entry& entry : entries_) {
+    if (entry.place >= reply->states.size()) continue;
+    const StoreReply::State& state = reply->states[entry.place];
+    Vector held = to_vector(state.reserved);
+    if (granted) subtract(held, own);
+    entry.numbers = Counter::of(to_vector(state.spent), held, no_caps);
+  }
+  if (granted) {
+    hold_.amount = asked_;
+    held_ = true;
+    if (!kept_ && store_.data_lost(reply->now)) {
+      release();
+      return unreachable("it was restarted without its data");
+    }
+    return Outcome::granted;
+  }
+  return reply->outcome == StoreReply::Outcome::refused ? Outcome::refused : Outcome::again;
+}
+
+bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
+  const OnUnreachable& choice = store_.options.on_unreachable;
+  const bool allowed =
+      choice.kind() == OnUnreachable::Kind::allow_and_mark ||
+      (choice.kind() == OnUnreachable::Kind::local && store_.take_local(hold_, question.amounts[0] - hold_.amount[0]));
+  if (!allowed && !anyway) return false;
+  if (!kept_) {
+    hold_.id = store_.new_id();
+    hold_.unshared = true;
+    asked_at_ = store_.now(question.callers);
+    make_slots(asked_at_);
+  }
+  hold_.amount = question.amounts;
+  held_ = true;
+  return allowed;
+}
+
+void SharedClaim::keep() {
+  kept_ = true;
+  if (!hold_.unshared) store_.keep_alive(hold_.id);
+}
+
+const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps) noexcept {
+  if (!answered_) return nullptr;
+  for (Entry& entry : entries_)
+    if (entry.budget == &budget) {
+      entry.numbers.cap = caps;
+      return &entry.numbers;
+    }
+  return nullptr;
+}
+
+std::optional<Time> SharedClaim::slot_end(const BudgetNode& budget, Time callers) const {
+  return budget.window.at(store_.now(callers)).end;
+}
+
+std::chrono::nanoseconds SharedClaim::turns_in(const BudgetNode& budget, Time callers) const {
+  const Time now = store_.now(callers);
+  const std::optional<Time> end = budget.window.at(now).end;
+  return end ? *end - now : std::chrono::nanoseconds::max();
+}
+
+void SharedClaim::release() noexcept {
+  if (!held_ || kept_) return;
+  held_ = false;
+  StoreHold released = hold_;
+  hold_.id.clear();
+  hold_.amount = {};
+  hold_.unshared = false;
+  store_.end(released, StoreCommand::Op::release, {}, asked_at_, {});
+}
+
+std::vector<SharedClaim::Change> SharedClaim::end(StoreCommand::Op op, const Vector& actual, Time callers,
+                                                  StoreQueue::Crossed crossed) {
+  const Time now = store_.now(callers);
+  std::vector<Change> changes;
+  changes.reserve(entries_.size());
+  {
+    const auto lock = entries_.front().budget->lock_tree();
+    for (const Entry& entry : entries_) changes.push_back({entry.budget, {.cap = entry.budget->counter.cap}, {}});
+  }
+  for (std::size_t i = 0; i < entries_.size(); ++i)
+    changes[i].before = store_.view(*entries_[i].counter, now, changes[i].before.cap);
+  held_ = false;
+  store_.end(hold_, op, actual, now, std::move(crossed));
+  for (std::size_t i = 0; i < entries_.size(); ++i)
+    changes[i].after = store_.view(*entries_[i].counter, now, changes[i].before.cap);
+  return changes;
+}
+
+BudgetNode* SharedClaim::budget_at(std::size_t place) const noexcept {
+  for (const Entry& entry : entries_)
+    if (entry.place == place) return entry.budget;
+  return nullptr;
+}
+
+}  // namespace outlay::detail

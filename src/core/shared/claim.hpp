@@ -1,0 +1,121 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/budget/tree.hpp"
+#include "core/shared/store_queue.hpp"
+
+namespace outlay::detail {
+
+/// One call's part in counters of a store: asked for, held, extended, ended. Everything about budgets that count in a store goes through
+/// it; the others count in their tree.
+///
+/// \par Thread safety
+/// One thread at a time.
+/// \par Lifetime
+/// The budgets are kept by the call's scope.
+class SharedClaim {
+ public:
+  /// \param innermost Of a chain in which some budget counts in a store.
+  explicit SharedClaim(BudgetNode& innermost);
+  SharedClaim(const SharedClaim&) = delete;
+  SharedClaim& operator=(const SharedClaim&) = delete;
+  /// Releases what is held, if the call did not come to be.
+  ~SharedClaim();
+
+  enum class Outcome {
+    granted,      ///< The amounts are held in every counter.
+    refused,      ///< Some counter has no room: see numbers().
+    again,        ///< The question has to be put anew: the slots have turned by the store's clock.
+    unreachable,  ///< The store did not answer: see why(), and hold_unshared().
+  };
+  struct Question {
+    Vector amounts{};  // in all, also where some are held already
+    /// How each budget is checked that is not held to `otherwise`.
+    std::span<const std::pair<const BudgetNode*, Room>> rooms;
+    Room otherwise = Room::fits;
+    Time callers{};
+  };
+
+  /// \return False: the answer takes its time, and `ask` needs a waiter.
+  [[nodiscard]] bool answers_here(bool may_block) const noexcept;
+  /// Asks on this thread.
+  Outcome ask_here(const Question& question);
+  /// Asks by the store's own thread, which wakes the waiter when answer() has something.
+  void ask(const Question& question, std::shared_ptr<Waiter> waiter);
+  [[nodiscard]] bool asking() const noexcept { return question_ != nullptr; }
+  [[nodiscard]] std::optional<Outcome> answer();
+  /// When a question that has not been answered is given up.
+  [[nodiscard]] std::chrono::steady_clock::time_point answer_by() const noexcept { return answer_by_; }
+  /// Gives the question up; what the store may have done or may yet do is undone.
+  Outcome give_up();
+  /// Of Outcome::unreachable.
+  [[nodiscard]] const std::string& why() const noexcept { return why_; }
+
+  /// Lets OnUnreachable decide: where it allows the call, the amounts are held although the store does not know.
+  ///
+  /// \param anyway Without asking it.
+  /// \return False: OnUnreachable refuses.
+  bool hold_unshared(const Question& question, bool anyway);
+  [[nodiscard]] bool unshared() const noexcept { return hold_.unshared; }
+  /// What is held stays so while its call runs.
+  void keep();
+
+  /// What the store has said of a budget, without this call: null where it has said nothing. `caps` are the budget's now.
+  [[nodiscard]] const Counter* numbers(const BudgetNode& budget, const Vector& caps) noexcept;
+  /// Forgets what the store has said: others may have changed it.
+  void forget() noexcept { answered_ = false; }
+  [[nodiscard]] bool answered() const noexcept { return answered_; }
+  /// How long until the slot of a budget ends; max: never.
+  [[nodiscard]] std::chrono::nanoseconds turns_in(const BudgetNode& budget, Time callers) const;
+  /// Of the slot that is charged, or would be.
+  [[nodiscard]] std::optional<Time> slot_end(const BudgetNode& budget, Time callers) const;
+  /// The innermost budget that counts in the store.
+  [[nodiscard]] BudgetNode& first() const noexcept { return *entries_.front().budget; }
+  [[nodiscard]] StoreQueue& store() const noexcept { return store_; }
+
+  /// Releases what an admission holds. A running stream keeps what was added to it: its end puts that right.
+  void release() noexcept;
+
+  /// Before and after the end of a call, as known here, of each budget that counts in the store.
+  struct Change {
+    BudgetNode* budget;
+    Counter before, after;
+  };
+  /// Ends the call: settled with `actual`, or released. The store is told by its own thread.
+  std::vector<Change> end(StoreCommand::Op op, const Vector& actual, Time callers, StoreQueue::Crossed crossed);
+  /// The budget that counts in the counter at this place of a command; null if there is none.
+  [[nodiscard]] BudgetNode* budget_at(std::size_t place) const noexcept;
+
+ private:
+  struct Entry {
+    BudgetNode* budget;
+    std::shared_ptr<SharedCounter> counter;
+    std::size_t place = 0;  // in the command: one name that stands in the chain twice is one counter
+    Counter numbers{};
+  };
+
+  void make_slots(Time now);
+  [[nodiscard]] StoreCommand command(const Question& question);
+  Outcome take(Result<StoreReply> reply);
+  Outcome unreachable(std::string why);
+
+  std::vector<Entry> entries_;  // innermost first
+  StoreQueue& store_;
+  StoreHold hold_;  // of counters and slots; the id is empty where nothing is held or asked for
+  Vector asked_{};
+  Time asked_at_{};
+  bool held_ = false;
+  bool kept_ = false;      // by a call that runs
+  bool answered_ = false;  // the numbers of the entries are the store's
+  std::shared_ptr<StoreQueue::Question> question_;
+  std::chrono::steady_clock::time_point answer_by_{};
+  std::string why_;
+};
+
+}  // namespace outlay::detail

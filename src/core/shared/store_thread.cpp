@@ -1,0 +1,246 @@
+// The thread of a store, and what it does with the backend.
+
+#include <algorithm>
+#include <random>
+
+#include "core/budget/waiter.hpp"
+#include "core/shared/store_queue.hpp"
+#include "outlay/log.hpp"
+
+namespace outlay::detail {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Op = StoreCommand::Op;
+
+constexpr std::size_t most_at_once = 256;
+
+Time system_now() noexcept { return std::chrono::system_clock::now(); }
+
+}  // namespace
+
+void StoreQueue::start_thread() {
+  if (thread_.joinable()) return;
+  next_renewal_ = Clock::now() + options.lease / 3;
+  thread_ = std::thread([this] {
+    own_thread_ = std::this_thread::get_id();
+    run();
+    if (owns_itself_) delete this;
+  });
+}
+
+void StoreQueue::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    const Clock::time_point now = Clock::now();
+    Clock::time_point next = next_renewal_;
+    bool go = !questions_.empty();
+    if (!deliveries_.empty()) {
+      const bool lingers = distance_ == StoreBackend::Distance::local && !stopping_ && flushing_ == 0;
+      const Clock::time_point due = std::max(next_try_, lingers ? linger_until_ : Clock::time_point());
+      go |= now >= due;
+      next = std::min(next, due);
+    }
+    if (stopping_ && (deliveries_.empty() || now >= linger_until_)) return;
+    if (stopping_) next = std::min(next, linger_until_);
+    if (now >= next_renewal_) {
+      next_renewal_ = now + options.lease / 3;
+      queue_renewals();
+      go |= !deliveries_.empty();
+      next = next_renewal_;
+    }
+    if (!go) {
+      changed_.wait_until(lock, next);
+      continue;
+    }
+    lock.unlock();
+    (void)exchange(nullptr, nullptr);
+    lock.lock();
+  }
+}
+
+void StoreQueue::queue_renewals() {
+  constexpr std::size_t at_once = 1'000;
+  auto id = alive_.begin();
+  while (id != alive_.end()) {
+    Delivery delivery{command(Op::renew, {}, {}, {}, system_now() + offset_), {}, {}, {}, {}};
+    for (; id != alive_.end() && delivery.command.ids.size() < at_once; ++id) delivery.command.ids.push_back(*id);
+    deliveries_.push_back(std::move(delivery));
+  }
+}
+
+std::vector<Result<StoreReply>> StoreQueue::execute_contained(std::span<const StoreCommand> commands) {
+  // A backend may be the program's own: one that throws must not take the thread with it, nor what it was given.
+  std::string why = "it has not answered all that it was asked";
+  std::vector<Result<StoreReply>> results;
+  try {
+    results = backend_->execute(commands, options.timeout);
+  } catch (const std::exception& problem) {
+    why = problem.what();
+  } catch (...) {
+    why = "it threw";
+  }
+  while (results.size() < commands.size()) results.emplace_back(Failure(errc::store_unavailable, why));
+  return results;
+}
+
+std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, const Counters* own_counters) {
+  std::vector<StoreCommand> commands;
+  std::vector<Delivery> deliveries;
+  std::vector<std::shared_ptr<Question>> questions;
+  std::vector<std::pair<Crossed, std::vector<StoreReply::Crossed>>> told;
+  std::vector<std::shared_ptr<Waiter>> wakes;
+  std::optional<Result<StoreReply>> own_result;
+  std::vector<std::pair<LogLevel, std::string>> said;
+  {
+    const std::lock_guard backend_lock(backend_mutex_);
+    std::int64_t version_before = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      version_before = version_;
+      while (!deliveries_.empty() && deliveries.size() < most_at_once) {
+        deliveries.push_back(std::move(deliveries_.front()));
+        deliveries_.pop_front();
+      }
+      delivering_ += deliveries.size();
+      while (!questions_.empty() && questions.size() < most_at_once) {
+        questions.push_back(std::move(questions_.front()));
+        questions_.pop_front();
+      }
+    }
+    std::vector<Result<StoreReply>> results;
+    if (deliveries.empty() && questions.empty() && own) {
+      results = execute_contained({own, 1});
+    } else {
+      commands.reserve(deliveries.size() + questions.size() + 1);
+      for (Delivery& delivery : deliveries) commands.push_back(std::move(delivery.command));
+      for (const auto& question : questions) commands.push_back(question->command);
+      if (own) commands.push_back(*own);
+      if (!commands.empty()) results = execute_contained(commands);
+    }
+
+    const std::lock_guard lock(mutex_);
+    bool failed = false, answered = false;
+    std::size_t at = 0;
+    std::vector<Delivery> again;
+    for (Delivery& delivery : deliveries) {
+      delivery.command = std::move(commands[at]);
+      const Result<StoreReply>& result = results[at++];
+      if (!result && result.error().code() == errc::store_unavailable) {
+        failed = true;
+        if (delivery.command.op != Op::renew) again.push_back(std::move(delivery));
+        continue;
+      }
+      on_its_way(delivery, false);
+      if (!result) {  // never, however often it were tried
+        to_say_.emplace_back(LogLevel::error,
+                             "what ended a call was refused by " + backend_->description() +
+                                 ", and its reservation is left to its lease: " + result.error().message());
+        continue;
+      }
+      take_note(delivery.command, delivery.counters, *result, version_before);
+      add_to_older_slots(delivery);
+      if (delivery.crossed && !result->crossed.empty()) told.emplace_back(std::move(delivery.crossed), result->crossed);
+    }
+    delivering_ -= deliveries.size();
+    deliveries_.insert(deliveries_.begin(), std::make_move_iterator(again.begin()),
+                       std::make_move_iterator(again.end()));
+    for (const auto& question : questions) {
+      Result<StoreReply>& result = results[at++];
+      if (result) {
+        take_note(question->command, question->counters, *result, version_before);
+        answered |= !question->abandoned;
+      } else {
+        failed = true;
+      }
+      question->result = std::move(result);
+      wakes.push_back(question->waiter);
+    }
+    if (own) {
+      answered |= results[at].has_value();
+      if (results[at])
+        take_note(*own, *own_counters, *results[at], version_before);
+      else
+        failed = true;
+      own_result = std::move(results[at]);
+    }
+    if (at > 0 || own) note_reach(failed, answered);
+    said.swap(to_say_);
+    if (deliveries_.empty() && delivering_ == 0) delivered_.notify_all();
+  }
+  for (const auto& [level, text] : said) log(level, text);
+  for (const auto& [tell, crossed] : told) tell(crossed);
+  for (const auto& waiter : wakes) waiter->wake();
+  return own_result;
+}
+
+void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
+  if (answered && !failed && !lost_until_) allow_local_anew();
+  if (!failed) {
+    failures_ = 0;
+    next_try_ = {};
+    said_unreachable_ = false;
+    return;
+  }
+  // Twice as long each time, from 20 ms to about 2 s, so that processes which lost the same store do not return in step.
+  failures_ = std::min(failures_ + 1, 7);
+  const auto longest = std::chrono::milliseconds(20) * (1 << failures_);
+  thread_local std::minstd_rand jitter(std::random_device{}());
+  next_try_ = Clock::now() + longest / 2 +
+              std::chrono::milliseconds(jitter() % static_cast<std::uint64_t>(longest.count() / 2));
+  if (!std::exchange(said_unreachable_, true))
+    to_say_.emplace_back(LogLevel::warning,
+                         backend_->description() + " cannot be reached: OnUnreachable decides until it is back");
+} catch (...) {
+}
+
+void StoreQueue::take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
+                           std::int64_t version_before) {
+  offset_ = reply.now - system_now();
+  if (!epoch_.empty() && (reply.epoch != epoch_ || reply.version < version_before)) lose(reply.now);
+  version_ =
+      reply.epoch == epoch_ && reply.version >= version_before ? std::max(version_, reply.version) : reply.version;
+  epoch_ = reply.epoch;
+  for (std::size_t i = 0; i < counters.size() && i < reply.states.size(); ++i) {
+    SharedCounter& counter = *counters[i];
+    const StoreCounter& slot = command.counters[i];
+    if (!(reply.states[i].spent == Amounts{} && reply.states[i].reserved == Amounts{})) {
+      const Time turns = slot.end == Time::max() ? slot.end : slot.end + (slot.begin - slot.counted_from);
+      known_until_ = std::max(known_until_.value_or(turns), turns);
+    }
+    if (slot.begin < counter.span_.begin) continue;  // of a window that has turned
+    if (slot.begin != counter.span_.begin || !counter.reported_)
+      counter.turn_to(
+          {slot.begin, slot.end == Time::max() ? std::nullopt : std::optional(slot.end), slot.counted_from});
+    counter.spent_ = to_vector(reply.states[i].spent);
+    counter.held_ = to_vector(reply.states[i].reserved);
+    counter.reported_ = true;
+  }
+}
+
+void StoreQueue::add_to_older_slots(const Delivery& delivery) noexcept {
+  for (std::size_t i = 0; i < delivery.counters.size(); ++i) {
+    SharedCounter& counter = *delivery.counters[i];
+    const Time begin = delivery.command.counters[i].begin;
+    if (!counter.rolls() || begin >= counter.span_.begin || begin < counter.span_.counted_from) continue;
+    add(counter.spent_, delivery.spent);
+    subtract(counter.held_, delivery.held);
+  }
+}
+
+void StoreQueue::lose(Time now) {
+  // Where nothing was spent or held in a window that is still the present one, nothing was lost.
+  const std::optional<Time> until = std::exchange(known_until_, std::nullopt);
+  if (!until || *until <= now) return;
+  if (!lost_until_)
+    to_say_.emplace_back(
+        LogLevel::error,
+        backend_->description() + " was restarted without the data that it had: OnUnreachable decides until " +
+            (*until == Time::max()
+                 ? std::string("Store::accept_lost_data() is called")
+                 : to_iso8601(*until) + ", when the windows have turned, or Store::accept_lost_data() is called"));
+  lost_until_ = std::max(lost_until_.value_or(*until), *until);
+}
+
+}  // namespace outlay::detail
