@@ -2,7 +2,7 @@
 
 #include "core/budget/failure.hpp"
 #include "core/budget/tree.hpp"
-#include "core/call/admission.hpp"
+#include "core/pricing/pricing.hpp"
 #include "outlay/ledger.hpp"
 
 namespace outlay {

@@ -45,9 +45,6 @@ struct Reservation {
 /// A fresh one, ended until it is admitted.
 [[nodiscard]] Ref<Reservation> make_reservation();
 
-/// More than any one call is believed to cost.
-inline constexpr Usd max_call_cost = Usd::from_nanos(1'000'000'000LL * 1'000'000'000LL);
-
 /// A price book that a reservation's quote is priced by, and that quote.
 struct PricedAgain {
   std::shared_ptr<const PriceBook> prices;

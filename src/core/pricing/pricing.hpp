@@ -11,6 +11,9 @@
 
 namespace outlay::detail {
 
+/// More than any one call is believed to cost.
+inline constexpr Usd max_call_cost = Usd::from_nanos(1'000'000'000LL * 1'000'000'000LL);
+
 /// What prices depend on beside the tokens: the tier that is asked for, and whether the input is priced as if written to the
 /// longer-lived cache.
 struct PriceTerms {
