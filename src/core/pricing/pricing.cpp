@@ -11,20 +11,23 @@ __extension__ using Wide = unsigned __int128;
 // Twice as many tokens at max_narrow_rate, and the largest short request fee, are below 2^63.
 constexpr std::int64_t max_narrow_count = 4'000'000'000;
 
+constexpr std::int64_t too_large = -1;
+
 /// Half to even; `picos` is not negative.
-constexpr std::int64_t to_nanos(std::uint64_t picos) noexcept {
-  std::uint64_t nanos = picos / picos_per_nano;
-  const std::uint64_t rest = picos % picos_per_nano;
+constexpr std::int64_t to_nanos(std::int64_t picos) noexcept {
+  const auto whole = static_cast<std::uint64_t>(picos);
+  std::uint64_t nanos = whole / picos_per_nano;
+  const std::uint64_t rest = whole % picos_per_nano;
   nanos += static_cast<std::uint64_t>(rest > 500 || (rest == 500 && (nanos & 1) != 0));
   return static_cast<std::int64_t>(nanos);
 }
 
-std::optional<Usd> to_usd(Wide picos) noexcept {
+/// The same; too_large where it does not fit.
+std::int64_t to_nanos(Wide picos) noexcept {
   Wide nanos = picos / picos_per_nano;
   const auto rest = static_cast<unsigned>(picos % picos_per_nano);
   if (rest > 500 || (rest == 500 && (nanos & 1) != 0)) ++nanos;
-  if (nanos > static_cast<Wide>(INT64_MAX)) return std::nullopt;
-  return Usd::from_nanos(static_cast<std::int64_t>(nanos));
+  return nanos > static_cast<Wide>(INT64_MAX) ? too_large : static_cast<std::int64_t>(nanos);
 }
 
 Wide times(std::int64_t count, std::int64_t each) noexcept {
@@ -66,50 +69,56 @@ bool is_plain(const Usage& u) noexcept {
   return (u.input_audio | u.input_image | u.cache_read_audio | u.output_audio | u.output_image | u.web_searches) == 0;
 }
 
-std::optional<Usd> table_cost(const PricedModel& model, const Usage& u, std::string_view tier) noexcept {
-  const FlatRates& r = model.rates_at(u.input_total(), tier);
-  if (is_plain(u) && r.narrow && model.request_picos >= 0) {
-    const std::int64_t picos = u.input * r.input + u.cache_read * r.cache_read + u.cache_write * r.cache_write +
-                               u.cache_write_1h * r.cache_write_1h + (u.output - u.reasoning) * r.output +
-                               u.reasoning * r.reasoning + model.request_picos;
-    return Usd::from_nanos(to_nanos(static_cast<std::uint64_t>(picos)));
-  }
-  return to_usd(sum(r, u) + fees(*model.price, u.web_searches));
+// What needs 128 bits is out of line, so that the short ways beside it keep all they have in registers.
+[[gnu::noinline]] std::int64_t wide_cost(const FlatRates& r, const Usage& u, const Price& price) noexcept {
+  return to_nanos(sum(r, u) + fees(price, u.web_searches));
 }
 
-/// The rates that the most expensive course of a call is priced by.
-struct WorstRates {
-  std::int64_t input = 0, output = 0;  // pico-dollars a token
-  std::int64_t request_nanos = 0;
-  bool narrow = false;  // no sum over max_narrow_count leaves 64 bits
+std::int64_t table_cost(const PricedModel& model, const Usage& u, std::string_view tier) noexcept {
+  const FlatRates& r = model.rates_at(u.input_total(), tier);
+  if (!is_plain(u) || !r.narrow || model.request_picos < 0) return wide_cost(r, u, *model.price);
+  return to_nanos(u.input * r.input + u.cache_read * r.cache_read + u.cache_write * r.cache_write +
+                  u.cache_write_1h * r.cache_write_1h + (u.output - u.reasoning) * r.output +
+                  u.reasoning * r.reasoning + model.request_picos);
+}
 
-  WorstRates(const PricedModel& model, std::int64_t tokens, const PriceTerms& terms) noexcept {
-    const FlatRates& r = model.rates_at(tokens, terms.tier);
-    input = terms.long_cache ? r.worst_input_long : r.worst_input;
-    output = r.worst_output;
-    request_nanos = model.price->request.nanos();
-    narrow = r.narrow && model.request_picos >= 0;
-  }
-  explicit WorstRates(std::int64_t each) noexcept : input(each), output(each), narrow(each <= max_narrow_rate) {}
+/// What a token costs at the most.
+struct WorstRates {
+  std::int64_t input = 0, output = 0;
+  bool narrow = false;  // no sum over max_narrow_count leaves 64 bits
 };
 
-std::optional<Usd> worst_at(const WorstRates& r, std::int64_t input, std::int64_t output) noexcept {
-  if (r.narrow && input <= max_narrow_count && output <= max_narrow_count) {
-    const std::int64_t picos = input * r.input + output * r.output + r.request_nanos * picos_per_nano;
-    return Usd::from_nanos(to_nanos(static_cast<std::uint64_t>(picos)));
-  }
-  return to_usd(times(input, r.input) + times(output, r.output) + times(r.request_nanos, picos_per_nano));
+inline WorstRates worst_rates(const PricedModel& model, std::int64_t input, const PriceTerms& terms) noexcept {
+  const FlatRates& r = model.rates_at(input, terms.tier);
+  return {terms.long_cache ? r.worst_input_long : r.worst_input, r.worst_output, r.narrow && model.request_picos >= 0};
 }
 
-std::int64_t affordable_at(const WorstRates& r, std::int64_t input, Usd money) noexcept {
+[[gnu::noinline]] std::int64_t wide_worst(std::int64_t input, std::int64_t input_rate, std::int64_t output,
+                                          std::int64_t output_rate, const Price* price) noexcept {
+  return to_nanos(times(input, input_rate) + times(output, output_rate) + (price ? fees(*price, 0) : 0));
+}
+
+std::int64_t table_worst(const PricedModel& model, std::int64_t input, std::int64_t output,
+                         const PriceTerms& terms) noexcept {
+  const WorstRates r = worst_rates(model, input, terms);
+  if (!r.narrow || input > max_narrow_count || output > max_narrow_count)
+    return wide_worst(input, r.input, output, r.output, model.price);
+  return to_nanos(input * r.input + output * r.output + model.request_picos);
+}
+
+/// The most output at `rate` that `money` pays for beside what is fixed.
+std::int64_t affordable_at(std::int64_t rate, Wide fixed, Usd money) noexcept {
   if (money.nanos() < 0) return -1;
-  const Wide fixed = times(input, r.input) + times(r.request_nanos, picos_per_nano);
   // The most pico-dollars that still round to `money`: a tie goes to the even neighbour.
   const Wide most = times(money.nanos(), picos_per_nano) + (money.nanos() % 2 == 0 ? 500 : 499);
   if (fixed > most) return -1;
-  if (r.output == 0) return INT64_MAX;
-  const Wide count = (most - fixed) / static_cast<std::uint64_t>(r.output);
+  if (rate == 0) return INT64_MAX;
+  const Wide count = (most - fixed) / static_cast<std::uint64_t>(rate);
   return count > static_cast<Wide>(INT64_MAX) ? INT64_MAX : static_cast<std::int64_t>(count);
+}
+
+std::optional<Usd> to_usd(std::int64_t nanos) noexcept {
+  return nanos == too_large ? std::nullopt : std::optional(Usd::from_nanos(nanos));
 }
 
 }  // namespace
@@ -119,9 +128,9 @@ std::optional<Usd> Pricing::worst(std::int64_t input, std::int64_t output, const
   output = std::max<std::int64_t>(output, 0);
   switch (kind_) {
     case Kind::table:
-      return worst_at(WorstRates(*model_, input, terms), input, output);
+      return to_usd(table_worst(*model_, input, output, terms));
     case Kind::assumed:
-      return worst_at(WorstRates(number_), input, output);
+      return to_usd(wide_worst(input, number_, output, number_, nullptr));
     case Kind::unpriced:
     case Kind::flat:
       break;
@@ -132,9 +141,9 @@ std::optional<Usd> Pricing::worst(std::int64_t input, std::int64_t output, const
 std::optional<Usd> Pricing::cost(const Usage& usage, std::string_view tier) const noexcept {
   switch (kind_) {
     case Kind::table:
-      return table_cost(*model_, usage, tier);
+      return to_usd(table_cost(*model_, usage, tier));
     case Kind::assumed:
-      return to_usd(times(usage.total(), number_));
+      return to_usd(to_nanos(times(usage.total(), number_)));
     case Kind::unpriced:
     case Kind::flat:
       break;
@@ -145,10 +154,12 @@ std::optional<Usd> Pricing::cost(const Usage& usage, std::string_view tier) cons
 std::int64_t Pricing::affordable(std::int64_t input, Usd money, const PriceTerms& terms) const noexcept {
   input = std::max<std::int64_t>(input, 0);
   switch (kind_) {
-    case Kind::table:
-      return affordable_at(WorstRates(*model_, input, terms), input, money);
+    case Kind::table: {
+      const WorstRates r = worst_rates(*model_, input, terms);
+      return affordable_at(r.output, times(input, r.input) + fees(*model_->price, 0), money);
+    }
     case Kind::assumed:
-      return affordable_at(WorstRates(number_), input, money);
+      return affordable_at(number_, times(input, number_), money);
     case Kind::unpriced:
     case Kind::flat:
       break;
