@@ -176,7 +176,7 @@ namespace {
 // A store's tables, apart from the sink's and with a format of their own, so that one file may serve either or both.
 //
 // Each admission is a transaction of its own, and what that costs is the pages it changes. So a slot is one row with everything in it, the
-// calls in flight too, in one blob that store_backend.cpp reads and writes; only ids that have ended are elsewhere. Names are blobs since
+// calls in flight too, in one blob that store_slot.cpp reads and writes; only ids that have ended are elsewhere. Names are blobs since
 // they may hold any byte.
 constexpr std::int64_t store_format = 1;
 constexpr const char* store_tables = R"sql(

@@ -11,6 +11,8 @@
 
 namespace outlay::detail {
 
+class StoreFile;
+
 /// The backend of sqlite_store.
 ///
 /// \par Errors
@@ -28,9 +30,8 @@ class SqliteStoreBackend final : public StoreBackend {
   [[nodiscard]] std::string description() const override;
 
  private:
-  class File;
   const std::filesystem::path path_;
-  std::unique_ptr<File> file_;  // null after a failure: the next command opens it again
+  std::unique_ptr<StoreFile> file_;  // null after a failure: the next command opens it again
 };
 
 }  // namespace outlay::detail

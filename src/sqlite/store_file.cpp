@@ -1,0 +1,296 @@
+#include "sqlite/store_file.hpp"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "core/base/json_text.hpp"
+#include "outlay/error.hpp"
+#include "sqlite/schema.hpp"
+
+namespace outlay::detail {
+
+namespace {
+
+using namespace std::chrono_literals;
+using Op = StoreCommand::Op;
+
+constexpr std::size_t max_counters = 64;
+constexpr std::size_t max_name = 256;
+
+Vector negative(Vector amount) noexcept {  // of what was held or charged, which is never INT64_MIN
+  for (std::int64_t& a : amount) a = -a;
+  return amount;
+}
+
+/// What is wrong with a command; empty if nothing is.
+std::string problem_of(const StoreCommand& command) {
+  const auto is_id = [](const std::string& id) {
+    return id.size() == 32 && id.find_first_not_of("0123456789abcdefABCDEF") == id.npos;
+  };
+  const bool has_id = command.op != Op::snapshot && command.op != Op::renew;
+  if (has_id && !is_id(command.id)) return "the id is not 32 hexadecimal digits";
+  for (const std::string& id : command.ids)
+    if (!is_id(id)) return "one of the ids is not 32 hexadecimal digits";
+  if (command.counters.size() > max_counters)
+    return std::to_string(command.counters.size()) + " counters in one command: at most 64 are allowed";
+  for (const StoreCounter& counter : command.counters)
+    if (counter.name.empty() || counter.name.size() > max_name || counter.window.size() > max_name)
+      return "a counter's name has " + std::to_string(counter.name.size()) + " bytes and its window " +
+             std::to_string(counter.window.size()) + ": write 1 to 256, and at most 256";
+  if (command.lease < 0ms) return "the lease is negative";
+  if (command.op == Op::reserve || command.op == Op::extend || command.op == Op::settle)
+    for (const std::int64_t a : to_vector(command.amount))
+      if (a < 0) return "a negative amount: only adjust gives back";
+  return {};
+}
+
+/// The 16 bytes of an id.
+std::string bytes_of(const std::string& id) {
+  std::string bytes(id.size() / 2, '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    unsigned char byte = 0;
+    std::from_chars(id.data() + 2 * i, id.data() + 2 * i + 2, byte, 16);
+    bytes[i] = static_cast<char>(byte);
+  }
+  return bytes;
+}
+
+/// The shortest text that means exactly this number.
+std::string exact(double fraction) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, fraction).ptr};
+}
+
+bool is_there(const std::filesystem::path& path) noexcept {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+/// False where the slot does not hold the call.
+bool renew_in(StoreSlot& slot, const std::string& key, std::int64_t until) noexcept {
+  HeldCall* held = slot.find(key);
+  if (!held) return false;
+  held->until = until;
+  return slot.changed = true;
+}
+
+}  // namespace
+
+StoreFile::StoreFile(const std::filesystem::path& path, Deadline deadline)
+    : made_(!is_there(path)),
+      database_(path, Database::Mode::read_write),
+      tables_(prepared(path, deadline)),
+      begin_(database_, "BEGIN IMMEDIATE"),
+      commit_(database_, "COMMIT") {}
+
+bool StoreFile::moved() const noexcept {
+  int moved = 0;
+  return sqlite3_file_control(database_.handle(), "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
+}
+
+void StoreFile::execute(std::span<const StoreCommand> commands, Deadline deadline,
+                        std::vector<Result<StoreReply>>& replies) {
+  database_.set_deadline(deadline);
+  begin_.run();
+  try {
+    for (const StoreCommand& command : commands) replies.push_back(apply(command));
+    commit_.run();
+  } catch (...) {
+    if (database_.in_transaction()) sqlite3_exec(database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    throw;
+  }
+}
+
+Database& StoreFile::prepared(const std::filesystem::path& path, Deadline deadline) {
+  // Before anything is in it, and before SQLite makes the files beside it, which take its mode over.
+  if (made_) ::chmod(path.c_str(), S_IRUSR | S_IWUSR);
+  database_.set_deadline(deadline);
+  retry_while_busy(deadline, [&] { prepare_for_store(database_); });
+  database_.exec("PRAGMA synchronous = NORMAL");
+  database_.exec("PRAGMA wal_autocheckpoint = 4000");      // pages
+  database_.exec("PRAGMA journal_size_limit = 67108864");  // a log that long readers made grow is cut again
+  return database_;
+}
+
+Result<StoreReply> StoreFile::apply(const StoreCommand& command) {
+  if (std::string problem = problem_of(command); !problem.empty())
+    return Failure(errc::invalid_argument, "sqlite_store: " + problem);
+  const std::int64_t now = nanos(command.now);
+  tables_.purge_if_due(now);
+  tables_.load(command.counters, now);
+  StoreReply reply;
+  bool fits = true;
+  switch (command.op) {
+    case Op::reserve:
+    case Op::extend:
+      reply.outcome = hold(command, now);
+      break;
+    case Op::settle:
+    case Op::release:
+    case Op::adjust:
+      fits = end(command, now, reply);
+      break;
+    case Op::renew:
+      renew(command, later(now, command.lease));
+      break;
+    case Op::snapshot:
+      break;
+  }
+  if (!fits)
+    return Failure(errc::overflow, "sqlite_store: what was spent in counter \"" +
+                                       well_formed(command.counters.front().name) +
+                                       "\" or another would pass 9.2 * 10^18: nothing was changed");
+  reply.now = command.now;
+  reply.epoch = tables_.epoch();
+  reply.version = tables_.version();
+  reply.states.reserve(tables_.views().size());
+  for (const StoreTables::View& view : tables_.views()) reply.states.push_back(tables_.state_of(view));
+  return reply;
+}
+
+StoreFile::Outcome StoreFile::hold(const StoreCommand& command, std::int64_t now) {
+  const std::string key = bytes_of(command.id);
+  const std::vector<std::size_t>& touched = tables_.charged();
+  Vector more = to_vector(command.amount);
+  // Renewed too late, an id may be held in some slots and have run out in others: then it has ended.
+  const HeldCall* held = nullptr;
+  bool everywhere = !touched.empty();
+  for (const std::size_t i : touched) {
+    if (const HeldCall* here = tables_.slot(i).find(key))
+      held = here;
+    else
+      everywhere = false;
+  }
+  if (!everywhere && (command.op == Op::extend || tables_.find_past(key).known())) return Outcome::ended;
+  if (!held) {
+    for (const StoreCounter& counter : command.counters)
+      if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
+  } else if (command.op == Op::reserve) {
+    return Outcome::done;
+  } else {
+    for (std::size_t d = 0; d < dimension_count; ++d) more[d] = std::max<std::int64_t>(0, more[d] - held->amount[d]);
+    if (more == Vector{}) return Outcome::done;
+  }
+  if (!fit(command.counters, more)) return Outcome::refused;
+  for (const std::size_t i : touched)
+    if (!tables_.slot(i).fits({}, more)) return Outcome::refused;
+  for (const std::size_t i : touched) {
+    tables_.slot(i).add({}, more);
+    if (HeldCall* here = tables_.slot(i).find(key))
+      for (std::size_t d = 0; d < dimension_count; ++d) here->amount[d] += more[d];
+    else
+      tables_.slot(i).held.push_back({key, later(now, command.lease), command.on_expiry, more});
+  }
+  tables_.write_slots();
+  if (held) return Outcome::done;
+  std::vector<std::int64_t>& places = held_in_[key];
+  for (const std::size_t i : touched) places.push_back(tables_.slot(i).id);
+  return Outcome::done;
+}
+
+/// Whether every counter has room, and no sum overflows.
+bool StoreFile::fit(const std::vector<StoreCounter>& counters, const Vector& more) const noexcept {
+  for (std::size_t i = 0; i < tables_.views().size(); ++i) {
+    const StoreReply::State state = tables_.state_of(tables_.views()[i]);
+    const Vector spent = to_vector(state.spent), reserved = to_vector(state.reserved);
+    const auto limits = to_vector(counters[i].limits);
+    for (std::size_t d = 0; d < dimension_count; ++d) {
+      std::int64_t used = 0, with = 0;
+      if (more[d] == 0) continue;
+      if (__builtin_add_overflow(spent[d], reserved[d], &used) || __builtin_add_overflow(used, more[d], &with))
+        return false;
+      if (limits[d] == no_cap || counters[i].room == Room::any) continue;
+      if (counters[i].room == Room::fits ? with > limits[d] : used >= limits[d]) return false;
+    }
+  }
+  return true;
+}
+
+/// Settles, releases or adjusts; false where a sum does not fit, and then nothing is changed.
+bool StoreFile::end(const StoreCommand& command, std::int64_t now, StoreReply& reply) {
+  const std::string key = bytes_of(command.id);
+  const std::vector<std::size_t>& touched = tables_.charged();
+  bool here = !touched.empty();
+  for (const std::size_t i : touched) here = here && tables_.slot(i).find(key);
+  const StoreTables::Past past = here ? StoreTables::Past{} : tables_.find_past(key);
+  if (past.ended) {
+    reply.outcome = Outcome::ended;
+    return true;
+  }
+  const Vector amount = command.op == Op::release ? Vector{} : spendable(to_vector(command.amount));
+  // What changes in each slot; all of it fits before any is done.
+  std::vector<std::pair<Vector, Vector>> changes;
+  for (const std::size_t i : touched) {
+    Vector spent = amount, reserved{};
+    if (const HeldCall* held = tables_.slot(i).find(key)) {
+      reserved = negative(held->amount);
+    } else {
+      for (const auto& [slot, charged] : past.charged)
+        if (slot == tables_.slot(i).id)
+          for (std::size_t d = 0; d < dimension_count; ++d) spent[d] -= charged[d];  // both are 0 or more
+    }
+    if (!tables_.slot(i).fits(spent, reserved)) return false;
+    changes.emplace_back(spent, reserved);
+  }
+  for (std::size_t n = 0; n < touched.size(); ++n) {
+    StoreSlot& slot = tables_.slot(touched[n]);
+    if (changes[n] == std::pair<Vector, Vector>{} && !slot.find(key)) continue;
+    slot.add(changes[n].first, changes[n].second);
+    std::erase_if(slot.held, [&](const HeldCall& held) { return held.id == key; });
+  }
+  held_in_.erase(key);
+  if (command.op != Op::release) tell(command.counters, reply.crossed);
+  tables_.write_slots();
+  tables_.remember_ended(key, past, now);
+  return true;
+}
+
+/// The thresholds that are reached and have not been told in any slot that counts.
+void StoreFile::tell(const std::vector<StoreCounter>& counters, std::vector<StoreReply::Crossed>& crossed) {
+  for (std::size_t i = 0; i < tables_.views().size(); ++i) {
+    if (counters[i].thresholds.empty()) continue;
+    const StoreTables::View& view = tables_.views()[i];
+    const Vector spent = to_vector(tables_.state_of(view).spent);
+    for (const StoreCounter::Threshold& threshold : counters[i].thresholds) {
+      const auto at = to_vector(threshold.at);
+      bool reached = false;
+      for (std::size_t d = 0; d < dimension_count; ++d) reached = reached || (at[d] != no_cap && spent[d] >= at[d]);
+      if (!reached) continue;
+      const std::string word = exact(threshold.fraction);
+      bool told = false;
+      for (const std::size_t place : tables_.slots_of(view)) told = told || tables_.slot(place).has_told(word);
+      if (told) continue;
+      StoreSlot& own = tables_.slot(view.own);
+      if (!own.told.empty()) own.told += ' ';
+      own.told += word;
+      own.changed = true;
+      crossed.push_back({i, threshold.fraction});
+    }
+  }
+}
+
+void StoreFile::renew(const StoreCommand& command, std::int64_t until) {
+  std::vector<std::string> elsewhere;  // of another connection, or of none
+  for (const std::string& text : command.ids) {
+    const std::string key = bytes_of(text);
+    const auto places = held_in_.find(key);
+    bool found = false;
+    std::size_t place = 0;
+    if (places != held_in_.end())
+      for (const std::int64_t slot : places->second)
+        if (tables_.load_slot(slot, place)) found |= renew_in(tables_.slot(place), key, until);
+    if (!found) elsewhere.push_back(key);
+  }
+  if (!elsewhere.empty())
+    for (const std::size_t place : tables_.load_holders(elsewhere))
+      for (const std::string& key : elsewhere) renew_in(tables_.slot(place), key, until);
+  tables_.write_slots();
+}
+
+}  // namespace outlay::detail

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/base/vector.hpp"
+#include "outlay/store.hpp"
+#include "sqlite/database.hpp"
+#include "sqlite/store_tables.hpp"
+
+namespace outlay::detail {
+
+/// An open file, and how the commands of a store are executed in it.
+class StoreFile {
+ public:
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  StoreFile(const std::filesystem::path& path, Deadline deadline);
+
+  /// The path names another file by now, or none.
+  [[nodiscard]] bool moved() const noexcept;
+
+  /// One transaction; where it throws, nothing has happened.
+  void execute(std::span<const StoreCommand> commands, Deadline deadline, std::vector<Result<StoreReply>>& replies);
+
+ private:
+  using Outcome = StoreReply::Outcome;
+
+  Database& prepared(const std::filesystem::path& path, Deadline deadline);
+  Result<StoreReply> apply(const StoreCommand& command);
+  Outcome hold(const StoreCommand& command, std::int64_t now);
+  [[nodiscard]] bool fit(const std::vector<StoreCounter>& counters, const Vector& more) const noexcept;
+  bool end(const StoreCommand& command, std::int64_t now, StoreReply& reply);
+  void tell(const std::vector<StoreCounter>& counters, std::vector<StoreReply::Crossed>& crossed);
+  void renew(const StoreCommand& command, std::int64_t until);
+
+  const bool made_;  // the file was not there
+  Database database_;
+  StoreTables tables_;
+  Statement begin_, commit_;
+  // The slots of what was reserved here, to find it by its id alone.
+  std::unordered_map<std::string, std::vector<std::int64_t>> held_in_;
+};
+
+}  // namespace outlay::detail

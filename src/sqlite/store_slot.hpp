@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/vector.hpp"
+#include "outlay/store.hpp"
+#include "sqlite/database.hpp"
+
+namespace outlay::detail {
+
+/// As the tables have times.
+inline std::int64_t nanos(Time time) noexcept { return time.time_since_epoch().count(); }
+inline std::int64_t later(std::int64_t time, std::chrono::nanoseconds by) noexcept {
+  return saturating_add(time, by.count());
+}
+
+/// A call in flight.
+struct HeldCall {
+  std::string id{};  // 16 bytes
+  std::int64_t until = 0;
+  OnExpiry on_expiry{};
+  Vector amount{};
+};
+
+/// One row of store_slots.
+struct StoreSlot {
+  std::int64_t id = 0;                    // 0: not in the file yet
+  const StoreCounter* counter = nullptr;  // of a slot that is not
+  std::int64_t version = 0;               // of its last change
+  Vector spent{}, reserved{};
+  std::vector<HeldCall> held{};
+  std::string told{};  // the fractions whose thresholds have been told, separated by blanks
+  bool changed = false;
+
+  HeldCall* find(const std::string& key) noexcept;
+  [[nodiscard]] bool has_told(std::string_view fraction) const noexcept;
+  /// Whether the sums fit, and the sum of both too, so that an expiry always fits.
+  [[nodiscard]] bool fits(const Vector& more_spent, const Vector& more_reserved) const noexcept;
+  void add(const Vector& more_spent, const Vector& more_reserved) noexcept;
+};
+
+/// What of an amount is spent where it is charged.
+Vector spendable(Vector amount) noexcept;
+
+// The blobs of the tables. Reading one that is damaged throws SqliteError with errc::bad_file, which names the database.
+void pack(std::string& bytes, const Vector& amount);
+void pack(std::string& bytes, const StoreSlot& slot);
+Vector unpack_amount(std::string_view bytes, const Database& database);
+StoreSlot unpack_slot(std::int64_t id, std::string_view bytes, const Database& database);
+
+}  // namespace outlay::detail

@@ -1,0 +1,275 @@
+#include "sqlite/store_tables.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace outlay::detail {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How long the id of a call that ended is remembered, and of one whose lease ran out: it may yet report.
+constexpr auto remember_ended_for = 1h;
+constexpr auto remember_expired = 24h;
+/// A slot outlives what counts it by so much, and so by more than any correction that could come.
+constexpr auto remember_slot = 48h;
+constexpr auto purge_every = 10min;
+constexpr std::int64_t purge_at_once = 1'000;
+
+/// Leaves a statement reset, however its rows were read.
+class Reading {
+ public:
+  explicit Reading(Statement& statement) noexcept : statement_(statement) {}
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+  ~Reading() { statement_.reset(); }
+
+ private:
+  Statement& statement_;
+};
+
+}  // namespace
+
+StoreTables::StoreTables(Database& database)
+    : database_(database),
+      get_slot_(database_, "SELECT id, state FROM store_slots WHERE id = ?1"),
+      find_slots_(database_,
+                  "SELECT id, state, begins FROM store_slots "
+                  "WHERE name = ?1 AND \"window\" = ?2 AND begins >= ?3 AND begins <= ?4"),
+      all_slots_(database_, "SELECT id, state FROM store_slots"),
+      update_slot_(database_, "UPDATE store_slots SET state = ?2 WHERE id = ?1"),
+      insert_slot_(database_,
+                   "INSERT INTO store_slots(state, begins, forget_at, name, \"window\") "
+                   "VALUES(?1, ?2, ?3, ?4, ?5)"),
+      find_id_(database_, "SELECT slot, charged FROM store_ids WHERE id = ?1"),
+      insert_id_(database_, "INSERT OR REPLACE INTO store_ids VALUES(?1, ?2, ?3, ?4)"),
+      delete_id_(database_, "DELETE FROM store_ids WHERE id = ?1"),
+      purge_ids_(database_,
+                 "DELETE FROM store_ids WHERE (id, slot) IN "
+                 "(SELECT id, slot FROM store_ids WHERE until <= ?1 LIMIT ?2)"),
+      old_slots_(database_, "SELECT id, state FROM store_slots WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2"),
+      delete_slot_(database_, "DELETE FROM store_slots WHERE id = ?1"),
+      raise_version_(database_, "UPDATE store_info SET version = max(version, ?1)"),
+      epoch_(database_.query_text("SELECT epoch FROM store_info")) {
+  // Where all processes have got to.
+  version_ = database_.query_int("SELECT version FROM store_info");
+  const Reading reading(all_slots_);
+  while (all_slots_.step()) version_ = std::max(version_, read_slot(all_slots_).version);
+}
+
+// --- rows ---
+
+StoreSlot StoreTables::read_slot(const Statement& row) const {
+  return unpack_slot(row.integer(0), row.blob(1), database_);
+}
+
+std::string_view StoreTables::packed(const StoreSlot& slot) {
+  packed_.clear();
+  pack(packed_, slot);
+  return packed_;
+}
+
+StoreTables::Past StoreTables::find_past(const std::string& key) {
+  Past past;
+  const Reading reading(find_id_);
+  find_id_.bind_blob(1, key);
+  while (find_id_.step()) {
+    const std::int64_t slot = find_id_.integer(0);
+    if (slot == 0)
+      past.ended = true;
+    else
+      past.charged.emplace_back(slot, unpack_amount(find_id_.blob(1), database_));
+  }
+  return past;
+}
+
+void StoreTables::insert_id(const std::string& key, std::int64_t slot, std::int64_t until, std::string_view charged) {
+  insert_id_.bind_blob(1, key);
+  insert_id_.bind(2, slot);
+  insert_id_.bind(3, until);
+  insert_id_.bind_blob(4, charged);
+  insert_id_.run();
+}
+
+void StoreTables::remember_ended(const std::string& key, const Past& past, std::int64_t now) {
+  if (past.known()) {
+    delete_id_.bind_blob(1, key);
+    delete_id_.run();
+  }
+  insert_id(key, 0, later(now, remember_ended_for), {});
+}
+
+// --- slots ---
+
+/// The place of a slot among slots_, where it goes once, however many counters or ids name it.
+std::size_t StoreTables::place_of(StoreSlot slot) {
+  for (std::size_t i = 0; i < slots_.size(); ++i)
+    if (slot.id != 0
+            ? slots_[i].id == slot.id
+            : slots_[i].id == 0 && slots_[i].counter->name == slot.counter->name &&
+                  slots_[i].counter->window == slot.counter->window && slots_[i].counter->begin == slot.counter->begin)
+      return i;
+  version_ = std::max(version_, slot.version);
+  slots_.push_back(std::move(slot));
+  return slots_.size() - 1;
+}
+
+bool StoreTables::load_slot(std::int64_t id, std::size_t& place) {
+  for (place = 0; place < slots_.size(); ++place)
+    if (slots_[place].id == id) return true;
+  const Reading reading(get_slot_);
+  get_slot_.bind(1, id);
+  if (!get_slot_.step()) return false;
+  place = place_of(read_slot(get_slot_));
+  return true;
+}
+
+std::vector<std::size_t> StoreTables::load_holders(std::span<const std::string> keys) {
+  std::vector<std::size_t> places;
+  const Reading reading(all_slots_);
+  while (all_slots_.step()) {
+    StoreSlot slot = read_slot(all_slots_);
+    bool any = false;
+    for (const std::string& key : keys) any |= slot.find(key) != nullptr;
+    if (any) places.push_back(place_of(std::move(slot)));
+  }
+  return places;
+}
+
+void StoreTables::load(const std::vector<StoreCounter>& counters, std::int64_t now) {
+  slots_.clear();
+  rows_.clear();
+  views_.clear();
+  charged_.clear();
+  for (const StoreCounter& counter : counters) views_.push_back(view_of(counter));
+  for (const View& view : views_)
+    if (std::find(charged_.begin(), charged_.end(), view.own) == charged_.end()) charged_.push_back(view.own);
+  for (StoreSlot& slot : slots_) expire(slot, now);
+  write_slots();
+}
+
+StoreTables::View StoreTables::view_of(const StoreCounter& counter) {
+  View view;
+  view.first = rows_.size();
+  // A window that is one slot is that slot, even where a clock that was ahead has made later ones.
+  const bool one_slot = counter.counted_from == counter.begin;
+  bool there = false;
+  {
+    const Reading reading(find_slots_);
+    find_slots_.bind_blob(1, counter.name);
+    find_slots_.bind_blob(2, counter.window);
+    find_slots_.bind(3, nanos(counter.counted_from));
+    find_slots_.bind(4, one_slot ? nanos(counter.begin) : INT64_MAX);
+    while (find_slots_.step()) {
+      rows_.push_back(place_of(read_slot(find_slots_)));
+      if (find_slots_.integer(2) == nanos(counter.begin)) view.own = rows_.back(), there = true;
+    }
+  }
+  if (!there) {
+    StoreSlot slot;
+    slot.counter = &counter;
+    rows_.push_back(view.own = place_of(std::move(slot)));
+  }
+  view.last = rows_.size();
+  return view;
+}
+
+StoreReply::State StoreTables::state_of(const View& view) const noexcept {
+  Vector spent{}, reserved{};
+  for (std::size_t row = view.first; row < view.last; ++row)
+    for (std::size_t d = 0; d < dimension_count; ++d) {
+      spent[d] = saturating_add(spent[d], slots_[rows_[row]].spent[d]);
+      reserved[d] = saturating_add(reserved[d], slots_[rows_[row]].reserved[d]);
+    }
+  return {to_amounts(spent), to_amounts(reserved)};
+}
+
+void StoreTables::write_slots() {
+  const std::int64_t next = version_ + 1;
+  for (StoreSlot& slot : slots_) {
+    if (!std::exchange(slot.changed, false)) continue;
+    slot.version = version_ = next;
+    if (slot.id == 0) {
+      insert_slot(slot);
+      continue;
+    }
+    update_slot_.bind(1, slot.id);
+    update_slot_.bind_blob(2, packed(slot));
+    update_slot_.run();
+  }
+}
+
+void StoreTables::insert_slot(StoreSlot& slot) {
+  const StoreCounter& counter = *slot.counter;
+  insert_slot_.bind_blob(1, packed(slot));
+  insert_slot_.bind(2, nanos(counter.begin));
+  // A rolling window counts a slot for as long again as it looks back.
+  const std::int64_t looks_back = saturating_add(nanos(counter.begin), -nanos(counter.counted_from));
+  insert_slot_.bind(
+      3, counter.end == Time::max() ? INT64_MAX : later(saturating_add(nanos(counter.end), looks_back), remember_slot));
+  insert_slot_.bind_blob(4, counter.name);
+  insert_slot_.bind_blob(5, counter.window);
+  insert_slot_.run();
+  slot.id = database_.last_insert_id();
+}
+
+// --- time ---
+
+/// Ends the leases that have run out; the ids are remembered, since their calls may yet report.
+void StoreTables::expire(StoreSlot& slot, std::int64_t now) {
+  const auto over =
+      std::partition(slot.held.begin(), slot.held.end(), [&](const HeldCall& held) { return held.until > now; });
+  if (over == slot.held.end()) return;
+  for (auto held = over; held != slot.held.end(); ++held) {
+    const bool charge = held->on_expiry == OnExpiry::charge;
+    const Vector charged = charge ? spendable(held->amount) : Vector{};
+    for (std::size_t d = 0; d < dimension_count; ++d)
+      slot.reserved[d] -= held->amount[d], slot.spent[d] += charged[d];  // fits: the two together did
+    packed_.clear();
+    pack(packed_, charged);
+    insert_id(held->id, slot.id, later(now, remember_expired), packed_);
+  }
+  slot.held.erase(over, slot.held.end());
+  slot.changed = true;
+}
+
+void StoreTables::purge_if_due(std::int64_t now) {
+  if (now >= purge_at_) purge(now);
+}
+
+void StoreTables::purge(std::int64_t now) {
+  purge_at_ = later(now, purge_every);
+  purge_ids_.bind(1, now);
+  purge_ids_.bind(2, purge_at_once);
+  purge_ids_.run();
+  if (database_.changes() == purge_at_once) purge_at_ = now;
+  slots_.clear();
+  {
+    const Reading reading(old_slots_);
+    old_slots_.bind(1, now);
+    old_slots_.bind(2, purge_at_once);
+    while (old_slots_.step()) slots_.push_back(read_slot(old_slots_));
+  }
+  std::vector<std::int64_t> over;
+  std::int64_t version = 0;
+  for (StoreSlot& slot : slots_) {
+    expire(slot, now);
+    if (!slot.held.empty()) continue;
+    slot.changed = false;
+    over.push_back(slot.id);
+    version = std::max(version, slot.version);
+  }
+  write_slots();
+  if (over.empty()) return;
+  if (over.size() == purge_at_once) purge_at_ = now;
+  for (const std::int64_t slot : over) {
+    delete_slot_.bind(1, slot);
+    delete_slot_.run();
+  }
+  // The version never falls, whoever opens the file next.
+  raise_version_.bind(1, version);
+  raise_version_.run();
+}
+
+}  // namespace outlay::detail
