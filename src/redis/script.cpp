@@ -1,0 +1,389 @@
+#include "redis/script.hpp"
+
+namespace outlay::detail {
+
+const char redis_script[] = R"lua(
+local call, spread, sub, byte, char = redis.call, _G.unpack, string.sub, string.byte, string.char
+local NEVER, HOUR, SMALL = 9007199254740991, 3600000000, 4398046511104
+local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT = 0, 1, 2, 3, 4, 5, 6
+local DONE, REFUSED, TURNED, ENDED, OVERFLOW, CHANGED, CROSSED = 0, 1, 2, 3, 4, 16, 32
+local HELD, EXPIRED, OVER = 1, 2, 3
+local META, LEASES, HOLDS, FIRST_COUNTER = KEYS[1], KEYS[2], KEYS[3], 7
+
+local clock = call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local version, due, last_hour, epoch, change = 0, 0, 0, ARGV[1], true
+local meta = call('GET', META)
+if meta then
+  version, due, last_hour = unpack('<ddd', meta)
+  epoch, change = sub(meta, 25), false
+end
+-- Three hashes take turns: ids that ended in this hour, in the one before, and what is thrown away at the next turn.
+local hour = math.floor(now / HOUR)
+local ended_now, ended_before = KEYS[4 + hour % 3], KEYS[4 + (hour - 1) % 3]
+
+-- Counters that were looked at: slots by field; `all` where every slot is there.
+local counters, written_slots = {}, {}
+
+-- A slot: what it has spent and reserved, and the same packed while that is true; when it may be forgotten; which thresholds it told.
+local function slot_from(bytes, at_most)
+  if not bytes then return {spent = zero(), reserved = zero(), expires = 0, told = ''} end
+  return {spent = read(bytes, 1, at_most), reserved = read(bytes, 49, at_most), expires = (unpack('<d', bytes, 97)), told = sub(bytes, 105),
+    packed_spent = sub(bytes, 1, 48), packed_reserved = sub(bytes, 49, 96)}
+end
+local function slot_of(key, field)
+  local counter = counters[key]
+  if not counter then
+    counter = {}
+    counters[key] = counter
+  end
+  local slot = counter[field]
+  if not slot then
+    slot = slot_from(not counter.all and call('HGET', key, field), LARGE)
+    slot.key, slot.field = key, field
+    counter[field] = slot
+  end
+  return slot
+end
+local function change_slot(slot, more_spent, less_spent, more_reserved, less_reserved)
+  if more_spent or less_spent then
+    if more_spent then add(slot.spent, more_spent) end
+    if less_spent then subtract(slot.spent, less_spent) end
+    slot.packed_spent = nil
+  end
+  if more_reserved or less_reserved then
+    if more_reserved then add(slot.reserved, more_reserved) end
+    if less_reserved then
+      subtract(slot.reserved, less_reserved)
+      raise_to_zero(slot.reserved)  -- where the slot was forgotten, and with it what was reserved there
+    end
+    slot.packed_reserved = nil
+  end
+  if not slot.written then
+    slot.written = true
+    written_slots[#written_slots + 1] = slot
+  end
+end
+local function packed_spent(slot)
+  slot.packed_spent = slot.packed_spent or write(slot.spent)
+  return slot.packed_spent
+end
+local function packed_reserved(slot)
+  slot.packed_reserved = slot.packed_reserved or write(slot.reserved)
+  return slot.packed_reserved
+end
+
+-- What is to be written, as commands; of renewed leases only the arguments, of which there may be very many.
+local holds, ended, made, moved, gone = {'HSET', HOLDS}, {'HSET', ended_now}, {'ZADD', LEASES}, {}, {'ZREM', LEASES}
+
+-- Records of ids: what they are; how much is held, or was charged at their expiry, packed; the slots of a reservation.
+local records = {}
+local function held_record(bytes)
+  return {is = HELD, on_expiry = byte(bytes, 1), amount = sub(bytes, 2, 49), slots = sub(bytes, 50)}
+end
+
+local more = 0
+if due <= now then
+  change = true
+  local ids = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 64)
+  for i, id in ipairs(ids) do
+    local bytes = call('HGET', HOLDS, id)
+    if bytes then
+      local record = held_record(bytes)
+      local held, charged, at, name, field = read(record.amount, 1, SMALL), nil, 1, nil, nil
+      if record.on_expiry == 0 then
+        charged = read(record.amount, 1, SMALL)
+        set_zero(charged, 6)
+      end
+      while at <= #record.slots do
+        name, field, at = unpack('<Hc0Bc0', record.slots, at)
+        local slot = slot_of(name, field)
+        if slot.expires > 0 then change_slot(slot, charged, nil, nil, held) end  -- else it was forgotten
+      end
+      record.is, record.amount = EXPIRED, write(charged or zero())
+      records[id] = record
+      ended[#ended + 1] = id
+      ended[#ended + 1] = record.amount
+      version = version + 1
+    end
+    gone[i + 2] = id
+  end
+  local first = call('ZRANGE', LEASES, #gone - 2, #gone - 2, 'WITHSCORES')
+  due = first[2] and tonumber(first[2]) or NEVER
+  if due <= now then more = 1 end
+end
+
+-- The ids of all commands, looked up together.
+local command_count = byte(ARGV[2]) + 256 * byte(ARGV[2], 2)
+local last_command = 2 + command_count
+local ids, unheld = {}, {}
+for number = 3, last_command do
+  if byte(ARGV[number], 4) == 1 then ids[#ids + 1] = sub(ARGV[number], 13, 44) end
+end
+if #ids > 0 then
+  for i, bytes in ipairs(call('HMGET', HOLDS, spread(ids))) do
+    local id = ids[i]
+    if records[id] then
+    elseif bytes then
+      records[id] = held_record(bytes)
+    else
+      unheld[#unheld + 1] = id
+    end
+  end
+end
+if #unheld > 0 then
+  local over, over_before = call('HMGET', ended_now, spread(unheld)), call('HMGET', ended_before, spread(unheld))
+  for i, id in ipairs(unheld) do
+    local bytes = over[i] or over_before[i]
+    if not bytes then
+      records[id] = {is = 0, on_expiry = 0, amount = '', slots = ''}
+    else
+      records[id] = {is = bytes == '' and OVER or EXPIRED, amount = bytes}
+    end
+  end
+end
+
+-- Which slots of which counters the commands are about, and under which limits.
+local places = {}
+for number = last_command + 1, #ARGV do
+  local packed = ARGV[number]
+  local place = {limits = {}, marks = {}}
+  local index, limits, marks, at
+  index, place.field, place.first, place.last, place.from, place.expires, place.room, marks, limits, at = unpack('<HBc0ddddBBB', packed)
+  place.name = KEYS[FIRST_COUNTER + index]
+  for i = 1, limits do
+    place.limits[i] = limit_at(packed, at)
+    at = at + 9
+  end
+  for i = 1, marks do
+    local mark = {fraction = sub(packed, at, at + 7)}
+    local dimensions = byte(packed, at + 8)
+    at = at + 9
+    for k = 1, dimensions do
+      mark[k] = limit_at(packed, at)
+      at = at + 9
+    end
+    place.marks[i] = mark
+  end
+  -- In a rolling window other slots count too.
+  place.alone = place.from == place.first
+  if not place.alone and not (counters[place.name] and counters[place.name].all) then
+    local counter = counters[place.name] or {}
+    counters[place.name] = counter
+    local all = call('HGETALL', place.name)
+    for i = 1, #all, 2 do
+      if not counter[all[i]] then
+        local slot = slot_from(all[i + 1], SMALL)
+        slot.key, slot.field = place.name, all[i]
+        counter[all[i]] = slot
+      end
+    end
+    counter.all = true
+  end
+  place.slot = slot_of(place.name, place.field)
+  place.reference = pack('<Hc0Bc0', #place.name, place.name, #place.field, place.field)
+  places[number - last_command] = place
+end
+-- What else counts at a place, and which thresholds that has told.
+local function others_at(place)
+  local others, told = {spent = zero(), reserved = zero()}, ''
+  for field, slot in pairs(counters[place.name]) do
+    if field ~= 'all' and field ~= place.field and tonumber(field) >= place.from then
+      add(others.spent, slot.spent)
+      add(others.reserved, slot.reserved)
+      told = told .. slot.told
+    end
+  end
+  return others, told
+end
+
+local longer, deadlines, first_version = {}, {}, version
+local results, n = {'', epoch}, 2
+for number = 3, last_command do
+  local command = ARGV[number]
+  local op, on_expiry, count, has_id = byte(command, 1, 4)
+  local id, outcome, changes, record = sub(command, 13, 44), DONE, false, nil
+  local more_spent, less_spent, more_reserved, less_reserved
+  if has_id == 1 then
+    record = records[id]
+    local is = record.is
+    if op == RESERVE then
+      if is == 0 then
+        changes, more_reserved = true, read(command, 45, SMALL)
+      elseif is ~= HELD then
+        outcome = ENDED
+      end
+    elseif op == EXTEND then
+      if is == HELD then
+        changes, more_reserved = true, read(command, 45, SMALL)
+        subtract(more_reserved, read(record.amount, 1, SMALL))
+        raise_to_zero(more_reserved)
+      else
+        outcome = ENDED
+      end
+    elseif is == OVER then
+      outcome = ENDED
+    else
+      changes = true
+      if op ~= RELEASE then more_spent = read(command, 45, SMALL) end
+      if is == HELD then
+        less_reserved = read(record.amount, 1, SMALL)
+      elseif is == EXPIRED then
+        less_spent = read(record.amount, 1, SMALL)
+      end
+    end
+  elseif op == RENEW then
+    local lease = unpack('<d', command, 5)
+    local deadline = string.format('%.0f', now + lease)
+    for at = 93, #command, 32 do
+      moved[#moved + 1] = deadline
+      moved[#moved + 1] = sub(command, at, at + 31)
+    end
+    if now + lease < due then due = now + lease end
+    change = true
+  end
+
+  -- First look at every counter, then change every one.
+  if changes then
+    for i = 1, count do
+      local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
+      local place = places[lo + 256 * hi]
+      local slot, others = place.slot, nil
+      if not place.alone then others = others_at(place) end
+      if passes_range and passes_range(slot, others, more_spent, less_spent, more_reserved, less_reserved) and outcome == DONE then
+        outcome = more_reserved and REFUSED or OVERFLOW
+      end
+      if more_reserved then
+        if place.room < 2 then
+          for _, limit in ipairs(place.limits) do
+            if passes_limit(limit, slot, others, more_reserved, place.room == 1) and outcome == DONE then outcome = REFUSED end
+          end
+        end
+        if op == RESERVE and (now < place.first or now >= place.last) then outcome = TURNED end
+      end
+    end
+    changes = outcome == DONE
+  end
+
+  if changes then
+    change, version = true, version + 1
+    if op == RESERVE then
+      local slots = ''
+      for i = 1, count do
+        local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
+        slots = slots .. places[lo + 256 * hi].reference
+      end
+      local lease = sub(command, 5, 12)
+      local deadline = deadlines[lease]
+      if not deadline then
+        local time = now + unpack('<d', lease)
+        if time < due then due = time end
+        deadline = string.format('%.0f', time)
+        deadlines[lease] = deadline
+      end
+      record.is, record.on_expiry, record.amount, record.slots = HELD, on_expiry, sub(command, 45, 92), slots
+      holds[#holds + 1] = id
+      holds[#holds + 1] = char(on_expiry) .. record.amount .. slots
+      made[#made + 1] = deadline
+      made[#made + 1] = id
+    elseif op == EXTEND then
+      local held = read(record.amount, 1, SMALL)
+      add(held, more_reserved)
+      record.amount = write(held)
+      holds[#holds + 1] = id
+      holds[#holds + 1] = char(record.on_expiry) .. record.amount .. record.slots
+    else
+      if record.is == HELD then gone[#gone + 1] = id end
+      record.is = OVER
+      ended[#ended + 1] = id
+      ended[#ended + 1] = ''
+    end
+  end
+  n = n + 1
+  local at, crossed = n, ''
+  for i = 1, count do
+    local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
+    local place = places[lo + 256 * hi]
+    local slot = place.slot
+    if changes then
+      change_slot(slot, more_spent, less_spent, more_reserved, less_reserved)
+      if slot.expires < place.expires then
+        slot.expires = place.expires
+        longer[place.name] = true
+      end
+    end
+    local total, told = slot, ''
+    if not place.alone then
+      local others
+      others, told = others_at(place)
+      add(others.spent, slot.spent)
+      add(others.reserved, slot.reserved)
+      total = others
+    end
+    results[n + 1], results[n + 2] = total.packed_spent or packed_spent(total), total.packed_reserved or packed_reserved(total)
+    n = n + 2
+    if changes and more_spent then
+      for j, mark in ipairs(place.marks) do
+        local reached = false
+        for _, limit in ipairs(mark) do reached = reached or reaches(limit, total.spent) end
+        if reached then
+          local list = told .. slot.told
+          for p = 1, #list, 8 do
+            if sub(list, p, p + 7) == mark.fraction then reached = false end
+          end
+        end
+        if reached then
+          slot.told = slot.told .. mark.fraction
+          crossed = crossed .. char(i - 1, j - 1)
+        end
+      end
+    end
+  end
+  if changes then outcome = outcome + CHANGED end
+  if crossed ~= '' then
+    outcome = outcome + CROSSED
+    n = n + 1
+    results[n] = pack('<H', #crossed / 2) .. crossed
+  end
+  results[at] = char(outcome)
+end
+results[1] = pack('<Bdd', more, now, first_version)
+
+if large then return 'LARGE' end
+if change then
+  local turned, before = hour > last_hour and #ended > 2, last_hour
+  if turned then last_hour = hour end
+  call('SET', META, pack('<ddd', version, due, last_hour) .. epoch)
+  if turned then
+    call('UNLINK', ended_now)
+    if before < hour - 1 then call('UNLINK', ended_before) end
+  end
+  for _, slot in ipairs(written_slots) do
+    call('HSET', slot.key, slot.field, packed_spent(slot) .. packed_reserved(slot) .. pack('<d', slot.expires) .. slot.told)
+  end
+  -- Where a slot came, or has to live longer: those whose time is over go, and the key lives as long as its last.
+  for name in pairs(longer) do
+    local all, last = call('HGETALL', name), 0
+    for i = 1, #all, 2 do
+      local expires = unpack('<d', all[i + 1], 97)
+      if expires <= now then call('HDEL', name, all[i]) elseif expires > last then last = expires end
+    end
+    if last > 0 and last < NEVER then call('PEXPIREAT', name, math.ceil(last / 1000)) end
+  end
+  if #holds > 2 then call(spread(holds)) end
+  if #made > 2 then call(spread(made)) end
+  for i = 1, #moved, 2000 do
+    call('ZADD', LEASES, 'XX', spread(moved, i, math.min(i + 1999, #moved)))
+  end
+  if #gone > 2 then
+    call(spread(gone))
+    gone[1], gone[2] = 'HDEL', HOLDS
+    call(spread(gone))
+  end
+  if #ended > 2 then call(spread(ended)) end
+  if turned then call('PEXPIRE', ended_now, 3 * HOUR / 1000) end
+end
+return table.concat(results)
+)lua";
+
+}  // namespace outlay::detail
