@@ -26,7 +26,7 @@ std::string_view text_of(const redisReply& reply) {
 }
 bool failed(const redisReply& reply) { return reply.type == REDIS_REPLY_ERROR; }
 
-/// A server's words, for a message: no control characters, not endless.
+/// What a server said, fit for a message: printable ASCII, at most 200 characters.
 std::string printable(std::string_view text) {
   std::string clean(text.substr(0, 200));
   for (char& c : clean)
@@ -113,17 +113,17 @@ std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreComma
   Batch batch{commands, {}, {}, {}};
   batch.results.resize(commands.size());
   for (std::size_t i = 0; i < commands.size(); ++i) {
-    if (makes_sense(commands[i]))
+    if (is_valid(commands[i]))
       batch.pending.push_back(i);
     else
-      batch.results[i].emplace(
-          Failure(errc::invalid_argument,
-                  "a command for " + description() +
-                      " makes no sense: an id is 32 hexadecimal digits, a counter has a name of 1 to 256 bytes and a "
-                      "slot that "
-                      "ends after it begins, only a correction is negative, and a command has at most 64 counters"));
+      batch.results[i].emplace(Failure(
+          errc::invalid_argument,
+          "a command for " + description() +
+              " is invalid: an id must be 32 hexadecimal digits, a counter's name 1 to 256 bytes, and its slot "
+              "must end after it begins; only adjust may have a negative amount, and a command may have at most "
+              "64 counters"));
   }
-  // For a server without data only, and new each time: one that lost its data twice has had two lives.
+  // Used by a server without data only. It is new each time, so that two losses of data give two epochs.
   constexpr const char* digits = "0123456789abcdef";
   for (int i = 0; i < 32; ++i) batch.epoch += digits[random_() & 15U];
   run(batch, deadline);
@@ -141,7 +141,7 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
     try {
       if (!connection_) {
         if (Steady::now() < next_try_) {
-          why = trouble_ + ": the next try is a moment away";
+          why = trouble_ + "; it is tried again within a second";
           break;
         }
         fresh = true;
@@ -169,14 +169,14 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
         ::poll(nullptr, 0, 10);
       }
       if ((turn.ask || turn.moved || turn.script_lost) && ++turns > most_turns) {
-        note_failure("sends commands from node to node: is the Cluster whole?");
+        note_failure("redirects commands from node to node: check that the Cluster is complete");
         why = trouble_;
         break;
       }
     } catch (const ConnectionLost& lost) {
       connection_.reset();
       std::erase_if(batch.pending, [&](std::size_t i) { return batch.results[i].has_value(); });
-      // A connection that had been idle may have been closed long ago; what was sent may be sent again, once.
+      // The server may have closed a connection that was idle. Commands are sent again once: each has its id.
       if (!fresh && !lost.timed_out) continue;
       note_failure(lost.what());
       why = trouble_;
@@ -216,25 +216,25 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
     }
     RedisBatch::Answer answer;
     if (!sent.read(text, answer))
-      throw ConnectionLost("gave an answer of the wrong form: is the prefix used by something else?");
+      throw ConnectionLost("sent a reply in the wrong format: check that no other program uses the prefix");
     for (std::size_t i = 0; i < answer.replies.size(); ++i) {
       const std::size_t number = sent.numbers()[i];
       StoreReply& one = answer.replies[i];
-      // A refusal, or a reading, from before the rest of the leases is dealt with would be out of date.
+      // While some leases that have run out are still counted, a refusal or a snapshot says too little is left.
       if (answer.leases_due &&
           (batch.commands[number].op == StoreCommand::Op::snapshot || one.outcome == StoreReply::Outcome::refused))
         turn.again.push_back(number);
       else if (answer.overflows[i])
         batch.results[number].emplace(
             Failure(errc::overflow, "a counter of " + description() +
-                                        " would pass the range of 64 bits: nothing was changed; use another name or "
-                                        "window for it"));
+                                        " would pass 9.2 * 10^18, so nothing was changed: use another name or window "
+                                        "for it"));
       else
         batch.results[number].emplace(std::move(one));
     }
     return;
   }
-  if (!failed(reply)) throw ConnectionLost("gave an answer of the wrong form: is it a Redis server?");
+  if (!failed(reply)) throw ConnectionLost("sent a reply in the wrong format: check that it is a Redis server");
   if (text.starts_with("NOSCRIPT")) {
     turn.script_lost = true;
     return again();
@@ -249,7 +249,7 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
     turn.wait = true;
     return again();
   }
-  // A server that has become a replica stays one: find the node that took over.
+  // A server that has become a replica stays one: the next connection looks for the node that took over.
   if (text.starts_with("READONLY")) turn.drop_connection = true;
   for (const std::size_t number : sent.numbers())
     batch.results[number].emplace(unavailable("answered: " + printable(text)));
@@ -266,7 +266,7 @@ void RedisBackend::connect(Deadline deadline) {
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     const auto now = Steady::now();
     const bool last = i + 1 == candidates.size();
-    // A node that swallows everything must leave time for the others.
+    // A node that never answers must leave time for the others.
     const Deadline until = last ? deadline : now + (deadline - now) / 2;
     try {
       connection_.emplace(candidates[i], until);
@@ -303,7 +303,7 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
   std::optional<std::string> policy, append_only, save;
   connection.exchange(bytes, count, deadline, [&](std::size_t number, const redisReply& reply) {
     if (number < settings && failed(reply))
-      throw ConnectionLost("refuses the user, password or database of the URL: " + printable(text_of(reply)));
+      throw ConnectionLost("refused the user, password or database of the URL: " + printable(text_of(reply)));
     if (number == settings) policy = setting(reply);
     if (number == settings + 1) append_only = setting(reply);
     if (number == settings + 2) save = setting(reply);
@@ -316,9 +316,8 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
   if (!policy || !append_only || !save) {
     doubtful = true;
     said +=
-        "CONFIG GET is not allowed, so it could not be checked that maxmemory-policy is noeviction and that "
-        "the data "
-        "outlives a restart; see to both";
+        "CONFIG GET is not allowed, so the library could not check that maxmemory-policy is noeviction and that "
+        "the data outlives a restart: check both";
   } else {
     said += "maxmemory-policy is " + printable(*policy);
     if (*policy != "noeviction") {
@@ -332,7 +331,7 @@ void RedisBackend::greet(RedisConnection& connection, Deadline deadline) {
                             : ", so a restart goes back to the last snapshot: set it to yes";
     }
   }
-  // Again only when it has changed: a server may close idle connections every few minutes.
+  // Logged again only when it has changed: a server may close idle connections every few minutes.
   if (said != last_said_) log(doubtful ? LogLevel::warning : LogLevel::info, last_said_ = std::move(said));
 }
 
@@ -341,8 +340,8 @@ void RedisBackend::load_scripts(RedisConnection& connection, Deadline deadline) 
   for (const Script* script : {&fast_, &exact_}) append_command(bytes, {"SCRIPT", "LOAD", script->text});
   connection.exchange(bytes, 2, deadline, [this](std::size_t number, const redisReply& reply) {
     const std::string_view text = text_of(reply);
-    if (failed(reply)) throw ConnectionLost("refuses to serve: " + printable(text));
-    if (text.size() != 40) throw ConnectionLost("gave an answer of the wrong form: is it a Redis server?");
+    if (failed(reply)) throw ConnectionLost("refused to load the script: " + printable(text));
+    if (text.size() != 40) throw ConnectionLost("sent a reply in the wrong format: check that it is a Redis server");
     (number == 0 ? fast_ : exact_).sha = text;
   });
 }

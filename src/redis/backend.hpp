@@ -31,20 +31,20 @@ class RedisBackend final : public StoreBackend {
   [[nodiscard]] std::string description() const override;
 
  private:
-  /// The commands of one `execute`, and how far they have got.
+  /// The commands of one `execute`, and those that are still to be answered.
   struct Batch {
     std::span<const StoreCommand> commands;
     std::vector<std::optional<Result<StoreReply>>> results;
     std::vector<std::size_t> pending;  // ascending
     std::string epoch;
-    bool exact = false;  // amounts too large for the faster script
+    bool exact = false;  // an amount is too large for the faster script
   };
   /// What the replies of one round ask for.
   struct Turn {
     std::vector<std::size_t> again;
     bool script_lost = false;
     bool large = false;
-    bool wait = false;  // the keys are on their way from one node to another
+    bool wait = false;  // the keys are being moved from one node to another
     bool drop_connection = false;
     std::optional<RedisAddress> moved;
     std::optional<RedisAddress> ask;
@@ -56,7 +56,7 @@ class RedisBackend final : public StoreBackend {
   [[nodiscard]] Failure unavailable(const std::string& why) const;
 
   void connect(Deadline deadline);
-  /// Introduces itself, leaves the script there, and looks at the server's settings.
+  /// Authenticates, loads the scripts, and reads the server's settings.
   void greet(RedisConnection& connection, Deadline deadline);
   void load_scripts(RedisConnection& connection, Deadline deadline);
   void note_failure(const std::string& why);
@@ -69,9 +69,9 @@ class RedisBackend final : public StoreBackend {
   };
   Script fast_, exact_;
   std::optional<RedisConnection> connection_;
-  std::optional<RedisAddress> moved_to_;   // where a Cluster has last sent us
-  std::vector<RedisAddress> other_nodes_;  // of the Cluster, for when that node is gone
-  std::string last_said_;                  // of the server's settings
+  std::optional<RedisAddress> moved_to_;   // the last redirection of a Cluster
+  std::vector<RedisAddress> other_nodes_;  // of the Cluster, for when that node cannot be reached
+  std::string last_said_;                  // what was last logged of the server's settings
 
   int failures_ = 0;  // in a row
   Deadline next_try_{};

@@ -20,7 +20,7 @@ using Op = StoreCommand::Op;
 constexpr std::size_t most_counters = 64, most_ids = 10'000, most_thresholds = 64;
 constexpr std::size_t epoch_size = 32, id_size = 32, vector_size = 6;
 constexpr double never = 9'007'199'254'740'991.0;  // microseconds; the script's NEVER
-/// How long a slot is kept beyond the time in which it counts, a lease, and as long again as it lasts: as long as an ended id.
+/// How long a slot is kept beyond the time in which it counts, a lease, and its own length: as long as the id of a call that ended.
 constexpr double keep = 3'600e6;
 constexpr std::chrono::milliseconds longest_lease = std::chrono::hours(24);
 constexpr unsigned overflow_outcome = 4;  // beyond StoreReply::Outcome
@@ -140,7 +140,7 @@ std::string RedisKeys::counter(const StoreCounter& counter) const {
   return key;
 }
 
-bool makes_sense(const StoreCommand& command) {
+bool is_valid(const StoreCommand& command) {
   const bool without_id = command.op == Op::snapshot || command.op == Op::renew;
   if (without_id ? !command.id.empty() : !is_id(command.id)) return false;
   if (command.op == Op::renew ? !command.counters.empty() : !command.ids.empty()) return false;

@@ -27,34 +27,34 @@ class RedisKeys {
   std::string base_;
 };
 
-/// Whether a store may be asked this.
-[[nodiscard]] bool makes_sense(const StoreCommand& command);
+/// Whether the script can execute the command.
+[[nodiscard]] bool is_valid(const StoreCommand& command);
 
 /// Some commands as one call of `redis_script`, and its answer.
 class RedisBatch {
  public:
   explicit RedisBatch(const RedisKeys& keys);
 
-  /// \param number What the caller knows the command by. It must make sense and outlive this.
+  /// \param number What the caller knows the command by. It must be valid and outlive this.
   void add(const StoreCommand& command, std::size_t number);
-  /// Few enough that the server is not kept from others for long.
+  /// A call is limited, so that the server can soon answer other clients.
   [[nodiscard]] bool full() const noexcept { return commands_.size() >= 64 || counters_ >= 256; }
   [[nodiscard]] const std::vector<std::size_t>& numbers() const noexcept { return numbers_; }
 
   /// \param sha The script's name on the server.
-  /// \param epoch 32 characters, for a server that has none yet; never the same ones twice.
+  /// \param epoch 32 characters, for a server that has none yet. Each call needs new ones.
   void append(std::string& bytes, std::string_view sha, std::string_view epoch) const;
 
   struct Answer {
     std::vector<StoreReply> replies{};  ///< One for each command.
-    std::vector<bool> overflows{};      ///< Nothing was done: a number would have passed 64 bits.
-    bool leases_due = false;            ///< More leases had run out than one call deals with.
+    std::vector<bool> overflows{};      ///< Nothing was changed: a number would have passed 64 bits.
+    bool leases_due = false;            ///< More leases had run out than one call ends.
   };
-  /// \return False if the bytes are no answer to these commands.
+  /// \return False if the bytes are not in the format of an answer to these commands.
   [[nodiscard]] bool read(std::string_view bytes, Answer& answer) const;
 
  private:
-  /// Things that several commands name, each once, by their numbers from 1 on.
+  /// What several commands name, kept once and referred to by a number from 1 on.
   class Numbered {
    public:
     std::size_t number_of(std::string thing);

@@ -15,12 +15,12 @@ namespace outlay::detail {
 
 namespace {
 
-/// More elements than any reply here has; a length of garbage must not become an allocation.
+/// More elements than any reply here has. A damaged length must not lead to a large allocation.
 constexpr std::size_t most_elements = 65'536;
 
 std::string reason_of(int error) { return std::generic_category().message(error); }
 
-/// What hiredis makes replies with, kept when it is first seen.
+/// The functions with which hiredis makes replies, copied from the first connection.
 const redisReplyObjectFunctions& plain_functions(const redisReplyObjectFunctions* seen) {
   static const redisReplyObjectFunctions functions = *seen;
   return functions;
@@ -77,7 +77,7 @@ void RedisConnection::wait(short events, Deadline deadline, short& ready) {
     ready = entry.revents;
     if (count > 0) return;
     if (count == 0) throw ConnectionLost("did not answer in time", true);
-    if (errno != EINTR) throw ConnectionLost("cannot be waited for: " + reason_of(errno));
+    if (errno != EINTR) throw ConnectionLost("cannot be polled: " + reason_of(errno));
   }
 }
 
@@ -86,7 +86,7 @@ void RedisConnection::exchange(std::string_view bytes, std::size_t count, Deadli
   for (std::size_t taken = 0; taken < count || !bytes.empty();) {
     void* reply = nullptr;
     if (redisReaderGetReply(context_->reader, &reply) != REDIS_OK)
-      throw ConnectionLost(std::string("sent what is no reply of Redis: ") + context_->reader->errstr);
+      throw ConnectionLost(std::string("sent a reply that is not in the Redis protocol: ") + context_->reader->errstr);
     if (reply) {
       const std::unique_ptr<void, decltype(&freeReplyObject)> owner(reply, freeReplyObject);
       if (taken == count) throw ConnectionLost("sent more replies than there were commands");
@@ -96,7 +96,7 @@ void RedisConnection::exchange(std::string_view bytes, std::size_t count, Deadli
     short ready = 0;
     wait(static_cast<short>(bytes.empty() ? POLLIN : POLLIN | POLLOUT), deadline, ready);
     if ((ready & POLLOUT) != 0) {
-      // Not through hiredis: its write raises SIGPIPE in programs that know nothing of it.
+      // Not through hiredis, whose write raises SIGPIPE: a program that does not handle it would end.
       const ssize_t sent = ::send(context_->fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (sent < 0 && errno != EAGAIN && errno != EINTR)
         throw ConnectionLost("broke the connection: " + reason_of(errno));

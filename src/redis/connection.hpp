@@ -18,7 +18,7 @@ namespace outlay::detail {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
-/// The connection is of no use any more. Whether what was sent was executed is not known.
+/// The connection cannot be used any more. Whether the server has executed what was sent is not known.
 class ConnectionLost : public std::runtime_error {
  public:
   explicit ConnectionLost(const std::string& why, bool after_timeout = false)
@@ -33,13 +33,13 @@ void append_command(std::string& bytes, std::initializer_list<std::string_view> 
 /// One connection to one server. Every operation ends by its deadline; one that throws ConnectionLost was the last.
 class RedisConnection {
  public:
-  /// Connects, without a word said yet.
+  /// Connects, and sends nothing yet.
   RedisConnection(const RedisAddress& address, Deadline deadline);
 
   using Take = std::function<void(std::size_t number, const redisReply& reply)>;
-  /// Sends all of `bytes` and hands over `count` replies as they come.
+  /// Sends all of `bytes` and passes `count` replies to `take` as they come.
   ///
-  /// Reads while it still writes, so that a batch larger than the buffers in between cannot lock up.
+  /// Reads while it still writes, so that a batch larger than the buffers of both sides cannot block them.
   void exchange(std::string_view bytes, std::size_t count, Deadline deadline, const Take& take);
 
   [[nodiscard]] const RedisAddress& address() const noexcept { return address_; }

@@ -18,14 +18,14 @@ if meta then
   version, due, last_hour = unpack('<ddd', meta)
   epoch, change = sub(meta, 25), false
 end
--- Three hashes take turns: ids that ended in this hour, in the one before, and what is thrown away at the next turn.
+-- Three hashes take turns: ids that ended in this hour, in the one before, and what is deleted at the next turn.
 local hour = math.floor(now / HOUR)
 local ended_now, ended_before = KEYS[4 + hour % 3], KEYS[4 + (hour - 1) % 3]
 
 -- Counters that were looked at: slots by field; `all` where every slot is there.
 local counters, written_slots = {}, {}
 
--- A slot: what it has spent and reserved, and the same packed while that is true; when it may be forgotten; which thresholds it told.
+-- A slot: what it has spent and reserved, and both packed while they are unchanged; when it may be forgotten; the thresholds it told.
 local function slot_from(bytes, at_most)
   if not bytes then return {spent = zero(), reserved = zero(), expires = 0, told = ''} end
   return {spent = read(bytes, 1, at_most), reserved = read(bytes, 49, at_most), expires = (unpack('<d', bytes, 97)), told = sub(bytes, 105),
@@ -55,7 +55,7 @@ local function change_slot(slot, more_spent, less_spent, more_reserved, less_res
     if more_reserved then add(slot.reserved, more_reserved) end
     if less_reserved then
       subtract(slot.reserved, less_reserved)
-      raise_to_zero(slot.reserved)  -- where the slot was forgotten, and with it what was reserved there
+      raise_to_zero(slot.reserved)  -- the slot was forgotten, and with it what was reserved in it
     end
     slot.packed_reserved = nil
   end
@@ -73,7 +73,7 @@ local function packed_reserved(slot)
   return slot.packed_reserved
 end
 
--- What is to be written, as commands; of renewed leases only the arguments, of which there may be very many.
+-- The commands that write. Of renewed leases only the arguments, since they may have to be several commands.
 local holds, ended, made, moved, gone = {'HSET', HOLDS}, {'HSET', ended_now}, {'ZADD', LEASES}, {}, {'ZREM', LEASES}
 
 -- Records of ids: what they are; how much is held, or was charged at their expiry, packed; the slots of a reservation.
@@ -98,7 +98,7 @@ if due <= now then
       while at <= #record.slots do
         name, field, at = unpack('<Hc0Bc0', record.slots, at)
         local slot = slot_of(name, field)
-        if slot.expires > 0 then change_slot(slot, charged, nil, nil, held) end  -- else it was forgotten
+        if slot.expires > 0 then change_slot(slot, charged, nil, nil, held) end  -- else the slot was forgotten
       end
       record.is, record.amount = EXPIRED, write(charged or zero())
       records[id] = record
@@ -143,7 +143,7 @@ if #unheld > 0 then
   end
 end
 
--- Which slots of which counters the commands are about, and under which limits.
+-- The slots that the commands refer to, and their limits.
 local places = {}
 for number = last_command + 1, #ARGV do
   local packed = ARGV[number]
@@ -184,7 +184,7 @@ for number = last_command + 1, #ARGV do
   place.reference = pack('<Hc0Bc0', #place.name, place.name, #place.field, place.field)
   places[number - last_command] = place
 end
--- What else counts at a place, and which thresholds that has told.
+-- The sums of the other slots that count at a place, and the thresholds that these have told.
 local function others_at(place)
   local others, told = {spent = zero(), reserved = zero()}, ''
   for field, slot in pairs(counters[place.name]) do
@@ -243,7 +243,7 @@ for number = 3, last_command do
     change = true
   end
 
-  -- First look at every counter, then change every one.
+  -- Every counter is checked before any is changed.
   if changes then
     for i = 1, count do
       local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
@@ -361,7 +361,7 @@ if change then
   for _, slot in ipairs(written_slots) do
     call('HSET', slot.key, slot.field, packed_spent(slot) .. packed_reserved(slot) .. pack('<d', slot.expires) .. slot.told)
   end
-  -- Where a slot came, or has to live longer: those whose time is over go, and the key lives as long as its last.
+  -- Of each counter whose slots live longer now: slots whose time is over are deleted, and the key lives as long as its last slot.
   for name in pairs(longer) do
     local all, last = call('HGETALL', name), 0
     for i = 1, #all, 2 do

@@ -5,7 +5,7 @@ namespace outlay::detail {
 /// The script that executes a batch of commands on the server: one call, one atomic step. README.md beside this file describes the data.
 ///
 ///   KEYS: the meta key, the leases, what is held, three for what has ended, then the counters
-///   ARGV: an epoch in case that there is none, the number of commands, each command, then each place (slot and limits) they speak of
+///   ARGV: an epoch in case that there is none, the number of commands, each command, then each place (slot and limits) they refer to
 ///
 /// Amounts take the whole range of int64, and Lua's numbers are doubles. So the script comes in two kinds, alike but for the few
 /// functions that touch an amount:
@@ -16,7 +16,7 @@ namespace outlay::detail {
 ///
 /// Both read and write the same bytes, little-endian int64. Times are whole microseconds below 2^53.
 ///
-/// All reads and decisions come before the first write, and that is one that the server refuses when its memory is full: a call that
+/// All reads and decisions come before the first write, which is one that the server refuses when its memory is full: so a call that
 /// fails has changed nothing. Slots that several commands touch are read once and written once, and ids are looked up together.
 extern const char redis_fast_arithmetic[];
 extern const char redis_exact_arithmetic[];

@@ -39,7 +39,7 @@ std::vector<Result<StoreReply>> SqliteStoreBackend::execute(std::span<const Stor
     file_.reset();
     problem = error.what();
   }
-  // All of them were one transaction: none has happened.
+  // All commands were one transaction, so none was executed.
   replies.assign(commands.size(), Failure(errc::store_unavailable, "sqlite_store: " + problem));
   return replies;
 }

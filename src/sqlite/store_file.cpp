@@ -38,15 +38,15 @@ std::string problem_of(const StoreCommand& command) {
   for (const std::string& id : command.ids)
     if (!is_id(id)) return "one of the ids is not 32 hexadecimal digits";
   if (command.counters.size() > max_counters)
-    return std::to_string(command.counters.size()) + " counters in one command: at most 64 are allowed";
+    return std::to_string(command.counters.size()) + " counters in one command: it must have at most 64";
   for (const StoreCounter& counter : command.counters)
     if (counter.name.empty() || counter.name.size() > max_name || counter.window.size() > max_name)
       return "a counter's name has " + std::to_string(counter.name.size()) + " bytes and its window " +
-             std::to_string(counter.window.size()) + ": write 1 to 256, and at most 256";
+             std::to_string(counter.window.size()) + ": the name must have 1 to 256, the window at most 256";
   if (command.lease < 0ms) return "the lease is negative";
   if (command.op == Op::reserve || command.op == Op::extend || command.op == Op::settle)
     for (const std::int64_t a : to_vector(command.amount))
-      if (a < 0) return "a negative amount: only adjust gives back";
+      if (a < 0) return "a negative amount: only adjust may have one";
   return {};
 }
 
@@ -72,7 +72,7 @@ bool is_there(const std::filesystem::path& path) noexcept {
   return std::filesystem::exists(path, ignored);
 }
 
-/// False where the slot does not hold the call.
+/// Moves the end of a call's lease; false where the slot does not hold the call.
 bool renew_in(StoreSlot& slot, const std::string& key, std::int64_t until) noexcept {
   HeldCall* held = slot.find(key);
   if (!held) return false;
@@ -108,7 +108,7 @@ void StoreFile::execute(std::span<const StoreCommand> commands, Deadline deadlin
 }
 
 Database& StoreFile::prepared(const std::filesystem::path& path, Deadline deadline) {
-  // Before anything is in it, and before SQLite makes the files beside it, which take its mode over.
+  // Before anything is in the file, and before SQLite makes the files beside it, which get the same mode.
   if (made_) ::chmod(path.c_str(), S_IRUSR | S_IWUSR);
   database_.set_deadline(deadline);
   retry_while_busy(deadline, [&] { prepare_for_store(database_); });
@@ -143,9 +143,10 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& command) {
       break;
   }
   if (!fits)
-    return Failure(errc::overflow, "sqlite_store: what was spent in counter \"" +
-                                       well_formed(command.counters.front().name) +
-                                       "\" or another would pass 9.2 * 10^18: nothing was changed");
+    return Failure(errc::overflow,
+                   "sqlite_store: what was spent in counter \"" + well_formed(command.counters.front().name) +
+                       "\" or another would pass 9.2 * 10^18, so nothing was changed: use another name or "
+                       "window for it");
   reply.now = command.now;
   reply.epoch = tables_.epoch();
   reply.version = tables_.version();
@@ -158,7 +159,7 @@ StoreFile::Outcome StoreFile::hold(const StoreCommand& command, std::int64_t now
   const std::string key = bytes_of(command.id);
   const std::vector<std::size_t>& touched = tables_.charged();
   Vector more = to_vector(command.amount);
-  // Renewed too late, an id may be held in some slots and have run out in others: then it has ended.
+  // An id that was renewed too late may be held in some slots while its lease has run out in others: then it has ended.
   const HeldCall* held = nullptr;
   bool everywhere = !touched.empty();
   for (const std::size_t i : touched) {
@@ -224,7 +225,7 @@ bool StoreFile::end(const StoreCommand& command, std::int64_t now, StoreReply& r
     return true;
   }
   const Vector amount = command.op == Op::release ? Vector{} : spendable(to_vector(command.amount));
-  // What changes in each slot; all of it fits before any is done.
+  // What changes in each slot. Nothing is changed before all of it is known to fit.
   std::vector<std::pair<Vector, Vector>> changes;
   for (const std::size_t i : touched) {
     Vector spent = amount, reserved{};
@@ -251,7 +252,7 @@ bool StoreFile::end(const StoreCommand& command, std::int64_t now, StoreReply& r
   return true;
 }
 
-/// The thresholds that are reached and have not been told in any slot that counts.
+/// Tells the thresholds that are reached and have not been told in any slot that counts.
 void StoreFile::tell(const std::vector<StoreCounter>& counters, std::vector<StoreReply::Crossed>& crossed) {
   for (std::size_t i = 0; i < tables_.views().size(); ++i) {
     if (counters[i].thresholds.empty()) continue;

@@ -23,10 +23,10 @@ class StoreFile {
 
   StoreFile(const std::filesystem::path& path, Deadline deadline);
 
-  /// The path names another file by now, or none.
+  /// Whether the path names another file by now, or none.
   [[nodiscard]] bool moved() const noexcept;
 
-  /// One transaction; where it throws, nothing has happened.
+  /// Executes the commands in one transaction. Where it throws, nothing has changed.
   void execute(std::span<const StoreCommand> commands, Deadline deadline, std::vector<Result<StoreReply>>& replies);
 
  private:
@@ -44,7 +44,7 @@ class StoreFile {
   Database database_;
   StoreTables tables_;
   Statement begin_, commit_;
-  // The slots of what was reserved here, to find it by its id alone.
+  // The slots of the calls that were reserved through this connection, since a renewal names the id only.
   std::unordered_map<std::string, std::vector<std::int64_t>> held_in_;
 };
 

@@ -9,15 +9,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// How long the id of a call that ended is remembered, and of one whose lease ran out: it may yet report.
+/// How long the id of a call that ended is remembered, and of one whose lease ran out: that call may still settle.
 constexpr auto remember_ended_for = 1h;
 constexpr auto remember_expired = 24h;
-/// A slot outlives what counts it by so much, and so by more than any correction that could come.
+/// How long a slot is kept after the last window that counts it: longer than any correction can be late.
 constexpr auto remember_slot = 48h;
 constexpr auto purge_every = 10min;
 constexpr std::int64_t purge_at_once = 1'000;
 
-/// Leaves a statement reset, however its rows were read.
+/// Resets a statement at the end of a block, also where reading its rows throws.
 class Reading {
  public:
   explicit Reading(Statement& statement) noexcept : statement_(statement) {}
@@ -52,7 +52,7 @@ StoreTables::StoreTables(Database& database)
       delete_slot_(database_, "DELETE FROM store_slots WHERE id = ?1"),
       raise_version_(database_, "UPDATE store_info SET version = max(version, ?1)"),
       epoch_(database_.query_text("SELECT epoch FROM store_info")) {
-  // Where all processes have got to.
+  // The largest version that any process has written.
   version_ = database_.query_int("SELECT version FROM store_info");
   const Reading reading(all_slots_);
   while (all_slots_.step()) version_ = std::max(version_, read_slot(all_slots_).version);
@@ -102,7 +102,7 @@ void StoreTables::remember_ended(const std::string& key, const Past& past, std::
 
 // --- slots ---
 
-/// The place of a slot among slots_, where it goes once, however many counters or ids name it.
+/// The place of a slot among slots_. It is put there once, even where several counters or ids name it.
 std::size_t StoreTables::place_of(StoreSlot slot) {
   for (std::size_t i = 0; i < slots_.size(); ++i)
     if (slot.id != 0
@@ -152,7 +152,7 @@ void StoreTables::load(const std::vector<StoreCounter>& counters, std::int64_t n
 StoreTables::View StoreTables::view_of(const StoreCounter& counter) {
   View view;
   view.first = rows_.size();
-  // A window that is one slot is that slot, even where a clock that was ahead has made later ones.
+  // A window of one slot counts that slot only, even where a process whose clock was ahead has made later ones.
   const bool one_slot = counter.counted_from == counter.begin;
   bool there = false;
   {
@@ -216,7 +216,7 @@ void StoreTables::insert_slot(StoreSlot& slot) {
 
 // --- time ---
 
-/// Ends the leases that have run out; the ids are remembered, since their calls may yet report.
+/// Ends the leases that have run out. Their ids are remembered, since the calls may still settle.
 void StoreTables::expire(StoreSlot& slot, std::int64_t now) {
   const auto over =
       std::partition(slot.held.begin(), slot.held.end(), [&](const HeldCall& held) { return held.until > now; });
@@ -225,7 +225,7 @@ void StoreTables::expire(StoreSlot& slot, std::int64_t now) {
     const bool charge = held->on_expiry == OnExpiry::charge;
     const Vector charged = charge ? spendable(held->amount) : Vector{};
     for (std::size_t d = 0; d < dimension_count; ++d)
-      slot.reserved[d] -= held->amount[d], slot.spent[d] += charged[d];  // fits: the two together did
+      slot.reserved[d] -= held->amount[d], slot.spent[d] += charged[d];  // fits, since their sum did
     packed_.clear();
     pack(packed_, charged);
     insert_id(held->id, slot.id, later(now, remember_expired), packed_);
@@ -267,7 +267,7 @@ void StoreTables::purge(std::int64_t now) {
     delete_slot_.bind(1, slot);
     delete_slot_.run();
   }
-  // The version never falls, whoever opens the file next.
+  // The version never falls, also for a process that opens the file later.
   raise_version_.bind(1, version);
   raise_version_.run();
 }

@@ -36,7 +36,7 @@ class StoreTables {
   /// The largest version of a slot that was seen.
   [[nodiscard]] std::int64_t version() const noexcept { return version_; }
 
-  /// Removes what is long over, a bounded number at a time, where that was not done for a while.
+  /// Removes slots and ids that are no longer needed, a bounded number at a time, about every ten minutes.
   void purge_if_due(std::int64_t now);
 
   /// Loads the slots of a command's counters, and ends the leases in them that have run out.

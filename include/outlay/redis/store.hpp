@@ -11,8 +11,8 @@ namespace outlay {
 struct RedisStoreOptions {
   /// Where the server is:
   ///
-  /// - `redis://[user:password@]host[:port][/db]`: port 6379 and database 0 unless said; an IPv6 address in brackets; `:password@` for a
-  ///   server with a password and no users. What is not a letter or digit is written as `%XX`.
+  /// - `redis://[user:password@]host[:port][/db]`: port 6379 and database 0 where they are left out; an IPv6 address in brackets;
+  ///   `:password@` for a server with a password and no users. What is not a letter or digit is written as `%XX`.
   /// - `unix://[user:password@]/path[?db=N]`: a Unix socket.
   /// - `rediss://...`: refused, since this library is built on a hiredis without TLS. Lead the connection through a TLS tunnel.
   ///
@@ -31,15 +31,15 @@ struct RedisStoreOptions {
 
 /// Counters on a Redis server, or a Cluster, from 6.2 on (Valkey too): caps that the processes of many machines share.
 ///
-/// Each admission is one script call over all its counters, by the server's clock; what concurrent callers have to say goes out
-/// together. Keys of windows that are over vanish by themselves. When it connects, it looks whether the server may evict keys and
+/// Each admission is one script call over all its counters, by the server's clock; the commands of concurrent callers are sent
+/// together. Keys of windows that are over expire. When it connects, it checks whether the server may evict keys and
 /// whether it keeps its data over a restart, and logs what it found: a shared cap is as durable as its server.
 ///
-/// A Redis that fails over to a replica, or that is restarted from a snapshot, may have forgotten its last seconds. A store notices when
-/// what it has seen is gone, and then OnUnreachable decides.
+/// A Redis that fails over to a replica, or that is restarted from a snapshot, may have forgotten its last seconds. A store notices that
+/// data it has seen is lost, and then OnUnreachable decides.
 /// \par Errors
-/// ConfigError for a URL, prefix or time that makes no sense; the message never repeats the URL. That the server cannot be reached, or
-/// refuses the password, is StoreUnavailable when a call is admitted.
+/// ConfigError for a URL, prefix or time that is invalid; the message never repeats the URL. StoreUnavailable, when a call is admitted,
+/// where the server cannot be reached or refuses the password.
 /// \par Thread safety
 /// As Store's.
 /// \par Blocking

@@ -50,7 +50,7 @@ struct SqliteSinkOptions {
 ///
 /// \par Guarantee
 /// A row for which Ledger::flush has returned is in the file once, whatever kills the process afterwards (Durability). A transaction
-/// that fails is kept, up to 65,536 rows, and tried again: a disk that has room again, or a lock that is given back, loses nothing and
+/// that fails is kept, up to 65,536 rows, and tried again: a disk that has room again, or a lock that is released, loses nothing and
 /// doubles nothing. Only beyond that are rows refused, and counted in SinkStats::dropped.
 /// \par Errors
 /// ConfigError for options out of range. Error with errc::bad_file for a file that is damaged, no SQLite database, another program's

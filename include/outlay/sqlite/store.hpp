@@ -24,8 +24,8 @@ struct SqliteStoreOptions {
 /// Each admission is one transaction, and all processes agree on the machine's clock. `src/sqlite/README.md` describes the tables.
 ///
 /// \par Guarantee
-/// As Store. An answer that was given survives the end of the process, however sudden; a power cut may take the last ones, never the
-/// file's consistency.
+/// As Store. What was answered is kept, even where the process is killed. A power cut may lose the last commands, but never leaves an
+/// inconsistent file.
 ///
 /// Replaced by another file, or by an older copy of itself, it is opened anew; StoreReply::epoch and StoreReply::version tell.
 /// \par Errors
