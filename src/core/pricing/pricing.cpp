@@ -8,7 +8,7 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-// Twice as many tokens at max_narrow_rate, and the largest short request fee, are below 2^63.
+// So much input and so much output at max_narrow_rate, with the largest short request fee, are below 2^63 pico-dollars.
 constexpr std::int64_t max_narrow_count = 4'000'000'000;
 
 constexpr std::int64_t too_large = -1;
