@@ -139,7 +139,7 @@ class PriceTable {
   /// \par Blocking
   /// Reads the file; some ten milliseconds for the whole of LiteLLM's.
   [[nodiscard]] static PriceTable load_litellm(const std::filesystem::path& path);
-  /// Reads the library's own format (`src/json/price_table.schema.json`). Defined in outlay::json.
+  /// Reads the library's own format (`src/json/prices/price_table.schema.json`). Defined in outlay::json.
   /// \par Errors
   /// ConfigError as for load_litellm, and for every member that the format does not have.
   [[nodiscard]] static PriceTable load(const std::filesystem::path& path);

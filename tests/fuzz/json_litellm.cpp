@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "json/price_json.hpp"
+#include "json/prices/formats.hpp"
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"
 #include "outlay/price.hpp"

@@ -1,15 +1,8 @@
-#include "json/price_json.hpp"
-
-#include <boost/json.hpp>
-#include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <random>
 #include <string>
-#include <vector>
 
-#include "outlay/error.hpp"
-#include "outlay/price.hpp"
+#include "json/prices/formats.hpp"
+#include "price_files.hpp"
 #include "support/catch.hpp"
 
 using namespace outlay;
@@ -17,41 +10,6 @@ using namespace outlay::literals;
 using Catch::Matchers::Contains;
 
 namespace {
-
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::string& text) {
-    std::random_device random;
-    path_ = std::filesystem::temp_directory_path() / ("outlay-prices-" + std::to_string(random()) + ".json");
-    std::ofstream(path_, std::ios::binary) << text;
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    std::error_code ec;
-    std::filesystem::remove(path_, ec);
-  }
-  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-PriceTable litellm(const std::string& text) { return PriceTable::load_litellm(TemporaryFile(text).path()); }
-PriceTable own(const std::string& text) { return PriceTable::load(TemporaryFile(text).path()); }
-
-std::string refused(const std::string& text, bool own_format = false) {
-  try {
-    (void)(own_format ? own(text) : litellm(text));
-  } catch (const ConfigError& error) {
-    return error.what();
-  }
-  return "was read";
-}
-
-Usd cost(const PriceTable& table, std::string_view model, const Usage& usage, std::string_view tier = {}) {
-  return table.cost(model, usage, {.service_tier = tier}).usd;
-}
 
 // Entries in LiteLLM's format with the figures of its snapshot of 2026-08-01 (BerriAI/litellm, MIT).
 const char* const snapshot = R"({
@@ -109,79 +67,6 @@ const char* const snapshot = R"({
 })";
 
 }  // namespace
-
-// ---- decimal text
-
-TEST_CASE("prices from JSON: numbers are read from their text, exactly", "[json][price]") {
-  const auto read = [](std::string_view text, int scale) {
-    const auto decimal = detail::scaled_decimal(text, scale);
-    REQUIRE(decimal);
-    CHECK_FALSE(decimal->rounded);
-    return decimal->value;
-  };
-  CHECK(read("2.5e-06", 12) == 2'500'000);
-  CHECK(read("0.0000025", 12) == 2'500'000);
-  CHECK(read("3.625e-09", 12) == 3'625);
-  CHECK(read("25E-7", 12) == 2'500'000);
-  CHECK(read("1e-12", 12) == 1);
-  CHECK(read("0", 12) == 0);
-  CHECK(read("0.0e99999999", 12) == 0);
-  CHECK(read("9223372.036854775807", 12) == INT64_MAX);
-  CHECK(read("1.10", 6) == 1'100'000);
-  CHECK(read("1000000000000000000000000000000000000000000e-42", 0) == 1);
-}
-
-TEST_CASE("prices from JSON: a finer number is rounded half to even and said to be", "[json][price]") {
-  const auto read = [](std::string_view text) {
-    const auto decimal = detail::scaled_decimal(text, 0);
-    REQUIRE(decimal);
-    CHECK(decimal->rounded);
-    return decimal->value;
-  };
-  CHECK(read("0.5") == 0);
-  CHECK(read("1.5") == 2);
-  CHECK(read("2.5") == 2);
-  CHECK(read("2.5000000000000000000000000000000000000000000000000001") == 3);
-  CHECK(read("2.4999999999999999999999999999999999999999999999999999") == 2);
-  CHECK(read("0.05e1") == 0);
-  CHECK(read("1e-400") == 0);
-  CHECK(read("1e-99999999999999999999") == 0);
-  CHECK(read("0.51") == 1);
-}
-
-TEST_CASE("prices from JSON: what is no number, below zero or too large is not read", "[json][price]") {
-  for (const char* text :
-       {"", "-1", "+1", "e5", "1e", "1e+", ".", "1.2.3", "1,5", "NaN", "Infinity", "0x1", " 1", "1 ", "1e5x"}) {
-    INFO(text);
-    CHECK_FALSE(detail::scaled_decimal(text, 0));
-  }
-  CHECK_FALSE(detail::scaled_decimal("9223372036854775808", 0));
-  CHECK_FALSE(detail::scaled_decimal("9223372036854775807.5", 0));
-  CHECK_FALSE(detail::scaled_decimal("1e99999999999", 0));
-  CHECK_FALSE(detail::scaled_decimal(std::string(5000, '9'), 0));
-}
-
-TEST_CASE("prices from JSON: random decimals agree with integer arithmetic", "[json][price]") {
-  std::mt19937_64 random(3);
-  for (int i = 0; i < 20'000; ++i) {
-    const auto picos = static_cast<std::int64_t>(random() >> (random() % 62 + 1));
-    // The same number with the point anywhere.
-    std::string digits = std::to_string(picos);
-    const int exponent = static_cast<int>(random() % digits.size());
-    std::string text = digits;
-    text.insert(digits.size() - static_cast<std::size_t>(exponent), ".");
-    if (text.back() == '.') text += '0';
-    if (text.front() == '.') text.insert(0, "0");
-    text += "e" + std::to_string(exponent - 12);
-    const auto decimal = detail::scaled_decimal(text, 12);
-    INFO(text);
-    REQUIRE(decimal);
-    REQUIRE(decimal->value == picos);
-    REQUIRE_FALSE(decimal->rounded);
-  }
-}
-
-// ---- LiteLLM
 
 TEST_CASE("litellm: the golden costs agree to the nano-dollar", "[json][price]") {
   const auto table = litellm(snapshot);
@@ -369,134 +254,4 @@ TEST_CASE("litellm: any cut of a file is refused, and any change of a byte is re
     } catch (const Error&) {
     }
   }
-}
-
-TEST_CASE("prices from JSON: a file that cannot be opened is refused by name", "[json][price]") {
-  const std::filesystem::path missing = std::filesystem::temp_directory_path() / "outlay-no-such-prices.json";
-  CHECK_THROWS_WITH(PriceTable::load_litellm(missing),
-                    Contains("outlay-no-such-prices.json") && Contains("cannot be opened"));
-  CHECK_THROWS_AS(PriceTable::load(missing), ConfigError);
-  CHECK_THROWS_AS(PriceTable::load_litellm(std::filesystem::temp_directory_path()), ConfigError);
-}
-
-TEST_CASE("prices from JSON: a file that is too large is refused before it is parsed", "[json][price]") {
-  const std::string text(detail::max_price_file + 1, ' ');
-  CHECK_THROWS_WITH(detail::read_litellm(text, "large"), Contains(std::to_string(detail::max_price_file)));
-}
-
-// ---- the library's own format
-
-TEST_CASE("own prices: everything that the format has is read", "[json][price]") {
-  const auto table = own(R"({
-    "$schema": "price_table.schema.json", "format": "outlay-prices-1", "version": "2026-Q3", "source": "our contract",
-    "as_of": "2026-07-31",
-    "models": {
-      "m": {"provider": "acme", "input": "2.50", "output": 10, "cache_read": 1.25, "cache_write": "3.125",
-            "cache_write_1h": "5", "reasoning": "11", "input_audio": 40, "output_audio": 80, "input_image": 2,
-            "output_image": 30, "cache_read_audio": 20, "web_search": "0.01", "request": 0.0001,
-            "max_input_tokens": 128000, "max_output_tokens": 16384,
-            "tiers": [{"service_tier": "batch", "input": "1.25", "output": "5"},
-                      {"above_input_tokens": 1000, "inclusive": true, "input": 5, "output": 15}]}},
-    "deployments": {"prod": "m", "prod-too": "prod"}})");
-  CHECK(table.version() == "2026-Q3");
-  CHECK(table.source() == "our contract");
-  CHECK(table.as_of() == std::chrono::sys_days(std::chrono::year(2026) / 7 / 31));
-  const auto price = table.find("m");
-  REQUIRE(price);
-  const auto per_million = [](Usd usd) { return Rate::per_million(usd); };
-  const Rates rates{.input = per_million(2.50_usd),
-                    .output = per_million(10_usd),
-                    .cache_read = per_million(1.25_usd),
-                    .cache_write = per_million(3.125_usd),
-                    .cache_write_1h = per_million(5_usd),
-                    .reasoning = per_million(11_usd),
-                    .input_audio = per_million(40_usd),
-                    .output_audio = per_million(80_usd),
-                    .input_image = per_million(2_usd),
-                    .output_image = per_million(30_usd),
-                    .cache_read_audio = per_million(20_usd)};
-  CHECK(price->rates == rates);
-  CHECK(price->provider == "acme");
-  CHECK(price->web_search == 0.01_usd);
-  CHECK(price->request == 0.0001_usd);
-  CHECK(price->max_input_tokens == 128'000);
-  CHECK(price->max_output_tokens == 16'384);
-  REQUIRE(price->tiers.size() == 2);
-  CHECK(price->tiers[0].service_tier == "batch");
-  CHECK(price->tiers[1].above_input_tokens == 1000);
-  CHECK(price->tiers[1].inclusive);
-  CHECK(price->tiers[1].rates.input == per_million(5_usd));
-  CHECK(table.cost("prod-too", {}).model == "m");
-  CHECK(table.cost("prod", {}).rule == PriceRule::alias);
-}
-
-TEST_CASE("own prices: a rate is read from its text, not through a double", "[json][price]") {
-  const auto table = own(R"({"format":"outlay-prices-1","models":{"m":{"input":0.1,"output":1234567.890123}}})");
-  CHECK(table.find("m")->rates.input.picos() == 100'000);
-  CHECK(table.find("m")->rates.output.picos() == 1'234'567'890'123);
-  CHECK_FALSE(table.cost("m", {}).assumed);
-  const auto fine = own(R"({"format":"outlay-prices-1","models":{"m":{"input":"0.0000015","output":"0"}}})");
-  CHECK(fine.find("m")->rates.input.picos() == 2);
-  CHECK(fine.cost("m", {}).assumed);
-}
-
-TEST_CASE("own prices: what the format does not allow is refused by name", "[json][price]") {
-  const auto with = [](const std::string& model) {
-    return refused(R"({"format":"outlay-prices-1","models":{"m":)" + model + "}}", true);
-  };
-  CHECK_THAT(refused(R"({"models":{}})", true), Contains("outlay-prices-1"));
-  CHECK_THAT(refused(R"({"format":"outlay-prices-2","models":{}})", true), Contains("outlay-prices-2"));
-  CHECK_THAT(refused(R"({"format":"outlay-prices-1"})", true), Contains("\"models\" is missing"));
-  CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{},"extra":1})", true), Contains("\"extra\""));
-  CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{"":{"input":1,"output":1}}})", true),
-             Contains("empty name"));
-  CHECK_THAT(with(R"({"output":1})"), Contains("\"m\"") && Contains("\"input\" is missing"));
-  CHECK_THAT(with(R"({"input":1})"), Contains("\"output\" is missing"));
-  CHECK_THAT(with(R"({"input":-1,"output":1})"), Contains("\"input\""));
-  CHECK_THAT(with(R"({"input":"a lot","output":1})"), Contains("\"input\""));
-  CHECK_THAT(with(R"({"input":null,"output":1})"), Contains("\"input\""));
-  CHECK_THAT(with(R"({"input":1,"output":1e30})"), Contains("\"output\""));
-  CHECK_THAT(with(R"({"input":1,"output":1,"cached":1})"), Contains("\"cached\""));
-  CHECK_THAT(with(R"({"input":1,"output":1,"max_output_tokens":1.5})"), Contains("max_output_tokens"));
-  CHECK_THAT(with(R"({"input":1,"output":1,"max_output_tokens":"9"})"), Contains("max_output_tokens"));
-  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":{}})"), Contains("tiers"));
-  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"input":1,"output":1}]})"), Contains("always apply"));
-  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"service_tier":"batch","input":1}]})"),
-             Contains("\"output\" is missing"));
-  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"service_tier":"b","input":1,"output":1,"inclusive":1}]})"),
-             Contains("inclusive"));
-  CHECK_THAT(with("7"), Contains("must be an object"));
-  for (const char* day : {"2026-13-01", "2026-02-30", "01.08.2026", "2026-8-1", "", "2026-08-01T00:00:00Z"}) {
-    INFO(day);
-    CHECK_THAT(refused(std::string(R"({"format":"outlay-prices-1","models":{},"as_of":")") + day + "\"}", true),
-               Contains("as_of"));
-  }
-  CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{},"deployments":{"d":"nothing"}})", true),
-             Contains("\"d\"") && Contains("\"nothing\""));
-}
-
-TEST_CASE("own prices: the schema names the members that the reader knows", "[json][price]") {
-  std::ifstream in(std::filesystem::path(__FILE__).parent_path() / "../../../src/json/price_table.schema.json");
-  if (!in) {
-    WARN("skipped: the source tree is not where it was compiled");
-    return;
-  }
-  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  const auto schema = boost::json::parse(text);
-  // A model with every member of the schema is read, so each of them is known.
-  boost::json::object model, tier;
-  const auto fill = [](boost::json::object& into, const boost::json::value& properties) {
-    for (const auto& member : properties.as_object()) into[member.key()] = 1;
-  };
-  fill(model, schema.at("$defs").at("model").at("properties"));
-  fill(tier, schema.at("$defs").at("tier").at("properties"));
-  CHECK(model.size() == 17);
-  CHECK(tier.size() == 14);
-  tier["service_tier"] = "batch";
-  tier["inclusive"] = true;
-  model["provider"] = "p";
-  model["tiers"] = boost::json::array{tier};
-  const auto table = own(boost::json::serialize(
-      boost::json::object{{"format", schema.at("properties").at("format").at("const")}, {"models", {{"m", model}}}}));
-  CHECK(table.find("m")->tiers.size() == 1);
 }

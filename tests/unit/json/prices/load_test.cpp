@@ -1,0 +1,23 @@
+#include <filesystem>
+#include <string>
+
+#include "json/prices/formats.hpp"
+#include "json/prices/tape.hpp"
+#include "price_files.hpp"
+#include "support/catch.hpp"
+
+using namespace outlay;
+using Catch::Matchers::Contains;
+
+TEST_CASE("prices from JSON: a file that cannot be opened is refused by name", "[json][price]") {
+  const std::filesystem::path missing = std::filesystem::temp_directory_path() / "outlay-no-such-prices.json";
+  CHECK_THROWS_WITH(PriceTable::load_litellm(missing),
+                    Contains("outlay-no-such-prices.json") && Contains("cannot be opened"));
+  CHECK_THROWS_AS(PriceTable::load(missing), ConfigError);
+  CHECK_THROWS_AS(PriceTable::load_litellm(std::filesystem::temp_directory_path()), ConfigError);
+}
+
+TEST_CASE("prices from JSON: a file that is too large is refused before it is parsed", "[json][price]") {
+  const std::string text(detail::max_price_file + 1, ' ');
+  CHECK_THROWS_WITH(detail::read_litellm(text, "large"), Contains(std::to_string(detail::max_price_file)));
+}
