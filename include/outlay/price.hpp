@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -126,23 +125,9 @@ struct CostOptions {
 class PriceTable {
  public:
   PriceTable();  ///< Empty: every model is unknown.
-  /// The table in the library: no file, no network. See as_of() and source().
+  /// The table that is compiled into the library: nothing is read, nothing is fetched. See as_of() and source(). outlay::json has
+  /// load_prices() for others.
   [[nodiscard]] static PriceTable bundled();
-  /// Reads LiteLLM's `model_prices_and_context_window.json`. Defined in outlay::json.
-  ///
-  /// Entries without a price per token or request (images, seconds of audio) are left out: such a model is unknown, not free. Where
-  /// the file has no rate of a service tier for long inputs, the tier changes the long-context rate by the factor that it has
-  /// otherwise. Prices of tools other than web search and off-peak prices are not read. The table is undated: see describe().
-  /// \par Errors
-  /// ConfigError that names the file and the place for one that cannot be read, is larger than 64 MiB, is no JSON, or has a price
-  /// that is none.
-  /// \par Blocking
-  /// Reads the file; some ten milliseconds for the whole of LiteLLM's.
-  [[nodiscard]] static PriceTable load_litellm(const std::filesystem::path& path);
-  /// Reads the library's own format (`src/json/prices/price_table.schema.json`). Defined in outlay::json.
-  /// \par Errors
-  /// ConfigError as for load_litellm, and for every member that the format does not have.
-  [[nodiscard]] static PriceTable load(const std::filesystem::path& path);
 
   /// Adds or replaces a model.
   ///

@@ -22,8 +22,8 @@ constexpr const char* other_prices = "outlay: to look elsewhere, write --prices 
 constexpr const char* name_model = "outlay: where the request does not name the model, write --model MODEL\n";
 
 PriceTable table_of(const PricesArguments& arguments) {
-  if (!arguments.prices.empty()) return PriceTable::load(arguments.prices);
-  if (!arguments.litellm.empty()) return PriceTable::load_litellm(arguments.litellm);
+  if (!arguments.prices.empty()) return load_prices(arguments.prices);
+  if (!arguments.litellm.empty()) return load_litellm_prices(arguments.litellm);
   return PriceTable::bundled();
 }
 

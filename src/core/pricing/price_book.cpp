@@ -197,7 +197,7 @@ void warn_if_stale(const PriceBook& book, Time now, std::atomic<bool>& said) noe
         "the price table" + (book.version.empty() ? std::string() : " " + printable_name(book.version)) + " is of " +
             date_text(*book.as_of) + ", " + std::to_string(age.count()) +
             " days old; prices may have changed. Give the ledger a newer one with Ledger::set_prices "
-            "(PriceTable::load or PriceTable::load_litellm)");
+            "(outlay::json reads one with load_prices or load_litellm_prices)");
   } catch (...) {  // out of memory: the warning is lost, the call is not
   }
 }

@@ -6,7 +6,7 @@
 #include <system_error>
 
 #include "formats.hpp"
-#include "outlay/price.hpp"
+#include "outlay/json/prices.hpp"
 #include "tape.hpp"
 
 namespace outlay {
@@ -35,11 +35,11 @@ std::string read_file(const std::filesystem::path& path) {
 
 }  // namespace
 
-PriceTable PriceTable::load(const std::filesystem::path& path) {
+PriceTable load_prices(const std::filesystem::path& path) {
   return PriceTable(detail::read_prices(read_file(path), path.filename().string()));
 }
 
-PriceTable PriceTable::load_litellm(const std::filesystem::path& path) {
+PriceTable load_litellm_prices(const std::filesystem::path& path) {
   return PriceTable(detail::read_litellm(read_file(path), path.filename().string()));
 }
 

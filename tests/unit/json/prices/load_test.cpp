@@ -11,10 +11,10 @@ using Catch::Matchers::Contains;
 
 TEST_CASE("prices from JSON: a file that cannot be opened is refused by name", "[json][price]") {
   const std::filesystem::path missing = std::filesystem::temp_directory_path() / "outlay-no-such-prices.json";
-  CHECK_THROWS_WITH(PriceTable::load_litellm(missing),
+  CHECK_THROWS_WITH(load_litellm_prices(missing),
                     Contains("outlay-no-such-prices.json") && Contains("cannot be opened"));
-  CHECK_THROWS_AS(PriceTable::load(missing), ConfigError);
-  CHECK_THROWS_AS(PriceTable::load_litellm(std::filesystem::temp_directory_path()), ConfigError);
+  CHECK_THROWS_AS(load_prices(missing), ConfigError);
+  CHECK_THROWS_AS(load_litellm_prices(std::filesystem::temp_directory_path()), ConfigError);
 }
 
 TEST_CASE("prices from JSON: a file that is too large is refused before it is parsed", "[json][price]") {

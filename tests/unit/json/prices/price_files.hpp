@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "outlay/error.hpp"
-#include "outlay/price.hpp"
+#include "outlay/json/prices.hpp"
 
 namespace outlay {
 
@@ -31,8 +31,8 @@ class TemporaryFile {
   std::filesystem::path path_;
 };
 
-inline PriceTable litellm(const std::string& text) { return PriceTable::load_litellm(TemporaryFile(text).path()); }
-inline PriceTable own(const std::string& text) { return PriceTable::load(TemporaryFile(text).path()); }
+inline PriceTable litellm(const std::string& text) { return load_litellm_prices(TemporaryFile(text).path()); }
+inline PriceTable own(const std::string& text) { return load_prices(TemporaryFile(text).path()); }
 
 inline std::string refused(const std::string& text, bool own_format = false) {
   try {
