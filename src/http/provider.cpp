@@ -5,6 +5,7 @@
 #include <boost/json.hpp>
 #include <cstdlib>
 
+#include "json/apis/table.hpp"
 #include "outlay/error.hpp"
 #include "outlay/version.hpp"
 
@@ -12,149 +13,13 @@ namespace outlay::http::detail {
 
 namespace {
 
-/// How a key travels.
-enum class Key { bearer, x_api_key, x_goog_api_key, api_key };
-
-/// One API: its place, and the variables that its vendor's own SDK reads.
-struct Row {
-  Api api;
-  const char* address;  // null: there is no usual one
-  std::array<const char*, 2> address_variables;
-  std::array<const char*, 2> key_variables;
-  Key key;
-  const char* path;         // {model} is replaced
-  const char* stream_path;  // null: the same
-};
-
-constexpr std::array rows{
-    Row{Api::openai_chat,
-        "https://api.openai.com/v1",
-        {"OPENAI_BASE_URL"},
-        {"OPENAI_API_KEY"},
-        Key::bearer,
-        "/chat/completions",
-        nullptr},
-    Row{Api::openai_responses,
-        "https://api.openai.com/v1",
-        {"OPENAI_BASE_URL"},
-        {"OPENAI_API_KEY"},
-        Key::bearer,
-        "/responses",
-        nullptr},
-    Row{Api::openai_embeddings,
-        "https://api.openai.com/v1",
-        {"OPENAI_BASE_URL"},
-        {"OPENAI_API_KEY"},
-        Key::bearer,
-        "/embeddings",
-        nullptr},
-    Row{Api::anthropic_messages,
-        "https://api.anthropic.com",
-        {"ANTHROPIC_BASE_URL"},
-        {"ANTHROPIC_API_KEY"},
-        Key::x_api_key,
-        "/v1/messages",
-        nullptr},
-    Row{Api::gemini,
-        "https://generativelanguage.googleapis.com",
-        {"GOOGLE_GEMINI_BASE_URL"},
-        {"GEMINI_API_KEY", "GOOGLE_API_KEY"},
-        Key::x_goog_api_key,
-        "/v1beta/models/{model}:generateContent",
-        "/v1beta/models/{model}:streamGenerateContent?alt=sse"},
-    Row{Api::gemini_embeddings,
-        "https://generativelanguage.googleapis.com",
-        {"GOOGLE_GEMINI_BASE_URL"},
-        {"GEMINI_API_KEY", "GOOGLE_API_KEY"},
-        Key::x_goog_api_key,
-        "/v1beta/models/{model}:embedContent",
-        nullptr},
-    Row{Api::bedrock_converse,
-        nullptr,
-        {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME"},
-        {"AWS_BEARER_TOKEN_BEDROCK"},
-        Key::bearer,
-        "/model/{model}/converse",
-        "/model/{model}/converse-stream"},
-    Row{Api::ollama_chat,
-        "http://127.0.0.1:11434",
-        {"OLLAMA_HOST"},
-        {"OLLAMA_API_KEY"},
-        Key::bearer,
-        "/api/chat",
-        nullptr},
-    Row{Api::ollama_generate,
-        "http://127.0.0.1:11434",
-        {"OLLAMA_HOST"},
-        {"OLLAMA_API_KEY"},
-        Key::bearer,
-        "/api/generate",
-        nullptr},
-    Row{Api::mistral_chat,
-        "https://api.mistral.ai",
-        {"MISTRAL_BASE_URL"},
-        {"MISTRAL_API_KEY"},
-        Key::bearer,
-        "/v1/chat/completions",
-        nullptr},
-    Row{Api::deepseek_chat,
-        "https://api.deepseek.com",
-        {"DEEPSEEK_BASE_URL"},
-        {"DEEPSEEK_API_KEY"},
-        Key::bearer,
-        "/chat/completions",
-        nullptr},
-    Row{Api::xai_chat,
-        "https://api.x.ai/v1",
-        {"XAI_BASE_URL"},
-        {"XAI_API_KEY"},
-        Key::bearer,
-        "/chat/completions",
-        nullptr},
-    Row{Api::cohere_chat,
-        "https://api.cohere.com",
-        {"CO_API_URL"},
-        {"CO_API_KEY", "COHERE_API_KEY"},
-        Key::bearer,
-        "/v2/chat",
-        nullptr},
-    Row{Api::cohere_embed,
-        "https://api.cohere.com",
-        {"CO_API_URL"},
-        {"CO_API_KEY", "COHERE_API_KEY"},
-        Key::bearer,
-        "/v2/embed",
-        nullptr},
-    Row{Api::openrouter_chat,
-        "https://openrouter.ai/api/v1",
-        {"OPENROUTER_BASE_URL"},
-        {"OPENROUTER_API_KEY"},
-        Key::bearer,
-        "/chat/completions",
-        nullptr},
-    Row{Api::azure_chat,
-        nullptr,
-        {"AZURE_OPENAI_ENDPOINT"},
-        {"AZURE_OPENAI_API_KEY"},
-        Key::api_key,
-        "/openai/deployments/{model}/chat/completions?api-version={version}",
-        nullptr},
-    Row{Api::openai_compatible,
-        nullptr,
-        {"OPENAI_BASE_URL"},
-        {"OPENAI_API_KEY"},
-        Key::bearer,
-        "/chat/completions",
-        nullptr},
-};
+using outlay::detail::ApiRow;
+using outlay::detail::Framing;
+using outlay::detail::KeyField;
+using outlay::detail::row_of;
+using outlay::detail::Streaming;
 
 constexpr std::string_view azure_version = "2024-10-21";
-
-const Row& row_of(Api api) {
-  const auto row = std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.api == api; });
-  if (row == rows.end()) throw ConfigError("http client: this API has no address here: " + std::string(api.name()));
-  return *row;
-}
 
 std::string from_environment(const char* variable) {
   const char* value = variable ? std::getenv(variable) : nullptr;
@@ -205,30 +70,28 @@ void add_field(std::string& head, std::vector<std::string>& names, const std::st
 
 }  // namespace
 
-bool can_stream(Api api) noexcept {
-  return !(api == Api::openai_embeddings || api == Api::gemini_embeddings || api == Api::cohere_embed);
-}
+bool can_stream(Api api) noexcept { return row_of(api).streaming != Streaming::none; }
 
-bool stream_in_body(Api api) noexcept { return !(api == Api::gemini || api == Api::bedrock_converse); }
+bool stream_in_body(Api api) noexcept { return row_of(api).streaming != Streaming::path; }
 
-bool streams_unasked(Api api) noexcept { return api == Api::ollama_chat || api == Api::ollama_generate; }
+bool streams_unasked(Api api) noexcept { return row_of(api).streaming == Streaming::unasked; }
 
 Endpoint make_endpoint(const ClientOptions& options) {
-  const Row& row = row_of(options.api);
+  const outlay::detail::Service& service = row_of(options.api).service;
   Endpoint endpoint;
   endpoint.api = options.api;
 
   std::string address = options.base_url;
-  if (address.empty()) address = first_set(row.address_variables);
+  if (address.empty()) address = first_set(service.address_variables);
   if (address.empty() && options.api == Api::bedrock_converse) {
     std::string region = from_environment("AWS_REGION");
     if (region.empty()) region = from_environment("AWS_DEFAULT_REGION");
     if (!region.empty()) address = "https://bedrock-runtime." + region + ".amazonaws.com";
   }
-  if (address.empty() && row.address) address = row.address;
+  if (address.empty() && service.address) address = service.address;
   if (address.empty())
     throw ConfigError("http client: no address for " + std::string(options.api.name()) +
-                      ": set base_url or the variable " + row.address_variables[0]);
+                      ": set base_url or the variable " + service.address_variables[0]);
   const bool ollama = options.api == Api::ollama_chat || options.api == Api::ollama_generate;
   if (ollama && address.find("://") == address.npos) {
     // OLLAMA_HOST names a host and perhaps a port, the address that its server listens on included.
@@ -242,7 +105,7 @@ Endpoint make_endpoint(const ClientOptions& options) {
   if (endpoint.api_version.empty()) endpoint.api_version = azure_version;
 
   std::string key = options.api_key;
-  if (key.empty()) key = first_set(row.key_variables);
+  if (key.empty()) key = first_set(service.key_variables);
   if (!key.empty() && !endpoint.url.tls && !endpoint.url.loopback() && !options.allow_plaintext_key)
     throw ConfigError("http client: the key for " + endpoint.url.host +
                       " would travel unencrypted over http://; use https://, or set allow_plaintext_key");
@@ -257,17 +120,17 @@ Endpoint make_endpoint(const ClientOptions& options) {
     add_field(endpoint.fixed_head, names, header.name, header.value);
   }
   if (!key.empty()) {
-    switch (row.key) {
-      case Key::bearer:
+    switch (service.key) {
+      case KeyField::bearer:
         add_field(endpoint.fixed_head, names, "Authorization", "Bearer " + key);
         break;
-      case Key::x_api_key:
+      case KeyField::x_api_key:
         add_field(endpoint.fixed_head, names, "x-api-key", key);
         break;
-      case Key::x_goog_api_key:
+      case KeyField::x_goog_api_key:
         add_field(endpoint.fixed_head, names, "x-goog-api-key", key);
         break;
-      case Key::api_key:
+      case KeyField::api_key:
         add_field(endpoint.fixed_head, names, "api-key", key);
         break;
     }
@@ -284,12 +147,11 @@ Endpoint make_endpoint(const ClientOptions& options) {
 
 std::string request_target(const Endpoint& endpoint, std::string_view model, const boost::json::object& request,
                            bool stream) {
-  const Row& row = row_of(endpoint.api);
+  const ApiRow& row = row_of(endpoint.api);
   if (stream && !can_stream(endpoint.api))
     throw Error(errc::invalid_argument, std::string(endpoint.api.name()) + " has no stream: use post");
   std::string path = stream && row.stream_path ? row.stream_path : row.path;
-  if (endpoint.api == Api::gemini_embeddings && request.contains("requests"))
-    path = "/v1beta/models/{model}:batchEmbedContents";
+  if (row.batch_path && request.contains("requests")) path = row.batch_path;
   if (const std::size_t at = path.find("{model}"); at != path.npos) {
     if (model.empty())
       throw Error(errc::invalid_argument,
@@ -307,13 +169,20 @@ std::string request_head(const Endpoint& endpoint, std::string_view target, std:
   head.reserve(256 + target.size() + endpoint.fixed_head.size());
   head.append("POST ").append(target).append(" HTTP/1.1\r\nHost: ").append(endpoint.url.authority());
   head.append("\r\nContent-Type: application/json\r\nAccept: ");
-  const bool lines = endpoint.api == Api::ollama_chat || endpoint.api == Api::ollama_generate;
   if (!stream) {
     head.append("application/json");
-  } else if (endpoint.api == Api::bedrock_converse) {
-    head.append("application/vnd.amazon.eventstream");
   } else {
-    head.append(lines ? "application/x-ndjson" : "text/event-stream");
+    switch (row_of(endpoint.api).framing) {
+      case Framing::sse:
+        head.append("text/event-stream");
+        break;
+      case Framing::lines:
+        head.append("application/x-ndjson");
+        break;
+      case Framing::event_stream:
+        head.append("application/vnd.amazon.eventstream");
+        break;
+    }
   }
   if (well_formed_trace(traceparent)) head.append("\r\ntraceparent: ").append(traceparent);
   head.append("\r\nContent-Length: ").append(std::to_string(body_bytes)).append("\r\n");

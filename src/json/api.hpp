@@ -11,6 +11,7 @@
 
 #include "facts.hpp"
 #include "outlay/json/api.hpp"
+#include "outlay/json/guard.hpp"
 #include "outlay/json/stream.hpp"
 #include "outlay/usage.hpp"
 #include "paths.hpp"
@@ -32,20 +33,7 @@ struct Piece {
   Range tool_name;
 };
 
-/// Where a request goes, for Format::detects.
-struct Target {
-  std::string_view host;            // lower case, without port; empty if unknown
-  std::string_view path;            // without query
-  const boost::json::object* body;  // null if it is no object
-
-  [[nodiscard]] bool host_is(std::string_view domain) const noexcept;  // the domain or one below it
-  [[nodiscard]] bool path_ends(std::string_view tail) const noexcept { return path.ends_with(tail); }
-};
-
-/// What a refusal means for the call.
-enum class Verdict : std::uint8_t { paid, released, input_charged, indeterminate };
-
-/// One provider's wire. All that an API is, but for its row in the table of api.cpp; stateless.
+/// How an API writes its requests, replies and streams. Stateless; one file each in apis/. What else an API is stands in its ApiRow.
 class Format {
  public:
   virtual ~Format() = default;
@@ -68,38 +56,21 @@ class Format {
   /// Writes an output ceiling per choice, and touches nothing else. Only called with at least facts.min_output of the same request, and
   /// not where facts.fixed_ceiling.
   virtual void write_ceiling(boost::json::object& request, std::int64_t ceiling) const = 0;
-  virtual void write_model(boost::json::object& request, std::string_view model) const;
+  virtual void write_model(boost::json::object& request, std::string_view model) const { request["model"] = model; }
   /// Makes a streamed request ask for its usage, where the API must be asked.
   virtual void ask_for_usage(boost::json::object& request) const { static_cast<void>(request); }
-  [[nodiscard]] virtual bool model_in_path() const { return false; }
-
-  [[nodiscard]] virtual bool detects(const Target& target) const = 0;
-  /// What an answer with another status than 2xx means. `body` is null where it is no JSON.
-  [[nodiscard]] virtual Verdict verdict(int status, const boost::json::value& body) const;
+  /// What an answer with another status than 2xx means by its body, where that says more than the status: ApiRow::statuses otherwise.
+  /// `body` is null where it was not JSON.
+  [[nodiscard]] virtual std::optional<ReplyVerdict> judge(int status, const boost::json::value& body) const {
+    static_cast<void>(status), static_cast<void>(body);
+    return std::nullopt;
+  }
 };
 
 [[nodiscard]] const Format& format(Api api) noexcept;
 
-/// The verdict that every API shares, by status alone; see api.cpp for the sources.
-[[nodiscard]] Verdict common_verdict(int status) noexcept;
-
-// One a file, in apis/.
-[[nodiscard]] const Format& openai_chat_format();
-[[nodiscard]] const Format& openai_responses_format();
-[[nodiscard]] const Format& openai_embeddings_format();
-[[nodiscard]] const Format& anthropic_messages_format();
-[[nodiscard]] const Format& gemini_format();
-[[nodiscard]] const Format& gemini_embeddings_format();
-[[nodiscard]] const Format& bedrock_converse_format();
-[[nodiscard]] const Format& ollama_chat_format();
-[[nodiscard]] const Format& ollama_generate_format();
-[[nodiscard]] const Format& mistral_chat_format();
-[[nodiscard]] const Format& deepseek_chat_format();
-[[nodiscard]] const Format& xai_chat_format();
-[[nodiscard]] const Format& cohere_chat_format();
-[[nodiscard]] const Format& cohere_embed_format();
-[[nodiscard]] const Format& openrouter_chat_format();
-[[nodiscard]] const Format& azure_chat_format();
-[[nodiscard]] const Format& openai_compatible_format();
+/// A Format by its class, which is only known where it is defined: see apis/define.hpp.
+template <class F>
+[[nodiscard]] const Format& the_format();
 
 }  // namespace outlay::detail

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "api.hpp"
+#include "apis/table.hpp"
 #include "outlay/error.hpp"
 #include "outlay/ledger.hpp"
 #include "outlay/tokens.hpp"
@@ -176,7 +177,12 @@ Settled GuardedCall::reply(int status, const json::value& body) {
 }
 
 ReplyVerdict judge_reply(Api api, int status, const json::value& body) {
-  return static_cast<ReplyVerdict>(detail::format(api).verdict(status, body));
+  if (status >= 200 && status < 300) return ReplyVerdict::paid;
+  const detail::ApiRow& row = detail::row_of(api);
+  if (const auto verdict = row.format().judge(status, body)) return *verdict;
+  for (const detail::StatusVerdict& one : row.statuses)
+    if (one.status == status) return one.verdict;
+  return ReplyVerdict::indeterminate;
 }
 
 namespace detail {

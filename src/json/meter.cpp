@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "apis/table.hpp"
 #include "outlay/error.hpp"
 #include "outlay/tokens.hpp"
 
@@ -72,7 +73,8 @@ void StreamMeter::Impl::feed(std::string_view bytes, StreamConsumer* to, Gate* g
 }
 
 void StreamMeter::Impl::see_wire(std::string_view bytes) {
-  if (api == Api::bedrock_converse && (bytes.front() == '\0' || bytes.front() == '\1')) {
+  if (detail::row_of(api).framing == detail::Framing::event_stream &&
+      (bytes.front() == '\0' || bytes.front() == '\1')) {
     wire_ = Wire::event_stream;  // its first byte is the highest of a length, which the limit keeps below 2^25
     return;
   }

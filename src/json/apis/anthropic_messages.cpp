@@ -1,13 +1,11 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 
-#include "../api.hpp"
+#include "define.hpp"
 
 namespace json = boost::json;
 
 namespace outlay::detail {
-
-namespace {
 
 // @anthropic-ai/sdk@1.12.0 resources/messages/messages.d.ts. A reply and `message_delta` have the usage at the root, `message_start` below
 // `message`; counts are cumulative, and a member that a later report omits keeps its value.
@@ -117,8 +115,6 @@ class AnthropicMessages final : public Format {
     if (object_member(request, "thinking") != nullptr) lower_thinking(nested(request, "thinking"), ceiling);
   }
 
-  [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/v1/messages"); }
-
  private:
   static int status_of(std::string_view type) noexcept {
     if (type == "overloaded_error") return 529;
@@ -133,11 +129,6 @@ class AnthropicMessages final : public Format {
 
 #undef OUTLAY_MESSAGE_RULES
 
-}  // namespace
-
-const Format& anthropic_messages_format() {
-  static const AnthropicMessages format;
-  return format;
-}
+template const Format& the_format<AnthropicMessages>();
 
 }  // namespace outlay::detail

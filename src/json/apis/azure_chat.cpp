@@ -6,8 +6,6 @@ namespace json = boost::json;
 
 namespace outlay::detail {
 
-namespace {
-
 // Azure OpenAI: the shape of OpenAI's, at a deployment that the path (classic) or the body (v1) names.
 class AzureChat final : public OpenAiShape {
  public:
@@ -18,12 +16,7 @@ class AzureChat final : public OpenAiShape {
     // The classic path ignores the body's model: a body without one stays without.
     if (request.contains("model")) request["model"] = model;
   }
-  [[nodiscard]] bool detects(const Target& target) const override {
-    if (!target.path_ends("/chat/completions")) return false;
-    return target.path.find("/openai/deployments/") != std::string_view::npos || target.host_is("openai.azure.com") ||
-           target.host_is("services.ai.azure.com") || target.host_is("cognitiveservices.azure.com");
-  }
-  [[nodiscard]] Verdict verdict(int status, const json::value& body) const override {
+  [[nodiscard]] std::optional<ReplyVerdict> judge(int status, const json::value& body) const override {
     // A prompt that the content filter stops, or that exceeds the model's input, has been read: its input is billed.
     if (status == 400 && body.is_object()) {
       const json::value* const error = body.get_object().if_contains("error");
@@ -32,18 +25,13 @@ class AzureChat final : public OpenAiShape {
         const std::string_view name =
             code != nullptr && code->is_string() ? std::string_view(code->get_string()) : std::string_view{};
         if (name == "content_filter" || name == "context_length_exceeded" || error->get_object().contains("innererror"))
-          return Verdict::input_charged;
+          return ReplyVerdict::input_charged;
       }
     }
-    return OpenAiShape::verdict(status, body);
+    return std::nullopt;
   }
 };
 
-}  // namespace
-
-const Format& azure_chat_format() {
-  static const AzureChat format;
-  return format;
-}
+template const Format& the_format<AzureChat>();
 
 }  // namespace outlay::detail

@@ -1,12 +1,10 @@
 #include <boost/json/array.hpp>
 
-#include "../api.hpp"
+#include "define.hpp"
 
 namespace json = boost::json;
 
 namespace outlay::detail {
-
-namespace {
 
 // @aws-sdk/client-bedrock-runtime dist-types/models/models_0.d.ts. The wire repeats the cache counts under a second name.
 class BedrockConverse final : public Format {
@@ -100,18 +98,8 @@ class BedrockConverse final : public Format {
   void write_model(json::object& request, std::string_view model) const override {
     if (request.contains("modelId")) request["modelId"] = model;
   }
-  [[nodiscard]] bool model_in_path() const override { return true; }
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.path.find("/model/") != std::string_view::npos &&
-           (target.path_ends("/converse") || target.path_ends("/converse-stream"));
-  }
 };
 
-}  // namespace
-
-const Format& bedrock_converse_format() {
-  static const BedrockConverse format;
-  return format;
-}
+template const Format& the_format<BedrockConverse>();
 
 }  // namespace outlay::detail

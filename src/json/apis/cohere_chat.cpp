@@ -1,12 +1,10 @@
 #include <algorithm>
 
-#include "../api.hpp"
+#include "define.hpp"
 
 namespace json = boost::json;
 
 namespace outlay::detail {
-
-namespace {
 
 // cohere-ai@8.1.0. `billed_units` is what is paid for and can be far from `tokens`. A reply has its usage at the root, `message-end`
 // below `delta`.
@@ -75,8 +73,6 @@ class CohereChat final : public Format {
     write_number(request, "max_tokens", std::max<std::int64_t>(1, ceiling - thinking_budget(request)));
   }
 
-  [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/v2/chat"); }
-
  private:
   static std::int64_t thinking_budget(const json::object& request) {
     const json::object* const thinking = object_member(request, "thinking");
@@ -86,11 +82,6 @@ class CohereChat final : public Format {
   }
 };
 
-}  // namespace
-
-const Format& cohere_chat_format() {
-  static const CohereChat format;
-  return format;
-}
+template const Format& the_format<CohereChat>();
 
 }  // namespace outlay::detail

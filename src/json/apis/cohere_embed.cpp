@@ -1,11 +1,9 @@
-#include "../api.hpp"
+#include "define.hpp"
 #include "openai_shape.hpp"
 
 namespace json = boost::json;
 
 namespace outlay::detail {
-
-namespace {
 
 // cohere-ai@8.1.0, /v2/embed.
 class CohereEmbed final : public Format {
@@ -33,14 +31,8 @@ class CohereEmbed final : public Format {
       if (const json::value* const value = member(request, key)) facts.input.content(json::object{{key, *value}});
   }
   void write_ceiling(json::object&, std::int64_t) const override {}
-  [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/v2/embed"); }
 };
 
-}  // namespace
-
-const Format& cohere_embed_format() {
-  static const CohereEmbed format;
-  return format;
-}
+template const Format& the_format<CohereEmbed>();
 
 }  // namespace outlay::detail

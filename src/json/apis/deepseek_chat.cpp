@@ -2,8 +2,6 @@
 
 namespace outlay::detail {
 
-namespace {
-
 // The shape of OpenAI's; prompt_cache_hit_tokens repeats cached_tokens (@ai-sdk/deepseek).
 class DeepSeekChat final : public OpenAiShape {
  public:
@@ -13,16 +11,8 @@ class DeepSeekChat final : public OpenAiShape {
     return paths;
   }
   void ask_for_usage(boost::json::object& request) const override { ask_openai_for_usage(request); }
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.host_is("api.deepseek.com") && target.path_ends("/chat/completions");
-  }
 };
 
-}  // namespace
-
-const Format& deepseek_chat_format() {
-  static const DeepSeekChat format;
-  return format;
-}
+template const Format& the_format<DeepSeekChat>();
 
 }  // namespace outlay::detail

@@ -12,7 +12,15 @@ std::string_view gemini_spelling(const json::object& object, std::string_view ca
   return member(object, camel) == nullptr && member(object, snake) != nullptr ? snake : camel;
 }
 
-namespace {
+void gemini_modality(Facts& facts) {
+  const bool audio = facts.label == "AUDIO";
+  const bool image = facts.label == "IMAGE";
+  if (facts.list == Field::modalities_input && audio) facts.add(Field::input_audio, facts.entry_count);
+  if (facts.list == Field::modalities_input && image) facts.add(Field::input_image, facts.entry_count);
+  if (facts.list == Field::modalities_cached && audio) facts.add(Field::cached_audio, facts.entry_count);
+  if (facts.list == Field::modalities_output && audio) facts.add(Field::output_audio, facts.entry_count);
+  if (facts.list == Field::modalities_output && image) facts.add(Field::output_image, facts.entry_count);
+}
 
 // @google/genai@3.1.0 dist/genai.d.ts. A whole reply and a stream's chunks have one shape; counts are cumulative.
 class Gemini final : public Format {
@@ -121,11 +129,6 @@ class Gemini final : public Format {
   void write_model(json::object& request, std::string_view model) const override {
     if (request.contains("model")) request["model"] = model;
   }
-  [[nodiscard]] bool model_in_path() const override { return true; }
-
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.path_ends(":generateContent") || target.path_ends(":streamGenerateContent");
-  }
 
  private:
   static std::string_view config_of(const json::object& request) {
@@ -133,21 +136,6 @@ class Gemini final : public Format {
   }
 };
 
-}  // namespace
-
-void gemini_modality(Facts& facts) {
-  const bool audio = facts.label == "AUDIO";
-  const bool image = facts.label == "IMAGE";
-  if (facts.list == Field::modalities_input && audio) facts.add(Field::input_audio, facts.entry_count);
-  if (facts.list == Field::modalities_input && image) facts.add(Field::input_image, facts.entry_count);
-  if (facts.list == Field::modalities_cached && audio) facts.add(Field::cached_audio, facts.entry_count);
-  if (facts.list == Field::modalities_output && audio) facts.add(Field::output_audio, facts.entry_count);
-  if (facts.list == Field::modalities_output && image) facts.add(Field::output_image, facts.entry_count);
-}
-
-const Format& gemini_format() {
-  static const Gemini format;
-  return format;
-}
+template const Format& the_format<Gemini>();
 
 }  // namespace outlay::detail

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "../api.hpp"
+#include "define.hpp"
 
 namespace outlay::detail {
 

@@ -6,8 +6,6 @@ namespace json = boost::json;
 
 namespace outlay::detail {
 
-namespace {
-
 // embedContent and batchEmbedContents. Usage is often absent: then the estimate is booked.
 class GeminiEmbeddings final : public Format {
  public:
@@ -56,17 +54,8 @@ class GeminiEmbeddings final : public Format {
     for (json::value& one : requests->get_array())
       if (one.is_object() && one.get_object().contains("model")) one.get_object()["model"] = model;
   }
-  [[nodiscard]] bool model_in_path() const override { return true; }
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.path_ends(":embedContent") || target.path_ends(":batchEmbedContents");
-  }
 };
 
-}  // namespace
-
-const Format& gemini_embeddings_format() {
-  static const GeminiEmbeddings format;
-  return format;
-}
+template const Format& the_format<GeminiEmbeddings>();
 
 }  // namespace outlay::detail

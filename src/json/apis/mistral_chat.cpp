@@ -2,8 +2,6 @@
 
 namespace outlay::detail {
 
-namespace {
-
 // @mistralai/mistralai@2.7.0 esm/models/components. Usage comes unasked, and unknown members such as stream_options are refused.
 class MistralChat final : public OpenAiShape {
  public:
@@ -16,16 +14,8 @@ class MistralChat final : public OpenAiShape {
     static const Paths paths{openai_chat_rules(), own};
     return paths;
   }
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.host_is("api.mistral.ai") && target.path_ends("/completions");
-  }
 };
 
-}  // namespace
-
-const Format& mistral_chat_format() {
-  static const MistralChat format;
-  return format;
-}
+template const Format& the_format<MistralChat>();
 
 }  // namespace outlay::detail

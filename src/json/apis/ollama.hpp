@@ -2,7 +2,7 @@
 
 #include <span>
 
-#include "../api.hpp"
+#include "define.hpp"
 
 namespace outlay::detail {
 

@@ -2,8 +2,6 @@
 
 namespace outlay::detail {
 
-namespace {
-
 class OllamaChat final : public OllamaShape {
  public:
   [[nodiscard]] const Paths& paths() const override {
@@ -18,14 +16,8 @@ class OllamaChat final : public OllamaShape {
     static const Paths paths{ollama_rules(), own};
     return paths;
   }
-  [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/api/chat"); }
 };
 
-}  // namespace
-
-const Format& ollama_chat_format() {
-  static const OllamaChat format;
-  return format;
-}
+template const Format& the_format<OllamaChat>();
 
 }  // namespace outlay::detail

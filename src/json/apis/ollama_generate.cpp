@@ -2,8 +2,6 @@
 
 namespace outlay::detail {
 
-namespace {
-
 class OllamaGenerate final : public OllamaShape {
  public:
   [[nodiscard]] const Paths& paths() const override {
@@ -11,14 +9,8 @@ class OllamaGenerate final : public OllamaShape {
     static const Paths paths{ollama_rules(), own};
     return paths;
   }
-  [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/api/generate"); }
 };
 
-}  // namespace
-
-const Format& ollama_generate_format() {
-  static const OllamaGenerate format;
-  return format;
-}
+template const Format& the_format<OllamaGenerate>();
 
 }  // namespace outlay::detail

@@ -2,8 +2,6 @@
 
 namespace outlay::detail {
 
-namespace {
-
 // openai@7.57.0 resources/chat/completions/completions.d.ts.
 class OpenAiChat final : public OpenAiShape {
  public:
@@ -11,16 +9,8 @@ class OpenAiChat final : public OpenAiShape {
   // Recent models answer 400 integer_below_min_value below it.
   [[nodiscard]] std::int64_t min_output() const override { return 16; }
   void ask_for_usage(boost::json::object& request) const override { ask_openai_for_usage(request); }
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.host_is("api.openai.com") && target.path_ends("/chat/completions");
-  }
 };
 
-}  // namespace
-
-const Format& openai_chat_format() {
-  static const OpenAiChat format;
-  return format;
-}
+template const Format& the_format<OpenAiChat>();
 
 }  // namespace outlay::detail

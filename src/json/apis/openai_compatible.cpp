@@ -2,8 +2,6 @@
 
 namespace outlay::detail {
 
-namespace {
-
 // vLLM (protocol.py) and llama.cpp's server, as measured; other hosts that speak Chat Completions.
 class OpenAiCompatible final : public OpenAiShape {
  public:
@@ -24,16 +22,8 @@ class OpenAiCompatible final : public OpenAiShape {
     return usage;
   }
   void ask_for_usage(boost::json::object& request) const override { ask_openai_for_usage(request); }
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.path_ends("/chat/completions") || target.path_ends("/v1/completions");
-  }
 };
 
-}  // namespace
-
-const Format& openai_compatible_format() {
-  static const OpenAiCompatible format;
-  return format;
-}
+template const Format& the_format<OpenAiCompatible>();
 
 }  // namespace outlay::detail

@@ -2,8 +2,6 @@
 
 namespace outlay::detail {
 
-namespace {
-
 // openai@7.57.0 resources/embeddings.d.ts: there is no output, and nothing to clamp.
 class OpenAiEmbeddings final : public Format {
  public:
@@ -27,16 +25,8 @@ class OpenAiEmbeddings final : public Format {
     if (const boost::json::value* const input = member(request, "input")) count_embeddings_input(*input, facts.input);
   }
   void write_ceiling(boost::json::object&, std::int64_t) const override {}
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.path_ends("/embeddings") && target.body != nullptr && target.body->contains("input");
-  }
 };
 
-}  // namespace
-
-const Format& openai_embeddings_format() {
-  static const OpenAiEmbeddings format;
-  return format;
-}
+template const Format& the_format<OpenAiEmbeddings>();
 
 }  // namespace outlay::detail

@@ -7,8 +7,6 @@ namespace json = boost::json;
 
 namespace outlay::detail {
 
-namespace {
-
 // openai@7.57.0 resources/responses/responses.d.ts. A reply has its members at the root, a stream's events below `response`.
 #define OUTLAY_RESPONSE_RULES(at)                                                                         \
   {at "model", Field::model}, {at "service_tier", Field::service_tier}, {at "error", Field::error},       \
@@ -113,17 +111,10 @@ class OpenAiResponses final : public Format {
   void write_ceiling(json::object& request, std::int64_t ceiling) const override {
     write_number(request, "max_output_tokens", ceiling);
   }
-
-  [[nodiscard]] bool detects(const Target& target) const override { return target.path_ends("/responses"); }
 };
 
 #undef OUTLAY_RESPONSE_RULES
 
-}  // namespace
-
-const Format& openai_responses_format() {
-  static const OpenAiResponses format;
-  return format;
-}
+template const Format& the_format<OpenAiResponses>();
 
 }  // namespace outlay::detail

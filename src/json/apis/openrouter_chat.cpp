@@ -2,8 +2,6 @@
 
 namespace outlay::detail {
 
-namespace {
-
 // @openrouter/sdk@1.3.19. Usage comes unasked and carries the charge in USD.
 class OpenRouterChat final : public OpenAiShape {
  public:
@@ -29,17 +27,8 @@ class OpenRouterChat final : public OpenAiShape {
     request.erase("models");
   }
   [[nodiscard]] std::int64_t min_output() const override { return 16; }  // "some providers enforce a minimum of 16"
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return (target.host_is("openrouter.ai") || target.path.starts_with("/api/v1/")) &&
-           target.path_ends("/chat/completions");
-  }
 };
 
-}  // namespace
-
-const Format& openrouter_chat_format() {
-  static const OpenRouterChat format;
-  return format;
-}
+template const Format& the_format<OpenRouterChat>();
 
 }  // namespace outlay::detail

@@ -2,8 +2,6 @@
 
 namespace outlay::detail {
 
-namespace {
-
 // The shape of OpenAI's, but for reasoning beside the completion, and the exact charge in ticks of 10^-10 USD (@ai-sdk/xai).
 class XaiChat final : public OpenAiShape {
  public:
@@ -22,16 +20,8 @@ class XaiChat final : public OpenAiShape {
     return usage;
   }
   void ask_for_usage(boost::json::object& request) const override { ask_openai_for_usage(request); }
-  [[nodiscard]] bool detects(const Target& target) const override {
-    return target.host_is("api.x.ai") && target.path_ends("/chat/completions");
-  }
 };
 
-}  // namespace
-
-const Format& xai_chat_format() {
-  static const XaiChat format;
-  return format;
-}
+template const Format& the_format<XaiChat>();
 
 }  // namespace outlay::detail
