@@ -74,7 +74,7 @@ int estimate(const EstimateArguments& arguments) {
   boost::system::error_code error;
   const boost::json::value request = boost::json::parse(text, error);
   if (error || !request.is_object())
-    throw Error(errc::invalid_argument, "\"" + printable(arguments.file.native()) + "\" is no JSON object" +
+    throw Error(errc::invalid_argument, "\"" + printable(arguments.file.native()) + "\" is not a JSON object" +
                                             (error ? ": " + error.message() : std::string()));
   const Ledger ledger(LedgerOptions{.prices = table_of(arguments.prices)});
   const LedgerScope scope(ledger);
@@ -116,7 +116,7 @@ int estimate(const EstimateArguments& arguments) {
             << "  output  " << (result.bounded ? "at most " : "counted as ") << result.usage.output << " tokens\n"
             << "  price   of " << printable(result.priced_as) << " (" << to_string(result.rule) << ")\n";
   if (!result.bounded)
-    std::cout << "The request has no output ceiling, so this is no bound: set max_tokens, or what the API "
+    std::cout << "The request has no output ceiling, so this is not a bound: set max_tokens, or what the API "
                  "calls it\n";
   return success;
 }

@@ -132,7 +132,7 @@ struct Facts {
 
 [[nodiscard]] std::string_view to_string(Field field) noexcept;
 
-/// A decimal number's text in units of 10^-`scale` USD, to nano-dollars, half to even. Empty for what is no number, negative or too
+/// A decimal number's text in units of 10^-`scale` USD, to nano-dollars, half to even. Empty for what is not a number, negative or too
 /// large. Exponents are read; the locale is not.
 [[nodiscard]] std::optional<Usd> read_cost(std::string_view text, int scale = 0) noexcept;
 

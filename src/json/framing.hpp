@@ -12,7 +12,7 @@ namespace outlay::detail {
 
 /// Cuts server-sent events out of bytes that are split anywhere.
 ///
-/// Lines end with LF, CRLF or CR. An event is handed out at its blank line, with its bytes as they were.
+/// Lines end with LF, CRLF or CR. An event is complete at its blank line, and keeps its bytes as they were.
 class SseFraming {
  public:
   explicit SseFraming(std::size_t max_event_bytes) : max_(max_event_bytes) {}

@@ -76,7 +76,7 @@ GuardedCall::GuardedCall(GuardedRequest request, Call call)
 
 namespace {
 
-// What a reply shows, for those that report nothing.
+// The tokens of what a reply shows, for replies that report no usage.
 Usage count_visible(const detail::Reader& reader) {
   Usage usage;
   for (const detail::Piece& piece : reader.pieces) {
@@ -111,18 +111,19 @@ Settled GuardedCall::reply(const json::value& reply) {
   }
   const detail::Facts& facts = reader.facts;
   if (facts.error) {
-    // An answer may be an error without the transport's telling; some carry the status inside.
+    // A body may be an error although its transport gave no status. Some carry the status inside.
     if (facts.error_status != 0) return this->reply(facts.error_status, reply);
     return call_.indeterminate("the provider reported an error");
   }
   if (facts.pending) return call_.indeterminate("the answer is still being made: its usage is not known");
   if (facts.invalid != detail::Field::none)
-    return call_.indeterminate("the reported " + std::string(detail::to_string(facts.invalid)) + " cannot be");
+    return call_.indeterminate("the reported " + std::string(detail::to_string(facts.invalid)) +
+                               " are not a valid count");
   if (!recognised(reader)) {
-    call_.indeterminate("the reply is none of this API");
+    call_.indeterminate("the reply is not in the " + name + " format");
     throw Error(errc::bad_reply, name +
-                                     ": the reply has neither a usage nor an answer where this API has them; the "
-                                     "reservation has been charged, check that the request went to this API");
+                                     ": the reply is not in this format: it has neither a usage nor an answer; the "
+                                     "reservation has been charged. Check that the request went to this API");
   }
 
   Settlement settlement;
@@ -188,7 +189,7 @@ ReplyVerdict judge_reply(Api api, int status, const json::value& body) {
 namespace detail {
 
 void refuse_stream(const GuardedRequest& request, const json::object& body) {
-  // Ollama streams unless it is told not to; a transport that joins its lines is welcome.
+  // Ollama streams unless it is told not to; a transport may join its lines into one reply.
   if (!request.streamed() || !body.contains("stream")) return;
   throw Error(errc::invalid_argument,
               std::string(request.api().name()) +

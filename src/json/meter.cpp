@@ -20,7 +20,7 @@ constexpr std::size_t slice = std::size_t{1} << 20;
 json::parse_options parse_options() {
   json::parse_options options;
   options.max_depth = detail::Reader::max_depth;
-  // What a provider says that it used is not to be lost over a broken character in its text; texts are handed on as they came.
+  // A broken character in a text must not cost the usage report behind it. Texts are delivered as they came.
   options.allow_invalid_utf8 = true;
   return options;
 }
@@ -100,7 +100,7 @@ void StreamMeter::Impl::sse_event() {
     count_pieces();
     note_error();
   }
-  hand_on({.bytes = sse_.bytes(),
+  deliver({.bytes = sse_.bytes(),
            .usage_only = facts().usage_now && facts().empty_choices && reader.pieces.empty(),
            .last = facts().done});
 }
@@ -132,9 +132,10 @@ void StreamMeter::Impl::feed_json(std::string_view bytes) {
     bytes.remove_prefix(read);
     document_bytes_ = event_seen_ ? 0 : document_bytes_ + read;
     if (document_bytes_ > options.max_event_bytes)
-      throw Error(errc::bad_reply, std::string(api.name()) + ": a JSON document is over the limit of " +
-                                       std::to_string(options.max_event_bytes) +
-                                       " bytes; raise StreamMeterOptions::max_event_bytes if it is meant to be");
+      throw Error(errc::bad_reply,
+                  std::string(api.name()) + ": a JSON document is over the limit of " +
+                      std::to_string(options.max_event_bytes) +
+                      " bytes; raise StreamMeterOptions::max_event_bytes if such documents are expected");
     if (parser.done()) document_open_ = false;
   }
 }
@@ -144,7 +145,7 @@ void StreamMeter::Impl::event_read() {
   event_seen_ = true;
   count_pieces();
   note_error();
-  hand_on({.last = facts().done});
+  deliver({.last = facts().done});
   reader.begin_event();
 }
 
@@ -162,13 +163,12 @@ void StreamMeter::Impl::feed_event_stream() {
       count_pieces();
       note_error();
     }
-    hand_on({.last = facts().done});
+    deliver({.last = facts().done});
   }
 }
 
 void StreamMeter::Impl::bad_json(json::error_code reason) const {
-  throw Error(errc::bad_reply,
-              std::string(api.name()) + ": an event is no JSON that can be read (" + reason.message() + ")");
+  throw Error(errc::bad_reply, std::string(api.name()) + ": an event is not valid JSON (" + reason.message() + ")");
 }
 
 void StreamMeter::Impl::count_pieces() {
@@ -190,7 +190,7 @@ void StreamMeter::Impl::note_error() {
   if (facts().error && !error) error = StreamError{facts().error_code, facts().error_status};
 }
 
-bool StreamMeter::Impl::hand_on(const StreamEvent& event) {
+bool StreamMeter::Impl::deliver(const StreamEvent& event) {
   if (gate_ != nullptr && !gate_->pass()) {
     stopped = true;
     return false;

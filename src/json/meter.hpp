@@ -11,14 +11,14 @@
 
 namespace outlay {
 
-/// What a StreamMeter is made of; Stream looks between the reading of an event and its handing on.
+/// What a StreamMeter is made of; Stream steps in between the reading of an event and its delivery.
 struct StreamMeter::Impl final : private detail::EventSink {
   Impl(Api which, StreamMeterOptions with);
 
-  /// Called for each event whose pieces are about to be handed on. What it throws leaves feed().
+  /// Called for each event before its pieces are delivered. What it throws leaves feed().
   class Gate {
    public:
-    /// \return False: do not hand it on, and read no further.
+    /// \return False: do not deliver it, and read no further.
     virtual bool pass() = 0;
 
    protected:
@@ -59,7 +59,7 @@ struct StreamMeter::Impl final : private detail::EventSink {
   void parse(std::string_view document);
   void count_pieces();
   void note_error();
-  bool hand_on(const StreamEvent& event);
+  bool deliver(const StreamEvent& event);
   [[noreturn]] void bad_json(boost::json::error_code reason) const;
 
   detail::SseFraming sse_;

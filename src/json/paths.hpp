@@ -47,7 +47,7 @@ class Paths {
     std::uint16_t end = 0;
   };
   struct Edge {
-    const char* key;  // into the rules, which live for ever
+    const char* key;  // into the rules, which have static storage
     std::uint32_t size;
     NodeId to;
   };

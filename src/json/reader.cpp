@@ -14,7 +14,7 @@ namespace outlay::detail {
 
 namespace {
 
-// Codes and types of errors are shown; anything that is no plain word might carry text of the request.
+// Codes and types of errors are shown; anything that is not a plain word might carry text of the request.
 std::string plain_word(std::string_view text) {
   constexpr std::size_t longest = 64;
   if (text.size() > longest) return {};
@@ -201,7 +201,7 @@ void Reader::string(std::string_view last_part) {
       cost(text);
       break;
     default:
-      // A count in quotes is no number: some gateways send them, and a wrong reading would be a wrong bill.
+      // A count in quotes is not a number: some gateways send them, and a wrong reading would be a wrong bill.
       if (field_ < Field::counts_end && facts.invalid == Field::none) facts.invalid = field_;
       break;
   }
@@ -229,7 +229,7 @@ void Reader::count(std::int64_t number) {
 }
 
 void Reader::cost(std::string_view text) {
-  // A negative or unreadable cost is no cost: the table's is booked then.
+  // A negative or unreadable cost is ignored: the cost by the price table is booked then.
   if (const auto usd = read_cost(text, field_ == Field::cost_ticks ? 10 : 0)) facts.cost = usd;
 }
 
@@ -288,7 +288,7 @@ void Reader::scope_begins(Field field) {
       break;
     case Field::tool:
       tool_begin_ = pieces.size();
-      outer_tool_ = std::exchange(tool_, -1);  // some number the call outside of it
+      outer_tool_ = std::exchange(tool_, -1);  // some APIs number the call outside of it
       tool_id_ = tool_name_ = {};
       break;
     case Field::part:

@@ -27,7 +27,7 @@ class EventSink {
 /// A handler for boost::json::basic_parser, and by walk() for values that are parsed already. No document is ever built.
 class Reader {
  public:
-  // What basic_parser asks of a handler. Sizes are bounded by the bytes handed in.
+  // What basic_parser asks of a handler. Sizes are bounded by the bytes that are fed.
   static constexpr std::size_t max_object_size = SIZE_MAX;
   static constexpr std::size_t max_array_size = SIZE_MAX;
   static constexpr std::size_t max_key_size = SIZE_MAX;

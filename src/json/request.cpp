@@ -23,7 +23,7 @@ constexpr int max_depth = 128;
 
 bool is_data_url(std::string_view text) noexcept { return text.starts_with("data:"); }
 
-// Names under which the formats carry media: their strings are no text.
+// Names under which the formats carry media: their strings are not text.
 bool is_media_key(std::string_view key) noexcept {
   return key == "data" || key == "bytes" || key == "file_data" || key == "image_url" || key == "url" ||
          key == "fileUri" || key == "file_uri" || key == "uri" || key == "images";

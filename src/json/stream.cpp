@@ -75,7 +75,8 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     return (shown_nothing && !meter.complete()) || settlement.usage.total() == 0;
   }
   [[nodiscard]] std::string reason() const {
-    if (!meter.invalid_member().empty()) return "the reported " + std::string(meter.invalid_member()) + " cannot be";
+    if (!meter.invalid_member().empty())
+      return "the reported " + std::string(meter.invalid_member()) + " are not a valid count";
     if (meter.error()) return "the provider reported an error in the stream";
     return "the stream ended before it reported or showed anything";
   }
@@ -139,7 +140,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
 
   void throw_if_cut() {
     if (!was_cut || settled) return;
-    // Booked now: the provider may go on for a while, but nothing more of it is handed on.
+    // Booked now: the provider may go on for a while, but nothing more of it is delivered.
     static_cast<void>(settle_quietly());
     if (!quiet && failure) detail::throw_failure(*failure);
   }

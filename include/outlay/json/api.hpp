@@ -38,7 +38,7 @@ class Api {
   [[nodiscard]] static std::span<const Api> all() noexcept;
   /// By name(); empty for an unknown one.
   [[nodiscard]] static std::optional<Api> from_name(std::string_view name) noexcept;
-  /// Which API a request is for, for those who pass requests through.
+  /// Which API a request is for, for proxies, which pass requests through.
   ///
   /// \param target The path, with or without a query, or the whole URL: then the host tells providers of one format apart.
   /// \param body The request; only looked at where paths are ambiguous. May be null.

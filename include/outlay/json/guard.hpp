@@ -31,15 +31,15 @@ struct GuardOptions {
   bool ask_for_usage = true;
 };
 
-/// An answer with its HTTP status, as a transport hands it to guard().
+/// An answer with its HTTP status, as a transport returns it to guard().
 struct HttpReply {
   int status{200};
-  boost::json::value body{};  ///< Null where the answer was no JSON.
+  boost::json::value body{};  ///< Null where the answer was not JSON.
 };
 
 /// A request as it is to be admitted: its model, its ceiling, its estimated input.
 ///
-/// For those who admit it themselves; GuardedCall does it for the others.
+/// For programs that admit calls themselves; GuardedCall does it otherwise.
 /// \par Lifetime
 /// Refers to the request, which must live until body() has been called.
 class GuardedRequest {
@@ -71,7 +71,7 @@ class GuardedRequest {
 
 /// One request on its way: admitted, rewritten as the policies left it, ended by what the provider answers.
 ///
-/// What guard() is made of, for transports of one's own, streams and coroutines.
+/// The steps of guard(), for transports that guard() does not fit, for streams and for coroutines.
 ///
 /// \par Guarantee
 /// Ends exactly once. Destroyed before sent() the call is released, after it charged as indeterminate.
@@ -105,7 +105,7 @@ class GuardedCall {
   /// A usage that cannot be believed, an error in place of an answer, and an answer that is still being made end the call as
   /// indeterminate, unless the error names a status that says otherwise.
   /// \par Errors
-  /// Error with errc::bad_reply for a value that is no reply of this API, after the reservation has been charged. Never BudgetExceeded: a
+  /// Error with errc::bad_reply for a value that is not a reply in the format of its API, after the reservation has been charged. Never BudgetExceeded: a
   /// call that crosses a Raise budget is booked, and the next one is refused.
   Settled reply(const boost::json::value& reply);
   Settled reply(const boost::json::object& reply) { return this->reply(boost::json::value(reply)); }
@@ -142,15 +142,15 @@ concept PlainReply = std::is_same_v<std::remove_cvref_t<R>, boost::json::value> 
 template <class R>
 concept Reply = PlainReply<R> || std::is_same_v<std::remove_cvref_t<R>, HttpReply>;
 
-/// guard() hands back one JSON value: a stream would be booked by what is not there.
+/// Throws for a request that asks for a stream: guard() returns one JSON value, by which a stream cannot be booked.
 void refuse_stream(const GuardedRequest& request, const boost::json::object& body);
 
 }  // namespace detail
 
 /// Sends a request within the budgets around: admits it, has `post` send it as the policies left it, settles by the reply.
 ///
-/// \param post Called once with the rewritten request (`const boost::json::object&`), or with the whole `const GuardedCall&` by those
-/// who need the model for a URL. Returns the reply as boost::json::value, or as HttpReply with its status.
+/// \param post Called once with the rewritten request (`const boost::json::object&`), or with the whole `const GuardedCall&`, which
+/// has the model for a URL. Returns the reply as boost::json::value, or as HttpReply with its status.
 /// \return What `post` returned. A paid reply is never lost: under a Raise budget that it crosses it is returned, and the next call is
 /// refused.
 /// \par Errors
@@ -203,7 +203,7 @@ struct Estimate {
   std::string model{};         ///< The request's.
   std::string priced_as{};     ///< The price table's entry.
   PriceRule rule{};            ///< How it was found.
-  bool bounded{};  ///< The request has an output ceiling. Without one 256 tokens are counted, and `usd` is no bound.
+  bool bounded{};  ///< The request has an output ceiling. Without one 256 tokens are counted, and `usd` is not a bound.
 };
 
 /// \par Errors

@@ -70,7 +70,7 @@ struct StreamMeterOptions {
 /// \par Guarantee
 /// However the bytes are split, the usage is the same.
 /// \par Errors
-/// Error with errc::bad_reply for bytes that cannot be a stream of this API: broken JSON, a wrong checksum, an event over the limit,
+/// Error with errc::bad_reply for bytes that are not a stream in the format of this API: broken JSON, a wrong checksum, an event over the limit,
 /// nesting deeper than 64. What was read before stays; later bytes are ignored.
 /// \par Thread safety
 /// Distinct objects: safe. Shared object: unsafe, but for const members.
@@ -124,7 +124,7 @@ class StreamMeter {
 /// A metered stream of one call: keeps its reservation ahead of what arrives, and settles it.
 ///
 /// Says `sent()` at the first feed. Without an output ceiling in the request it extends the reservation by steps of max(the chunk, 64
-/// tokens) before the chunk is handed on; where an extension does not fit, the policies say whether the stream is cut with BudgetExceeded
+/// tokens) before the chunk is delivered; where an extension does not fit, the policies say whether the stream is cut with BudgetExceeded
 /// or quietly. Refers to the reservation: the Call may be moved, or destroyed first.
 ///
 /// \par Guarantee
@@ -146,7 +146,7 @@ class Stream {
   ///
   /// \par Errors
   /// BudgetExceeded when the stream was cut; it has been settled then with what it had shown. Error with errc::bad_reply for bytes that
-  /// are no stream of this API; finish() settles what was seen.
+  /// are not a stream in the format of this API; finish() settles what was seen.
   /// \par Blocking
   /// Never waits; a Callback policy is asked.
   void feed(std::string_view bytes);

@@ -101,7 +101,7 @@ class Gemini final : public Format {
   }
 
   void read_request(const json::object& request, RequestFacts& facts) const override {
-    facts.model = string_member(request, "model");  // not on the wire, but where some keep it
+    facts.model = string_member(request, "model");  // not on the wire, but some programs keep it here
     if (const json::object* const config = object_member(request, config_of(request))) {
       facts.ceiling = integer_member(*config, gemini_spelling(*config, "maxOutputTokens", "max_output_tokens"));
       facts.choices = std::max<std::int64_t>(

@@ -137,7 +137,7 @@ class LiteLlmReader {
   }
 
   const LiteLlmField& field_of(std::string_view key) {
-    // The few hundred names come again in every model. The bound is for files that are not what they seem.
+    // The few hundred names come again in every model. The bound is for files that are not LiteLLM's.
     if (fields_.size() >= 4096) fields_.clear();
     auto [known, inserted] = fields_.try_emplace(key);
     if (inserted) known->second = litellm_field(key);

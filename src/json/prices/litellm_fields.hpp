@@ -39,7 +39,7 @@ struct LiteLlmField {
     multipliers,    // provider_specific_entry
     multiplier_eu,  // regional_processing_uplift_multiplier_eu
     multiplier_us,
-    other_cost,  // by the second, image, page: what no token count tells
+    other_cost,  // by the second, image, page: which token counts do not say
   };
 
   Kind kind = Kind::ignored;

@@ -175,7 +175,7 @@ TEST_CASE("meter: an error in place of a stream is seen", "[json][meter]") {
   CHECK_FALSE(meter.complete());
 }
 
-TEST_CASE("meter: hands on text, reasoning, tool arguments and usage", "[json][meter]") {
+TEST_CASE("meter: delivers text, reasoning, tool arguments and usage", "[json][meter]") {
   SECTION("OpenAI") {
     Collected got;
     StreamMeter meter(Api::openai_chat);
