@@ -105,8 +105,8 @@ class GuardedCall {
   /// A usage that cannot be believed, an error in place of an answer, and an answer that is still being made end the call as
   /// indeterminate, unless the error names a status that says otherwise.
   /// \par Errors
-  /// Error with errc::bad_reply for a value that is not a reply in the format of its API, after the reservation has been charged. Never BudgetExceeded: a
-  /// call that crosses a Raise budget is booked, and the next one is refused.
+  /// Error with errc::bad_reply for a value that is not a reply in the format of its API, after the reservation has been charged. Never
+  /// BudgetExceeded: a call that crosses a Raise budget is booked, and the next one is refused.
   Settled reply(const boost::json::value& reply);
   Settled reply(const boost::json::object& reply) { return this->reply(boost::json::value(reply)); }
   /// A reply with its status: other than 2xx the call is released, charged for its input, or charged as indeterminate, by the API's

@@ -9,8 +9,8 @@ namespace outlay {
 /// Reads a price table in the library's own form (`src/json/prices/price_table.schema.json`).
 ///
 /// \par Errors
-/// ConfigError that names the file and the place, for a file that cannot be read, is larger than 64 MiB, is not JSON, has a price that is not
-/// one, or has a member that is not part of the form.
+/// ConfigError that names the file and the place, for a file that cannot be read, is larger than 64 MiB, is not JSON, has a price that
+/// is not valid, or has a member that is not part of the form.
 /// \par Blocking
 /// Reads the file.
 [[nodiscard]] PriceTable load_prices(const std::filesystem::path& path);

@@ -70,8 +70,8 @@ struct StreamMeterOptions {
 /// \par Guarantee
 /// However the bytes are split, the usage is the same.
 /// \par Errors
-/// Error with errc::bad_reply for bytes that are not a stream in the format of this API: broken JSON, a wrong checksum, an event over the limit,
-/// nesting deeper than 64. What was read before stays; later bytes are ignored.
+/// Error with errc::bad_reply for bytes that are not a stream in the format of this API: broken JSON, a wrong checksum, an event over
+/// the limit, nesting deeper than 64. What was read before stays; later bytes are ignored.
 /// \par Thread safety
 /// Distinct objects: safe. Shared object: unsafe, but for const members.
 class StreamMeter {

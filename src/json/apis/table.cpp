@@ -8,7 +8,6 @@
 // The tests go over all rows: name, number, paths and verdicts. Streams and replies of the new API belong into tests/unit/json.
 #include "table.hpp"
 
-#include <algorithm>
 #include <boost/json/object.hpp>
 #include <utility>
 

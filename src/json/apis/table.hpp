@@ -54,8 +54,8 @@ struct StatusVerdict {
   ReplyVerdict verdict;
 };
 
-/// The statuses with which a request is refused as it stands, before a model sees it: OpenAI, Anthropic and Google document these as errors of
-/// the request, of its key, of its rate or of the load on the server.
+/// The statuses with which a request is refused as it stands, before a model sees it. OpenAI, Anthropic and Google document them as errors
+/// of the request, of its key, of its rate or of the load on the server.
 inline constexpr StatusVerdict refusals[] = {
     {400, ReplyVerdict::released}, {401, ReplyVerdict::released},
     {402, ReplyVerdict::released},  // OpenRouter: insufficient credits
