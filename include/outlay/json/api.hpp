@@ -58,6 +58,7 @@ class Api {
   std::uint8_t index_;
 };
 
+// The position of each one's row in the library's table of APIs, src/json/apis/table.cpp.
 inline constexpr Api Api::openai_chat{0};
 inline constexpr Api Api::openai_responses{1};
 inline constexpr Api Api::openai_embeddings{2};
