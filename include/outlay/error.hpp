@@ -163,7 +163,10 @@ namespace detail {
 [[noreturn]] void throw_failure(Failure failure);
 }  // namespace detail
 
-/// A value, or the Failure that kept it from being made.
+/// A value, or the Failure that kept it from being made: what std::expected<T, Failure> is in C++23.
+///
+/// \par Thread safety
+/// Distinct objects: safe. Shared object: safe as long as only const members are used.
 template <class T>
 class [[nodiscard]] Result {
  public:
@@ -175,25 +178,70 @@ class [[nodiscard]] Result {
 
   /// \par Errors
   /// Throws what the throwing form of the operation would have thrown.
-  [[nodiscard]] T& value() & { return check(), std::get<0>(state_); }
-  [[nodiscard]] const T& value() const& { return check(), std::get<0>(state_); }
-  [[nodiscard]] T&& value() && { return check(), std::get<0>(std::move(state_)); }
-  [[nodiscard]] T& operator*() & { return value(); }
-  [[nodiscard]] const T& operator*() const& { return value(); }
-  [[nodiscard]] T&& operator*() && { return std::move(*this).value(); }
-  [[nodiscard]] T* operator->() { return &value(); }
-  [[nodiscard]] const T* operator->() const { return &value(); }
+  [[nodiscard]] T& value() & { return check(), **this; }
+  [[nodiscard]] const T& value() const& { return check(), **this; }
+  [[nodiscard]] T&& value() && { return check(), *std::move(*this); }
+
+  /// The value, or `other` converted to one.
+  template <class U = T>
+  [[nodiscard]] T value_or(U&& other) const& {
+    return has_value() ? **this : static_cast<T>(std::forward<U>(other));
+  }
+  template <class U = T>
+  [[nodiscard]] T value_or(U&& other) && {
+    return has_value() ? *std::move(*this) : static_cast<T>(std::forward<U>(other));
+  }
+
+  /// The value, without a check.
+  ///
+  /// \par Preconditions
+  /// It has a value; otherwise the behaviour is undefined.
+  [[nodiscard]] T& operator*() & noexcept { return *std::get_if<0>(&state_); }
+  [[nodiscard]] const T& operator*() const& noexcept { return *std::get_if<0>(&state_); }
+  [[nodiscard]] T&& operator*() && noexcept { return std::move(*std::get_if<0>(&state_)); }
+  [[nodiscard]] T* operator->() noexcept { return std::get_if<0>(&state_); }
+  [[nodiscard]] const T* operator->() const noexcept { return std::get_if<0>(&state_); }
 
   /// \par Preconditions
-  /// No value; otherwise std::bad_variant_access.
-  [[nodiscard]] const Failure& error() const& { return std::get<1>(state_); }
-  [[nodiscard]] Failure&& error() && { return std::get<1>(std::move(state_)); }
+  /// It has no value; otherwise the behaviour is undefined.
+  [[nodiscard]] const Failure& error() const& noexcept { return *std::get_if<1>(&state_); }
+  [[nodiscard]] Failure&& error() && noexcept { return std::move(*std::get_if<1>(&state_)); }
 
  private:
   void check() const {
-    if (const Failure* failure = std::get_if<1>(&state_)) detail::throw_failure(*failure);
+    if (!has_value()) detail::throw_failure(error());
   }
   std::variant<T, Failure> state_;
+};
+
+/// Success, or the Failure that prevented it.
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() noexcept = default;
+  Result(Failure failure) : failure_(std::move(failure)) {}  // NOLINT: implicit by design
+
+  [[nodiscard]] bool has_value() const noexcept { return !failure_; }
+  explicit operator bool() const noexcept { return has_value(); }
+
+  /// \par Errors
+  /// Throws what the throwing form of the operation would have thrown.
+  void value() const {
+    if (failure_) detail::throw_failure(*failure_);
+  }
+  /// Does nothing.
+  ///
+  /// \par Preconditions
+  /// It has a value.
+  void operator*() const noexcept {}
+
+  /// \par Preconditions
+  /// It has no value; otherwise the behaviour is undefined.
+  [[nodiscard]] const Failure& error() const& noexcept { return *failure_; }
+  [[nodiscard]] Failure&& error() && noexcept { return *std::move(failure_); }
+
+ private:
+  std::optional<Failure> failure_;
 };
 
 }  // namespace outlay

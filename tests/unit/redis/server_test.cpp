@@ -96,8 +96,8 @@ TEST_CASE("redis: where memory is full nothing is half done, and it goes on when
   CHECK(look(backend, second).spent.usd == 0_usd);
   CHECK(server.command({"KEYS", "*"}).size() == before.size());
   REQUIRE(server.command({"CONFIG", "SET", "maxmemory", "0"}) == "OK");
-  CHECK(run(backend, command(Op::settle, 1, {first, second}, 1_usd))->outcome == Outcome::done);
-  CHECK(run(backend, command(Op::reserve, 2, {first, second}, 1_usd))->outcome == Outcome::done);
+  CHECK(run(backend, command(Op::settle, 1, {first, second}, 1_usd)).value().outcome == Outcome::done);
+  CHECK(run(backend, command(Op::reserve, 2, {first, second}, 1_usd)).value().outcome == Outcome::done);
   for (const auto& counter : {first, second}) {
     CHECK(look(backend, counter).spent.usd == 1_usd);
     CHECK(look(backend, counter).reserved.usd == 1_usd);
@@ -110,7 +110,7 @@ TEST_CASE("redis: two prefixes are two stores", "[redis]") {
   RedisBackend one(server.url(), "one"), two(server.url(), "two");
   REQUIRE(run(one, command(Op::settle, 1, {forever("x")}, 1_usd)));
   CHECK(look(two, forever("x")).spent.usd == 0_usd);
-  CHECK(run(two, command(Op::settle, 1, {forever("x")}, 2_usd))->outcome == Outcome::done);
+  CHECK(run(two, command(Op::settle, 1, {forever("x")}, 2_usd)).value().outcome == Outcome::done);
   CHECK(look(one, forever("x")).spent.usd == 1_usd);
 }
 
@@ -181,16 +181,16 @@ TEST_CASE("redis: an ended id is remembered over the turn of an hour, and forgot
   do {  // all in one hour of the server's
     REQUIRE(server.command({"FLUSHALL"}) == "OK");
     now = hour();
-    REQUIRE(run(backend, command(Op::settle, 1, {counter}, 1_usd))->outcome == Outcome::done);
+    REQUIRE(run(backend, command(Op::settle, 1, {counter}, 1_usd)).value().outcome == Outcome::done);
     REQUIRE(server.command({"RENAME", key(now), key(now - 1)}) == "OK");
     age_by_hours(1);
-    CHECK(run(backend, command(Op::settle, 1, {counter}, 1_usd))->outcome == Outcome::ended);
-    CHECK(run(backend, command(Op::settle, 2, {counter}, 1_usd))->outcome == Outcome::done);
-    CHECK(run(backend, command(Op::settle, 1, {counter}, 1_usd))->outcome == Outcome::ended);
+    CHECK(run(backend, command(Op::settle, 1, {counter}, 1_usd)).value().outcome == Outcome::ended);
+    CHECK(run(backend, command(Op::settle, 2, {counter}, 1_usd)).value().outcome == Outcome::done);
+    CHECK(run(backend, command(Op::settle, 1, {counter}, 1_usd)).value().outcome == Outcome::ended);
     CHECK(std::stoll(server.command({"PTTL", key(now)})) > 2 * 3'600'000);
     // Three hours later that hash has its turn again.
     age_by_hours(3);
-    CHECK(run(backend, command(Op::settle, 3, {counter}, 1_usd))->outcome == Outcome::done);
+    CHECK(run(backend, command(Op::settle, 3, {counter}, 1_usd)).value().outcome == Outcome::done);
     CHECK(server.command({"HKEYS", key(now)}) == id_of(3));
     CHECK(server.command({"EXISTS", key(now - 1)}) == "0");
   } while (hour() != now);
@@ -207,7 +207,7 @@ TEST_CASE("redis: a settlement whose slot was forgotten meanwhile does no harm",
   const StoreReply reply = *run(backend, command(Op::settle, 1, {counter}, 2_usd));
   CHECK(reply.states.at(0).spent.usd == 2_usd);
   CHECK(reply.states.at(0).reserved.usd == 0_usd);
-  CHECK(run(backend, command(Op::release, 2, {counter}))->states.at(0).reserved.usd == 0_usd);
+  CHECK(run(backend, command(Op::release, 2, {counter})).value().states.at(0).reserved.usd == 0_usd);
 }
 
 TEST_CASE("redis: commands that make no sense are refused without being sent, and the others are executed", "[redis]") {
@@ -313,7 +313,7 @@ TEST_CASE("redis: a user with few rights is enough, and what cannot be checked i
   Log log;
   RedisBackend backend("unix://caps:secret@" + path, "outlay");
   REQUIRE(run(backend, command(Op::reserve, 1, {forever("x")}, 1_usd)));
-  CHECK(run(backend, command(Op::settle, 1, {forever("x")}, 1_usd))->states.at(0).spent.usd == 1_usd);
+  CHECK(run(backend, command(Op::settle, 1, {forever("x")}, 1_usd)).value().states.at(0).spent.usd == 1_usd);
   CHECK(contains(log.text(), "warning: "));
   CHECK(contains(log.text(), "CONFIG GET is not allowed"));
   // Another prefix is none of its keys.

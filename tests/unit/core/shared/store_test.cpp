@@ -692,7 +692,7 @@ TEST_CASE("shared: a store that is there and will not agree is no reason to let 
   const auto store = scripted(
       [](StoreBackend& backend, std::span<const StoreCommand> commands) {
         std::vector<Result<StoreReply>> results = backend.execute(commands, 1s);
-        for (Result<StoreReply>& result : results) result->outcome = StoreReply::Outcome::turned;
+        for (Result<StoreReply>& result : results) result.value().outcome = StoreReply::Outcome::turned;
         return results;
       },
       OnUnreachable::allow_and_mark());
@@ -773,6 +773,6 @@ TEST_CASE("shared: a store in memory forgets a call as soon as it has ended", "[
   for (const auto end : {StoreCommand::Op::settle, StoreCommand::Op::release})
     for (const auto op : {StoreCommand::Op::reserve, end}) {
       command.op = op;
-      CHECK(backend->execute({&command, 1}, 1s).at(0)->outcome == StoreReply::Outcome::done);
+      CHECK(backend->execute({&command, 1}, 1s).at(0).value().outcome == StoreReply::Outcome::done);
     }
 }
