@@ -71,7 +71,7 @@ asio::awaitable<Response> within_caps(const outlay::http::Client& model, const R
     outlay::Track who({{"user_id", user}, {"project", project}});
     co_return co_await ask_the_model(model, request);
   } catch (const outlay::BudgetExceeded& refusal) {
-    json::object body{{"error", "budget_exceeded"},
+    json::object body{{"error", outlay::to_string(refusal.reason())},
                       {"budget", refusal.budget()},
                       {"limit", refusal.limit()},
                       {"spent", refusal.spent()}};

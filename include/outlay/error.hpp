@@ -45,6 +45,8 @@ enum class errc {
   storage,
   cancelled,  ///< An asynchronous operation was cancelled before its call was admitted. Nothing was sent or reserved.
 };
+/// The enumerator's name: `"budget_exceeded"`. `"unknown"` for a value that is none.
+[[nodiscard]] const char* to_string(errc code) noexcept;
 [[nodiscard]] const std::error_category& outlay_category() noexcept;
 [[nodiscard]] std::error_code make_error_code(errc code) noexcept;
 

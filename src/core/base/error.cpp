@@ -64,6 +64,58 @@ class Category final : public std::error_category {
 
 }  // namespace
 
+const char* to_string(errc code) noexcept {
+  switch (code) {
+    case errc::ok:
+      return "ok";
+    case errc::budget_exceeded:
+      return "budget_exceeded";
+    case errc::truncated:
+      return "truncated";
+    case errc::closed_to_new_calls:
+      return "closed_to_new_calls";
+    case errc::outside_budget:
+      return "outside_budget";
+    case errc::unbounded_refused:
+      return "unbounded_refused";
+    case errc::price_unknown:
+      return "price_unknown";
+    case errc::invalid_usage:
+      return "invalid_usage";
+    case errc::invalid_argument:
+      return "invalid_argument";
+    case errc::config:
+      return "config";
+    case errc::overflow:
+      return "overflow";
+    case errc::over_limit:
+      return "over_limit";
+    case errc::incomplete:
+      return "incomplete";
+    case errc::bad_reply:
+      return "bad_reply";
+    case errc::stream_broken:
+      return "stream_broken";
+    case errc::provider_error:
+      return "provider_error";
+    case errc::network:
+      return "network";
+    case errc::timed_out:
+      return "timed_out";
+    case errc::store_unavailable:
+      return "store_unavailable";
+    case errc::sink_failed:
+      return "sink_failed";
+    case errc::bad_file:
+      return "bad_file";
+    case errc::storage:
+      return "storage";
+    case errc::cancelled:
+      return "cancelled";
+  }
+  return "unknown";
+}
+
 const std::error_category& outlay_category() noexcept {
   static const Category category;
   return category;
