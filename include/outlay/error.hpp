@@ -81,9 +81,9 @@ class Failure {
   explicit Failure(const detail::FailureFacts* facts) noexcept  // takes over the reference
       : facts_(detail::Ref<const detail::FailureFacts>::adopt(facts)) {}
   /// A failure that is no breach of a cap.
-  Failure(errc code, std::string message);
+  Failure(errc reason, std::string message);
 
-  [[nodiscard]] errc code() const noexcept;
+  [[nodiscard]] errc reason() const noexcept;
   /// Every cap in the way, innermost budget first.
   [[nodiscard]] std::vector<Breach> breaches() const;
   /// The name of the budget whose policy refused; empty if no budget did.

@@ -170,7 +170,7 @@ class Shop {
 
 /// Refused for being beyond 64 bits, by an outcome or by an error.
 inline bool overflows(const Result<StoreReply>& result) {
-  return result ? result->outcome == Outcome::refused : result.error().code() == errc::overflow;
+  return result ? result->outcome == Outcome::refused : result.error().reason() == errc::overflow;
 }
 
 const std::string a = store_id(0xA), b = store_id(0xB), c = store_id(0xC), d = store_id(0xD);

@@ -146,7 +146,7 @@ int admitted_calls(const fs::path& path, int calls) {
     for (int i = 0; i < calls; ++i) {
       auto call =
           outlay::try_call({.model = "flat", .input_tokens = 0, .max_output_tokens = 0, .usd = Usd::from_nanos(cent)});
-      if (!call && call.error().code() != outlay::errc::budget_exceeded) wrong(call.error().message());
+      if (!call && call.error().reason() != outlay::errc::budget_exceeded) wrong(call.error().message());
       if (!call) continue;
       outlay::Settlement settlement;
       settlement.provider_cost = Usd::from_nanos(cent);

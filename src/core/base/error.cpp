@@ -142,7 +142,7 @@ const RawBreach* FailureFacts::primary() const noexcept {
 }
 
 void throw_failure(Failure failure) {
-  switch (failure.code()) {
+  switch (failure.reason()) {
     case errc::budget_exceeded:
     case errc::truncated:
     case errc::closed_to_new_calls:
@@ -156,20 +156,20 @@ void throw_failure(Failure failure) {
     case errc::store_unavailable:
       throw StoreUnavailable(failure.message());
     default:
-      throw Error(failure.code(), failure.message());
+      throw Error(failure.reason(), failure.message());
   }
 }
 
 }  // namespace detail
 
-Failure::Failure(errc code, std::string message) {
+Failure::Failure(errc reason, std::string message) {
   auto facts = std::make_unique<detail::FailureFacts>();
-  facts->code = code;
+  facts->code = reason;
   facts->text = std::move(message);
   facts_ = detail::Ref<const detail::FailureFacts>::adopt(facts.release());
 }
 
-errc Failure::code() const noexcept { return facts_ ? facts_->code : errc::ok; }
+errc Failure::reason() const noexcept { return facts_ ? facts_->code : errc::ok; }
 
 std::vector<Breach> Failure::breaches() const {
   std::vector<Breach> breaches;
@@ -242,10 +242,10 @@ std::string Failure::message() const {
   return text;
 }
 
-Error::Error(errc code, const std::string& message) : std::system_error(make_error_code(code)), message_(message) {}
+Error::Error(errc reason, const std::string& message) : std::system_error(make_error_code(reason)), message_(message) {}
 
 BudgetExceeded::BudgetExceeded(Failure failure)
-    : Error(failure.code(), failure.message()), failure_(std::move(failure)) {}
+    : Error(failure.reason(), failure.message()), failure_(std::move(failure)) {}
 
 PriceUnknown::PriceUnknown(Failure failure) : Error(errc::price_unknown, failure.message()), model_(failure.model()) {}
 PriceUnknown::PriceUnknown(std::string model, const std::string& message)

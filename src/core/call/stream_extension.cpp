@@ -28,7 +28,7 @@ ExtensionResult extend(Reservation& reservation, std::int64_t output_tokens) {
   Admission admission(reservation, std::move(again), waiter);
   if (run(admission, *waiter) == Admission::State::admitted) return {Extension::granted, {}};
   Failure failure = admission.failure();
-  const bool quietly = failure.code() == errc::truncated;
+  const bool quietly = failure.reason() == errc::truncated;
   return {quietly ? Extension::cut_quietly : Extension::cut, std::move(failure)};
 }
 

@@ -127,7 +127,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
     for (Delivery& delivery : deliveries) {
       delivery.command = std::move(commands[at]);
       const Result<StoreReply>& result = results[at++];
-      if (!result && result.error().code() == errc::store_unavailable) {
+      if (!result && result.error().reason() == errc::store_unavailable) {
         failed = true;
         if (delivery.command.op != Op::renew) again.push_back(std::move(delivery));
         continue;

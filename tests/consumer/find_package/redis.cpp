@@ -9,5 +9,5 @@ int main() {
       outlay::redis_store({.url = "unix:///nowhere/redis.sock", .on_unreachable = outlay::OnUnreachable::deny()});
   outlay::Budget budget({.name = "consumer", .usd = 1_usd, .window = outlay::Window::day(), .store = store});
   const auto call = outlay::try_call({.model = "gpt-4o-mini", .input_tokens = 10, .max_output_tokens = 10});
-  return !call && call.error().code() == outlay::errc::store_unavailable ? 0 : 1;
+  return !call && call.error().reason() == outlay::errc::store_unavailable ? 0 : 1;
 }

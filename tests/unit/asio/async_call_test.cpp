@@ -187,7 +187,7 @@ TEST_CASE("async_call: cancelled while it waits, it leaves the line with nothing
     } else {
       outlay::async_try_call(hundred_tokens, asio::bind_cancellation_slot(
                                                  signal.slot(), asio::bind_executor(pool, [&](Result<Call> call) {
-                                                   result.set_value(call ? outlay::errc::ok : call.error().code());
+                                                   result.set_value(call ? outlay::errc::ok : call.error().reason());
                                                  })));
     }
     signal.emit(asio::cancellation_type::total);

@@ -99,7 +99,7 @@ TEST_CASE("async_call: cancelled while the store is asked, nothing stays reserve
     Budget budget(a_dollar(store));
     const Result<Call> result =
         co_await outlay::async_try_call(cent, asio::bind_cancellation_slot(signal.slot(), asio::use_awaitable));
-    cancelled = !result && result.error().code() == outlay::errc::cancelled;
+    cancelled = !result && result.error().reason() == outlay::errc::cancelled;
   };
   outlay::co_spawn(io, caller, asio::detached);
   asio::post(io, [&] { signal.emit(asio::cancellation_type::terminal); });

@@ -75,7 +75,7 @@ inline Unavailable unavailable(RedisBackend& backend, const StoreCommand& comman
   const auto start = Steady::now();
   const auto result = run(backend, command, timeout);
   REQUIRE(!result);
-  CHECK(result.error().code() == outlay::errc::store_unavailable);
+  CHECK(result.error().reason() == outlay::errc::store_unavailable);
   return {result.error().message(), Steady::now() - start};
 }
 

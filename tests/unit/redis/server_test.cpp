@@ -228,7 +228,7 @@ TEST_CASE("redis: commands that make no sense are refused without being sent, an
   for (std::size_t i = 0; i < 7; ++i) {
     INFO(i);
     REQUIRE(!results[i]);
-    CHECK(results[i].error().code() == outlay::errc::invalid_argument);
+    CHECK(results[i].error().reason() == outlay::errc::invalid_argument);
   }
   REQUIRE(results[7]);
   CHECK(results[7]->states.at(0).spent.usd == 1_usd);

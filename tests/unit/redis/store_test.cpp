@@ -25,7 +25,7 @@ TEST_CASE("redis store: two stores of one server share a cap to the cent", "[red
     outlay::Budget budget(day(i % 2 == 0 ? first : second, 0.20_usd));
     auto call = outlay::try_call({.model = "flat", .usd = 0.01_usd});
     if (!call) {
-      CHECK(call.error().code() == outlay::errc::budget_exceeded);
+      CHECK(call.error().reason() == outlay::errc::budget_exceeded);
       continue;
     }
     ++admitted;

@@ -190,7 +190,7 @@ TEST_CASE("sqlite store: damage is refused with what to do, and never read as ro
     Raw(dir.db()).exec("UPDATE store_slots SET state = x''");
     const auto result = try_run(store, command_of(Op::reserve, 999, 0.10_usd, today, shared("name1")));
     REQUIRE_FALSE(result);
-    CHECK(result.error().code() == errc::store_unavailable);
+    CHECK(result.error().reason() == errc::store_unavailable);
   }
 }
 
@@ -209,7 +209,7 @@ TEST_CASE("sqlite store: a read-only file is unavailable, until it can be writte
   vfs.arm(FaultVfs::Fault::read_only, 1, true);
   const auto result = try_run(store, command_of(Op::reserve, 2, 0.10_usd));
   REQUIRE_FALSE(result);
-  CHECK(result.error().code() == errc::store_unavailable);
+  CHECK(result.error().reason() == errc::store_unavailable);
   CHECK(contains(result.error().message(), "read-only"));
   vfs.disarm();
   CHECK(look(store).states.at(0).reserved.usd == 0.10_usd);
@@ -239,7 +239,7 @@ TEST_CASE("sqlite store: a disk that fails at any operation leaves nothing half 
     struck += replies[0] ? 0 : 1;
     for (const auto& reply : replies) {
       REQUIRE(reply.has_value() == replies[0].has_value());
-      if (!reply) REQUIRE(reply.error().code() == errc::store_unavailable);
+      if (!reply) REQUIRE(reply.error().reason() == errc::store_unavailable);
     }
     // By another connection too: nothing, or everything.
     SqliteStoreBackend other(dir.db(), 1s);
@@ -268,7 +268,7 @@ TEST_CASE("sqlite store: a file that is locked for too long is unavailable withi
   const auto result = try_run(store, command_of(Op::reserve, 1, 0.10_usd), 50ms);
   const auto took = Steady::now() - begin;
   REQUIRE_FALSE(result);
-  CHECK(result.error().code() == errc::store_unavailable);
+  CHECK(result.error().reason() == errc::store_unavailable);
   CHECK(contains(result.error().message(), "locked by another process"));
   CHECK(took >= 50ms);
   CHECK(took < 5s);
@@ -291,7 +291,7 @@ TEST_CASE("sqlite store: malformed commands are refused with what is wrong, and 
   for (std::size_t i = 0; i < 5; ++i) {
     INFO(i);
     REQUIRE_FALSE(replies[i]);
-    CHECK(replies[i].error().code() == errc::invalid_argument);
+    CHECK(replies[i].error().reason() == errc::invalid_argument);
   }
   CHECK(replies[5].value().states.at(0).reserved.usd == 0.10_usd);
 }

@@ -44,6 +44,7 @@ TEST_CASE("result: a failure is told by error()", "[core][result]") {
   const Result<std::string> result = failed(errc::network);
   REQUIRE(!result.has_value());
   REQUIRE(!result);
+  CHECK(result.error().reason() == errc::network);
   CHECK(result.error().message() == "it did not work");
   CHECK(result.value_or("other") == "other");
   CHECK(failed(errc::network).value_or("other") == "other");

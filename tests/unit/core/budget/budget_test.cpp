@@ -238,7 +238,7 @@ TEST_CASE("budget: closed to new calls it refuses all, whatever the policies, an
     budget.close_to_new_calls("operator said stop");
     const auto refused = outlay::try_call({.model = "free", .input_tokens = 0, .max_output_tokens = 0});
     REQUIRE(!refused);
-    REQUIRE(refused.error().code() == outlay::errc::closed_to_new_calls);
+    REQUIRE(refused.error().reason() == outlay::errc::closed_to_new_calls);
     REQUIRE(refused.error().budget() == "kill");
   }
   REQUIRE(running.settle({.input = 10}).first);

@@ -407,7 +407,7 @@ TEST_CASE("policy: a callback is asked once for each model and ceiling, and its 
   }
   SECTION("truncate") {
     Budget budget(with([](const Exceeded&) { return Decision::truncate(); }));
-    REQUIRE(try_call(large_request()).error().code() == errc::truncated);
+    REQUIRE(try_call(large_request()).error().reason() == errc::truncated);
   }
   SECTION("next") {
     Budget budget({.usd = 0.01_usd,
@@ -435,7 +435,7 @@ TEST_CASE("policy: a callback is asked once for each model and ceiling, and its 
   }
   SECTION("a model without a price is refused") {
     Budget budget(with([](const Exceeded&) { return Decision::reroute("mystery"); }));
-    REQUIRE(try_call(large_request()).error().code() == errc::price_unknown);
+    REQUIRE(try_call(large_request()).error().reason() == errc::price_unknown);
   }
   SECTION("calls and budgets inside it see its own budget as Block") {
     Budget budget(with([](const Exceeded&) {
@@ -509,7 +509,7 @@ TEST_CASE("policy: observe mode decides as if enforced and lets everything throu
 
 TEST_CASE("policy: a strict ledger refuses a call outside every budget", "[core][policy]") {
   const Fixture fixture({.strict = true});
-  REQUIRE(try_call(cent_request()).error().code() == errc::outside_budget);
+  REQUIRE(try_call(cent_request()).error().reason() == errc::outside_budget);
   REQUIRE(fixture.ledger.events().size() == 1);
   Budget budget({.calls = 1});
   REQUIRE(try_call(cent_request()));

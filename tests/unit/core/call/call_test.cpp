@@ -287,7 +287,7 @@ TEST_CASE("call: without a ceiling the reserve is held, and the strictest choice
     REQUIRE(Call(open).max_output_tokens() == 16'384);  // the model's maximum fits
   }
   outlay::Budget budget({.usd = 1_usd, .unbounded = Unbounded::refuse});
-  REQUIRE(outlay::try_call(open).error().code() == outlay::errc::unbounded_refused);
+  REQUIRE(outlay::try_call(open).error().reason() == outlay::errc::unbounded_refused);
 }
 
 TEST_CASE("call: every choice counts against the ceiling", "[core][call]") {
@@ -299,7 +299,7 @@ TEST_CASE("call: every choice counts against the ceiling", "[core][call]") {
 
 TEST_CASE("call: a malformed request is a value of its own error", "[core][call]") {
   const Fixture fixture;
-  const auto code = [](const outlay::CallRequest& request) { return outlay::try_call(request).error().code(); };
+  const auto code = [](const outlay::CallRequest& request) { return outlay::try_call(request).error().reason(); };
   REQUIRE(code({}) == outlay::errc::invalid_argument);
   REQUIRE(code({.model = "gpt-4o", .input_tokens = -1}) == outlay::errc::invalid_argument);
   REQUIRE(code({.model = "gpt-4o", .max_output_tokens = -1}) == outlay::errc::invalid_argument);
@@ -328,7 +328,7 @@ TEST_CASE("call: tags of the call lie within those around it", "[core][call]") {
   REQUIRE(fixture.ledger.records().back().tags ==
           outlay::Tags({{"feature", "chat"}, {"turn", "3"}, {"user_id", "bob"}}));
   const outlay::Tag reserved[] = {{"model", "x"}};
-  REQUIRE(outlay::try_call({.model = "gpt-4o", .tags = reserved}).error().code() == outlay::errc::config);
+  REQUIRE(outlay::try_call({.model = "gpt-4o", .tags = reserved}).error().reason() == outlay::errc::config);
 }
 
 TEST_CASE("call: the caller's trace context reaches the record and the events", "[core][call]") {

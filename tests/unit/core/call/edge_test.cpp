@@ -62,7 +62,7 @@ TEST_CASE("edge: more names of models than a ledger takes are refused, and the k
   for (int i = 0; i < 70'000 && !refused; ++i) {
     const std::string name = "model-" + std::to_string(i);
     const auto call = try_call({.model = name, .input_tokens = 0, .max_output_tokens = 0});
-    refused = !call && call.error().code() == errc::invalid_argument;
+    refused = !call && call.error().reason() == errc::invalid_argument;
   }
   REQUIRE(refused);
   REQUIRE(try_call(cent_request()));

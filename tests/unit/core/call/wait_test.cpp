@@ -93,7 +93,7 @@ TEST_CASE("wait: what was waited for may turn out hopeless", "[core][wait]") {
   REQUIRE(late.state == waiting);
   running.settle({.input = 1'000, .output = 1'000});
   REQUIRE(late.woken() == refused);
-  REQUIRE(late.admission->failure().code() == errc::budget_exceeded);
+  REQUIRE(late.admission->failure().reason() == errc::budget_exceeded);
 }
 
 TEST_CASE("wait: after its time-out it hands on to the next policy, and leaves the line", "[core][wait]") {
@@ -140,7 +140,7 @@ TEST_CASE("wait: a raised cap wakes, and a closed budget refuses those who wait"
   outer.close_to_new_calls("stop");
   REQUIRE(another.waiter->wakes == 1);
   REQUIRE(another.woken() == refused);
-  REQUIRE(another.admission->failure().code() == errc::closed_to_new_calls);
+  REQUIRE(another.admission->failure().reason() == errc::closed_to_new_calls);
 }
 
 TEST_CASE("wait: in an enclosing budget, woken by calls of its other children", "[core][wait]") {
@@ -234,6 +234,6 @@ TEST_CASE("wait: the blocking form is refused after its time-out", "[core][wait]
   const Fixture fixture;
   Budget budget({.concurrent = 1, .on_exceed = Wait{.timeout = 1ms}});
   Call running(cent_request());
-  REQUIRE(try_call(cent_request()).error().code() == errc::budget_exceeded);
+  REQUIRE(try_call(cent_request()).error().reason() == errc::budget_exceeded);
   REQUIRE(budget.reserved().concurrent == 1);
 }

@@ -320,7 +320,7 @@ TEST_CASE("shared: out of reach, deny() fails closed and says why", "[core][stor
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
   const Result<Call> refused = try_call(cent_request());
   REQUIRE_FALSE(refused);
-  CHECK(refused.error().code() == errc::store_unavailable);
+  CHECK(refused.error().reason() == errc::store_unavailable);
   CHECK(refused.error().message().find("budget \"denies\" counts the call to \"cent\" in a store in the weather") !=
         std::string::npos);
   CHECK(actions(fixture.ledger) == std::vector{Action::blocked, Action::blocked});
