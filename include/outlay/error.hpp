@@ -60,16 +60,13 @@ void release(const FailureFacts* facts) noexcept;
 struct Breach {
   std::string path{};    ///< Names of the budgets from the outermost in, joined by `/`: `"run/answer"`.
   std::string budget{};  ///< The budget's own name; `"(unnamed)"` without one.
-  Dimension dimension{};
-  std::int64_t limit{};  ///< All five in the dimension's unit: nano-dollars for usd, else counts.
-  std::int64_t spent{};  ///< With this call in it where it was booked: by Raise, or into a Pool.
-  std::int64_t reserved{};
-  std::int64_t requested{};
+  Dimension dimension{};  ///< Of all four amounts.
+  Amount limit{};
+  Amount spent{};  ///< With this call in it where it was booked: by Raise, or into a Pool.
+  Amount reserved{};
+  Amount requested{};
   std::optional<Time> retry_at{};  ///< When the window turns; empty where only time cannot help.
 };
-
-/// Prints an amount in the unit of its dimension: `$0.01` for usd, `1500` for the others.
-[[nodiscard]] std::string format_amount(Dimension dimension, std::int64_t amount);
 
 /// Why a call was refused, with every cap that was in the way.
 ///

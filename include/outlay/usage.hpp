@@ -1,7 +1,9 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "outlay/usd.hpp"
@@ -63,6 +65,52 @@ enum class Dimension : std::uint8_t {
   concurrent,     ///< Calls in flight: admitted and not yet ended.
 };
 [[nodiscard]] const char* to_string(Dimension dimension) noexcept;
+
+/// An amount in one dimension: money, or a count.
+class Amount {
+ public:
+  /// No money.
+  constexpr Amount() noexcept = default;
+  constexpr Amount(Usd usd) noexcept : value_(usd.nanos()) {}  // NOLINT: implicit by design
+  /// \par Units
+  /// Of `value`: nano-dollars for Dimension::usd, else a count.
+  constexpr Amount(Dimension dimension, std::int64_t value) noexcept : value_(value), dimension_(dimension) {}
+
+  [[nodiscard]] constexpr Dimension dimension() const noexcept { return dimension_; }
+  /// The money.
+  ///
+  /// \par Errors
+  /// Error with errc::invalid_argument for a count.
+  [[nodiscard]] constexpr Usd usd() const {
+    if (dimension_ != Dimension::usd) throw_wrong_kind();
+    return Usd::from_nanos(value_);
+  }
+  /// The count.
+  ///
+  /// \par Errors
+  /// Error with errc::invalid_argument for money.
+  [[nodiscard]] constexpr std::int64_t count() const {
+    if (dimension_ == Dimension::usd) throw_wrong_kind();
+    return value_;
+  }
+
+  constexpr bool operator==(const Amount&) const noexcept = default;
+  /// Amounts in different dimensions are neither less nor greater.
+  [[nodiscard]] friend constexpr std::partial_ordering operator<=>(const Amount& a, const Amount& b) noexcept {
+    if (a.dimension_ != b.dimension_) return std::partial_ordering::unordered;
+    return a.value_ <=> b.value_;
+  }
+
+ private:
+  [[noreturn]] void throw_wrong_kind() const;
+
+  std::int64_t value_ = 0;
+  Dimension dimension_ = Dimension::usd;
+};
+
+/// Prints `$0.01` for money, `1500` for a count.
+[[nodiscard]] std::string to_string(Amount amount);
+std::ostream& operator<<(std::ostream& out, Amount amount);
 
 /// An amount in every dimension.
 struct Amounts {

@@ -123,10 +123,6 @@ const std::error_category& outlay_category() noexcept {
 
 std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), outlay_category()}; }
 
-std::string format_amount(Dimension dimension, std::int64_t amount) {
-  return dimension == Dimension::usd ? to_string(Usd::from_nanos(amount)) : std::to_string(amount);
-}
-
 namespace detail {
 
 void acquire(const FailureFacts* facts) noexcept { facts->references.add(); }
@@ -177,8 +173,9 @@ std::vector<Breach> Failure::breaches() const {
   breaches.reserve(facts_->count);
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);
-    breaches.push_back({raw.budget->path(), raw.budget->shown_name(), raw.dimension, raw.limit, raw.spent, raw.reserved,
-                        raw.requested, raw.retry_at});
+    const auto amount = [&](std::int64_t value) { return Amount(raw.dimension, value); };
+    breaches.push_back({raw.budget->path(), raw.budget->shown_name(), raw.dimension, amount(raw.limit),
+                        amount(raw.spent), amount(raw.reserved), amount(raw.requested), raw.retry_at});
   }
   return breaches;
 }
@@ -197,7 +194,7 @@ namespace {
 
 std::string amount_of(const detail::FailureFacts* facts, std::int64_t detail::RawBreach::* member) {
   const detail::RawBreach* primary = facts ? facts->primary() : nullptr;
-  return primary ? format_amount(primary->dimension, primary->*member) : std::string();
+  return primary ? to_string(Amount(primary->dimension, primary->*member)) : std::string();
 }
 
 }  // namespace
@@ -225,7 +222,7 @@ std::string Failure::message() const {
       "budget \"" + budget() + (facts_->booked ? "\" is over its cap after " : "\" refuses ") + model + ": ";
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);
-    const auto amount = [&](std::int64_t value) { return format_amount(raw.dimension, value); };
+    const auto amount = [&](std::int64_t value) { return to_string(Amount(raw.dimension, value)); };
     if (i != 0) text += "; ";
     text += '"' + raw.budget->path() + "\" caps " + to_string(raw.dimension) + " at " + amount(raw.limit) +
             ", has spent " + amount(raw.spent);

@@ -1,5 +1,9 @@
 #include "outlay/usage.hpp"
 
+#include <ostream>
+
+#include "outlay/error.hpp"
+
 namespace outlay {
 
 const char* Usage::first_invalid() const noexcept {
@@ -49,5 +53,18 @@ const char* to_string(Dimension dimension) noexcept {
   }
   return "unknown";
 }
+
+void Amount::throw_wrong_kind() const {
+  if (dimension_ == Dimension::usd)
+    throw Error(errc::invalid_argument, to_string(*this) + " is money and has no count: ask for usd()");
+  throw Error(errc::invalid_argument,
+              to_string(*this) + ' ' + to_string(dimension_) + " are a count and no money: ask for count()");
+}
+
+std::string to_string(Amount amount) {
+  return amount.dimension() == Dimension::usd ? to_string(amount.usd()) : std::to_string(amount.count());
+}
+
+std::ostream& operator<<(std::ostream& out, Amount amount) { return out << to_string(amount); }
 
 }  // namespace outlay

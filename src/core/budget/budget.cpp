@@ -63,7 +63,7 @@ void Budget::raise_cap(Dimension dimension, std::int64_t amount, std::string_vie
   const std::size_t d = index(dimension);
   if (amount <= 0)
     throw ConfigError("budget \"" + node_->shown_name() + "\": raise_cap was given " +
-                      format_amount(dimension, amount) +
+                      to_string(Amount(dimension, amount)) +
                       ", which raises nothing: the amount is what is added to the cap");
   Wakes wakes;
   std::int64_t cap = 0;

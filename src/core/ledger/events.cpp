@@ -35,7 +35,7 @@ BudgetEvent to_event(const EventRow& row, const LedgerDictionary& dictionary) {
   }
   if (event.reason.empty())
     event.reason = std::string(to_string(row.action)) + ": " + to_string(row.dimension) + " would come to " +
-                   format_amount(row.dimension, row.projected) + " of " + format_amount(row.dimension, row.cap);
+                   to_string(Amount(row.dimension, row.projected)) + " of " + to_string(Amount(row.dimension, row.cap));
   return event;
 }
 

@@ -1,9 +1,13 @@
 #include "outlay/usage.hpp"
 
+#include <sstream>
 #include <string>
 
+#include "outlay/error.hpp"
 #include "support/catch.hpp"
 
+using namespace outlay::literals;
+using outlay::Amount;
 using outlay::Dimension;
 using outlay::Usage;
 
@@ -63,4 +67,37 @@ TEST_CASE("usage: every dimension has a name of its own", "[core][usage]") {
   CHECK(to_string(Dimension::output_tokens) == std::string("output_tokens"));
   CHECK(to_string(Dimension::calls) == std::string("calls"));
   CHECK(to_string(Dimension::concurrent) == std::string("concurrent"));
+}
+
+TEST_CASE("amount: prints money as money and a count as a number", "[core][usage]") {
+  CHECK(to_string(Amount(0.0125_usd)) == "$0.0125");
+  CHECK(to_string(Amount(Dimension::usd, 10'000'000)) == "$0.01");
+  CHECK(to_string(Amount(Dimension::tokens, 1'500)) == "1500");
+  CHECK(to_string(Amount()) == "$0.00");
+  std::ostringstream out;
+  out << Amount(1_usd) << ' ' << Amount(Dimension::calls, 3);
+  CHECK(out.str() == "$1.00 3");
+}
+
+TEST_CASE("amount: money gives no count, and a count no money", "[core][usage]") {
+  CHECK(Amount(1_usd).usd() == 1_usd);
+  CHECK(Amount(Dimension::calls, 3).count() == 3);
+  const auto reason_of = [](auto&& ask) {
+    try {
+      static_cast<void>(ask());
+    } catch (const outlay::Error& error) {
+      return error.reason();
+    }
+    return outlay::errc::ok;
+  };
+  CHECK(reason_of([] { return Amount(1_usd).count(); }) == outlay::errc::invalid_argument);
+  CHECK(reason_of([] { return Amount(Dimension::calls, 3).usd(); }) == outlay::errc::invalid_argument);
+}
+
+TEST_CASE("amount: compares within a dimension", "[core][usage]") {
+  CHECK(Amount(0.01_usd) < Amount(0.02_usd));
+  CHECK(Amount(Dimension::usd, 1'000'000'000) == 1_usd);
+  CHECK(Amount(Dimension::calls, 3) >= Amount(Dimension::calls, 3));
+  CHECK(Amount(Dimension::calls, 3) != Amount(Dimension::tokens, 3));
+  CHECK((Amount(Dimension::calls, 3) <=> Amount(Dimension::tokens, 4)) == std::partial_ordering::unordered);
 }

@@ -67,13 +67,14 @@ TEST_CASE("budget: one refusal names every cap in the way with its path and numb
   REQUIRE(breaches.size() == 4);
   REQUIRE(breaches[0].path == "run/answer");
   REQUIRE(breaches[0].dimension == outlay::Dimension::tokens);
-  REQUIRE(breaches[0].limit == 1'500);
-  REQUIRE(breaches[0].requested == 2'000);
+  REQUIRE(breaches[0].limit.count() == 1'500);
+  REQUIRE(breaches[0].requested.count() == 2'000);
   REQUIRE(breaches[1].dimension == outlay::Dimension::output_tokens);
   REQUIRE(breaches[2].path == "run");
   REQUIRE(breaches[2].dimension == outlay::Dimension::usd);
+  REQUIRE(breaches[2].limit == 0.01_usd);
   REQUIRE(breaches[3].dimension == outlay::Dimension::calls);
-  REQUIRE(breaches[3].reserved == 1);
+  REQUIRE(breaches[3].reserved.count() == 1);
   REQUIRE(refused.error().budget() == "answer");
   const std::string message = refused.error().message();
   for (const char* part :

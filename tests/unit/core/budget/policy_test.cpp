@@ -343,8 +343,8 @@ TEST_CASE("policy: raise by tokens says how many were used and how many may be",
   } catch (const BudgetExceeded& error) {
     REQUIRE(error.dimension() == Dimension::tokens);
     REQUIRE(error.breaches().size() == 1);
-    REQUIRE(error.breaches()[0].spent == 3'000);
-    REQUIRE(error.breaches()[0].limit == 2'000);
+    REQUIRE(error.breaches()[0].spent.count() == 3'000);
+    REQUIRE(error.breaches()[0].limit.count() == 2'000);
     const std::string text = error.what();
     REQUIRE(text.find("budget \"r\" is over its cap after \"gpt-4o\"") != std::string::npos);
     REQUIRE(text.find("caps tokens at 2000, has spent 3000, 1500 of it by this") != std::string::npos);

@@ -279,7 +279,7 @@ TEST_CASE("shared: a stream without a ceiling extends its reservation in the sto
   const ExtensionResult cut = call.extend_output(700);
   CHECK(cut.extension == Extension::cut);
   REQUIRE(cut.failure);
-  CHECK(cut.failure->breaches().at(0).limit == 600);
+  CHECK(cut.failure->breaches().at(0).limit.count() == 600);
   call.settle({.output = 500});
   CHECK(day.state().spent.output_tokens == 500);
   CHECK(day.reserved() == Amounts{});
