@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,8 +22,8 @@ void release(Reservation* reservation) noexcept;  // the last one ends it as Cal
 
 /// What a call is expected to need.
 ///
-/// Holds views and plain values only: they are read before the function that takes the request returns, and braces stay legal in a
-/// `co_await` expression on g++ 12.
+/// Holds views and plain values only: they are read before the function that takes the request returns, and braces, those of `tags`
+/// too, stay legal in a `co_await` expression on g++ 12. A request with a name refers to the texts that it was made from.
 struct CallRequest {
   std::string_view model{};       ///< Required, at most 256 bytes.
   std::string_view input_text{};  ///< Estimated at its upper bound where `input_tokens` has no value. Never stored.
@@ -34,7 +33,7 @@ struct CallRequest {
   std::int64_t choices{1};          ///< How many answers are asked for; the ceiling counts that often. At least 1.
   std::optional<Usd> usd{};         ///< For flat-priced calls: what is reserved, instead of the table's price.
   std::string_view service_tier{};  ///< As the provider names it; prices the reservation.
-  std::span<const Tag> tags{};      ///< For this call alone, within the tags of the enclosing Track scopes.
+  TagsView tags{};                  ///< For this call alone, within the tags of the enclosing Track scopes.
   std::string_view traceparent{};   ///< The caller's W3C trace context, carried into the record. Ignored if malformed.
   /// The smallest ceiling that the provider accepts: a policy that would clamp below it hands on instead. At least 1.
   std::int64_t min_output_tokens{1};

@@ -1,20 +1,35 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <initializer_list>
+#include <iterator>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+// Lets a compiler that knows it warn of a view of braces that are gone.
+#if defined(__has_cpp_attribute)
+#if __has_cpp_attribute(clang::lifetimebound)
+#define OUTLAY_LIFETIME_BOUND [[clang::lifetimebound]]
+#endif
+#endif
+#ifndef OUTLAY_LIFETIME_BOUND
+#define OUTLAY_LIFETIME_BOUND
+#endif
+
 namespace outlay {
 
-/// One key and its value, as handed to Track, CallRequest and the report's filters. A view: it owns nothing.
+/// One key and its value, as Track, CallRequest and the report's filters take it. A view: it owns nothing.
 struct Tag {
   std::string_view key;
   std::string_view value;
 };
+
+class TagsView;
 
 /// A set of tags, sorted by key; each key at most once.
 class Tags {
@@ -25,6 +40,7 @@ class Tags {
   Tags() = default;
   /// Of two tags with one key the later wins.
   Tags(std::initializer_list<Tag> tags);  // NOLINT: implicit by design
+  explicit Tags(const TagsView& tags);
 
   /// Adds a tag or replaces its value.
   void set(std::string_view key, std::string_view value);
@@ -43,5 +59,83 @@ class Tags {
  private:
   std::vector<value_type> tags_;
 };
+
+/// Tags as a function takes them: up to eight in braces, or Tags, or any array, vector or span of Tag.
+///
+/// \par Lifetime
+/// Refers to the container that it was made from. What is in braces it holds itself, so that a named CallRequest may be made from them; the
+/// texts of a Tag are views in any case.
+class TagsView {
+ public:
+  class iterator {
+   public:
+    using value_type = Tag;
+    using difference_type = std::ptrdiff_t;
+    using iterator_concept = std::forward_iterator_tag;
+
+    constexpr iterator() noexcept = default;
+    [[nodiscard]] Tag operator*() const noexcept { return tag_ ? *tag_ : Tag{pair_->first, pair_->second}; }
+    iterator& operator++() noexcept {
+      if (tag_)
+        ++tag_;
+      else
+        ++pair_;
+      return *this;
+    }
+    iterator operator++(int) noexcept {
+      const iterator before = *this;
+      ++*this;
+      return before;
+    }
+    bool operator==(const iterator&) const noexcept = default;
+
+   private:
+    friend class TagsView;
+    iterator(const Tag* tag, const Tags::value_type* pair) noexcept : tag_(tag), pair_(pair) {}
+
+    const Tag* tag_ = nullptr;  // one of the two is null
+    const Tags::value_type* pair_ = nullptr;
+  };
+
+  constexpr TagsView() noexcept : tags_(nullptr) {}
+  // No initializer_list: g++ 12 refuses one in a co_await expression.
+  constexpr TagsView(const Tag& a, const Tag& b = none, const Tag& c = none, const Tag& d = none,  // NOLINT: all are
+                     const Tag& e = none, const Tag& f = none, const Tag& g = none,                // implicit by design
+                     const Tag& h = none) noexcept
+      : own_{a, b, c, d, e, f, g, h}, kind_(Kind::own), size_(1) {
+    for (const Tag* tag : {&b, &c, &d, &e, &f, &g, &h})
+      if (tag != &none) ++size_;
+  }
+  TagsView(const Tags& tags OUTLAY_LIFETIME_BOUND) noexcept  // NOLINT
+      : pairs_(tags.empty() ? nullptr : &*tags.begin()), kind_(Kind::pairs), size_(tags.size()) {}
+  template <class Range>
+    requires std::convertible_to<const Range&, std::span<const Tag>>
+  constexpr TagsView(const Range& tags OUTLAY_LIFETIME_BOUND) noexcept  // NOLINT
+      : tags_(std::span<const Tag>(tags).data()), kind_(Kind::tags), size_(std::span<const Tag>(tags).size()) {}
+
+  [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] iterator begin() const noexcept { return at(0); }
+  [[nodiscard]] iterator end() const noexcept { return at(size_); }
+
+ private:
+  enum class Kind : unsigned char { own, tags, pairs };
+  static const Tag none;
+
+  [[nodiscard]] iterator at(std::size_t i) const noexcept {
+    if (size_ == 0) return {};
+    if (kind_ == Kind::pairs) return {nullptr, pairs_ + i};
+    return {(kind_ == Kind::own ? own_ : tags_) + i, nullptr};
+  }
+
+  union {
+    Tag own_[8];
+    const Tag* tags_;
+    const Tags::value_type* pairs_;
+  };
+  Kind kind_ = Kind::tags;
+  std::size_t size_ = 0;
+};
+inline constexpr Tag TagsView::none{};
 
 }  // namespace outlay

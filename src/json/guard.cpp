@@ -19,13 +19,13 @@ struct GuardedRequest::Impl {
   const detail::Format& format;
   detail::RequestFacts facts;
   std::string traceparent;
-  std::span<const Tag> tags;
+  Tags tags;
   bool ask_for_usage;
 };
 
 GuardedRequest::GuardedRequest(Api api, const json::object& request, const GuardOptions& options)
     : impl_(std::make_unique<Impl>(
-          Impl{api, &request, detail::format(api), {}, std::string(options.traceparent), options.tags, false})) {
+          Impl{api, &request, detail::format(api), {}, std::string(options.traceparent), Tags(options.tags), false})) {
   detail::RequestFacts& facts = impl_->facts;
   impl_->format.read_request(request, facts);
   if (!options.model.empty()) facts.model = options.model;

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,7 +33,7 @@ struct OwnedRequest;
 struct RequestOptions {
   /// Required where the API has the model in the path (Gemini, Bedrock, Azure); ignored elsewhere.
   std::string_view model{};
-  std::span<const Tag> tags{};  ///< For this request alone, within the tags of the enclosing Track scopes.
+  TagsView tags{};  ///< For this request alone, within the tags of the enclosing Track scopes.
   /// W3C trace context: sent as a header and kept in the record. Ignored if malformed.
   std::string_view traceparent{};
 };

@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -25,7 +24,7 @@ struct GuardOptions {
   /// The model, where it is part of the URL (Api::model_in_path()) or the request's own name is not to be priced. Empty: the request's.
   std::string_view model{};
   std::string_view service_tier{};  ///< Empty: the request's.
-  std::span<const Tag> tags{};      ///< For this call alone.
+  TagsView tags{};                  ///< For this call alone.
   std::string_view traceparent{};   ///< The caller's W3C trace context.
   /// Make a streamed request ask for its usage, where the API must be asked (`stream_options.include_usage`).
   bool ask_for_usage = true;

@@ -19,6 +19,11 @@ Tags::Tags(std::initializer_list<Tag> tags) {
   for (const Tag& tag : tags) set(tag.key, tag.value);
 }
 
+Tags::Tags(const TagsView& tags) {
+  tags_.reserve(tags.size());
+  for (const Tag& tag : tags) set(tag.key, tag.value);
+}
+
 void Tags::set(std::string_view key, std::string_view value) {
   const auto at = lower_bound(tags_, key);
   if (at != tags_.end() && at->first == key)

@@ -42,10 +42,12 @@ BudgetOptions options_of(const Rule& rule, std::string name) {
 
 }  // namespace
 
-NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, std::span<const Tag> tags) {
+NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView& tags) {
   const auto value_of = [&](const std::string& key) -> std::optional<std::string_view> {
-    for (auto tag = tags.rbegin(); tag != tags.rend(); ++tag)
-      if (tag->key == key) return tag->value;  // the last one wins, as in records
+    std::optional<std::string_view> own;
+    for (const Tag& tag : tags)
+      if (tag.key == key) own = tag.value;  // the last one wins, as in records
+    if (own) return own;
     const Attribution* around = scope ? scope->attribution : nullptr;
     const std::string* value = around ? around->tags.find(key) : nullptr;
     return value ? std::optional<std::string_view>(*value) : std::nullopt;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <span>
 #include <vector>
 
 #include "core/context/node.hpp"
@@ -23,6 +22,6 @@ struct RuleSet {
 /// \return The innermost of these budgets, below `scope`; empty where no rule matches.
 /// \par Errors
 /// ConfigError where a value is too long for the name of a counter, or a rule's store is not that of the budgets around.
-[[nodiscard]] NodeRef open_rules(const RuleSet& rules, Books& books, Node* scope, std::span<const Tag> tags);
+[[nodiscard]] NodeRef open_rules(const RuleSet& rules, Books& books, Node* scope, const TagsView& tags);
 
 }  // namespace outlay::detail

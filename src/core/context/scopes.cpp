@@ -33,7 +33,7 @@ struct LedgerNode final : AttributedNode {
   const Ref<Books> own_;
 };
 
-Node* open_track(std::span<const Tag> tags, const void* scope) {
+Node* open_track(const TagsView& tags, const void* scope) {
   const Node* outer = ambient();
   const Attribution* around = outer ? outer->attribution : nullptr;
   validate_tags(tags, around);
@@ -49,14 +49,9 @@ Node* open_track(std::span<const Tag> tags, const void* scope) {
 
 Ledger Ledger::current() { return Ledger(detail::Ref<detail::Books>::share(&detail::books_of(detail::ambient()))); }
 
-Track::Track(std::initializer_list<Tag> tags) : node_(detail::open_track({tags.begin(), tags.size()}, this)) {}
+Track::Track(std::initializer_list<Tag> tags) : node_(detail::open_track(tags, this)) {}
 
-Track::Track(const Tags& tags) {
-  std::vector<Tag> views;
-  views.reserve(tags.size());
-  for (const auto& [key, value] : tags) views.push_back({key, value});
-  node_ = detail::open_track(views, this);
-}
+Track::Track(const Tags& tags) : node_(detail::open_track(tags, this)) {}
 
 Track::~Track() { detail::close(node_); }
 

@@ -32,7 +32,7 @@ std::string Attribution::joined_path() const {
   return joined;
 }
 
-void validate_tags(std::span<const Tag> tags, const Attribution* outer) {
+void validate_tags(const TagsView& tags, const Attribution* outer) {
   for (const Tag& tag : tags) {
     if (tag.key.empty()) throw ConfigError("a tag has an empty key: name it, as in {\"feature\", \"chat\"}");
     if (tag.key.size() > max_key)

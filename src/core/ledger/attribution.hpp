@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,16 +51,18 @@ inline std::uint32_t id_of(const AttributionRef& attribution) noexcept { return 
 /// Told of each attribution id that is in use (Books::sweep).
 using Mark = std::function<void(std::uint32_t id)>;
 
-/// What a scope adds, before it is interned.
+inline constexpr TagsView no_tags{};
+
+/// What a scope adds, before it is interned. Refers to what it was made from.
 struct Addition {
   bool is_budget = false;
   std::string_view name{};
   std::string_view description{};
-  std::span<const Tag> tags{};
+  const TagsView& tags = no_tags;
 };
 
 /// \par Errors
 /// ConfigError for an empty, reserved or overlong key, an overlong value, or too many tags.
-void validate_tags(std::span<const Tag> tags, const Attribution* outer);
+void validate_tags(const TagsView& tags, const Attribution* outer);
 
 }  // namespace outlay::detail

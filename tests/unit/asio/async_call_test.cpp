@@ -52,10 +52,17 @@ TEST_CASE("async_call: a braced request is safe in a co_await expression", "[asi
     } catch (const outlay::BudgetExceeded&) {
     }
     Call known = co_await outlay::async_call(
-        {.model = std::string("gpt-4o"), .input_text = text, .max_output_tokens = 5}, asio::use_awaitable);
+        {.model = std::string("gpt-4o"),
+         .input_text = text,
+         .max_output_tokens = 5,
+         .tags = {{"user_id", "user-" + text}, {"turn", std::to_string(7)}}},
+        asio::use_awaitable);
     CHECK(known.model() == "gpt-4o");
     CHECK(known.reserved().tokens > 5);
-    known.release();
+    known.settle({.input = 1});
+    const outlay::Tags tags = outlay::Ledger::current().records().back().tags;
+    CHECK(tags.at("user_id") == "user-" + text);
+    CHECK(tags.at("turn") == "7");
   };
   run(coroutine);
 }

@@ -186,9 +186,8 @@ TEST_CASE("client: tags and trace context of one request reach its record and th
   const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   asio::io_context io;
   const outlay::http::Client client(io, client_options(server));
-  const outlay::Tag tags[] = {{"feature", "weather"}};
   const std::string trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-  static_cast<void>(run(io, client.post(chat_request(), {.tags = tags, .traceparent = trace})));
+  static_cast<void>(run(io, client.post(chat_request(), {.tags = {{"feature", "weather"}}, .traceparent = trace})));
   static_cast<void>(run(io, client.post(chat_request(), {.traceparent = "00-bad\r\nX-Injected: 1"})));
   CHECK(books.records().at(0).tags.at("feature") == "weather");
   CHECK(server.requests().at(0).find("\r\ntraceparent: " + trace + "\r\n") != std::string::npos);

@@ -67,6 +67,22 @@ TEST_CASE("guard: a request is rerouted, sent and settled by its reply", "[json]
   CHECK(budget.reserved() == Amounts{});
 }
 
+TEST_CASE("guard: tags in braces are those of the call", "[json][guard]") {
+  Books books;
+  const std::string turn = "7";
+  const auto post = [](const json::object&) { return chat_reply(); };
+  guard(Api::openai_chat, chat_request, post, {.tags = {{"feature", "chat"}, {"turn", turn}}});
+  CHECK(books.last().tags == Tags{{"feature", "chat"}, {"turn", "7"}});
+}
+
+TEST_CASE("guard: a guarded request keeps its tags", "[json][guard]") {
+  Books books;
+  const GuardedRequest request(Api::openai_chat, chat_request, {.tags = {{"turn", "turn " + std::to_string(7)}}});
+  Call call(request.call_request());
+  call.settle({.input = 1});
+  CHECK(books.last().tags == Tags{{"turn", "turn 7"}});
+}
+
 TEST_CASE("guard: the request is otherwise untouched", "[json][guard]") {
   Books books;
   Budget budget({.tokens = 400, .on_exceed = Clamp{}});

@@ -322,13 +322,15 @@ TEST_CASE("call: flat-priced calls reserve and book their price", "[core][call]"
 TEST_CASE("call: tags of the call lie within those around it", "[core][call]") {
   const Fixture fixture;
   outlay::Track track({{"feature", "chat"}, {"user_id", "alice"}});
-  const outlay::Tag tags[] = {{"user_id", "bob"}, {"turn", "3"}};
-  Call call({.model = "gpt-4o", .input_tokens = 1, .max_output_tokens = 1, .tags = tags});
+  const std::string user = "bob";
+  Call call({.model = "gpt-4o",
+             .input_tokens = 1,
+             .max_output_tokens = 1,
+             .tags = {{"user_id", user}, {"turn", std::to_string(3)}}});
   call.settle({.input = 1});
   REQUIRE(fixture.ledger.records().back().tags ==
           outlay::Tags({{"feature", "chat"}, {"turn", "3"}, {"user_id", "bob"}}));
-  const outlay::Tag reserved[] = {{"model", "x"}};
-  REQUIRE(outlay::try_call({.model = "gpt-4o", .tags = reserved}).error().reason() == outlay::errc::config);
+  REQUIRE(outlay::try_call({.model = "gpt-4o", .tags = {{"model", "x"}}}).error().reason() == outlay::errc::config);
 }
 
 TEST_CASE("call: the caller's trace context reaches the record and the events", "[core][call]") {
