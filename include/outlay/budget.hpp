@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "outlay/detail/ambient.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/policy.hpp"
 #include "outlay/price.hpp"
 #include "outlay/usage.hpp"
@@ -20,7 +21,7 @@ class Store;
 
 namespace detail {
 struct BudgetNode;
-bool truncated_a_call(const Budget& budget) noexcept;
+OUTLAY_EXPORT bool truncated_a_call(const Budget& budget) noexcept;
 }  // namespace detail
 
 /// What a request without an output ceiling means to a budget. Over a chain of budgets the strictest wins, in this order.
@@ -114,7 +115,7 @@ struct BudgetState {
 /// running when the scope closes go on counting here.
 /// \par Example
 /// \snippet tests/unit/core/budget/budget_test.cpp nested_budget
-class Budget final {
+class OUTLAY_EXPORT Budget final {
  public:
   [[nodiscard]] explicit Budget(BudgetOptions options);
   Budget(const Budget&) = delete;  // the address is the scope's identity: neither copied nor moved

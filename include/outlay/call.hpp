@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/detail/ref.hpp"
 #include "outlay/error.hpp"
 #include "outlay/tags.hpp"
@@ -16,8 +17,8 @@ namespace outlay {
 namespace detail {
 struct Reservation;
 struct Access;
-void acquire(Reservation* reservation) noexcept;
-void release(Reservation* reservation) noexcept;  // the last one ends it as Call's destructor says
+OUTLAY_EXPORT void acquire(Reservation* reservation) noexcept;
+OUTLAY_EXPORT void release(Reservation* reservation) noexcept;  // the last one ends it as Call's destructor says
 }  // namespace detail
 
 /// What a call is expected to need.
@@ -87,7 +88,7 @@ struct ExtensionResult {
 /// May live across `co_await`, move to another thread, and outlive the scopes that it was admitted in: it counts there all the same.
 /// \par Example
 /// \snippet tests/unit/core/call/call_test.cpp one_call
-class [[nodiscard]] Call final {
+class [[nodiscard]] OUTLAY_EXPORT Call final {
  public:
   /// \par Errors
   /// BudgetExceeded: a cap is in the way, and the policies did not help. PriceUnknown: no price under a USD cap. Error with
@@ -148,6 +149,6 @@ class [[nodiscard]] Call final {
 };
 
 /// As Call's constructor, without an exception: the refusal is a value.
-[[nodiscard]] Result<Call> try_call(const CallRequest& request);
+[[nodiscard]] OUTLAY_EXPORT Result<Call> try_call(const CallRequest& request);
 
 }  // namespace outlay

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <string>
 
+#include "outlay/detail/export.hpp"
+
 namespace outlay {
 
 /// An instant in UTC, to the nanosecond.
@@ -12,13 +14,13 @@ using Time = std::chrono::sys_time<std::chrono::nanoseconds>;
 ///
 /// \par Thread safety
 /// `now()` is called from any thread, on the path of every call.
-class Clock {
+class OUTLAY_EXPORT Clock {
  public:
   virtual ~Clock() = default;
   [[nodiscard]] virtual Time now() const noexcept = 0;
 };
 
 /// `2026-11-22T01:40:59Z`: UTC, whole seconds.
-[[nodiscard]] std::string to_iso8601(Time time);
+[[nodiscard]] OUTLAY_EXPORT std::string to_iso8601(Time time);
 
 }  // namespace outlay

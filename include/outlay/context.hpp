@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "outlay/detail/ambient.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/tags.hpp"
 
 namespace outlay {
@@ -55,7 +56,7 @@ class Bound {
 ///
 /// \par Thread safety
 /// A value: copies are independent and may be used from any thread.
-class Context {
+class OUTLAY_EXPORT Context {
  public:
   /// The empty context: no budget, no tags, the default ledger.
   Context() noexcept = default;
@@ -91,7 +92,7 @@ class Context {
 /// What the task's own scopes were before is put back at the end.
 /// \par Thread safety
 /// Opened and closed by one task.
-class Attach final {
+class OUTLAY_EXPORT Attach final {
  public:
   [[nodiscard]] explicit Attach(const Context& context);
   Attach(const Attach&) = delete;

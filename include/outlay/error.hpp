@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "outlay/clock.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/detail/ref.hpp"
 #include "outlay/usage.hpp"
 
@@ -46,20 +47,20 @@ enum class errc {
   cancelled,  ///< An asynchronous operation was cancelled before its call was admitted. Nothing was sent or reserved.
 };
 /// The enumerator's name: `"budget_exceeded"`. `"unknown"` for a value that is none.
-[[nodiscard]] const char* to_string(errc code) noexcept;
-[[nodiscard]] const std::error_category& outlay_category() noexcept;
-[[nodiscard]] std::error_code make_error_code(errc code) noexcept;
+[[nodiscard]] OUTLAY_EXPORT const char* to_string(errc code) noexcept;
+[[nodiscard]] OUTLAY_EXPORT const std::error_category& outlay_category() noexcept;
+[[nodiscard]] OUTLAY_EXPORT std::error_code make_error_code(errc code) noexcept;
 
 namespace detail {
 struct FailureFacts;
-void acquire(const FailureFacts* facts) noexcept;
-void release(const FailureFacts* facts) noexcept;
+OUTLAY_EXPORT void acquire(const FailureFacts* facts) noexcept;
+OUTLAY_EXPORT void release(const FailureFacts* facts) noexcept;
 }  // namespace detail
 
 /// One cap that was in the way of a call.
 struct Breach {
-  std::string path{};    ///< Names of the budgets from the outermost in, joined by `/`: `"run/answer"`.
-  std::string budget{};  ///< The budget's own name; `"(unnamed)"` without one.
+  std::string path{};     ///< Names of the budgets from the outermost in, joined by `/`: `"run/answer"`.
+  std::string budget{};   ///< The budget's own name; `"(unnamed)"` without one.
   Dimension dimension{};  ///< Of all four amounts.
   Amount limit{};
   Amount spent{};  ///< With this call in it where it was booked: by Raise, or into a Pool.
@@ -73,7 +74,7 @@ struct Breach {
 /// Cheap to make and to copy: text is put together when it is asked for.
 /// \par Thread safety
 /// Immutable: safe from any thread.
-class Failure {
+class OUTLAY_EXPORT Failure {
  public:
   explicit Failure(const detail::FailureFacts* facts) noexcept  // takes over the reference
       : facts_(detail::Ref<const detail::FailureFacts>::adopt(facts)) {}
@@ -105,7 +106,7 @@ class Failure {
 };
 
 /// Base of every exception that the library throws.
-class Error : public std::system_error {
+class OUTLAY_EXPORT Error : public std::system_error {
  public:
   Error(errc code, const std::string& message);
   [[nodiscard]] errc reason() const noexcept { return static_cast<errc>(code().value()); }
@@ -116,7 +117,7 @@ class Error : public std::system_error {
 };
 
 /// A call was refused, or crossed a Raise budget. Carries what Failure carries.
-class BudgetExceeded : public Error {
+class OUTLAY_EXPORT BudgetExceeded : public Error {
  public:
   explicit BudgetExceeded(Failure failure);
   [[nodiscard]] const Failure& failure() const noexcept { return failure_; }
@@ -135,7 +136,7 @@ class BudgetExceeded : public Error {
 };
 
 /// No price is known for a model under a USD cap.
-class PriceUnknown : public Error {
+class OUTLAY_EXPORT PriceUnknown : public Error {
  public:
   explicit PriceUnknown(Failure failure);
   PriceUnknown(std::string model, const std::string& message);
@@ -146,20 +147,20 @@ class PriceUnknown : public Error {
 };
 
 /// A budget, policy, ledger or price that makes no sense. The message says what to write instead.
-class ConfigError : public Error {
+class OUTLAY_EXPORT ConfigError : public Error {
  public:
   explicit ConfigError(const std::string& message) : Error(errc::config, message) {}
 };
 
 /// A shared store cannot be reached, and its OnUnreachable says to refuse.
-class StoreUnavailable : public Error {
+class OUTLAY_EXPORT StoreUnavailable : public Error {
  public:
   explicit StoreUnavailable(const std::string& message) : Error(errc::store_unavailable, message) {}
 };
 
 namespace detail {
 /// Throws the exception that belongs to a failure: BudgetExceeded, PriceUnknown, StoreUnavailable, ConfigError or Error.
-[[noreturn]] void throw_failure(Failure failure);
+[[noreturn]] OUTLAY_EXPORT void throw_failure(Failure failure);
 }  // namespace detail
 
 /// A value, or the Failure that kept it from being made: what std::expected<T, Failure> is in C++23.

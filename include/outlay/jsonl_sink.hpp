@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/record.hpp"
 #include "outlay/sink.hpp"
 
@@ -25,15 +26,15 @@ struct JsonlSinkOptions {
 /// \par Errors
 /// ConfigError without a path. Error with errc::storage where the file cannot be opened, here; where it cannot be written, from the
 /// sink to its ledger, which counts the row as dropped (Ledger::flush then throws errc::sink_failed).
-[[nodiscard]] std::shared_ptr<Sink> jsonl_sink(const JsonlSinkOptions& options);
+[[nodiscard]] OUTLAY_EXPORT std::shared_ptr<Sink> jsonl_sink(const JsonlSinkOptions& options);
 
 /// A record as one line of JSON, without the line's end.
 ///
 /// `"type":"call"`; times in RFC 3339, UTC, nanoseconds; money as whole nano-dollars (`usd_nanos`, `reserved_nanos` ...) and, for people,
 /// as decimal text (`usd`). Members that say nothing are left out: empty texts, the special usage counts at 0. Bytes that are no UTF-8
 /// become U+FFFD. The locale is never consulted.
-[[nodiscard]] std::string to_json_line(const Record& record);
+[[nodiscard]] OUTLAY_EXPORT std::string to_json_line(const Record& record);
 /// As above, with `"type":"event"`.
-[[nodiscard]] std::string to_json_line(const BudgetEvent& event);
+[[nodiscard]] OUTLAY_EXPORT std::string to_json_line(const BudgetEvent& event);
 
 }  // namespace outlay

@@ -11,6 +11,7 @@
 
 #include "outlay/clock.hpp"
 #include "outlay/detail/ambient.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/detail/ref.hpp"
 #include "outlay/price.hpp"
 #include "outlay/record.hpp"
@@ -23,8 +24,8 @@ namespace outlay {
 namespace detail {
 class Books;
 struct Access;
-void acquire(const Books* books) noexcept;
-void release(const Books* books) noexcept;
+OUTLAY_EXPORT void acquire(const Books* books) noexcept;
+OUTLAY_EXPORT void release(const Books* books) noexcept;
 }  // namespace detail
 
 struct LedgerOptions {
@@ -52,7 +53,7 @@ struct LedgerOptions {
 /// The books live as long as a handle, a scope, or a call that was admitted in them. When they end their sinks are flushed and closed,
 /// within five seconds. After fork(2) a child must make a ledger of its own: sink threads do not exist there, and rows queued at the
 /// fork are written by the parent alone.
-class Ledger {
+class OUTLAY_EXPORT Ledger {
  public:
   explicit Ledger(LedgerOptions options = {});
   /// The innermost LedgerScope's, or the default one.
@@ -132,7 +133,7 @@ class Ledger {
 };
 
 /// Makes a ledger the current one for a scope: calls admitted inside record there. Enclosing budgets go on counting.
-class LedgerScope final {
+class OUTLAY_EXPORT LedgerScope final {
  public:
   [[nodiscard]] explicit LedgerScope(const Ledger& ledger);
   LedgerScope(const LedgerScope&) = delete;
@@ -151,6 +152,6 @@ struct MisuseCounts {
   std::uint64_t ambiguous_home{};         ///< A coroutine was resumed by a stranger while others share its home.
   std::uint64_t calls_outside_budgets{};  ///< Calls outside any budget in a process that has opened one.
 };
-[[nodiscard]] MisuseCounts misuse_counts() noexcept;
+[[nodiscard]] OUTLAY_EXPORT MisuseCounts misuse_counts() noexcept;
 
 }  // namespace outlay

@@ -3,10 +3,12 @@
 #include <functional>
 #include <string_view>
 
+#include "outlay/detail/export.hpp"
+
 namespace outlay {
 
 enum class LogLevel { debug, info, warning, error };
-[[nodiscard]] const char* to_string(LogLevel level) noexcept;
+[[nodiscard]] OUTLAY_EXPORT const char* to_string(LogLevel level) noexcept;
 
 /// Receives everything that the library has to say. Never prompt text, never a key.
 using LogHandler = std::function<void(LogLevel, std::string_view message)>;
@@ -16,10 +18,10 @@ using LogHandler = std::function<void(LogLevel, std::string_view message)>;
 ///
 /// \par Thread safety
 /// Safe from any thread. The handler may be called from any thread, never under a lock of the library; what it throws is swallowed.
-LogHandler set_log_handler(LogHandler handler);
+OUTLAY_EXPORT LogHandler set_log_handler(LogHandler handler);
 
 namespace detail {
-void log(LogLevel level, std::string_view message) noexcept;
+OUTLAY_EXPORT void log(LogLevel level, std::string_view message) noexcept;
 }
 
 }  // namespace outlay

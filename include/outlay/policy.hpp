@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 #include "outlay/tags.hpp"
 
@@ -63,7 +64,7 @@ struct Wait {
 };
 
 /// What a Callback is told.
-class Exceeded : public Failure {
+class OUTLAY_EXPORT Exceeded : public Failure {
  public:
   Exceeded(Failure failure, std::string requested_model, std::string model, std::optional<std::int64_t> ceiling,
            Tags tags, bool streaming)

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "outlay/detail/ambient.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 #include "outlay/usage.hpp"
 
@@ -28,7 +29,7 @@ struct PoolOptions {
 /// Copies share the pool; every member is safe from any thread.
 /// \par Example
 /// \snippet tests/unit/core/budget/pool_test.cpp pool
-class Pool {
+class OUTLAY_EXPORT Pool {
  public:
   /// \par Errors
   /// ConfigError for a cap that is negative.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/usage.hpp"
 
 namespace outlay {
@@ -31,7 +32,7 @@ enum class PriceRule : std::uint8_t {
   date_suffix,
   fine_tune,  ///< The base of a fine-tuned model: `ft:gpt-4o:org:name:id` is `ft:gpt-4o`.
 };
-[[nodiscard]] const char* to_string(PriceRule rule) noexcept;
+[[nodiscard]] OUTLAY_EXPORT const char* to_string(PriceRule rule) noexcept;
 
 /// An exact rate: pico-dollars (10^-12 USD) a token.
 ///
@@ -122,7 +123,7 @@ struct CostOptions {
 ///
 /// \par Thread safety
 /// As a std::string: const members of a shared object are safe.
-class PriceTable {
+class OUTLAY_EXPORT PriceTable {
  public:
   PriceTable();  ///< Empty: every model is unknown.
   /// The table that is compiled into the library: nothing is read, nothing is fetched. See as_of() and source(). outlay::json has

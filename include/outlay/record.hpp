@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "outlay/clock.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/price.hpp"
 #include "outlay/tags.hpp"
 #include "outlay/usage.hpp"
@@ -19,7 +20,7 @@ enum class RecordStatus : std::uint8_t {
   indeterminate,  ///< Without a verdict: charged at its reservation, or at what its stream had shown.
   rejected,       ///< Refused by the provider, free of charge.
 };
-[[nodiscard]] const char* to_string(RecordStatus status) noexcept;
+[[nodiscard]] OUTLAY_EXPORT const char* to_string(RecordStatus status) noexcept;
 
 /// Where a record's cost comes from.
 enum class CostSource : std::uint8_t {
@@ -29,7 +30,7 @@ enum class CostSource : std::uint8_t {
   flat,      ///< CallRequest::usd, by a call that ended without a verdict or settled without a price.
   none,      ///< No price: $0, counted as unpriced.
 };
-[[nodiscard]] const char* to_string(CostSource source) noexcept;
+[[nodiscard]] OUTLAY_EXPORT const char* to_string(CostSource source) noexcept;
 
 /// One wire attempt.
 struct Record {
@@ -78,7 +79,7 @@ enum class Action : std::uint8_t {
   unshared,
   retry_storm,  ///< `projected` attempts in a row have failed, of one feature and model. Said by the HTTP client.
 };
-[[nodiscard]] const char* to_string(Action action) noexcept;
+[[nodiscard]] OUTLAY_EXPORT const char* to_string(Action action) noexcept;
 
 /// One action of a budget. The only trace of a refused call.
 struct BudgetEvent {

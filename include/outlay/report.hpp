@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/tags.hpp"
 #include "outlay/usage.hpp"
 
@@ -36,7 +37,7 @@ struct ReportRow {
 /// Rows come dearest first, then by tags.
 /// \par Thread safety
 /// A value.
-class Report {
+class OUTLAY_EXPORT Report {
  public:
   using value_type = ReportRow;
   using const_iterator = std::vector<ReportRow>::const_iterator;
@@ -74,8 +75,8 @@ class Report {
 };
 
 /// Ledger::current().report(by).
-[[nodiscard]] Report report(std::initializer_list<std::string_view> by = {});
-[[nodiscard]] Report report(const std::vector<std::string>& by);
+[[nodiscard]] OUTLAY_EXPORT Report report(std::initializer_list<std::string_view> by = {});
+[[nodiscard]] OUTLAY_EXPORT Report report(const std::vector<std::string>& by);
 
 /// A recount of the books.
 struct Audit {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/record.hpp"
 
 namespace outlay {
@@ -26,7 +27,7 @@ class SinkWorker;
 /// open budgets and make calls; their records go through the same queues.
 /// \par Lifetime
 /// Kept alive by the ledger until it is removed or the ledger's books end; close() is the last call.
-class Sink {
+class OUTLAY_EXPORT Sink {
  public:
   Sink() = default;
   Sink(const Sink&) = delete;

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/log.hpp"
 #include "outlay/sink.hpp"
 
@@ -16,7 +17,7 @@ namespace outlay {
 /// ConfigError for a null logger.
 /// \par Thread safety
 /// The handler may be called from any thread, so the logger's sinks must be safe for that: spdlog's `_mt` ones.
-[[nodiscard]] LogHandler spdlog_handler(std::shared_ptr<spdlog::logger> logger);
+[[nodiscard]] OUTLAY_EXPORT LogHandler spdlog_handler(std::shared_ptr<spdlog::logger> logger);
 
 struct SpdlogSinkOptions {
   std::shared_ptr<spdlog::logger> logger{};
@@ -30,6 +31,6 @@ struct SpdlogSinkOptions {
 /// Not durable: a logger may drop lines. Lines below the logger's level are not put together at all.
 /// \par Errors
 /// ConfigError for a null logger.
-[[nodiscard]] std::shared_ptr<Sink> spdlog_sink(const SpdlogSinkOptions& options);
+[[nodiscard]] OUTLAY_EXPORT std::shared_ptr<Sink> spdlog_sink(const SpdlogSinkOptions& options);
 
 }  // namespace outlay

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "outlay/clock.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 #include "outlay/usage.hpp"
 #include "outlay/window.hpp"
@@ -150,7 +151,7 @@ struct StoreReply {
 /// they hold, so that nothing else is needed to clean up.
 /// \par Thread safety
 /// `execute` is called by one thread at a time.
-class StoreBackend {
+class OUTLAY_EXPORT StoreBackend {
  public:
   virtual ~StoreBackend() = default;
   /// Executes the commands in their order, each in one atomic step.
@@ -184,7 +185,7 @@ class StoreBackend {
 /// \par Lifetime
 /// Shared by the budgets that name it. When the last one is gone, what is on its way is delivered within the timeout; what is not then
 /// is left to its lease. After fork(2) a child must make a store of its own.
-class Store final {
+class OUTLAY_EXPORT Store final {
  public:
   /// \par Errors
   /// ConfigError for options out of range.
@@ -230,10 +231,10 @@ class Store final {
 };
 
 /// Keeps counters in this process's memory, for a Store, and for tests.
-[[nodiscard]] std::unique_ptr<StoreBackend> memory_backend();
+[[nodiscard]] OUTLAY_EXPORT std::unique_ptr<StoreBackend> memory_backend();
 
 /// A store in this process's memory; the counters live as long as it does.
-[[nodiscard]] std::shared_ptr<Store> memory_store(const StoreOptions& options = {
-                                                      .on_unreachable = OnUnreachable::deny()});
+[[nodiscard]] OUTLAY_EXPORT std::shared_ptr<Store> memory_store(const StoreOptions& options = {
+                                                                    .on_unreachable = OnUnreachable::deny()});
 
 }  // namespace outlay

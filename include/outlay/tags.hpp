@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "outlay/detail/export.hpp"
+
 // Lets a compiler that knows it warn of a view of braces that are gone.
 #if defined(__has_cpp_attribute)
 #if __has_cpp_attribute(clang::lifetimebound)
@@ -32,7 +34,7 @@ struct Tag {
 class TagsView;
 
 /// A set of tags, sorted by key; each key at most once.
-class Tags {
+class OUTLAY_EXPORT Tags {
  public:
   using value_type = std::pair<std::string, std::string>;
   using const_iterator = std::vector<value_type>::const_iterator;

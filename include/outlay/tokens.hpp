@@ -3,13 +3,15 @@
 #include <cstdint>
 #include <string_view>
 
+#include "outlay/detail/export.hpp"
+
 namespace outlay {
 
 /// Counts, or bounds, the tokens of a text.
 ///
 /// \par Thread safety
 /// const members are called from any thread.
-class Tokenizer {
+class OUTLAY_EXPORT Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   /// Not below the true count, as far as the tokenizer knows: what a hard cap reserves.
@@ -27,6 +29,6 @@ class Tokenizer {
 /// take more than `upper` says, and so may other vendors' vocabularies. What always holds is that no text takes more tokens than
 /// it has bytes in UTF-8; `upper` never exceeds that.
 /// The errors are measured in tests/unit/core/pricing/tokens_test.cpp.
-[[nodiscard]] const Tokenizer& built_in_tokenizer() noexcept;
+[[nodiscard]] OUTLAY_EXPORT const Tokenizer& built_in_tokenizer() noexcept;
 
 }  // namespace outlay

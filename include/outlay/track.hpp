@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "outlay/detail/ambient.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/tags.hpp"
 
 namespace outlay {
@@ -22,7 +23,7 @@ namespace outlay {
 /// As Budget: it follows a coroutine that runs on outlay's context executor.
 /// \par Example
 /// \snippet tests/unit/core/context/track_test.cpp nested_track
-class Track final {
+class OUTLAY_EXPORT Track final {
  public:
   [[nodiscard]] explicit Track(std::initializer_list<Tag> tags);
   [[nodiscard]] explicit Track(const Tags& tags);

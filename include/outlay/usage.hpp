@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/usd.hpp"
 
 namespace outlay {
@@ -18,7 +19,7 @@ namespace outlay {
 /// \par Units
 /// Tokens, unless the member says otherwise. Each is between 0 and Usage::max_count; other counts are refused where a usage is
 /// handed in (errc::invalid_usage).
-struct Usage {
+struct OUTLAY_EXPORT Usage {
   std::int64_t input{};           ///< Input that was neither read from nor written to a cache.
   std::int64_t cache_read{};      ///< Input read from the provider's prompt cache.
   std::int64_t cache_write{};     ///< Input written to the cache with the default life (5 minutes; 30 on some models).
@@ -64,10 +65,10 @@ enum class Dimension : std::uint8_t {
   calls,          ///< Calls that were admitted and not released.
   concurrent,     ///< Calls in flight: admitted and not yet ended.
 };
-[[nodiscard]] const char* to_string(Dimension dimension) noexcept;
+[[nodiscard]] OUTLAY_EXPORT const char* to_string(Dimension dimension) noexcept;
 
 /// An amount in one dimension: money, or a count.
-class Amount {
+class OUTLAY_EXPORT Amount {
  public:
   /// No money.
   constexpr Amount() noexcept = default;
@@ -109,8 +110,8 @@ class Amount {
 };
 
 /// Prints `$0.01` for money, `1500` for a count.
-[[nodiscard]] std::string to_string(Amount amount);
-std::ostream& operator<<(std::ostream& out, Amount amount);
+[[nodiscard]] OUTLAY_EXPORT std::string to_string(Amount amount);
+OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, Amount amount);
 
 /// An amount in every dimension.
 struct Amounts {

@@ -8,11 +8,13 @@
 #include <string>
 #include <string_view>
 
+#include "outlay/detail/export.hpp"
+
 namespace outlay {
 
 namespace detail {
-[[noreturn]] void throw_money_overflow();
-[[noreturn]] void throw_bad_money(std::string_view text);
+[[noreturn]] OUTLAY_EXPORT void throw_money_overflow();
+[[noreturn]] OUTLAY_EXPORT void throw_bad_money(std::string_view text);
 }  // namespace detail
 
 /// An exact amount of US dollars.
@@ -83,8 +85,8 @@ class Usd {
 
 /// Prints with `$`, no thousands separator, at least two decimals and no trailing zeros beyond them, whatever the locale:
 /// `$0.01`, `$0.0125`, `$5000.00`, `-$1.00`.
-[[nodiscard]] std::string to_string(Usd usd);
-std::ostream& operator<<(std::ostream& out, Usd usd);
+[[nodiscard]] OUTLAY_EXPORT std::string to_string(Usd usd);
+OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, Usd usd);
 
 namespace detail {
 

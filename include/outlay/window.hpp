@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "outlay/clock.hpp"
+#include "outlay/detail/export.hpp"
 
 namespace outlay {
 
@@ -35,7 +36,7 @@ struct WindowAnchor {
 /// Immutable: safe from any thread.
 /// \par Blocking
 /// The first zone other than UTC reads the system's time zones (package `tzdata`).
-class Window {
+class OUTLAY_EXPORT Window {
  public:
   enum class Kind : std::uint8_t { scope, minute, hour, day, week, month, year, forever, rolling };
 

@@ -59,6 +59,9 @@ function(outlay_add_component name)
   set_target_properties(${target} PROPERTIES
     EXPORT_NAME ${name}
     CXX_EXTENSIONS OFF
+    # What is exported is named by OUTLAY_EXPORT.
+    CXX_VISIBILITY_PRESET hidden
+    VISIBILITY_INLINES_HIDDEN ON
     # A shared component finds those it rests on beside itself, wherever the prefix was moved to.
     INSTALL_RPATH "$ORIGIN"
     VERSION ${PROJECT_VERSION}

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 #include "outlay/http/options.hpp"
 #include "url.hpp"
@@ -34,7 +35,7 @@ struct Fault {
 ///
 /// Used by one coroutine at a time. Its executor is the client's own, never the coroutine's: it lives on in the pool when the
 /// coroutine, with its context, is long gone.
-class Connection {
+class OUTLAY_EXPORT Connection {
  public:
   using Socket = boost::asio::ip::tcp::socket;
   using executor_type = Socket::executor_type;
@@ -110,6 +111,6 @@ class Pool {
 ///
 /// \par Errors
 /// ConfigError for a file that cannot be read.
-[[nodiscard]] std::shared_ptr<boost::asio::ssl::context> make_tls_context(const std::string& ca_file);
+[[nodiscard]] OUTLAY_EXPORT std::shared_ptr<boost::asio::ssl::context> make_tls_context(const std::string& ca_file);
 
 }  // namespace outlay::http::detail

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "connection.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/http/options.hpp"
 
 namespace outlay::http::detail {
@@ -26,7 +27,7 @@ struct ReplyHead {
 /// One request and its reply on a connection: bytes out, head in, body in pieces.
 ///
 /// Knows HTTP, nothing of budgets. After a Fault the connection is closed.
-class Exchange {
+class OUTLAY_EXPORT Exchange {
  public:
   Exchange(std::unique_ptr<Connection> connection, const Timeouts& timeouts, const SizeLimits& limits,
            Watchdog::Clock::time_point last)

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "outlay/detail/export.hpp"
+
 namespace outlay::http::detail {
 
 /// What can be told of an error without its message, which may quote the prompt or the key.
@@ -29,8 +31,8 @@ struct ErrorFacts {
 [[nodiscard]] std::string plain_word(std::string_view text);
 
 /// `Retry-After` as seconds or as a date, or OpenAI's and Azure's `retry-after-ms`. Empty for what is neither, 0 for a date gone by.
-[[nodiscard]] std::optional<std::chrono::milliseconds> read_retry_after(std::string_view value,
-                                                                        std::string_view milliseconds,
-                                                                        std::time_t now) noexcept;
+[[nodiscard]] OUTLAY_EXPORT std::optional<std::chrono::milliseconds> read_retry_after(std::string_view value,
+                                                                                      std::string_view milliseconds,
+                                                                                      std::time_t now) noexcept;
 
 }  // namespace outlay::http::detail

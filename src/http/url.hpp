@@ -4,10 +4,12 @@
 #include <string>
 #include <string_view>
 
+#include "outlay/detail/export.hpp"
+
 namespace outlay::http::detail {
 
 /// Where a client connects to: a parsed base URL.
-struct Url {
+struct OUTLAY_EXPORT Url {
   bool tls = false;
   std::string host{};  ///< Lower case; an IPv6 address without its brackets.
   std::uint16_t port = 0;
@@ -22,7 +24,7 @@ struct Url {
 /// \param what What is parsed, for the message.
 /// \par Errors
 /// ConfigError for anything but `http://host[:port][/path]` or `https://...`. Its message never repeats the text: a URL may hold a key.
-[[nodiscard]] Url parse_url(std::string_view text, std::string_view what = "http client: base_url");
+[[nodiscard]] OUTLAY_EXPORT Url parse_url(std::string_view text, std::string_view what = "http client: base_url");
 
 /// Percent-encodes everything but RFC 3986's unreserved characters, for one segment of a path.
 [[nodiscard]] std::string encode_segment(std::string_view text);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "outlay/call.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 
 namespace outlay {
@@ -22,7 +23,7 @@ namespace outlay {
 namespace detail {
 
 /// A CallRequest together with what it refers to; the input text is counted and forgotten.
-class OwnedRequest {
+class OUTLAY_EXPORT OwnedRequest {
  public:
   explicit OwnedRequest(const CallRequest& request);
 
@@ -41,12 +42,12 @@ class OwnedRequest {
 using Admitted = std::optional<Result<Call>>;
 
 /// Admits in the current context; `done` is called through the executor, never from within.
-void start_call(OwnedRequest request, boost::asio::any_completion_handler<void(Admitted)> done,
-                const boost::asio::any_io_executor& executor, boost::asio::cancellation_slot slot);
+OUTLAY_EXPORT void start_call(OwnedRequest request, boost::asio::any_completion_handler<void(Admitted)> done,
+                              const boost::asio::any_io_executor& executor, boost::asio::cancellation_slot slot);
 
 /// What the throwing form throws.
-[[nodiscard]] std::exception_ptr exception_of(const Admitted& admitted) noexcept;
-[[nodiscard]] Result<Call> result_of(Admitted admitted);
+[[nodiscard]] OUTLAY_EXPORT std::exception_ptr exception_of(const Admitted& admitted) noexcept;
+[[nodiscard]] OUTLAY_EXPORT Result<Call> result_of(Admitted admitted);
 
 template <class Handler>
 [[nodiscard]] boost::asio::any_io_executor executor_of(const Handler& handler) {

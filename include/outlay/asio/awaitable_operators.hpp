@@ -9,13 +9,15 @@
 #include <variant>
 #include <vector>
 
+#include "outlay/detail/export.hpp"
+
 namespace outlay {
 
 namespace detail {
 
 enum class Until { all_done, one_succeeds };
 
-struct GroupOutcome {
+struct OUTLAY_EXPORT GroupOutcome {
   std::vector<std::exception_ptr> errors;  // of each child; null: it succeeded
   std::vector<std::size_t> order;          // in which they ended
 
@@ -27,7 +29,8 @@ struct GroupOutcome {
 
 /// Runs children at once, each with a home of its own, all on one strand, and waits until they have ended. The first error, or the
 /// first success, cancels the others.
-boost::asio::awaitable<GroupOutcome> run_group(std::vector<boost::asio::awaitable<void>> children, Until until);
+OUTLAY_EXPORT boost::asio::awaitable<GroupOutcome> run_group(std::vector<boost::asio::awaitable<void>> children,
+                                                             Until until);
 
 /// What a group holds for each child.
 template <class T>
@@ -170,7 +173,7 @@ template <class T>
   for (detail::Slot<T>& slot : slots) values.push_back(slot.take());
   co_return values;
 }
-[[nodiscard]] boost::asio::awaitable<void> wait_all(std::vector<boost::asio::awaitable<void>> children);
+[[nodiscard]] OUTLAY_EXPORT boost::asio::awaitable<void> wait_all(std::vector<boost::asio::awaitable<void>> children);
 
 /// `||` over a range: waits for one child to succeed, and cancels the others then.
 ///
@@ -188,6 +191,7 @@ template <class T>
   const std::size_t winner = outcome.winner();
   co_return std::pair<std::size_t, T>(winner, slots[winner].take());
 }
-[[nodiscard]] boost::asio::awaitable<std::size_t> wait_any(std::vector<boost::asio::awaitable<void>> children);
+[[nodiscard]] OUTLAY_EXPORT boost::asio::awaitable<std::size_t> wait_any(
+    std::vector<boost::asio::awaitable<void>> children);
 
 }  // namespace outlay

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "outlay/detail/ambient.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/detail/home.hpp"
 
 namespace outlay {
@@ -47,12 +48,13 @@ struct Rewrap {
   boost::asio::any_io_executor answer;
 };
 /// Takes the question that is being asked on this thread; null: none is.
-[[nodiscard]] Rewrap* take_pending_rewrap() noexcept;
+[[nodiscard]] OUTLAY_EXPORT Rewrap* take_pending_rewrap() noexcept;
 
 /// The same executor for work of another home; `executor` may be anybody's.
-[[nodiscard]] boost::asio::any_io_executor with_home(const boost::asio::any_io_executor& executor, NodeRef home);
+[[nodiscard]] OUTLAY_EXPORT boost::asio::any_io_executor with_home(const boost::asio::any_io_executor& executor,
+                                                                   NodeRef home);
 /// A strand of the same home; the same one if it is a strand already.
-[[nodiscard]] boost::asio::any_io_executor strand_of(const boost::asio::any_io_executor& executor);
+[[nodiscard]] OUTLAY_EXPORT boost::asio::any_io_executor strand_of(const boost::asio::any_io_executor& executor);
 
 /// An executor that is too large for any_io_executor's own storage together with a context, by reference.
 ///

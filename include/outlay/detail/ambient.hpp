@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/detail/ref.hpp"
 
 // How the current scope is kept, captured and carried. Not for programs: they use Context, Attach and, in coroutines, outlay/asio.hpp.
@@ -11,8 +12,8 @@ namespace outlay::detail {
 /// A scope, as the contexts see it: one link of an immutable chain, counted by reference.
 struct Node;
 
-void acquire(Node* node) noexcept;
-void release(Node* node) noexcept;
+OUTLAY_EXPORT void acquire(Node* node) noexcept;
+OUTLAY_EXPORT void release(Node* node) noexcept;
 
 /// Empty is the empty context.
 using NodeRef = Ref<Node>;
@@ -21,16 +22,16 @@ using NodeRef = Ref<Node>;
 ///
 /// Opaque on purpose: a compiler may keep the address of a thread_local across a suspension, after which the coroutine may be on
 /// another thread. Nothing obtained here may be held over a co_await.
-[[nodiscard]] Node* ambient() noexcept;
+[[nodiscard]] OUTLAY_EXPORT Node* ambient() noexcept;
 
 /// The same, as an owning reference.
-[[nodiscard]] NodeRef capture() noexcept;
+[[nodiscard]] OUTLAY_EXPORT NodeRef capture() noexcept;
 
 /// Makes a scope, an owning reference of which is handed over, the thread's own.
 ///
 /// \return What was there before, for restore().
-[[nodiscard]] Node* install(Node* scope) noexcept;
-void restore(Node* previous) noexcept;
+[[nodiscard]] OUTLAY_EXPORT Node* install(Node* scope) noexcept;
+OUTLAY_EXPORT void restore(Node* previous) noexcept;
 
 /// Makes a captured scope the thread's own for as long as this object lives, then puts back what was there before.
 ///

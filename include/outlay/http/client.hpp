@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "outlay/asio/co_spawn.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/http/options.hpp"
 #include "outlay/json/stream.hpp"
 #include "outlay/tags.hpp"
@@ -60,7 +61,7 @@ struct Delta {
 /// Distinct objects: safe. Shared object: unsafe, but for const members; one next() at a time.
 /// \par Suspension
 /// May move between coroutines and threads while no next() is running, and outlive the Client.
-class ReplyStream {
+class OUTLAY_EXPORT ReplyStream {
  public:
   ReplyStream(ReplyStream&&) noexcept;
   ReplyStream& operator=(ReplyStream&&) noexcept;
@@ -122,7 +123,7 @@ class ReplyStream {
 /// Requests run in the coroutine that awaits them, in its context.
 /// \par Example
 /// \snippet tests/unit/http/client_test.cpp post_and_stream
-class Client {
+class OUTLAY_EXPORT Client {
  public:
   /// \param executor Where sockets and timers live; any thread may run it. Not `this_coro::executor`, which keeps a coroutine's context.
   /// \par Errors
@@ -178,7 +179,8 @@ class Client {
 /// As Client::post on a connection of its own.
 /// \par Blocking
 /// Until the reply or an error; see Timeouts. Policies may wait besides.
-[[nodiscard]] boost::json::value post(const boost::json::object& request, const ClientOptions& options = {},
-                                      const RequestOptions& request_options = {});
+[[nodiscard]] OUTLAY_EXPORT boost::json::value post(const boost::json::object& request,
+                                                    const ClientOptions& options = {},
+                                                    const RequestOptions& request_options = {});
 
 }  // namespace outlay::http

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 
 namespace outlay::http {
@@ -11,7 +12,7 @@ namespace outlay::http {
 /// A provider answered with an error.
 ///
 /// Reason errc::provider_error. Carries what can be told without a word of the provider's message, which may quote the prompt or the key.
-class ProviderError : public Error {
+class OUTLAY_EXPORT ProviderError : public Error {
  public:
   ProviderError(const std::string& message, int status, std::string code, std::string parameter, std::string request_id,
                 std::optional<std::chrono::milliseconds> retry_after)

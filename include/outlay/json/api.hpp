@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/usage.hpp"
 
 namespace outlay {
@@ -14,7 +15,7 @@ namespace outlay {
 ///
 /// \par Thread safety
 /// A value of one byte.
-class Api {
+class OUTLAY_EXPORT Api {
  public:
   static const Api openai_chat;         ///< OpenAI Chat Completions.
   static const Api openai_responses;    ///< OpenAI Responses; also at xAI and Azure.
@@ -83,6 +84,6 @@ inline constexpr Api Api::openai_compatible{16};
 /// \par Errors
 /// Error with errc::bad_reply for a reply without a usage, errc::invalid_usage for a negative, fractional or absurd count: both name the
 /// API and the member.
-[[nodiscard]] Usage read_usage(Api api, const boost::json::value& reply);
+[[nodiscard]] OUTLAY_EXPORT Usage read_usage(Api api, const boost::json::value& reply);
 
 }  // namespace outlay

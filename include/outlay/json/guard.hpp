@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "outlay/call.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/json/api.hpp"
 #include "outlay/json/stream.hpp"
 #include "outlay/price.hpp"
@@ -41,7 +42,7 @@ struct HttpReply {
 /// For programs that admit calls themselves; GuardedCall does it otherwise.
 /// \par Lifetime
 /// Refers to the request, which must live until body() has been called.
-class GuardedRequest {
+class OUTLAY_EXPORT GuardedRequest {
  public:
   /// \par Errors
   /// Error with errc::invalid_argument for a request without a model, or with a member of the wrong type; both are named.
@@ -76,7 +77,7 @@ class GuardedRequest {
 /// Ends exactly once. Destroyed before sent() the call is released, after it charged as indeterminate.
 /// \par Thread safety
 /// Distinct objects: safe. Shared object: unsafe, but for const members.
-class GuardedCall {
+class OUTLAY_EXPORT GuardedCall {
  public:
   /// Admits the request in the current context.
   ///
@@ -131,7 +132,7 @@ enum class ReplyVerdict : std::uint8_t {
   input_charged,  ///< Refused after its input had been read.
   indeterminate,  ///< It may have been billed.
 };
-[[nodiscard]] ReplyVerdict judge_reply(Api api, int status, const boost::json::value& body);
+[[nodiscard]] OUTLAY_EXPORT ReplyVerdict judge_reply(Api api, int status, const boost::json::value& body);
 
 namespace detail {
 
@@ -207,6 +208,7 @@ struct Estimate {
 
 /// \par Errors
 /// PriceUnknown for a model without a price in the current ledger's table; otherwise as GuardedRequest.
-[[nodiscard]] Estimate estimate(Api api, const boost::json::object& request, const GuardOptions& options = {});
+[[nodiscard]] OUTLAY_EXPORT Estimate estimate(Api api, const boost::json::object& request,
+                                              const GuardOptions& options = {});
 
 }  // namespace outlay

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "outlay/call.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/json/api.hpp"
 #include "outlay/usage.hpp"
 #include "outlay/usd.hpp"
@@ -41,7 +42,7 @@ struct StreamEvent {
 };
 
 /// Takes what a StreamMeter or a Stream reads. Called from inside `feed`; what it throws leaves `feed`.
-class StreamConsumer {
+class OUTLAY_EXPORT StreamConsumer {
  public:
   virtual ~StreamConsumer() = default;
   virtual void on_delta(const StreamDelta& delta) = 0;
@@ -74,7 +75,7 @@ struct StreamMeterOptions {
 /// the limit, nesting deeper than 64. What was read before stays; later bytes are ignored.
 /// \par Thread safety
 /// Distinct objects: safe. Shared object: unsafe, but for const members.
-class StreamMeter {
+class OUTLAY_EXPORT StreamMeter {
  public:
   explicit StreamMeter(Api api, StreamMeterOptions options = {});
   StreamMeter(StreamMeter&&) noexcept;
@@ -133,7 +134,7 @@ class StreamMeter {
 /// Distinct objects: safe. Shared object: unsafe, but for const members.
 /// \par Suspension
 /// May live across `co_await` and move to another thread.
-class Stream {
+class OUTLAY_EXPORT Stream {
  public:
   Stream(Call& call, Api api, StreamMeterOptions options = {});
   Stream(Stream&&) noexcept;

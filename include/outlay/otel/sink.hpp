@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "outlay/clock.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/sink.hpp"
 #include "outlay/tags.hpp"
 
@@ -97,7 +98,7 @@ struct OtelStats {
 ///
 /// \par Thread safety
 /// As any Sink; stats() is safe from any thread.
-class OtelSink : public Sink {
+class OUTLAY_EXPORT OtelSink : public Sink {
  public:
   [[nodiscard]] virtual OtelStats stats() const = 0;
 };
@@ -137,6 +138,6 @@ class OtelSink : public Sink {
 /// After fork(2) a child has no exporting thread: make a ledger and a sink of its own there.
 /// \par Example
 /// \snippet tests/unit/otel/sink_test.cpp otel_sink
-[[nodiscard]] std::shared_ptr<OtelSink> otel_sink(const OtelOptions& options = {});
+[[nodiscard]] OUTLAY_EXPORT std::shared_ptr<OtelSink> otel_sink(const OtelOptions& options = {});
 
 }  // namespace outlay

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/store.hpp"
 
 namespace outlay {
@@ -44,13 +45,13 @@ struct RedisStoreOptions {
 /// As Store's.
 /// \par Blocking
 /// Making one does no I/O. A host name is looked up by the system on the store's own thread, which its timeout does not cover.
-[[nodiscard]] std::shared_ptr<Store> redis_store(const RedisStoreOptions& options);
+[[nodiscard]] OUTLAY_EXPORT std::shared_ptr<Store> redis_store(const RedisStoreOptions& options);
 
 /// The store that `OUTLAY_REDIS_URL` names, with the defaults of RedisStoreOptions; null where it is not set, or empty. For
 /// Ledger::add_rules_from_environment, whose counters are then in this process's memory.
 ///
 /// \par Errors
 /// As redis_store.
-[[nodiscard]] std::shared_ptr<Store> redis_store_from_environment(OnUnreachable on_unreachable);
+[[nodiscard]] OUTLAY_EXPORT std::shared_ptr<Store> redis_store_from_environment(OnUnreachable on_unreachable);
 
 }  // namespace outlay

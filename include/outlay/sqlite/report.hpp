@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "outlay/clock.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/record.hpp"
 #include "outlay/report.hpp"
 #include "outlay/tags.hpp"
@@ -35,10 +36,11 @@ struct ReportFilter {
 /// where a sum exceeds Usd.
 /// \par Blocking
 /// Reads the table once: about half a second for a million records.
-[[nodiscard]] Report report_sqlite(const std::filesystem::path& path, std::initializer_list<std::string_view> by = {},
-                                   const ReportFilter& filter = {});
-[[nodiscard]] Report report_sqlite(const std::filesystem::path& path, const std::vector<std::string>& by,
-                                   const ReportFilter& filter = {});
+[[nodiscard]] OUTLAY_EXPORT Report report_sqlite(const std::filesystem::path& path,
+                                                 std::initializer_list<std::string_view> by = {},
+                                                 const ReportFilter& filter = {});
+[[nodiscard]] OUTLAY_EXPORT Report report_sqlite(const std::filesystem::path& path, const std::vector<std::string>& by,
+                                                 const ReportFilter& filter = {});
 
 /// What was billed, or may have been, and is not known: the records that ended without a verdict, oldest first.
 ///
@@ -46,7 +48,8 @@ struct ReportFilter {
 /// \param limit At most so many.
 /// \par Errors
 /// As report_sqlite.
-[[nodiscard]] std::vector<Record> indeterminate_sqlite(const std::filesystem::path& path,
-                                                       const ReportFilter& filter = {}, std::size_t limit = 1'000);
+[[nodiscard]] OUTLAY_EXPORT std::vector<Record> indeterminate_sqlite(const std::filesystem::path& path,
+                                                                     const ReportFilter& filter = {},
+                                                                     std::size_t limit = 1'000);
 
 }  // namespace outlay

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/sink.hpp"
 
 namespace outlay {
@@ -61,6 +62,6 @@ struct SqliteSinkOptions {
 /// its own.
 /// \par Lifetime
 /// Do not carry it over fork(2): open another one in the child.
-[[nodiscard]] std::shared_ptr<Sink> sqlite_sink(const SqliteSinkOptions& options);
+[[nodiscard]] OUTLAY_EXPORT std::shared_ptr<Sink> sqlite_sink(const SqliteSinkOptions& options);
 
 }  // namespace outlay

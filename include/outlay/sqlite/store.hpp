@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/store.hpp"
 
 namespace outlay {
@@ -38,6 +39,6 @@ struct SqliteStoreOptions {
 /// Opening reads and, for a new file, writes a few pages. Admissions wait at most `timeout` for the locks of other processes.
 /// \par Lifetime
 /// Do not carry it over fork(2): open another one in the child.
-[[nodiscard]] std::shared_ptr<Store> sqlite_store(const SqliteStoreOptions& options);
+[[nodiscard]] OUTLAY_EXPORT std::shared_ptr<Store> sqlite_store(const SqliteStoreOptions& options);
 
 }  // namespace outlay

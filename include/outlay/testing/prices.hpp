@@ -1,5 +1,6 @@
 #pragma once
 
+#include "outlay/detail/export.hpp"
 #include "outlay/price.hpp"
 
 namespace outlay::testing {
@@ -13,6 +14,6 @@ namespace outlay::testing {
 /// | cent | | | | $0.01 a request, whatever its tokens |
 /// | unit | $1.00 | | $1.00 | a micro-dollar a token |
 /// | free | | | | nothing |
-[[nodiscard]] PriceTable fixture_prices();
+[[nodiscard]] OUTLAY_EXPORT PriceTable fixture_prices();
 
 }  // namespace outlay::testing

@@ -9,6 +9,7 @@
 
 #include "core/call/arrival.hpp"
 #include "core/call/decide.hpp"
+#include "outlay/detail/export.hpp"
 
 namespace outlay::detail {
 
@@ -17,7 +18,7 @@ namespace outlay::detail {
 ///
 /// A machine without a thread of its own: each advance() goes as far as it can and returns the state. What runs it (`run` below, or an
 /// asynchronous operation) tells it what has happened, one event at a time.
-class Admission {
+class OUTLAY_EXPORT Admission {
  public:
   enum class State : std::uint8_t {
     deciding,        ///< Holds what a store has just granted, if anything. The advancing thread leaves it.

@@ -5,12 +5,13 @@
 
 #include "core/budget/failure.hpp"
 #include "core/call/reservation.hpp"
+#include "outlay/detail/export.hpp"
 
 namespace outlay::detail {
 
 /// A call at the door: what it asks for is checked and priced, and nearly always it is admitted here, under one lock. Where it does not fit
 /// as it is, or budgets count in a store, an Admission goes on with it.
-class Arrival {
+class OUTLAY_EXPORT Arrival {
  public:
   /// The request and the current scope are looked at until the call is admitted or refused.
   explicit Arrival(const CallRequest& request) noexcept : request_(request) {}

@@ -10,6 +10,7 @@
 #include "core/ledger/books.hpp"
 #include "core/shared/claim.hpp"
 #include "outlay/call.hpp"
+#include "outlay/detail/export.hpp"
 
 namespace outlay::detail {
 
@@ -56,18 +57,19 @@ struct PricedAgain {
 void end_without_verdict(Reservation& reservation) noexcept;
 
 /// Reserves room for more output of a running stream.
-ExtensionResult extend(Reservation& reservation, std::int64_t output_tokens);
+OUTLAY_EXPORT ExtensionResult extend(Reservation& reservation, std::int64_t output_tokens);
 
-// What Call does.
-void mark_sent(Reservation& reservation) noexcept;
+// What Call does, and what components do with a reservation.
+OUTLAY_EXPORT void mark_sent(Reservation& reservation) noexcept;
 /// Tells the reservation what its stream has shown, for the day it ends without a verdict.
-void note_shown(Reservation& reservation, const Usage& usage) noexcept;
-Settled settle(Reservation& reservation, const Usage& usage);  // throw as Call::settle
-Settled settle(Reservation& reservation, const Settlement& settlement);
-Result<Settled> try_settle(Reservation& reservation, const Settlement& settlement) noexcept;
-bool release_call(Reservation& reservation, std::string_view reason) noexcept;
-Settled end_indeterminate(Reservation& reservation, std::string_view reason) noexcept;
+OUTLAY_EXPORT void note_shown(Reservation& reservation, const Usage& usage) noexcept;
+OUTLAY_EXPORT Settled settle(Reservation& reservation, const Usage& usage);  // throw as Call::settle
+OUTLAY_EXPORT Settled settle(Reservation& reservation, const Settlement& settlement);
+OUTLAY_EXPORT Result<Settled> try_settle(Reservation& reservation, const Settlement& settlement) noexcept;
+OUTLAY_EXPORT bool release_call(Reservation& reservation, std::string_view reason) noexcept;
+OUTLAY_EXPORT Settled end_indeterminate(Reservation& reservation, std::string_view reason) noexcept;
 /// Books an event about a call, ended or not, on behalf of its innermost budget. None outside every budget.
-void book_event(Reservation& reservation, Action action, std::int64_t projected, std::string_view reason) noexcept;
+OUTLAY_EXPORT void book_event(Reservation& reservation, Action action, std::int64_t projected,
+                              std::string_view reason) noexcept;
 
 }  // namespace outlay::detail

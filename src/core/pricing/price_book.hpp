@@ -17,6 +17,7 @@
 #include "core/pricing/pricing.hpp"
 #include "core/pricing/rates.hpp"
 #include "outlay/clock.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/price.hpp"
 
 namespace outlay::detail {
@@ -103,8 +104,9 @@ struct PriceBook {
 };
 
 /// A book that may still be changed, until it is shared. A later entry of the same name replaces an earlier one.
-std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version, std::string source,
-                                           std::optional<std::chrono::sys_days> as_of);
+OUTLAY_EXPORT std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version,
+                                                         std::string source,
+                                                         std::optional<std::chrono::sys_days> as_of);
 
 /// A book like `from` that may still be changed: what was loaded is shared, what was registered is copied.
 std::shared_ptr<PriceBook> copy_of(const PriceBook& from);
@@ -123,6 +125,6 @@ void warn_if_stale(const PriceBook& book, Time now) noexcept;
 void warn_if_stale(const PriceBook& book, Time now, std::atomic<bool>& said) noexcept;
 
 /// A name from outside, fit for a message: printable ASCII, at most 120 characters.
-std::string printable_name(std::string_view name);
+OUTLAY_EXPORT std::string printable_name(std::string_view name);
 
 }  // namespace outlay::detail
