@@ -1,7 +1,5 @@
 #include "outlay/error.hpp"
 
-#include "core/budget/failure.hpp"
-
 namespace outlay {
 
 namespace {
@@ -125,18 +123,6 @@ std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(c
 
 namespace detail {
 
-void acquire(const FailureFacts* facts) noexcept { facts->references.add(); }
-
-void release(const FailureFacts* facts) noexcept {
-  if (facts->references.drop()) delete facts;
-}
-
-const RawBreach* FailureFacts::primary() const noexcept {
-  for (std::size_t i = 0; i < count; ++i)
-    if (at(i).budget == refuser) return &at(i);
-  return count != 0 ? &first[0] : nullptr;
-}
-
 void throw_failure(Failure failure) {
   switch (failure.reason()) {
     case errc::budget_exceeded:
@@ -157,87 +143,6 @@ void throw_failure(Failure failure) {
 }
 
 }  // namespace detail
-
-Failure::Failure(errc reason, std::string message) {
-  auto facts = std::make_unique<detail::FailureFacts>();
-  facts->code = reason;
-  facts->text = std::move(message);
-  facts_ = detail::Ref<const detail::FailureFacts>::adopt(facts.release());
-}
-
-errc Failure::reason() const noexcept { return facts_ ? facts_->code : errc::ok; }
-
-std::vector<Breach> Failure::breaches() const {
-  std::vector<Breach> breaches;
-  if (!facts_) return breaches;
-  breaches.reserve(facts_->count);
-  for (std::size_t i = 0; i < facts_->count; ++i) {
-    const detail::RawBreach& raw = facts_->at(i);
-    const auto amount = [&](std::int64_t value) { return Amount(raw.dimension, value); };
-    breaches.push_back({raw.budget->path(), raw.budget->shown_name(), raw.dimension, amount(raw.limit),
-                        amount(raw.spent), amount(raw.reserved), amount(raw.requested), raw.retry_at});
-  }
-  return breaches;
-}
-
-std::string Failure::budget() const {
-  return facts_ && facts_->refuser ? facts_->refuser->shown_name() : std::string();
-}
-std::string Failure::model() const { return facts_ ? facts_->model : std::string(); }
-
-Dimension Failure::dimension() const noexcept {
-  const detail::RawBreach* primary = facts_ ? facts_->primary() : nullptr;
-  return primary ? primary->dimension : Dimension::usd;
-}
-
-namespace {
-
-std::string amount_of(const detail::FailureFacts* facts, std::int64_t detail::RawBreach::* member) {
-  const detail::RawBreach* primary = facts ? facts->primary() : nullptr;
-  return primary ? to_string(Amount(primary->dimension, primary->*member)) : std::string();
-}
-
-}  // namespace
-
-std::string Failure::limit() const { return amount_of(facts_.get(), &detail::RawBreach::limit); }
-std::string Failure::spent() const { return amount_of(facts_.get(), &detail::RawBreach::spent); }
-std::string Failure::reserved() const { return amount_of(facts_.get(), &detail::RawBreach::reserved); }
-std::string Failure::requested() const { return amount_of(facts_.get(), &detail::RawBreach::requested); }
-
-std::optional<Time> Failure::retry_at() const noexcept {
-  std::optional<Time> latest;
-  for (std::size_t i = 0; facts_ && i < facts_->count; ++i) {
-    const std::optional<Time> one = facts_->at(i).retry_at;
-    if (!one) return {};
-    if (!latest || *one > *latest) latest = one;
-  }
-  return latest;
-}
-
-std::string Failure::message() const {
-  if (!facts_) return {};
-  if (facts_->count == 0) return facts_->text;
-  const std::string model = facts_->model.empty() ? "the call" : "\"" + facts_->model + '"';
-  std::string text =
-      "budget \"" + budget() + (facts_->booked ? "\" is over its cap after " : "\" refuses ") + model + ": ";
-  for (std::size_t i = 0; i < facts_->count; ++i) {
-    const detail::RawBreach& raw = facts_->at(i);
-    const auto amount = [&](std::int64_t value) { return to_string(Amount(raw.dimension, value)); };
-    if (i != 0) text += "; ";
-    text += '"' + raw.budget->path() + "\" caps " + to_string(raw.dimension) + " at " + amount(raw.limit) +
-            ", has spent " + amount(raw.spent);
-    if (facts_->booked)
-      text += ", " + amount(raw.requested) + " of it by this";
-    else
-      text += " and reserved " + amount(raw.reserved) + ", and this needs " + amount(raw.requested);
-  }
-  text += ". ";
-  text += facts_->text.empty() ? "Nothing was sent: raise the cap, lower max_output_tokens, or let on_exceed "
-                                 "downgrade, clamp or wait"
-                               : facts_->text;
-  if (const std::optional<Time> when = retry_at()) text += ". It may fit again from " + to_iso8601(*when) + " on";
-  return text;
-}
 
 Error::Error(errc reason, const std::string& message) : std::system_error(make_error_code(reason)), message_(message) {}
 

@@ -26,6 +26,7 @@ struct FailureFacts {
   std::string model;
   std::string text;     // for a failure that is no breach
   bool booked = false;  // `spent` of the breaches has this call in it
+  bool stream = false;  // a running stream asked for more
   std::size_t count = 0;
   std::array<RawBreach, 4> first{};
   std::vector<RawBreach> more;

@@ -57,7 +57,7 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
   facts->booked = true;
   facts->refuser = &node;
   facts->scope = node_;
-  facts->text = "It was booked: raise the cap, or stop here";
+  facts->text = "It was booked. Raise the cap, or stop here";
   return Failure(facts.release());
 }
 

@@ -31,9 +31,9 @@ void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment)
       return;
     default:
       if (moment.stream)
-        facts.text = "The stream was ended there, and what it had shown is charged";
+        facts.text = "The stream was cut there, and what it had shown is charged";
       else if (facts.count == 0)
-        facts.text = budget + " refuses \"" + facts.model + "\": other calls are already waiting for its room";
+        facts.text = budget + " refused " + printable_name(facts.model) + ": other calls are already waiting for its room";
   }
 }
 

@@ -33,6 +33,7 @@ std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, 
   facts->code = verdict.reason;
   facts->refuser = verdict.budget;
   facts->model = verdict.quote.requested->text;
+  facts->stream = moment.stream;
   if (verdict.reason == errc::budget_exceeded || verdict.reason == errc::truncated)
     for (const BudgetView& view : chain) {
       if (view.source == Source::unasked || view.source == Source::granted) continue;

@@ -51,7 +51,7 @@ void compare(const BudgetNode& budget, const Counter& before, const Counter& aft
       aftermath.crossed->booked = true;
       aftermath.crossed->refuser = &budget;
       aftermath.crossed->text =
-          "The call was booked and its reply is yours; the next one is refused: raise the cap, or stop here";
+          "The call was booked and its reply is yours; the next one is refused. Raise the cap, or stop here";
     }
     aftermath.crossed->add(
         {&budget, static_cast<Dimension>(d), after.cap[d], after.spent(d), after.held[d], actual[d], {}});

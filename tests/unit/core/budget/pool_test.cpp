@@ -32,8 +32,8 @@ TEST_CASE("pool: what crosses a cap is booked, and every cap that it crossed is 
   CHECK(over.error().breaches().size() == 2);
   CHECK(over.error().budget() == "small");
   const std::string text = over.error().message();
-  for (const char* part : {"\"small\" is over its cap", "tokens at 100, has spent 101, 1 of it by this",
-                           "output_tokens at 50, has spent 51", "booked"})
+  for (const char* part : {"\"small\" is over its cap after the call: 101 of 100 tokens are spent, 1 by this call.",
+                           "51 of 50 are spent", "booked"})
     CHECK(text.find(part) != std::string::npos);
   CHECK(pool.totals().tokens == 101);
   CHECK_THROWS_AS(pool.record({.output = 1}), BudgetExceeded);

@@ -1,0 +1,167 @@
+#include "core/budget/failure.hpp"
+
+#include <memory>
+
+#include "core/pricing/price_book.hpp"
+
+namespace outlay {
+
+namespace detail {
+
+void acquire(const FailureFacts* facts) noexcept { facts->references.add(); }
+
+void release(const FailureFacts* facts) noexcept {
+  if (facts->references.drop()) delete facts;
+}
+
+const RawBreach* FailureFacts::primary() const noexcept {
+  for (std::size_t i = 0; i < count; ++i)
+    if (at(i).budget == refuser) return &at(i);
+  return count != 0 ? &first[0] : nullptr;
+}
+
+}  // namespace detail
+
+Failure::Failure(errc reason, std::string message) {
+  auto facts = std::make_unique<detail::FailureFacts>();
+  facts->code = reason;
+  facts->text = std::move(message);
+  facts_ = detail::Ref<const detail::FailureFacts>::adopt(facts.release());
+}
+
+errc Failure::reason() const noexcept { return facts_ ? facts_->code : errc::ok; }
+
+std::vector<Breach> Failure::breaches() const {
+  std::vector<Breach> breaches;
+  if (!facts_) return breaches;
+  breaches.reserve(facts_->count);
+  for (std::size_t i = 0; i < facts_->count; ++i) {
+    const detail::RawBreach& raw = facts_->at(i);
+    const auto amount = [&](std::int64_t value) { return Amount(raw.dimension, value); };
+    breaches.push_back({raw.budget->path(), raw.budget->shown_name(), raw.dimension, amount(raw.limit),
+                        amount(raw.spent), amount(raw.reserved), amount(raw.requested), raw.retry_at});
+  }
+  return breaches;
+}
+
+std::string Failure::budget() const {
+  return facts_ && facts_->refuser ? facts_->refuser->shown_name() : std::string();
+}
+std::string Failure::model() const { return facts_ ? facts_->model : std::string(); }
+
+Dimension Failure::dimension() const noexcept {
+  const detail::RawBreach* primary = facts_ ? facts_->primary() : nullptr;
+  return primary ? primary->dimension : Dimension::usd;
+}
+
+namespace {
+
+std::string amount_of(const detail::FailureFacts* facts, std::int64_t detail::RawBreach::* member) {
+  const detail::RawBreach* primary = facts ? facts->primary() : nullptr;
+  return primary ? to_string(Amount(primary->dimension, primary->*member)) : std::string();
+}
+
+}  // namespace
+
+std::string Failure::limit() const { return amount_of(facts_.get(), &detail::RawBreach::limit); }
+std::string Failure::spent() const { return amount_of(facts_.get(), &detail::RawBreach::spent); }
+std::string Failure::reserved() const { return amount_of(facts_.get(), &detail::RawBreach::reserved); }
+std::string Failure::requested() const { return amount_of(facts_.get(), &detail::RawBreach::requested); }
+
+std::optional<Time> Failure::retry_at() const noexcept {
+  std::optional<Time> latest;
+  for (std::size_t i = 0; facts_ && i < facts_->count; ++i) {
+    const std::optional<Time> one = facts_->at(i).retry_at;
+    if (!one) return {};
+    if (!latest || *one > *latest) latest = one;
+  }
+  return latest;
+}
+
+namespace {
+
+std::string quantity(const detail::RawBreach& raw, std::int64_t value) {
+  const std::string amount = to_string(Amount(raw.dimension, value));
+  switch (raw.dimension) {
+    case Dimension::usd:
+      return amount;
+    case Dimension::tokens:
+      return amount + " tokens";
+    case Dimension::input_tokens:
+      return amount + " input tokens";
+    case Dimension::output_tokens:
+      return amount + " output tokens";
+    case Dimension::calls:
+      return amount + (value == 1 ? " call" : " calls");
+    case Dimension::concurrent:
+      return amount + (value == 1 ? " call in flight" : " calls in flight");
+  }
+  return amount;
+}
+
+/// `this call needs up to $0.12`
+std::string need(const detail::FailureFacts& facts, const detail::RawBreach& raw) {
+  const std::string amount = quantity(raw, raw.requested);
+  if (facts.booked) return "this call used " + amount;
+  if (facts.stream) return "this stream needs another " + amount;
+  const bool exact = raw.dimension == Dimension::calls || raw.dimension == Dimension::concurrent;
+  return exact ? "this is another " + amount.substr(amount.find(' ') + 1) : "this call needs up to " + amount;
+}
+
+/// `$0.004 of $0.02 is left, and running calls hold $0.016`
+std::string what_is_left(const detail::RawBreach& raw) {
+  const auto amount = [&](std::int64_t value) { return to_string(Amount(raw.dimension, value)); };
+  if (raw.dimension == Dimension::concurrent)
+    return amount(raw.reserved) + " of " + amount(raw.limit) + (raw.limit == 1 ? " is running" : " are running");
+  const std::int64_t used = detail::saturating_add(raw.spent, raw.reserved);
+  const char* is = raw.dimension == Dimension::usd ? " is" : " are";
+  std::string text = used <= raw.limit
+                         ? amount(raw.limit - used) + " of " + amount(raw.limit) + is + " left"
+                         : amount(raw.spent) + " of " + amount(raw.limit) + is + " spent";
+  if (raw.reserved > 0) text += ", and running calls hold " + amount(raw.reserved);
+  return text;
+}
+
+const char* next_step(Dimension dimension) noexcept {
+  switch (dimension) {
+    case Dimension::usd:
+      return "Lower max_output_tokens, raise the cap, or add a Downgrade";
+    case Dimension::tokens:
+    case Dimension::output_tokens:
+      return "Lower max_output_tokens, raise the cap, or add a Clamp";
+    case Dimension::input_tokens:
+      return "Send less input, or raise the cap";
+    case Dimension::calls:
+      return "Raise the cap, or stop here";
+    case Dimension::concurrent:
+      return "Try again when a running call has ended, raise the cap, or add a Wait";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string Failure::message() const {
+  if (!facts_) return {};
+  if (facts_->count == 0) return facts_->text;
+  const detail::RawBreach& first = *facts_->primary();
+  const std::string model = facts_->model.empty() ? "the call" : detail::printable_name(facts_->model);
+  std::string text = "budget \"" + first.budget->path() + '"';
+  if (facts_->booked)
+    text += " is over its cap after " + model + ": " + to_string(Amount(first.dimension, first.spent)) + " of " +
+            quantity(first, first.limit) + (first.dimension == Dimension::usd ? " is" : " are") + " spent, " +
+            to_string(Amount(first.dimension, first.requested)) + " by this call. ";
+  else
+    text += " refused " + model + ": " + need(*facts_, first) + ", " + what_is_left(first) + ". ";
+  text += facts_->text.empty() ? next_step(first.dimension) : facts_->text;
+  text += '.';
+  if (const std::optional<Time> when = retry_at()) text += " It may fit again from " + to_iso8601(*when) + " on.";
+  for (std::size_t i = 0; i < facts_->count; ++i) {
+    const detail::RawBreach& raw = facts_->at(i);
+    if (&raw == &first) continue;
+    text += "\nIn the way, too: budget \"" + raw.budget->path() + "\": " + need(*facts_, raw) + ", " + what_is_left(raw) + '.';
+  }
+  return text;
+}
+
+}  // namespace outlay
