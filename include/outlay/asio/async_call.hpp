@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "outlay/call.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 
@@ -92,7 +93,7 @@ auto async_call(const CallRequest& request, Token&& token) {
       [](auto handler, detail::OwnedRequest owned) {
         detail::start_call_for(std::move(handler), std::move(owned), [](auto&& own, detail::Admitted admitted) {
           const std::exception_ptr error = detail::exception_of(admitted);
-          Call call = error ? Call(nullptr) : std::move(**admitted);
+          Call call = error ? detail::Access::call({}) : std::move(**admitted);
           std::move(own)(error, std::move(call));
         });
       },

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "formats.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/json/prices.hpp"
 #include "tape.hpp"
 
@@ -36,11 +37,11 @@ std::string read_file(const std::filesystem::path& path) {
 }  // namespace
 
 PriceTable load_prices(const std::filesystem::path& path) {
-  return PriceTable(detail::read_prices(read_file(path), path.filename().string()));
+  return detail::Access::price_table(detail::read_prices(read_file(path), path.filename().string()));
 }
 
 PriceTable load_litellm_prices(const std::filesystem::path& path) {
-  return PriceTable(detail::read_litellm(read_file(path), path.filename().string()));
+  return detail::Access::price_table(detail::read_litellm(read_file(path), path.filename().string()));
 }
 
 }  // namespace outlay

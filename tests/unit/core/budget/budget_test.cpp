@@ -78,7 +78,7 @@ TEST_CASE("budget: one refusal names every cap in the way with its path and numb
   REQUIRE(refused.error().budget() == "answer");
   const std::string message = refused.error().message();
   for (const char* part :
-       {"run/answer", "tokens at 1500", "output_tokens at 900", "usd at $0.01", "calls at 1", "gpt-4o"})
+       {"\"run/answer\" refused gpt-4o", "2000 tokens", "1000 output tokens", "of $0.01 is left", "0 of 1 are left"})
     REQUIRE(message.find(part) != std::string::npos);
 }
 
