@@ -17,22 +17,22 @@
 namespace outlay::detail {
 
 OwnedRequest::OwnedRequest(const CallRequest& request)
-    : plain_(request), model_(request.model), service_tier_(request.service_tier), traceparent_(request.traceparent) {
+    : plain_(request),
+      model_(request.model),
+      service_tier_(request.service_tier),
+      traceparent_(request.traceparent),
+      tags_(request.tags) {
   if (!plain_.input_tokens) plain_.input_tokens = built_in_tokenizer().upper(request.input_text);
   plain_.input_text = {};
   plain_.tags = {};
-  tags_.reserve(request.tags.size());
-  for (const Tag& tag : request.tags) tags_.emplace_back(tag.key, tag.value);
 }
 
-CallRequest OwnedRequest::view(std::vector<Tag>& tags) const {
+CallRequest OwnedRequest::view() const {
   CallRequest request = plain_;
   request.model = model_;
   request.service_tier = service_tier_;
   request.traceparent = traceparent_;
-  tags.reserve(tags_.size());
-  for (const auto& [key, value] : tags_) tags.push_back({key, value});
-  request.tags = tags;
+  request.tags = tags_;
   return request;
 }
 
@@ -46,7 +46,7 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
   AsyncAdmission(OwnedRequest request, Done done, const boost::asio::any_io_executor& executor)
       : scope_(capture()),
         request_(std::move(request)),
-        view_(request_.view(tags_)),
+        view_(request_.view()),
         done_(std::move(done)),
         work_(boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked)) {}
 
@@ -131,7 +131,6 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
   std::mutex mutex_;
   const NodeRef scope_;  // the arrival looks at it
   const OwnedRequest request_;
-  std::vector<Tag> tags_;
   const CallRequest view_;
   Done done_;
   const boost::asio::any_io_executor work_;  // in the context of the start

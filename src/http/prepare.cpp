@@ -13,10 +13,7 @@ namespace json = boost::json;
 
 asio::awaitable<Admitted> admit(const ClientState& state, const OwnedRequest& request) {
   const Api api = state.endpoint.api;
-  std::vector<Tag> tags;
-  tags.reserve(request.tags.size());
-  for (const auto& [key, value] : request.tags) tags.push_back({key, value});
-  const GuardOptions options{.model = request.model, .tags = tags, .traceparent = request.traceparent};
+  const GuardOptions options{.model = request.model, .tags = request.tags, .traceparent = request.traceparent};
   GuardedRequest guarded(api, request.body, options);
   const CallRequest call_request = guarded.call_request();
   Call admitted = co_await async_call(call_request, asio::use_awaitable);

@@ -62,9 +62,8 @@ OwnedRequest::OwnedRequest(Api api, const boost::json::object& request, const Re
     : body(request),
       stream(is_stream),
       model(api.model_in_path() ? opts.model : std::string_view()),
-      traceparent(opts.traceparent) {
-  tags.reserve(opts.tags.size());
-  for (const Tag& tag : opts.tags) tags.emplace_back(tag.key, tag.value);
+      traceparent(opts.traceparent),
+      tags(opts.tags) {
   if (!stream_in_body(api)) return;
   if (stream) {
     body["stream"] = true;

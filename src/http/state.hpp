@@ -10,7 +10,6 @@
 #include <random>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "connection.hpp"
 #include "exchange.hpp"
@@ -64,7 +63,7 @@ struct OwnedRequest {
   bool stream;
   std::string model;
   std::string traceparent;
-  std::vector<std::pair<std::string, std::string>> tags{};
+  Tags tags;
 };
 
 /// An attempt whose reply has begun, with 2xx.

@@ -12,7 +12,6 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "outlay/call.hpp"
 #include "outlay/detail/access.hpp"
@@ -28,15 +27,15 @@ class OUTLAY_EXPORT OwnedRequest {
  public:
   explicit OwnedRequest(const CallRequest& request);
 
-  /// Refers to this object, and to `tags`, which it fills.
-  [[nodiscard]] CallRequest view(std::vector<Tag>& tags) const;
+  /// Refers to this object.
+  [[nodiscard]] CallRequest view() const;
 
  private:
   CallRequest plain_;
   std::string model_;
   std::string service_tier_;
   std::string traceparent_;
-  std::vector<std::pair<std::string, std::string>> tags_;
+  Tags tags_;
 };
 
 /// Empty: cancelled.

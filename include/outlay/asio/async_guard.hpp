@@ -12,7 +12,6 @@
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "outlay/asio/async_call.hpp"
 #include "outlay/asio/co_spawn.hpp"
@@ -29,15 +28,14 @@ class OwnedGuardOptions {
       : model_(options.model),
         service_tier_(options.service_tier),
         traceparent_(options.traceparent),
-        ask_for_usage_(options.ask_for_usage) {
-    for (const Tag& tag : options.tags) tags_.emplace_back(tag.key, tag.value);
-  }
+        tags_(options.tags),
+        ask_for_usage_(options.ask_for_usage) {}
 
-  [[nodiscard]] GuardOptions view(std::vector<Tag>& tags) const {
-    for (const auto& [key, value] : tags_) tags.push_back({key, value});
+  /// Refers to this object.
+  [[nodiscard]] GuardOptions view() const {
     return {.model = model_,
             .service_tier = service_tier_,
-            .tags = tags,
+            .tags = tags_,
             .traceparent = traceparent_,
             .ask_for_usage = ask_for_usage_};
   }
@@ -46,7 +44,7 @@ class OwnedGuardOptions {
   std::string model_;
   std::string service_tier_;
   std::string traceparent_;
-  std::vector<std::pair<std::string, std::string>> tags_;
+  Tags tags_;
   bool ask_for_usage_;
 };
 
@@ -68,8 +66,7 @@ struct ReplyOf<Post> {
 
 template <class Post, class R = typename ReplyOf<Post>::type>
 boost::asio::awaitable<R> guard_in_frame(Api api, boost::json::object request, Post post, OwnedGuardOptions options) {
-  std::vector<Tag> tags;
-  const GuardOptions views = options.view(tags);
+  const GuardOptions views = options.view();
   GuardedRequest guarded(api, request, views);
   refuse_stream(guarded, request);
   const CallRequest wanted = guarded.call_request();
