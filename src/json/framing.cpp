@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/crc.hpp>
 #include <cstring>
 
 #include "outlay/error.hpp"
@@ -9,16 +10,6 @@
 namespace outlay::detail {
 
 namespace {
-
-constexpr std::array<std::uint32_t, 256> crc_table = [] {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t i = 0; i < 256; ++i) {
-    std::uint32_t value = i;
-    for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ (0xEDB88320U & (0U - (value & 1U)));
-    table[i] = value;
-  }
-  return table;
-}();
 
 std::uint32_t big_endian(std::string_view bytes) noexcept {
   std::uint32_t number = 0;
@@ -34,9 +25,9 @@ std::uint32_t big_endian(std::string_view bytes) noexcept {
 }  // namespace
 
 std::uint32_t crc32(std::string_view bytes) noexcept {
-  std::uint32_t crc = 0xFFFFFFFFU;
-  for (const char byte : bytes) crc = (crc >> 8) ^ crc_table[(crc ^ static_cast<unsigned char>(byte)) & 0xFFU];
-  return ~crc;
+  boost::crc_32_type crc;
+  crc.process_bytes(bytes.data(), bytes.size());
+  return crc.checksum();
 }
 
 // Looks for the end of an event from `at` on: a line end where the line is blank. True: `at` is behind it.

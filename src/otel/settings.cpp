@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <boost/system/error_code.hpp>
+#include <boost/uuid/random_generator.hpp>
+#include <boost/uuid/uuid_io.hpp>
 #include <cerrno>
 #include <charconv>
 #include <cstdint>
@@ -232,27 +234,10 @@ void read_tls(const OtelOptions& options, OtelSettings& settings) {
                       " names a file that cannot be read as the PEM key of the client's certificate");
 }
 
-/// A random (version 4) UUID.
-std::string instance_id() {
-  std::array<unsigned char, 16> bytes{};
-  std::random_device random;
-  for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(random() & 0xFF);
-  bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0F) | 0x40);
-  bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3F) | 0x80);
-  constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    text += digits[bytes[i] >> 4];
-    text += digits[bytes[i] & 15];
-  }
-  return text;
-}
-
 Pairs resource_of(const OtelOptions& options) {
   std::map<std::string, std::string> by_key;
   by_key["service.name"] = std::string("unknown_service:") + program_invocation_short_name;
-  by_key["service.instance.id"] = instance_id();
+  by_key["service.instance.id"] = boost::uuids::to_string(boost::uuids::random_generator()());
   const std::string variable = environment("OTEL_RESOURCE_ATTRIBUTES");
   if (const auto list = list_in(variable)) {
     for (const auto& [key, value] : *list) by_key[key] = value;
