@@ -47,15 +47,11 @@ ClientState::ClientState(boost::asio::any_io_executor ex, const ClientOptions& o
           : opts.tls        ? opts.tls
                             : make_tls_context(opts.ca_file)),
       pool(opts.max_idle_connections, opts.max_idle_time),
-      random_(std::random_device()()) {}
+      back_off_(options.retries.first_delay, options.retries.max_delay, {0, 100}) {}
 
 std::chrono::milliseconds ClientState::jitter(int attempt) {
-  const std::int64_t first = options.retries.first_delay.count();
-  const std::int64_t most = options.retries.max_delay.count();
-  std::int64_t bound = std::min(first, most);
-  for (int n = 1; n < attempt && bound < most; ++n) bound = std::min(most, bound * 2);
   const std::lock_guard lock(mutex_);
-  return std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(0, bound)(random_));
+  return back_off_.wait(attempt);
 }
 
 OwnedRequest::OwnedRequest(Api api, const boost::json::object& request, const RequestOptions& opts, bool is_stream)

@@ -7,11 +7,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <random>
 #include <string>
 #include <utility>
 
 #include "connection.hpp"
+#include "core/base/back_off.hpp"
 #include "exchange.hpp"
 #include "outlay/http/client.hpp"
 #include "outlay/http/options.hpp"
@@ -52,7 +52,7 @@ struct ClientState {
 
  private:
   std::mutex mutex_;
-  std::minstd_rand random_;
+  outlay::detail::BackOff back_off_;
 };
 
 /// A request with everything that its views referred to.

@@ -8,10 +8,10 @@
 #include <exception>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <thread>
 #include <utility>
 
+#include "core/base/back_off.hpp"
 #include "otel/aggregate.hpp"
 #include "otel/collector.hpp"
 #include "otel/encode.hpp"
@@ -35,7 +35,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
       : settings_(std::move(settings)),
         aggregate_(settings_),
         max_bytes_(settings_.max_request_bytes),
-        random_(std::random_device{}()) {
+        back_off_(settings_.first_retry_delay, settings_.max_retry_delay, {75, 125}) {
     start_ = last_time_ = settings_.clock->now().time_since_epoch().count();
     pid_ = getpid();
   }
@@ -211,8 +211,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
   }
 
   Answer post_with_retries(const std::string& body, TimePoint deadline) {
-    std::chrono::milliseconds delay = settings_.first_retry_delay;
-    for (;;) {
+    for (int failures = 1;; ++failures) {
       {
         const std::lock_guard lock(mutex_);
         if (stopping_) return {Answer::Kind::cancelled, 0, "the sink was closed", {}};
@@ -220,9 +219,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
       }
       Answer answer = collector_->post(body, deadline);
       if (answer.kind != Answer::Kind::busy && answer.kind != Answer::Kind::broken) return answer;
-      // Up to a fourth more or less, so that the clients of one collector do not come back together.
-      std::uniform_int_distribution<std::int64_t> spread(delay.count() * 3 / 4, delay.count() * 5 / 4);
-      std::chrono::milliseconds wait(spread(random_));
+      std::chrono::milliseconds wait = back_off_.wait(failures);
       if (answer.retry_after) {
         wait = *answer.retry_after + wait / 2;
         not_before_ = SteadyClock::now() + *answer.retry_after;
@@ -232,7 +229,6 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
       if (wake_.wait_for(lock, wait, [this] { return stopping_; }))
         return {Answer::Kind::cancelled, 0, answer.text, {}};
       ++stats_.retries;
-      delay = std::min(delay * 2, settings_.max_retry_delay);
     }
   }
 
@@ -329,7 +325,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
   bool failing_ = false;
   unsigned said_ = 0;
   std::uint64_t failures_told_ = 0;
-  std::minstd_rand random_;
+  BackOff back_off_;
 };
 
 class OtelSinkImpl final : public OtelSink {

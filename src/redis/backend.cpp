@@ -348,10 +348,7 @@ void RedisBackend::load_scripts(RedisConnection& connection, Deadline deadline) 
 
 void RedisBackend::note_failure(const std::string& why) {
   trouble_ = why;
-  failures_ = std::min(failures_ + 1, 6);
-  // Twice as long each time, from 16 ms to a second, so that the processes which lost one server do not return in step.
-  const auto longest = static_cast<std::uint64_t>(16) << static_cast<unsigned>(failures_);
-  next_try_ = Steady::now() + milliseconds(static_cast<std::int64_t>(longest / 2 + random_() % (longest / 2)));
+  next_try_ = Steady::now() + back_off_.wait(++failures_);
 }
 
 }  // namespace outlay::detail

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/back_off.hpp"
 #include "outlay/store.hpp"
 #include "redis/command.hpp"
 #include "redis/connection.hpp"
@@ -74,6 +75,7 @@ class RedisBackend final : public StoreBackend {
   std::string last_said_;                  // what was last logged of the server's settings
 
   int failures_ = 0;  // in a row
+  BackOff back_off_{std::chrono::milliseconds(32), std::chrono::milliseconds(1'024), {}};
   Deadline next_try_{};
   std::string trouble_;  // why the last try failed
   std::mt19937_64 random_;

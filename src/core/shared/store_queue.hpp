@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/back_off.hpp"
 #include "core/shared/shared_counter.hpp"
 #include "outlay/log.hpp"
 #include "outlay/store.hpp"
@@ -150,6 +151,7 @@ class StoreQueue {
   std::int64_t local_used_ = 0;
   std::uint64_t outage_ = 0;  // grows whenever the allowance is whole again
   int failures_ = 0;          // in a row
+  BackOff back_off_{std::chrono::milliseconds(40), std::chrono::milliseconds(2'560), {}};
   std::chrono::steady_clock::time_point next_try_{};
   std::chrono::steady_clock::time_point next_renewal_{};
   std::chrono::steady_clock::time_point linger_until_{};

@@ -1,7 +1,6 @@
 // The thread of a store, and what it does with the backend.
 
 #include <algorithm>
-#include <random>
 
 #include "core/budget/waiter.hpp"
 #include "core/shared/store_queue.hpp"
@@ -183,12 +182,7 @@ void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
     said_unreachable_ = false;
     return;
   }
-  // Twice as long each time, from 20 ms to about 2 s, so that processes which lost the same store do not return in step.
-  failures_ = std::min(failures_ + 1, 7);
-  const auto longest = std::chrono::milliseconds(20) * (1 << failures_);
-  thread_local std::minstd_rand jitter(std::random_device{}());
-  next_try_ = Clock::now() + longest / 2 +
-              std::chrono::milliseconds(jitter() % static_cast<std::uint64_t>(longest.count() / 2));
+  next_try_ = Clock::now() + back_off_.wait(++failures_);
   if (!std::exchange(said_unreachable_, true))
     to_say_.emplace_back(LogLevel::warning,
                          backend_->description() + " cannot be reached: OnUnreachable decides until it is back");
