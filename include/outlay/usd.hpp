@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "outlay/detail/decimal.hpp"
 #include "outlay/detail/export.hpp"
 
 namespace outlay {
@@ -90,63 +91,29 @@ OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, Usd usd);
 
 namespace detail {
 
-enum class MoneyText { ok, malformed, overflow };
-
-/// Decimal text to nano-dollars; exact or refused. `separators` allows the `'` of C++ literals.
-constexpr MoneyText parse_nanos(std::string_view text, bool separators, std::int64_t& nanos) noexcept {
-  std::size_t i = 0;
-  bool negative = false;
-  if (i < text.size() && (text[i] == '-' || text[i] == '+')) negative = text[i++] == '-';
-  std::int64_t value = 0;
-  int decimals = -1;  // -1: no point seen
-  bool digits = false;
-  for (; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '\'' && separators) continue;
-    if (c == '.' && decimals < 0) {
-      decimals = 0;
-      continue;
-    }
-    if (c < '0' || c > '9') return MoneyText::malformed;
-    digits = true;
-    if (decimals >= 9) {
-      if (c != '0') return MoneyText::malformed;
-      continue;
-    }
-    if (__builtin_mul_overflow(value, 10, &value) || __builtin_sub_overflow(value, c - '0', &value))
-      return MoneyText::overflow;  // counted downwards, so that the most negative amount can be read
-    if (decimals >= 0) ++decimals;
-  }
-  if (!digits) return MoneyText::malformed;
-  for (int n = decimals < 0 ? 0 : decimals; n < 9; ++n)
-    if (__builtin_mul_overflow(value, 10, &value)) return MoneyText::overflow;
-  if (!negative && value == INT64_MIN) return MoneyText::overflow;
-  nanos = negative ? value : -value;
-  return MoneyText::ok;
+/// Decimal text to nano-dollars; exact or refused.
+constexpr Decimal parse_nanos(std::string_view text, DecimalForm form) noexcept {
+  Decimal nanos = read_decimal(text, 9, form);
+  if (nanos.rounded) nanos.error = DecimalError::malformed;
+  return nanos;
 }
 
 }  // namespace detail
 
 constexpr Usd Usd::parse(std::string_view text) {
-  std::int64_t nanos = 0;
-  switch (detail::parse_nanos(text, false, nanos)) {
-    case detail::MoneyText::ok:
-      break;
-    case detail::MoneyText::overflow:
-      detail::throw_money_overflow();
-    case detail::MoneyText::malformed:
-      detail::throw_bad_money(text);
-  }
-  return from_nanos(nanos);
+  const detail::Decimal nanos = detail::parse_nanos(text, {.sign = true});
+  if (nanos.error == detail::DecimalError::overflow) detail::throw_money_overflow();
+  if (nanos.error == detail::DecimalError::malformed) detail::throw_bad_money(text);
+  return from_nanos(nanos.value);
 }
 
 inline namespace literals {
 
 /// `0.50_usd`, `5'000_usd`. Checked at compile time: a literal finer than a nano-dollar or too large does not compile.
 consteval Usd operator""_usd(const char* text) {
-  std::int64_t nanos = 0;
-  if (detail::parse_nanos(text, true, nanos) != detail::MoneyText::ok) detail::throw_bad_money(text);
-  return Usd::from_nanos(nanos);
+  const detail::Decimal nanos = detail::parse_nanos(text, {.separators = true});
+  if (nanos.error != detail::DecimalError::none) detail::throw_bad_money(text);
+  return Usd::from_nanos(nanos.value);
 }
 
 }  // namespace literals

@@ -5,7 +5,8 @@
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
-#include "core/base/json_text.hpp"
+#include "core/base/decimal.hpp"
+#include "core/base/json_writer.hpp"
 #include "outlay/error.hpp"
 #include "outlay/json.hpp"
 #include "outlay/ledger.hpp"
@@ -90,24 +91,29 @@ int estimate(const EstimateArguments& arguments) {
     return unknown ? not_found : bad_input;
   }
   if (arguments.format == Format::json) {
-    std::string out = "{\"model\":";
-    detail::append_json(out, result.model);
-    out += ",\"priced_as\":";
-    detail::append_json(out, result.priced_as);
-    out += ",\"rule\":";
-    detail::append_json(out, to_string(result.rule));
-    out += ",\"usd\":";
-    detail::append_json(out, detail::decimal_usd(result.usd));
-    out += ",\"usd_nanos\":";
-    detail::append_number(out, result.usd.nanos());
-    out += ",\"input\":";
-    detail::append_number(out, result.usage.input_total());
-    out += ",\"input_upper\":";
-    detail::append_number(out, result.input_upper);
-    out += ",\"output\":";
-    detail::append_number(out, result.usage.output);
-    out += std::string(",\"bounded\":") + (result.bounded ? "true" : "false") + "}\n";
-    std::cout << out;
+    std::string out;
+    detail::JsonWriter(out)
+        .begin_object()
+        .key("model")
+        .text(result.model)
+        .key("priced_as")
+        .text(result.priced_as)
+        .key("rule")
+        .text(to_string(result.rule))
+        .key("usd")
+        .text(detail::decimal_usd(result.usd))
+        .key("usd_nanos")
+        .number(result.usd.nanos())
+        .key("input")
+        .number(result.usage.input_total())
+        .key("input_upper")
+        .number(result.input_upper)
+        .key("output")
+        .number(result.usage.output)
+        .key("bounded")
+        .boolean(result.bounded)
+        .end_object();
+    std::cout << out << '\n';
     return success;
   }
   std::cout << printable(result.model) << ": " << (result.bounded ? "at most " : "about ") << to_string(result.usd)

@@ -7,7 +7,9 @@
 
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
-#include "core/base/json_text.hpp"
+#include "core/base/decimal.hpp"
+#include "core/base/iso_time.hpp"
+#include "core/base/json_writer.hpp"
 #include "outlay/error.hpp"
 #include "outlay/sqlite.hpp"
 
@@ -74,30 +76,22 @@ std::string as_csv(const Report& report, const std::vector<std::string>& by, std
   return out;
 }
 
-void append_row(std::string& out, const ReportRow& row) {
-  out += "{\"tags\":";
-  detail::append_json(out, row.tags);
-  out += ",\"usd\":";
-  detail::append_json(out, detail::decimal_usd(row.usd));
-  for (const Field& field : fields) {
-    out.append(",\"").append(field.name).append("\":");
-    detail::append_number(out, field.value(row));
-  }
-  out += '}';
+void write_row(detail::JsonWriter& json, const ReportRow& row) {
+  json.begin_object().key("tags").tags(row.tags).key("usd").text(detail::decimal_usd(row.usd));
+  for (const Field& field : fields) json.key(field.name).number(field.value(row));
+  json.end_object();
 }
 
 std::string as_json(const Report& report, std::size_t limit) {
-  std::string out = "{\"complete\":";
-  out += report.complete() ? "true" : "false";
-  out += ",\"total\":";
-  append_row(out, report.total());
-  out += ",\"rows\":[";
-  for (std::size_t i = 0; i < std::min(report.size(), limit); ++i) {
-    out += i == 0 ? "\n" : ",\n";
-    append_row(out, report.at(i));
-  }
-  out += "\n]}\n";
-  return out;
+  std::string out;
+  detail::JsonWriter json(out);
+  json.begin_object().key("complete").boolean(report.complete()).key("total");
+  write_row(json, report.total());
+  json.key("rows").begin_array();
+  for (std::size_t i = 0; i < std::min(report.size(), limit); ++i) write_row(json.line(), report.at(i));
+  out += '\n';
+  json.end_array().end_object();
+  return out += '\n';
 }
 
 std::string as_table(const Report& report, const std::vector<std::string>& by, std::size_t limit,
@@ -179,23 +173,7 @@ std::optional<Time> parse_time(std::string_view text, Time now) {
         return std::nullopt;
     }
   }
-  int y = 0;
-  unsigned mo = 0, d = 0;
-  int h = 0, mi = 0, s = 0;
-  if (text.size() != 10 && text.size() != 20) return std::nullopt;
-  if (text[4] != '-' || text[7] != '-' || !read_number(text.substr(0, 4), y) || !read_number(text.substr(5, 2), mo) ||
-      !read_number(text.substr(8, 2), d))
-    return std::nullopt;
-  const year_month_day date{year(y), month(mo), day(d)};
-  // What nanoseconds in 64 bits can say.
-  if (!date.ok() || y < 1700 || y > 2250) return std::nullopt;
-  if (text.size() == 20) {
-    if (text[10] != 'T' || text[13] != ':' || text[16] != ':' || text[19] != 'Z' ||
-        !read_number(text.substr(11, 2), h) || !read_number(text.substr(14, 2), mi) ||
-        !read_number(text.substr(17, 2), s) || h < 0 || h > 23 || mi < 0 || mi > 59 || s < 0 || s > 59)
-      return std::nullopt;
-  }
-  return Time(sys_days(date)) + hours(h) + minutes(mi) + seconds(s);
+  return detail::parse_iso_time(text);
 }
 
 int report(const ReportArguments& arguments) {

@@ -4,34 +4,21 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdint>
 #include <cstdlib>
 #include <utility>
 
-#include "core/base/json_text.hpp"
+#include "core/base/utf8.hpp"
 
 namespace outlay::cli {
 
+using detail::Utf8;
+using detail::utf8_at;
+
 namespace {
 
-/// The next character of well-formed UTF-8.
-struct Character {
-  std::uint32_t code;
-  std::size_t length;
-};
-Character next(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
-  const std::uint32_t first = byte(0);
-  const auto tail = [&](std::size_t i) { return byte(i) & 0x3FU; };
-  if (first < 0x80) return {first, 1};
-  if (first < 0xE0) return {((first & 0x1FU) << 6U) | tail(1), 2};
-  if (first < 0xF0) return {((first & 0x0FU) << 12U) | (tail(1) << 6U) | tail(2), 3};
-  return {((first & 0x07U) << 18U) | (tail(1) << 12U) | (tail(2) << 6U) | tail(3), 4};
-}
-
 /// By blocks: what East Asian scripts and emoji take, and what takes nothing (Unicode Standard Annex 11, in broad strokes).
-std::size_t columns_of(std::uint32_t code) noexcept {
-  const auto in = [code](std::uint32_t first, std::uint32_t last) { return code >= first && code <= last; };
+std::size_t columns_of(char32_t code) noexcept {
+  const auto in = [code](char32_t first, char32_t last) { return code >= first && code <= last; };
   if (in(0x300, 0x36F) || in(0x200B, 0x200F) || in(0x20D0, 0x20FF) || in(0xFE00, 0xFE0F)) return 0;
   if (in(0x1100, 0x115F) || in(0x2E80, 0xA4CF) || in(0xAC00, 0xD7A3) || in(0xF900, 0xFAFF) || in(0xFE30, 0xFE6F) ||
       in(0xFF00, 0xFF60) || in(0xFFE0, 0xFFE6) || in(0x1F300, 0x1FAFF) || in(0x20000, 0x3FFFD))
@@ -58,39 +45,38 @@ Terminal standard_output() {
 }
 
 std::string printable(std::string_view text) {
-  const std::string clean = detail::well_formed(text);
   std::string result;
-  for (std::string_view rest = clean; !rest.empty();) {
-    const Character c = next(rest);
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8 c = utf8_at(text, at);
     // C0, DEL, C1, and the marks that turn the direction of what follows.
     const bool control = c.code < 0x20 || (c.code >= 0x7F && c.code < 0xA0) || (c.code >= 0x202A && c.code <= 0x202E) ||
                          (c.code >= 0x2066 && c.code <= 0x2069);
-    result += control ? std::string_view("\xEF\xBF\xBD") : rest.substr(0, c.length);
-    rest.remove_prefix(c.length);
+    result += c.valid() && !control ? text.substr(at, c.length) : detail::utf8_replacement;
+    at += c.length;
   }
   return result;
 }
 
 std::size_t display_width(std::string_view text) {
   std::size_t width = 0;
-  while (!text.empty()) {
-    const Character c = next(text);
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8 c = utf8_at(text, at);
     width += columns_of(c.code);
-    text.remove_prefix(c.length);
+    at += c.length;
   }
   return width;
 }
 
 std::string shortened(std::string_view text, std::size_t width) {
   if (display_width(text) <= width) return std::string(text);
-  std::string result;
-  for (std::size_t used = 0; !text.empty();) {
-    const Character c = next(text);
-    if (used + columns_of(c.code) + 1 > width) break;
+  std::size_t at = 0;
+  for (std::size_t used = 0; at < text.size();) {
+    const Utf8 c = utf8_at(text, at);
     used += columns_of(c.code);
-    result += text.substr(0, c.length);
-    text.remove_prefix(c.length);
+    if (used + 1 > width) break;
+    at += c.length;
   }
+  std::string result(text.substr(0, at));
   return width == 0 ? result : result.append(ellipsis);
 }
 

@@ -5,6 +5,8 @@
 #include <boost/json.hpp>
 #include <cstdlib>
 
+#include "core/base/percent.hpp"
+#include "core/base/traceparent.hpp"
 #include "json/apis/table.hpp"
 #include "outlay/error.hpp"
 #include "outlay/version.hpp"
@@ -44,14 +46,6 @@ bool same(std::string_view a, std::string_view b) {
     const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
     return lower(x) == lower(y);
   });
-}
-
-/// W3C's form: `00-<32 hex>-<16 hex>-<2 hex>`, in lower case.
-bool well_formed_trace(std::string_view text) {
-  if (text.size() != 55 || text[2] != '-' || text[35] != '-' || text[52] != '-') return false;
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }) &&
-         std::count(text.begin(), text.end(), '-') == 3;
 }
 
 /// A field of the head; a field that is there already stays.
@@ -184,7 +178,7 @@ std::string request_head(const Endpoint& endpoint, std::string_view target, std:
         break;
     }
   }
-  if (well_formed_trace(traceparent)) head.append("\r\ntraceparent: ").append(traceparent);
+  if (outlay::detail::is_traceparent(traceparent)) head.append("\r\ntraceparent: ").append(traceparent);
   head.append("\r\nContent-Length: ").append(std::to_string(body_bytes)).append("\r\n");
   head.append(endpoint.fixed_head).append("\r\n");
   return head;

@@ -1,7 +1,6 @@
 #include "facts.hpp"
 
 #include <bit>
-#include <charconv>
 
 namespace outlay::detail {
 
@@ -90,54 +89,10 @@ std::string_view to_string(Field field) noexcept {
 }
 
 std::optional<Usd> read_cost(std::string_view text, int scale) noexcept {
-  // Digits as one integer and a power of ten; whatever lies beyond 19 digits can only decide a rounding.
-  std::size_t i = 0;
-  if (i < text.size() && text[i] == '+') ++i;
-  std::int64_t digits = 0;
-  int power = -scale;
-  bool any = false, point = false, rest = false, full = false;
-  for (; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '.') {
-      if (point) return std::nullopt;
-      point = true;
-      continue;
-    }
-    if (c < '0' || c > '9') break;
-    any = true;
-    if (!full && digits <= (INT64_MAX - 9) / 10) {
-      digits = digits * 10 + (c - '0');
-      if (point) --power;
-    } else {
-      full = true;
-      rest = rest || c != '0';
-      if (!point) ++power;
-    }
-  }
-  if (!any) return std::nullopt;
-  if (i < text.size()) {
-    if (text[i] != 'e' && text[i] != 'E') return std::nullopt;
-    ++i;
-    if (i < text.size() && text[i] == '+') ++i;
-    int exponent = 0;
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data() + i, end, exponent);
-    if (error != std::errc{} || stop != end || exponent < -1000 || exponent > 1000) return std::nullopt;
-    power += exponent;
-  }
-  power += 9;  // to nano-dollars
-  if (digits == 0) return Usd{};
-  for (; power > 0; --power)
-    if (__builtin_mul_overflow(digits, 10, &digits)) return std::nullopt;
-  int last = 0;  // the digit just cut off; `rest` tells whether anything non-zero lies behind it
-  for (; power < 0 && (digits != 0 || last != 0); ++power) {
-    rest = rest || last != 0;
-    last = static_cast<int>(digits % 10);
-    digits /= 10;
-  }
-  if (power < 0) rest = rest || last != 0, last = 0;
-  if (last > 5 || (last == 5 && (rest || digits % 2 != 0))) ++digits;
-  return Usd::from_nanos(digits);
+  if (text.starts_with('-')) return std::nullopt;
+  const Decimal nanos = read_decimal(text, 9 - scale, {.sign = true, .exponent = true});
+  if (nanos.error != DecimalError::none) return std::nullopt;
+  return Usd::from_nanos(nanos.value);
 }
 
 }  // namespace outlay::detail

@@ -1,11 +1,13 @@
 #include "otel/aggregate.hpp"
 
 #include <algorithm>
-#include <boost/json/serialize.hpp>
-#include <boost/json/string.hpp>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
+
+#include "core/base/traceparent.hpp"
+#include "core/base/utf8.hpp"
 
 namespace outlay::detail {
 
@@ -22,33 +24,6 @@ std::int64_t added(std::int64_t a, std::int64_t b) noexcept {
 }
 
 std::int64_t nanoseconds(Time time) noexcept { return time.time_since_epoch().count(); }
-
-/// How many bytes the UTF-8 sequence at the front has; 0 if it is none.
-std::size_t sequence_at(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto follows = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
-    return i < text.size() && byte(i) >= low && byte(i) <= high;
-  };
-  const unsigned lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xC2 && lead <= 0xDF) return follows(1) ? 2 : 0;
-  // The second byte's range leaves out overlong forms, surrogates and what is beyond U+10FFFF.
-  if (lead >= 0xE0 && lead <= 0xEF)
-    return follows(1, lead == 0xE0 ? 0xA0 : 0x80, lead == 0xED ? 0x9F : 0xBF) && follows(2) ? 3 : 0;
-  if (lead >= 0xF0 && lead <= 0xF4)
-    return follows(1, lead == 0xF0 ? 0x90 : 0x80, lead == 0xF4 ? 0x8F : 0xBF) && follows(2) && follows(3) ? 4 : 0;
-  return 0;
-}
-
-bool is_clean(std::string_view text) noexcept {
-  if (text.size() > max_text) return false;
-  while (!text.empty()) {
-    const std::size_t length = sequence_at(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
 
 std::vector<SeriesMap<CallSeries>::Field> call_fields(const std::vector<std::string>& tags) {
   std::vector<SeriesMap<CallSeries>::Field> fields{
@@ -72,33 +47,13 @@ std::string_view tag_of(const Tags& tags, std::string_view key) noexcept {
   return value ? std::string_view(*value) : absent;
 }
 
-bool is_hex(std::string_view text) noexcept {
-  return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
-
-bool all_zero(std::string_view text) noexcept { return text.find_first_not_of('0') == text.npos; }
-
 }  // namespace
 
-std::string clean_text(std::string_view text) {
-  if (is_clean(text)) return std::string(text);
-  std::string clean;
-  while (!text.empty()) {
-    const std::size_t length = sequence_at(text);
-    const std::string_view piece = length > 0 ? text.substr(0, length) : std::string_view("\xEF\xBF\xBD");
-    if (clean.size() + piece.size() > max_text) break;
-    clean += piece;
-    text.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  return clean;
-}
+std::string clean_text(std::string_view text) { return well_formed(text, max_text); }
 
-void append_attribute(std::string& out, std::string_view key, std::string_view value) {
-  const std::string clean_key = clean_text(key), clean_value = clean_text(value);
-  out.append(R"({"key":)").append(boost::json::serialize(boost::json::string_view(clean_key)));
-  out.append(R"(,"value":{"stringValue":)")
-      .append(boost::json::serialize(boost::json::string_view(clean_value)))
-      .append("}}");
+void write_attribute(JsonWriter& json, std::string_view key, std::string_view value) {
+  json.begin_object().key("key").text(clean_text(key)).key("value").begin_object();
+  json.key("stringValue").text(clean_text(value)).end_object().end_object();
 }
 
 std::string_view provider_name(std::string_view provider) noexcept {
@@ -174,11 +129,11 @@ Series& SeriesMap<Series>::slow_at(const std::vector<std::string_view>& values, 
     }
   }
   Series& series = all_.emplace_back();
+  JsonWriter attributes(series.attributes);
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (!admitted[i].data()) continue;
     if (admitted[i] != other && known_[i].size() < max_values_) known_[i].emplace(admitted[i]);
-    if (!series.attributes.empty()) series.attributes += ',';
-    append_attribute(series.attributes, fields_[i].name, admitted[i]);
+    write_attribute(attributes, fields_[i].name, admitted[i]);
   }
   by_key_.emplace(key_, &series);
   fresh_ = &series;
@@ -197,19 +152,11 @@ Aggregate::Aggregate(const OtelSettings& settings)
 void Aggregate::read_trace(std::string_view traceparent, Time time) {
   exemplar_ = {};
   if (filter_ == ExemplarFilter::always_off) return;
-  // 00-<trace>-<span>-<flags>; a later version may have more behind a further dash.
-  const bool read = traceparent.size() >= 55 && traceparent[2] == '-' && traceparent[35] == '-' &&
-                    traceparent[52] == '-' && is_hex(traceparent.substr(0, 2)) && is_hex(traceparent.substr(3, 32)) &&
-                    is_hex(traceparent.substr(36, 16)) && is_hex(traceparent.substr(53, 2)) &&
-                    traceparent.substr(0, 2) != "ff" && !all_zero(traceparent.substr(3, 32)) &&
-                    !all_zero(traceparent.substr(36, 16)) &&
-                    (traceparent.size() == 55 || (traceparent.substr(0, 2) != "00" && traceparent[55] == '-'));
-  constexpr std::string_view odd = "13579bdf";
-  const bool sampled = read && odd.find(traceparent[54]) != odd.npos;
-  if (filter_ == ExemplarFilter::trace_based && !sampled) return;
-  if (read) {
-    traceparent.copy(exemplar_.trace.data(), 32, 3);
-    traceparent.copy(exemplar_.span.data(), 16, 36);
+  const std::optional<TraceParent> trace = read_traceparent(traceparent);
+  if (filter_ == ExemplarFilter::trace_based && !(trace && trace->sampled)) return;
+  if (trace) {
+    trace->trace_id.copy(exemplar_.trace.data(), exemplar_.trace.size());
+    trace->parent_id.copy(exemplar_.span.data(), exemplar_.span.size());
   }
   exemplar_.order = ++exemplar_order_;
   exemplar_.time = nanoseconds(time);

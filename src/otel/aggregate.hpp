@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "core/base/json_writer.hpp"
 #include "otel/settings.hpp"
 #include "outlay/record.hpp"
 
@@ -172,7 +173,7 @@ class Aggregate {
 };
 
 /// One attribute as OTLP has it in JSON: `{"key":"a","value":{"stringValue":"b"}}`.
-void append_attribute(std::string& out, std::string_view key, std::string_view value);
+void write_attribute(JsonWriter& json, std::string_view key, std::string_view value);
 
 /// Valid UTF-8 of at most 1,024 bytes: what is none becomes U+FFFD, what is longer is cut.
 [[nodiscard]] std::string clean_text(std::string_view text);

@@ -1,68 +1,35 @@
 #include "otel/encode.hpp"
 
 #include <array>
-#include <charconv>
 #include <utility>
 
+#include "core/base/decimal.hpp"
+#include "core/base/json_writer.hpp"
 #include "outlay/version.hpp"
 
 namespace outlay::detail {
 
 namespace {
 
-template <class Integer>
-void append_number(std::string& out, Integer number) {
-  char digits[24];
-  const auto result = std::to_chars(digits, digits + sizeof digits, number);
-  out.append(digits, result.ptr);
-}
-
-/// A 64-bit number as OTLP wants it.
-template <class Integer>
-void append_quoted(std::string& out, Integer number) {
-  out += '"';
-  append_number(out, number);
-  out += '"';
-}
-
-/// `amount / 10^9` as a decimal number, exactly: seconds of nanoseconds, dollars of nano-dollars.
-void append_billionths(std::string& out, std::int64_t amount) {
-  if (amount < 0) out += '-';
-  const std::uint64_t magnitude =
-      amount < 0 ? 0 - static_cast<std::uint64_t>(amount) : static_cast<std::uint64_t>(amount);
-  append_number(out, magnitude / 1'000'000'000);
-  std::uint64_t rest = magnitude % 1'000'000'000;
-  if (rest == 0) return;
-  char digits[10] = {'.'};
-  std::size_t length = 10;
-  for (std::size_t i = 9; i > 0; --i, rest /= 10) digits[i] = static_cast<char>('0' + rest % 10);
-  while (digits[length - 1] == '0') --length;
-  out.append(digits, length);
-}
-
 enum class Unit { count, seconds, dollars };
 
-void append_value(std::string& out, std::int64_t value, Unit unit) {
-  if (unit == Unit::count) {
-    out.append(R"("asInt":)");
-    append_quoted(out, value);
-  } else {
-    out.append(R"("asDouble":)");
-    append_billionths(out, value);
-  }
+void write_value(JsonWriter& json, std::int64_t value, Unit unit) {
+  if (unit == Unit::count)
+    json.key("asInt").quoted(value);
+  else
+    json.key("asDouble").raw(billionths(value));
 }
 
 std::string bounds_text(const std::array<std::int64_t, bound_count>& bounds, Unit unit) {
-  std::string text = R"("explicitBounds":[)";
-  for (std::size_t i = 0; i < bounds.size(); ++i) {
-    if (i > 0) text += ',';
-    if (unit == Unit::count)
-      append_number(text, bounds[i]);
-    else
-      append_billionths(text, bounds[i]);
-  }
-  return text += ']';
+  std::string text;
+  JsonWriter json(text);
+  json.key("explicitBounds").begin_array();
+  for (const std::int64_t bound : bounds) json.raw(unit == Unit::count ? std::to_string(bound) : billionths(bound));
+  json.end_array();
+  return text;
 }
+
+enum class MetricKind { sum, gauge, histogram };
 
 struct Metric {
   std::string_view name, description, unit;
@@ -71,78 +38,57 @@ struct Metric {
 /// Puts data points into metrics, and metrics into as few bodies as hold them.
 class Writer {
  public:
-  Writer(const OtelSettings& settings, Span span, std::size_t max_bytes)
-      : head_(R"({"resourceMetrics":[{"resource":{"attributes":[)"), max_bytes_(max_bytes) {
-    for (std::size_t i = 0; i < settings.resource.size(); ++i) {
-      if (i > 0) head_ += ',';
-      append_attribute(head_, settings.resource[i].first, settings.resource[i].second);
-    }
-    head_.append(R"(]},"scopeMetrics":[{"scope":{"name":"outlay","version":")" OUTLAY_VERSION_STRING
-                 R"("},"metrics":[)");
-    times_ = R"("startTimeUnixNano":)";
-    append_quoted(times_, span.start);
-    times_.append(R"(,"timeUnixNano":)");
-    append_quoted(times_, span.time);
+  Writer(const OtelSettings& settings, Span span, std::size_t max_bytes) : max_bytes_(max_bytes) {
+    JsonWriter head(head_);
+    head.begin_object().key("resourceMetrics").begin_array().begin_object();
+    head.key("resource").begin_object().key("attributes").begin_array();
+    for (const auto& [key, value] : settings.resource) write_attribute(head, key, value);
+    head.end_array().end_object().key("scopeMetrics").begin_array().begin_object();
+    head.key("scope").begin_object().key("name").text("outlay").key("version").text(OUTLAY_VERSION_STRING).end_object();
+    head.key("metrics").begin_array();
+    JsonWriter(times_).key("startTimeUnixNano").quoted(span.start).key("timeUnixNano").quoted(span.time);
   }
 
-  void begin_sum(const Metric& metric) {
-    begin(metric, R"("sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[)");
-  }
-  void begin_gauge(const Metric& metric) { begin(metric, R"("gauge":{"dataPoints":[)"); }
+  void begin_sum(const Metric& metric) { begin(metric, MetricKind::sum); }
+  void begin_gauge(const Metric& metric) { begin(metric, MetricKind::gauge); }
   void begin_histogram(const Metric& metric, Unit unit) {
-    begin(metric, R"("histogram":{"aggregationTemporality":2,"dataPoints":[)");
+    begin(metric, MetricKind::histogram);
     bounds_ = bounds_text(unit == Unit::count ? token_bounds : duration_bounds, unit);
     unit_ = unit;
   }
   void end() {
-    if (!in_metric_) return;
-    body_.append("]}}");
+    if (in_metric_) json_.end_array().end_object().end_object();
     in_metric_ = false;
   }
 
-  /// \param more Attributes beside the series' own: with a comma in front, or empty.
+  /// \param more Attributes beside the series' own.
   void histogram(const std::string& attributes, const std::string& more, const Histogram& values) {
-    std::string& out = begin_point(attributes, more);
-    out.append(times_).append(R"(,"count":)");
-    append_quoted(out, values.count);
-    out.append(R"(,"sum":)");
-    if (unit_ == Unit::count)
-      append_number(out, values.sum);
-    else
-      append_billionths(out, values.sum);
-    out.append(R"(,"bucketCounts":[)");
-    for (const std::uint64_t bucket : values.buckets) {
-      if (bucket == 0) {
-        out.append(R"("0",)");
-      } else {
-        append_quoted(out, bucket);
-        out += ',';
-      }
-    }
-    out.back() = ']';
-    out.append(",").append(bounds_);
+    begin_point(attributes, more);
+    json_.raw(times_).key("count").quoted(values.count);
+    json_.key("sum").raw(unit_ == Unit::count ? std::to_string(values.sum) : billionths(values.sum));
+    json_.key("bucketCounts").begin_array();
+    for (const std::uint64_t bucket : values.buckets) json_.quoted(bucket);
+    json_.end_array().raw(bounds_);
     if (values.exemplars) {
       bool first = true;
       for (const Exemplar& one : *values.exemplars) first = exemplar(one, unit_, first);
-      if (!first) out += ']';
+      if (!first) json_.end_array();
     }
     end_point();
   }
 
   void sum(const std::string& attributes, const std::string& more, const Counter& counter, Unit unit = Unit::count) {
-    std::string& out = begin_point(attributes, more);
-    out.append(times_).append(",");
-    append_value(out, counter.value, unit);
-    if (!exemplar(counter.exemplar, unit, true)) out += ']';
+    begin_point(attributes, more);
+    json_.raw(times_);
+    write_value(json_, counter.value, unit);
+    if (!exemplar(counter.exemplar, unit, true)) json_.end_array();
     end_point();
   }
 
   void gauge(const EventSeries& series) {
-    std::string& out = begin_point(series.attributes, {});
-    out.append(R"("timeUnixNano":)");
-    append_quoted(out, series.time);
-    out += ',';
-    append_value(out, series.total.value, Unit::count);
+    begin_point(series.attributes, {});
+    json_.key("timeUnixNano").quoted(series.time);
+    write_value(json_, series.total.value, Unit::count);
     end_point();
   }
 
@@ -156,47 +102,57 @@ class Writer {
   static constexpr std::string_view tail = "]}]}]}";  // metrics, scope, scopes, resource, resources, request
 
   // A metric begins with its first data point, so that none is without.
-  void begin(const Metric& metric, std::string_view kind) {
-    metric_ = R"({"name":")";
-    metric_.append(metric.name)
-        .append(R"(","description":")")
-        .append(metric.description)
-        .append(R"(","unit":")")
-        .append(metric.unit);
-    metric_.append(R"(",)").append(kind);
+  void begin(const Metric& metric, MetricKind kind) {
+    metric_ = metric;
+    kind_ = kind;
     in_metric_ = false;
   }
 
-  std::string& begin_point(const std::string& attributes, const std::string& more) {
-    point_at_ = body_.size();
-    if (body_.empty()) body_ = head_;
-    if (!in_metric_) {
-      if (body_.size() > head_.size()) body_ += ',';
-      body_.append(metric_);
+  void open_body() {
+    body_ = head_;
+    json_ = JsonWriter(body_);
+  }
+
+  void open_metric() {
+    json_.begin_object().key("name").text(metric_.name).key("description").text(metric_.description);
+    json_.key("unit").text(metric_.unit);
+    if (kind_ == MetricKind::gauge) {
+      json_.key("gauge").begin_object();
     } else {
-      body_ += ',';
+      json_.key(kind_ == MetricKind::sum ? "sum" : "histogram").begin_object();
+      json_.key("aggregationTemporality").raw("2");  // cumulative
+      if (kind_ == MetricKind::sum) json_.key("isMonotonic").boolean(true);
     }
-    inner_at_ = body_.size();
-    body_.append(R"({"attributes":[)").append(attributes);
-    // A series without attributes of its own takes no comma.
-    if (!more.empty()) body_.append(more, attributes.empty() ? 1 : 0);
-    body_.append("],");
-    return body_;
+    json_.key("dataPoints").begin_array();
+    in_metric_ = true;
+  }
+
+  void begin_point(const std::string& attributes, const std::string& more) {
+    point_at_ = body_.size();
+    opens_metric_ = !in_metric_;
+    if (body_.empty()) open_body();
+    if (opens_metric_) open_metric();
+    json_.begin_object();
+    inner_at_ = body_.size() - 1;
+    json_.key("attributes").begin_array();
+    if (!attributes.empty()) json_.raw(attributes);
+    if (!more.empty()) json_.raw(more);
+    json_.end_array();
   }
 
   void end_point() {
-    body_ += '}';
+    json_.end_object();
     constexpr std::size_t closing = 3 + tail.size();  // of the metric, and of the body
-    if (body_.size() + closing > max_bytes_ && point_at_ > 0) {
-      // Too much: this data point opens the next body.
-      const std::string point = body_.substr(inner_at_);
-      body_.resize(point_at_);
-      end();
-      close_body();
-      body_ = head_;
-      body_.append(metric_).append(point);
-    }
-    in_metric_ = true;
+    if (body_.size() + closing <= max_bytes_ || point_at_ == 0) return;
+    // Too much: this data point opens the next body.
+    const std::string point = body_.substr(inner_at_);
+    body_.resize(point_at_);
+    in_metric_ = !opens_metric_;
+    end();
+    close_body();
+    open_body();
+    open_metric();
+    json_.raw(point);
   }
 
   void close_body() {
@@ -208,41 +164,46 @@ class Writer {
   /// \return Still the first: nothing was written.
   bool exemplar(const Exemplar& one, Unit unit, bool first) {
     if (one.order == 0) return first;
-    body_.append(first ? R"(,"exemplars":[{"timeUnixNano":)" : R"(,{"timeUnixNano":)");
-    append_quoted(body_, one.time);
-    body_ += ',';
-    append_value(body_, one.value, unit);
+    if (first) json_.key("exemplars").begin_array();
+    json_.begin_object().key("timeUnixNano").quoted(one.time);
+    write_value(json_, one.value, unit);
     if (one.trace[0] != '\0') {
-      body_.append(R"(,"spanId":")").append(one.span.data(), one.span.size());
-      body_.append(R"(","traceId":")").append(one.trace.data(), one.trace.size()).append("\"");
+      json_.key("spanId").text({one.span.data(), one.span.size()});
+      json_.key("traceId").text({one.trace.data(), one.trace.size()});
     }
-    body_ += '}';
+    json_.end_object();
     return false;
   }
 
-  std::string head_;
+  std::string head_{};
   std::size_t max_bytes_;
   std::string times_{};
-  std::string metric_{};  // its beginning
+  Metric metric_{};
+  MetricKind kind_ = MetricKind::sum;
   std::string bounds_{};
   Unit unit_ = Unit::count;
-  bool in_metric_ = false;  // the body's last metric is this one, and open
+  bool in_metric_ = false;     // the body's last metric is this one, and open
+  bool opens_metric_ = false;  // the data point that is being written is the metric's first in this body
   std::size_t point_at_ = 0, inner_at_ = 0;
   std::string body_{};
+  JsonWriter json_{body_};
   std::vector<std::string> bodies_{};
 };
 
-/// `,` and the attribute.
-std::string extra(std::string_view key, std::string_view value) {
-  std::string text = ",";
-  append_attribute(text, key, value);
+std::string attribute(std::string_view key, std::string_view value) {
+  std::string text;
+  JsonWriter json(text);
+  write_attribute(json, key, value);
   return text;
 }
 
-std::string error_extra(const std::string& error) { return error.empty() ? std::string() : extra("error.type", error); }
+std::string error_attribute(const std::string& error) {
+  return error.empty() ? std::string() : attribute("error.type", error);
+}
 
 void write_published(Writer& writer, const Aggregate& aggregate) {
-  const std::string of_input = extra("gen_ai.token.type", "input"), of_output = extra("gen_ai.token.type", "output");
+  const std::string of_input = attribute("gen_ai.token.type", "input"),
+                    of_output = attribute("gen_ai.token.type", "output");
   writer.begin_histogram({"gen_ai.client.token.usage", "Number of input and output tokens used.", "{token}"},
                          Unit::count);
   for (const CallSeries& series : aggregate.calls()) {
@@ -253,7 +214,7 @@ void write_published(Writer& writer, const Aggregate& aggregate) {
   writer.begin_histogram({"gen_ai.client.operation.duration", "GenAI operation duration.", "s"}, Unit::seconds);
   for (const CallSeries& series : aggregate.calls())
     for (const CallSeries::Outcome& outcome : series.outcomes)
-      writer.histogram(series.attributes, error_extra(outcome.error), outcome.duration);
+      writer.histogram(series.attributes, error_attribute(outcome.error), outcome.duration);
   writer.end();
 }
 
@@ -263,7 +224,7 @@ void write_histograms(Writer& writer, const Aggregate& aggregate, const Metric& 
   for (const CallSeries& series : aggregate.calls()) {
     if (series.embeddings != embeddings) continue;
     for (const CallSeries::Outcome& outcome : series.outcomes)
-      writer.histogram(series.attributes, error_extra(outcome.error), outcome.*which);
+      writer.histogram(series.attributes, error_attribute(outcome.error), outcome.*which);
   }
   writer.end();
 }
@@ -284,7 +245,7 @@ void write_coming(Writer& writer, const Aggregate& aggregate) {
       if (!series.tokens || series.embeddings) continue;
       for (std::size_t modality = 0; modality < modalities; ++modality)
         if (series.tokens->seen[kind][modality])
-          writer.sum(series.attributes, extra("gen_ai.token.modality", names[modality]),
+          writer.sum(series.attributes, attribute("gen_ai.token.modality", names[modality]),
                      {series.tokens->value[kind][modality], {}});
     }
     writer.end();
@@ -317,8 +278,8 @@ std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& 
   writer.begin_sum({"outlay.cost", "What calls cost, in billionths of a dollar.", "{nanodollar}"});
   for (const CallSeries& series : aggregate.calls())
     for (const CallSeries::Cost& cost : series.costs) {
-      const std::string more =
-          extra("outlay.status", to_string(cost.status)) + extra("outlay.cost.source", to_string(cost.source));
+      const std::string more = attribute("outlay.status", to_string(cost.status)) + "," +
+                               attribute("outlay.cost.source", to_string(cost.source));
       writer.sum(series.attributes, more, cost.total);
     }
   writer.end();

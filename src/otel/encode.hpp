@@ -19,7 +19,7 @@ struct Span {
 
 /// An aggregate as bodies of OTLP's ExportMetricsServiceRequest in JSON, each of at most `max_bytes` where its data points allow it.
 ///
-/// Written by hand where everything else goes through Boost.JSON: whole numbers of 64 bits must be strings, money must not pass
+/// Not by Boost.JSON: whole numbers of 64 bits must be strings, money must not pass
 /// through a double, and the attributes of a series, the bulk of a body, are put together once and not at every export.
 [[nodiscard]] std::vector<std::string> encode(const Aggregate& aggregate, const OtelSettings& settings, Span span,
                                               std::size_t max_bytes);

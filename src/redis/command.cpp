@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "core/base/percent.hpp"
 #include "redis/connection.hpp"
 
 namespace outlay::detail {
@@ -99,22 +100,8 @@ void put(std::string& to, const Limits& limits) {
   }
 }
 
-/// Appends with everything but letters, digits and a few signs as %XX: readable keys that cannot run into each other.
-void escape(std::string& to, std::string_view text) {
-  constexpr const char* digits = "0123456789ABCDEF";
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                       c == '_' || c == '.' || c == '@' || c == '/' || c == '+';
-    if (plain) {
-      to += c;
-      continue;
-    }
-    const auto byte = static_cast<unsigned char>(c);
-    to += '%';
-    to += digits[byte >> 4U];
-    to += digits[byte & 15U];
-  }
-}
+/// Readable keys that cannot run into each other.
+std::string escaped(std::string_view text) { return percent_encoded(text, "-_.@/+"); }
 
 bool is_id(std::string_view id) {
   return id.size() == id_size && std::all_of(id.begin(), id.end(), [](char c) {
@@ -134,9 +121,7 @@ std::string RedisKeys::counter(const StoreCounter& counter) const {
   std::string key;
   key.reserve(base_.size() + counter.window.size() + counter.name.size() + 16);
   key.append(base_).append("in:");
-  escape(key, counter.window);
-  key += ':';
-  escape(key, counter.name);
+  key.append(escaped(counter.window)).append(":").append(escaped(counter.name));
   return key;
 }
 

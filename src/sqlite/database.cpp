@@ -7,7 +7,8 @@
 #include <thread>
 #include <utility>
 
-#include "core/base/json_text.hpp"
+#include "core/base/percent.hpp"
+#include "core/base/utf8.hpp"
 
 namespace outlay::detail {
 
@@ -107,20 +108,7 @@ Database::Database(const std::filesystem::path& path, Mode mode) : name_(well_fo
     }
   }
   close();
-  std::string uri = "file:";
-  constexpr const char* digits = "0123456789ABCDEF";
-  for (const char c : where) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || byte == '/' ||
-        byte == '.' || byte == '-' || byte == '_') {
-      uri += c;
-    } else {
-      uri += '%';
-      uri += digits[byte >> 4U];
-      uri += digits[byte & 0xFU];
-    }
-  }
-  uri += "?immutable=1";
+  const std::string uri = "file:" + percent_encoded(where, "/.-_") + "?immutable=1";
   open(uri.c_str(), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
 }
 

@@ -3,7 +3,6 @@
 #include <sqlite3.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "core/base/hash.hpp"
+#include "core/base/iso_time.hpp"
 #include "core/ledger/report_source.hpp"
 #include "outlay/error.hpp"
 #include "sqlite/database.hpp"
@@ -33,25 +33,7 @@ std::int64_t day_index(std::int64_t nanos) noexcept {
   return nanos >= 0 ? nanos / day_length : (nanos - day_length + 1) / day_length;
 }
 
-std::string day_text(std::int64_t day) {
-  return to_iso8601(Time(std::chrono::nanoseconds(day * day_length))).substr(0, 10);
-}
-
-/// `2026-11-22` as a number of days; empty for anything else.
-std::optional<std::int64_t> parse_day(const std::string& text) noexcept {
-  int year = 0;
-  unsigned month = 0, day = 0;
-  const auto number = [&](std::size_t at, std::size_t length, auto& out) {
-    const char* begin = text.data() + at;
-    return std::from_chars(begin, begin + length, out).ptr == begin + length;
-  };
-  if (text.size() != 10 || text[4] != '-' || text[7] != '-' || !number(0, 4, year) || !number(5, 2, month) ||
-      !number(8, 2, day))
-    return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month), std::chrono::day(day)};
-  if (!date.ok()) return std::nullopt;
-  return std::chrono::sys_days(date).time_since_epoch().count();
-}
+std::string day_text(std::int64_t day) { return iso_date(Time(std::chrono::nanoseconds(day * day_length))); }
 
 /// The finest group that the asked-for keys can tell apart; what they do not ask for is 0.
 struct Key {
@@ -152,10 +134,10 @@ Selection select(Database& database, const ReportFilter& filter) {
   if (filter.until) selection.before = filter.until->time_since_epoch().count();
   for (const auto& [key, value] : filter.tags) {
     if (key == "day") {
-      const std::optional<std::int64_t> day = parse_day(value);
+      const std::optional<std::chrono::sys_days> day = parse_iso_date(value);
       std::int64_t begin = 0, end = 0;
-      const bool sensible =
-          day && !__builtin_mul_overflow(*day, day_length, &begin) && !__builtin_add_overflow(begin, day_length, &end);
+      const bool sensible = day && !__builtin_mul_overflow(day->time_since_epoch().count(), day_length, &begin) &&
+                            !__builtin_add_overflow(begin, day_length, &end);
       selection.since = sensible ? std::max(selection.since, begin) : INT64_MAX;
       selection.before = sensible ? std::min(selection.before, end) : INT64_MIN;
     } else if (value.empty() && (key == "model" || key == "provider" || key == "budget")) {

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "core/base/json_text.hpp"
+#include "core/base/utf8.hpp"
 #include "outlay/error.hpp"
 #include "sqlite/database.hpp"
 #include "sqlite/store_file.hpp"

@@ -9,7 +9,7 @@
 #include <system_error>
 #include <utility>
 
-#include "core/base/json_text.hpp"
+#include "core/base/utf8.hpp"
 #include "outlay/error.hpp"
 #include "sqlite/schema.hpp"
 

@@ -8,7 +8,8 @@
 #include <cstdio>
 #include <unordered_set>
 
-#include "core/base/json_text.hpp"
+#include "core/base/json_writer.hpp"
+#include "core/base/utf8.hpp"
 #include "sqlite/schema.hpp"
 
 namespace outlay::detail {
@@ -299,7 +300,7 @@ std::int64_t Writer::name_id(std::uint32_t number, Dictionary<std::string>& name
 std::int64_t Writer::tags_id(std::uint32_t number) {
   return tags_.id_of(number, [&](const Tags& tags) {
     std::string json;
-    append_json(json, tags);
+    JsonWriter(json).tags(tags);
     const auto [id, fresh] = find_or_add(database_, statements_->find_tags, statements_->add_tags, json);
     if (!fresh) return id;
     Statement& add = statements_->add_tag;
@@ -317,7 +318,7 @@ std::int64_t Writer::tags_id(std::uint32_t number) {
 std::int64_t Writer::budgets_id(std::uint32_t number) {
   return budgets_.id_of(number, [&](const std::vector<std::string>& budgets) {
     std::string json, path;
-    append_json(json, budgets);
+    JsonWriter(json).texts(budgets);
     for (const std::string& name : budgets) path.append(path.empty() ? "" : "/").append(well_formed(name));
     statements_->add_budgets.bind(2, std::string_view(path));
     const auto [id, fresh] = find_or_add(database_, statements_->find_budgets, statements_->add_budgets, json);

@@ -1,5 +1,6 @@
 #include "core/call/arrival.hpp"
 
+#include "core/base/traceparent.hpp"
 #include "core/budget/rules.hpp"
 #include "core/call/refusal.hpp"
 #include "core/context/misuse.hpp"
@@ -13,16 +14,6 @@ namespace outlay::detail {
 namespace {
 
 constexpr Terms no_terms{.unpriced = Unpriced::ignore()};  // outside every budget
-
-bool is_traceparent(std::string_view text) noexcept {
-  if (text.size() != 55) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const bool dash = i == 2 || i == 35 || i == 52;
-    if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
-  }
-  return text.substr(0, 2) == "00";
-}
 
 /// What is wrong with a request, before anything else is looked at; null if nothing is.
 const char* fault(const CallRequest& request) noexcept {

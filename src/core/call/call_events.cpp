@@ -70,7 +70,8 @@ void book_notes(const CallFacts& call, const Notes& notes, const FailureFacts* f
     event.book();
     if (note.kind == Note::Kind::warned && !note.budget->said_warn.exchange(true))
       log(LogLevel::warning, "budget \"" + note.budget->path() + "\" is over its cap of " +
-                                 to_string(Amount(note.dimension, note.cap)) + ": calls go on, since its policy is Warn");
+                                 to_string(Amount(note.dimension, note.cap)) +
+                                 ": calls go on, since its policy is Warn");
   }
 }
 

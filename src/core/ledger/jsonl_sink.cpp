@@ -9,88 +9,58 @@
 #include <string_view>
 #include <system_error>
 
-#include "core/base/json_text.hpp"
+#include "core/base/decimal.hpp"
+#include "core/base/iso_time.hpp"
+#include "core/base/json_writer.hpp"
+#include "core/base/utf8.hpp"
 #include "outlay/error.hpp"
 
 namespace outlay {
 
 namespace {
 
-using detail::append_json;
-using detail::append_number;
-
-/// One JSON object, member by member.
-class Object {
+/// The members of a record or an event. Those that say nothing are left out: empty texts and lists, and special counts of 0.
+class Members {
  public:
-  explicit Object(std::string& out) : out_(out) { out_ += '{'; }
-  ~Object() { out_ += '}'; }
-  Object(const Object&) = delete;
-  Object& operator=(const Object&) = delete;
+  explicit Members(detail::JsonWriter& json) noexcept : json_(json) {}
 
   template <class T>
   void number(std::string_view key, T value) {
-    name(key);
-    append_number(out_, value);
+    json_.key(key).number(value);
   }
   void count(std::string_view key, std::int64_t value) {
     if (value != 0) number(key, value);
   }
   void text(std::string_view key, std::string_view value) {
-    if (value.empty()) return;
-    name(key);
-    append_json(out_, value);
+    if (!value.empty()) json_.key(key).text(value);
   }
-  void flag(std::string_view key, bool value) {
-    name(key);
-    out_ += value ? "true" : "false";
+  void time(std::string_view key, Time value) { json_.key(key).text(detail::iso_nanoseconds(value)); }
+  void tags(const Tags& value) {
+    if (!value.empty()) json_.key("tags").tags(value);
   }
-  void time(std::string_view key, Time value) {
-    name(key);
-    out_ += '"';
-    detail::append_time(out_, value);
-    out_ += '"';
+  void budgets(const std::vector<std::string>& value) {
+    if (!value.empty()) json_.key("budgets").texts(value);
   }
-  void tags(std::string_view key, const Tags& value) {
-    if (value.empty()) return;
-    name(key);
-    append_json(out_, value);
-  }
-  void list(std::string_view key, const std::vector<std::string>& value) {
-    if (value.empty()) return;
-    name(key);
-    append_json(out_, value);
-  }
-  std::string& member(std::string_view key) {
-    name(key);
-    return out_;
+  void usage(const Usage& usage) {
+    json_.key("usage").begin_object();
+    number("input", usage.input);
+    number("cache_read", usage.cache_read);
+    number("cache_write", usage.cache_write);
+    number("cache_write_1h", usage.cache_write_1h);
+    number("output", usage.output);
+    number("reasoning", usage.reasoning);
+    count("input_audio", usage.input_audio);
+    count("input_image", usage.input_image);
+    count("cache_read_audio", usage.cache_read_audio);
+    count("output_audio", usage.output_audio);
+    count("output_image", usage.output_image);
+    count("web_searches", usage.web_searches);
+    json_.end_object();
   }
 
  private:
-  void name(std::string_view key) {
-    if (!first_) out_ += ',';
-    first_ = false;
-    append_json(out_, key);
-    out_ += ':';
-  }
-  std::string& out_;
-  bool first_ = true;
+  detail::JsonWriter& json_;
 };
-
-void append_usage(std::string& out, const Usage& usage) {
-  Object object(out);
-  object.number("input", usage.input);
-  object.number("cache_read", usage.cache_read);
-  object.number("cache_write", usage.cache_write);
-  object.number("cache_write_1h", usage.cache_write_1h);
-  object.number("output", usage.output);
-  object.number("reasoning", usage.reasoning);
-  object.count("input_audio", usage.input_audio);
-  object.count("input_image", usage.input_image);
-  object.count("cache_read_audio", usage.cache_read_audio);
-  object.count("output_audio", usage.output_audio);
-  object.count("output_image", usage.output_image);
-  object.count("web_searches", usage.web_searches);
-}
 
 class JsonlSink final : public Sink {
  public:
@@ -154,61 +124,63 @@ class JsonlSink final : public Sink {
 std::string to_json_line(const Record& record) {
   std::string line;
   line.reserve(640);
-  {
-    Object object(line);
-    object.text("type", "call");
-    object.number("call_id", record.call_id);
-    object.text("status", to_string(record.status));
-    object.time("started", record.started);
-    object.time("ended", record.ended);
-    object.text("model", record.model);
-    object.text("requested_model", record.requested_model);
-    object.text("admitted_model", record.admitted_model);
-    object.text("provider", record.provider);
-    object.text("service_tier", record.service_tier);
-    object.text("usd", detail::decimal_usd(record.usd));
-    object.number("usd_nanos", record.usd.nanos());
-    object.number("reserved_nanos", record.reserved.nanos());
-    object.count("overrun_nanos", record.overrun.nanos());
-    object.text("cost_source", to_string(record.cost_source));
-    if (record.provider_cost) object.number("provider_cost_nanos", record.provider_cost->nanos());
-    if (record.table_cost) object.number("table_cost_nanos", record.table_cost->nanos());
-    object.text("price_version", record.price_version);
-    if (record.unbounded) object.flag("unbounded", true);
-    append_usage(object.member("usage"), record.usage);
-    object.tags("tags", record.tags);
-    object.list("budgets", record.budgets);
-    object.text("reason", record.reason);
-    object.text("traceparent", record.traceparent);
-  }
+  detail::JsonWriter json(line);
+  json.begin_object();
+  Members members(json);
+  members.text("type", "call");
+  members.number("call_id", record.call_id);
+  members.text("status", to_string(record.status));
+  members.time("started", record.started);
+  members.time("ended", record.ended);
+  members.text("model", record.model);
+  members.text("requested_model", record.requested_model);
+  members.text("admitted_model", record.admitted_model);
+  members.text("provider", record.provider);
+  members.text("service_tier", record.service_tier);
+  members.text("usd", detail::decimal_usd(record.usd));
+  members.number("usd_nanos", record.usd.nanos());
+  members.number("reserved_nanos", record.reserved.nanos());
+  members.count("overrun_nanos", record.overrun.nanos());
+  members.text("cost_source", to_string(record.cost_source));
+  if (record.provider_cost) members.number("provider_cost_nanos", record.provider_cost->nanos());
+  if (record.table_cost) members.number("table_cost_nanos", record.table_cost->nanos());
+  members.text("price_version", record.price_version);
+  if (record.unbounded) json.key("unbounded").boolean(true);
+  members.usage(record.usage);
+  members.tags(record.tags);
+  members.budgets(record.budgets);
+  members.text("reason", record.reason);
+  members.text("traceparent", record.traceparent);
+  json.end_object();
   return line;
 }
 
 std::string to_json_line(const BudgetEvent& event) {
   std::string line;
   line.reserve(512);
-  {
-    Object object(line);
-    object.text("type", "event");
-    object.time("time", event.time);
-    object.text("action", to_string(event.action));
-    object.text("budget", event.budget);
-    object.text("path", event.path);
-    object.text("description", event.description);
-    object.text("model", event.model);
-    object.text("new_model", event.new_model);
-    object.text("dimension", to_string(event.dimension));
-    // In the dimension's unit: nano-dollars for usd.
-    object.number("projected", event.projected);
-    object.number("cap", event.cap);
-    if (event.action == Action::threshold) object.number("threshold", event.threshold);
-    if (event.max_output_tokens) object.number("max_output_tokens", *event.max_output_tokens);
-    object.number("call_id", event.call_id);
-    object.tags("tags", event.tags);
-    object.list("budgets", event.budgets);
-    object.text("reason", event.reason);
-    object.text("traceparent", event.traceparent);
-  }
+  detail::JsonWriter json(line);
+  json.begin_object();
+  Members members(json);
+  members.text("type", "event");
+  members.time("time", event.time);
+  members.text("action", to_string(event.action));
+  members.text("budget", event.budget);
+  members.text("path", event.path);
+  members.text("description", event.description);
+  members.text("model", event.model);
+  members.text("new_model", event.new_model);
+  members.text("dimension", to_string(event.dimension));
+  // In the dimension's unit: nano-dollars for usd.
+  members.number("projected", event.projected);
+  members.number("cap", event.cap);
+  if (event.action == Action::threshold) members.number("threshold", event.threshold);
+  if (event.max_output_tokens) members.number("max_output_tokens", *event.max_output_tokens);
+  members.number("call_id", event.call_id);
+  members.tags(event.tags);
+  members.budgets(event.budgets);
+  members.text("reason", event.reason);
+  members.text("traceparent", event.traceparent);
+  json.end_object();
   return line;
 }
 

@@ -28,10 +28,10 @@ struct Cell {
 
 /// Dollars a million tokens, read from the literal's text. A finer or larger rate does not compile.
 consteval Cell operator""_m(const char* text) {
-  std::int64_t nanos = 0;
-  if (detail::parse_nanos(text, true, nanos) != detail::MoneyText::ok || nanos % 1000 != 0 || nanos / 1000 > INT32_MAX)
+  const detail::Decimal picos = detail::read_decimal(text, 6, {.separators = true});
+  if (picos.error != detail::DecimalError::none || picos.rounded || picos.value > INT32_MAX)
     detail::throw_bad_money(text);
-  return {static_cast<std::int32_t>(nanos / 1000)};
+  return {static_cast<std::int32_t>(picos.value)};
 }
 
 struct Cells {

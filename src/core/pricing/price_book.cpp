@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/hash.hpp"
+#include "core/base/iso_time.hpp"
 #include "core/pricing/name_rules.hpp"
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"
@@ -186,8 +187,6 @@ std::shared_ptr<PriceBook> copy_of(const PriceBook& from) {
   return book;
 }
 
-std::string date_text(std::chrono::sys_days day) { return to_iso8601(day).substr(0, 10); }
-
 void warn_if_stale(const PriceBook& book, Time now, std::atomic<bool>& said) noexcept {
   if (!book.as_of || said.load(std::memory_order_relaxed)) return;
   const auto age = std::chrono::floor<std::chrono::days>(now) - *book.as_of;
@@ -195,7 +194,7 @@ void warn_if_stale(const PriceBook& book, Time now, std::atomic<bool>& said) noe
   try {
     log(LogLevel::warning,
         "the price table" + (book.version.empty() ? std::string() : " " + printable_name(book.version)) + " is of " +
-            date_text(*book.as_of) + ", " + std::to_string(age.count()) +
+            iso_date(*book.as_of) + ", " + std::to_string(age.count()) +
             " days old; prices may have changed. Give the ledger a newer one with Ledger::set_prices "
             "(outlay::json reads one with load_prices or load_litellm_prices)");
   } catch (...) {  // out of memory: the warning is lost, the call is not

@@ -114,9 +114,6 @@ std::shared_ptr<PriceBook> copy_of(const PriceBook& from);
 /// ConfigError for an empty name or a negative rate, fee, threshold or maximum.
 void check_price(std::string_view name, const Price& price);
 
-/// `2026-08-01`.
-std::string date_text(std::chrono::sys_days day);
-
 /// How long after its as-of date a table is called stale.
 inline constexpr std::chrono::days stale_after{45};
 /// Logs once per process that the table is older than stale_after; never for an undated one.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/base/iso_time.hpp"
 #include "core/pricing/price_book.hpp"
 #include "core/pricing/pricing.hpp"
 #include "outlay/error.hpp"
@@ -146,7 +147,7 @@ std::string PriceTable::explain(std::string_view model) const {
   if (!source().empty()) out += ", from " + source();
   if (const auto day = as_of()) {
     const auto today = std::chrono::floor<std::chrono::days>(std::chrono::system_clock::now());
-    out += ", as of " + detail::date_text(*day) + " (" + std::to_string((today - *day).count()) + " days ago)";
+    out += ", as of " + detail::iso_date(*day) + " (" + std::to_string((today - *day).count()) + " days ago)";
   } else {
     out += ", undated";
   }

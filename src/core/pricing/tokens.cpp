@@ -4,6 +4,8 @@
 #include <array>
 #include <cstddef>
 
+#include "core/base/utf8.hpp"
+
 namespace outlay {
 
 namespace {
@@ -135,26 +137,6 @@ Feature script_of(char32_t c) noexcept {
   return at->feature;
 }
 
-/// The character at `at`, which is not ASCII, and its length; length 1 and code 0 for a byte that is not UTF-8.
-struct Decoded {
-  char32_t code = 0;
-  std::size_t length = 1;
-};
-Decoded decode(std::string_view text, std::size_t at) noexcept {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(at);
-  const std::size_t length = lead >= 0xF0 && lead <= 0xF4 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 ? 2 : 0;
-  if (length == 0 || lead > 0xF4 || text.size() - at < length) return {};
-  char32_t code = lead & (0x7Fu >> length);
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xC0) != 0x80) return {};
-    code = code << 6 | (byte(at + i) & 0x3Fu);
-  }
-  constexpr std::array<char32_t, 5> smallest = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < smallest[length] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return {};
-  return {code, length};
-}
-
 enum class Kind : std::uint8_t { control, space, digit, small, large, mark, wide };
 
 constexpr std::array<Kind, 256> make_kinds() {
@@ -229,12 +211,12 @@ Counts scan(std::string_view text) noexcept {
       case Kind::wide: {
         Feature before = features;
         while (i < size && kind_at(i) == Kind::wide) {
-          const auto [code, length] = decode(text, i);
-          const Feature feature = code == 0 ? stray_byte : script_of(code);
+          const detail::Utf8 character = detail::utf8_beyond_ascii(text, i);
+          const Feature feature = !character.valid() ? stray_byte : script_of(character.code);
           const bool next = feature == before;
           ++counts[feature == latin && next ? latin_next : feature == cyrillic && next ? cyrillic_next : feature];
           before = feature;
-          i += length;
+          i += character.length;
         }
         break;
       }

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/iso_time.hpp"
 #include "decimal.hpp"
 #include "formats.hpp"
 #include "tape.hpp"
@@ -196,20 +197,9 @@ class PriceReader {
   }
   std::chrono::sys_days date(std::uint32_t value) const {
     const std::string day = text("as_of", value);
-    int parts[3] = {};
-    bool good = day.size() == 10 && day[4] == '-' && day[7] == '-';
-    for (std::size_t i = 0; good && i < day.size(); ++i) {
-      if (i == 4 || i == 7) continue;
-      good = day[i] >= '0' && day[i] <= '9';
-      int& part = parts[i < 4 ? 0 : i < 7 ? 1 : 2];
-      part = part * 10 + (day[i] - '0');
-    }
-    const std::chrono::year_month_day date{std::chrono::year(parts[0]),
-                                           std::chrono::month(static_cast<unsigned>(parts[1])),
-                                           std::chrono::day(static_cast<unsigned>(parts[2]))};
-    if (!good || !date.ok())
-      refuse_prices(file_, "\"as_of\" is \"" + printable_name(day) + "\"; write a date such as 2026-08-01");
-    return date;
+    const std::optional<std::chrono::sys_days> date = parse_iso_date(day);
+    if (!date) refuse_prices(file_, "\"as_of\" is \"" + printable_name(day) + "\"; write a date such as 2026-08-01");
+    return *date;
   }
   [[noreturn]] void unknown(const std::string& where, std::string_view key) const {
     refuse_prices(

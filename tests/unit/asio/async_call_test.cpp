@@ -51,12 +51,11 @@ TEST_CASE("async_call: a braced request is safe in a co_await expression", "[asi
                                               asio::use_awaitable);
     } catch (const outlay::BudgetExceeded&) {
     }
-    Call known = co_await outlay::async_call(
-        {.model = std::string("gpt-4o"),
-         .input_text = text,
-         .max_output_tokens = 5,
-         .tags = {{"user_id", "user-" + text}, {"turn", std::to_string(7)}}},
-        asio::use_awaitable);
+    Call known = co_await outlay::async_call({.model = std::string("gpt-4o"),
+                                              .input_text = text,
+                                              .max_output_tokens = 5,
+                                              .tags = {{"user_id", "user-" + text}, {"turn", std::to_string(7)}}},
+                                             asio::use_awaitable);
     CHECK(known.model() == "gpt-4o");
     CHECK(known.reserved().tokens > 5);
     known.settle({.input = 1});

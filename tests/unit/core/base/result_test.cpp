@@ -22,7 +22,8 @@ static_assert(!std::is_convertible_v<Result<std::string>, bool>);
 static_assert(std::is_nothrow_move_constructible_v<Result<std::string>>);
 static_assert(!std::is_copy_constructible_v<Result<std::unique_ptr<int>>>);
 static_assert(std::is_nothrow_default_constructible_v<Result<void>>);
-static_assert(noexcept(*std::declval<Result<std::string>&>()) && noexcept(std::declval<Result<std::string>&>()->size()));
+static_assert(noexcept(*std::declval<Result<std::string>&>()) &&
+              noexcept(std::declval<Result<std::string>&>()->size()));
 
 }  // namespace
 

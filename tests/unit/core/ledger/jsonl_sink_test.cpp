@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "core/base/json_text.hpp"
 #include "outlay/outlay.hpp"
 #include "support/catch.hpp"
 
@@ -63,12 +62,6 @@ Record small_record() {
   return record;
 }
 
-std::string json(std::string_view text) {
-  std::string out;
-  outlay::detail::append_json(out, text);
-  return out;
-}
-
 }  // namespace
 
 TEST_CASE("jsonl: a record is one object with everything it says", "[core][jsonl]") {
@@ -99,31 +92,6 @@ TEST_CASE("jsonl: an event is one object with everything it says", "[core][jsonl
       R"({"type":"event","time":"2026-01-01T00:00:00.000000000Z","action":"threshold","budget":"answer","path":"run/answer",)"
       R"("model":"gpt-4o","dimension":"usd","projected":80000000,"cap":100000000,"threshold":0.8,)"
       R"("call_id":18446744073709551615,"budgets":["run","answer"],"reason":"80 % reached"})");
-}
-
-TEST_CASE("jsonl: what JSON reserves is escaped and a line stays one line", "[core][jsonl]") {
-  CHECK(json("a\"b\\c\nd\re\tf\x01\x7F") == R"("a\"b\\c\nd\re\tf\u0001\u007f")");
-  CHECK(json(std::string_view("\0", 1)) == R"("\u0000")");
-  CHECK(json("z\xC3\xAB \xE2\x82\xAC \xF0\x9F\x98\x80") == "\"z\xC3\xAB \xE2\x82\xAC \xF0\x9F\x98\x80\"");
-}
-
-TEST_CASE("jsonl: each byte that belongs to no UTF-8 character becomes U+FFFD", "[core][jsonl]") {
-  const std::string bad = "\xEF\xBF\xBD";
-  const auto check = [&](const std::string& bytes, int replaced) {
-    std::string expected = "\"";
-    for (int i = 0; i < replaced; ++i) expected += bad;
-    CHECK(json(bytes) == expected + "x\"");
-  };
-  check("\xFFx", 1);
-  check("\xC3x", 1);  // cut short
-  check("\xE2\x82x", 2);
-  check("\xF0\x9F\x98x", 3);
-  check("\xC0\xAFx", 2);  // overlong
-  check("\xE0\x9F\xBFx", 3);
-  check("\xED\xA0\x80x", 3);      // a surrogate
-  check("\xF4\x90\x80\x80x", 4);  // beyond U+10FFFF
-  check("\x80x", 1);
-  CHECK(json("\xE2\x82") == "\"" + bad + bad + "\"");
 }
 
 TEST_CASE("jsonl: numbers do not depend on the locale", "[core][jsonl]") {
