@@ -46,7 +46,7 @@ need() {
     say "There is no apt here. If a step below fails, install what it lacks by hand"
     cat <<'TEXT'
     a C++20 compiler (g++ 12 or newer, or clang 19), CMake 3.25 or newer, Ninja
-    Boost 1.81 or newer: headers and Boost.JSON       OpenSSL 3, zlib, SQLite 3.40 and hiredis, with headers
+    Boost 1.81 or newer: headers, Boost.JSON, Boost.URL       OpenSSL 3, zlib, SQLite 3.40 and hiredis, with headers
     for the tests: Catch2 2.13 or 3                   for the benchmarks: Google Benchmark
 TEXT
     return 0

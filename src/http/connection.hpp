@@ -17,10 +17,12 @@
 #include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 #include "outlay/http/options.hpp"
-#include "url.hpp"
+#include "url/url.hpp"
 #include "watchdog.hpp"
 
 namespace outlay::http::detail {
+
+using outlay::detail::Url;
 
 /// How an operation on the network went wrong; `code` is errc::ok where it did not.
 struct Fault {

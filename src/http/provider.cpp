@@ -70,6 +70,17 @@ bool stream_in_body(Api api) noexcept { return row_of(api).streaming != Streamin
 
 bool streams_unasked(Api api) noexcept { return row_of(api).streaming == Streaming::unasked; }
 
+outlay::detail::Url parse_base_url(std::string_view text) {
+  constexpr std::string_view who = "http client: base_url";
+  outlay::detail::Url url = outlay::detail::parse_http_url(text, who);
+  if (url.query) outlay::detail::refuse_url({who, outlay::detail::http_url_form}, "has a query");
+  while (url.path.ends_with('/')) url.path.pop_back();
+  return url;
+}
+
+// Plain are RFC 3986's unreserved characters alone.
+std::string encode_segment(std::string_view text) { return outlay::detail::percent_encoded(text, "-._~"); }
+
 Endpoint make_endpoint(const ClientOptions& options) {
   const outlay::detail::Service& service = row_of(options.api).service;
   Endpoint endpoint;
@@ -93,7 +104,7 @@ Endpoint make_endpoint(const ClientOptions& options) {
     if (address.starts_with("0.0.0.0:")) address.replace(0, 7, "127.0.0.1");
     address = "http://" + address;
   }
-  endpoint.url = parse_url(address);
+  endpoint.url = parse_base_url(address);
   endpoint.api_version = options.api_version;
   if (endpoint.api_version.empty()) endpoint.api_version = from_environment("OPENAI_API_VERSION");
   if (endpoint.api_version.empty()) endpoint.api_version = azure_version;

@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "outlay/http/options.hpp"
-#include "url.hpp"
+#include "url/url.hpp"
 
 namespace outlay::http::detail {
 
 /// Where and how one API is spoken to, with everything that options and environment say.
 struct Endpoint {
   Api api = Api::openai_chat;
-  Url url{};
+  outlay::detail::Url url{};  ///< Its path has no slash at its end: request paths are appended to it.
   std::string api_version{};
   /// The header fields that are the same in every request, each with its line end. Holds the key.
   std::string fixed_head{};
@@ -22,6 +22,13 @@ struct Endpoint {
 /// \par Errors
 /// ConfigError: no address, a key for an open `http://` address, a control character in a header.
 [[nodiscard]] Endpoint make_endpoint(const ClientOptions& options);
+
+/// \par Errors
+/// ConfigError for anything but `http://host[:port][/path]` or `https://...`. Its message never repeats the text: a URL may hold a key.
+[[nodiscard]] outlay::detail::Url parse_base_url(std::string_view text);
+
+/// One segment of a path, which nothing in the text can leave.
+[[nodiscard]] std::string encode_segment(std::string_view text);
 
 /// The target of one request. `model` is used where the API has it in the path.
 ///

@@ -13,8 +13,8 @@
 #include <cstdlib>
 #include <map>
 #include <optional>
-#include <random>
 
+#include "core/base/percent.hpp"
 #include "http/connection.hpp"
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"
@@ -23,8 +23,6 @@
 namespace outlay::detail {
 
 namespace {
-
-constexpr const char* endpoint_form = "; write http://host[:port][/path] or https://host[:port][/path]";
 
 /// What a variable says; empty where it is not set. Read while the sink is made, in the thread that makes it.
 std::string environment(const char* name) {
@@ -92,27 +90,6 @@ std::chrono::milliseconds time_of(std::chrono::milliseconds option, const char* 
                                   std::chrono::milliseconds otherwise) {
   if (checked(option, member).count() > 0) return option;
   return milliseconds_in(variable).value_or(otherwise);
-}
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    if (i + 2 >= text.size() || hex_digit(text[i + 1]) < 0 || hex_digit(text[i + 2]) < 0) return {};
-    decoded += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
-    i += 2;
-  }
-  return decoded;
 }
 
 /// `key=value,key2=value2`, percent-encoded: W3C baggage without properties. Empty where an entry is none, as OpenTelemetry has it.
@@ -186,24 +163,17 @@ Pairs headers_of(const OtelOptions& options) {
 void read_endpoint(const OtelOptions& options, OtelSettings& settings) {
   Found found = find(options.endpoint, "endpoint", "ENDPOINT");
   if (found.value.empty()) found = {"http://localhost:4318", "the default endpoint", false};
-  const std::string_view text = trimmed(found.value);
   const std::string who = "otel sink: " + found.where;
-  if (text.size() > 2'048) throw ConfigError(who + " is longer than 2,048 bytes" + endpoint_form);
-  const std::size_t scheme = text.find("://");
-  const std::size_t path = scheme == text.npos ? text.npos : text.find_first_of("/?#", scheme + 3);
-  settings.url = http::detail::parse_url(text.substr(0, path), who);
-  settings.target = path == text.npos ? "" : text.substr(path);
-  if (settings.target.find('#') != std::string::npos) throw ConfigError(who + " has a fragment" + endpoint_form);
-  if (!std::all_of(settings.target.begin(), settings.target.end(), [](char c) { return c > 0x20 && c < 0x7F; }))
-    throw ConfigError(who + " contains a space, a control character or a byte above ASCII" + endpoint_form);
+  settings.url = parse_http_url(trimmed(found.value), who);
+  settings.target = settings.url.path;
   if (found.of_metrics) {  // used as it is
-    if (!settings.target.starts_with('/')) settings.target.insert(0, 1, '/');
+    if (settings.target.empty()) settings.target = "/";
+    if (settings.url.query) settings.target.append("?").append(*settings.url.query);
     return;
   }
-  if (settings.target.find('?') != std::string::npos)
-    throw ConfigError(who +
-                      " has a query, and /v1/metrics is to be appended; give the whole address in "
-                      "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT");
+  if (settings.url.query)
+    refuse_url({who, "give the whole address in OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"},
+               "has a query, and /v1/metrics is to be appended");
   if (!settings.target.ends_with('/')) settings.target += '/';
   settings.target += "v1/metrics";
 }

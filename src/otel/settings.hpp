@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "http/url.hpp"
 #include "outlay/otel/sink.hpp"
+#include "url/url.hpp"
 
 namespace outlay::detail {
 
@@ -22,7 +22,7 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;
 /// An otel sink's options, with the environment and the defaults in the places of those that are not set.
 struct OtelSettings {
   bool disabled = false;
-  http::detail::Url url{};
+  Url url{};
   std::string target{};  ///< Path and query.
   Pairs headers{};
   std::shared_ptr<boost::asio::ssl::context> tls{};  ///< Null for http.

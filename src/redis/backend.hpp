@@ -11,9 +11,9 @@
 
 #include "core/base/back_off.hpp"
 #include "outlay/store.hpp"
+#include "redis/address.hpp"
 #include "redis/command.hpp"
 #include "redis/connection.hpp"
-#include "redis/url.hpp"
 
 namespace outlay::detail {
 

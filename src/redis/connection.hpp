@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "redis/url.hpp"
+#include "redis/address.hpp"
 
 namespace outlay::detail {
 

@@ -132,7 +132,7 @@ class Unguarded final : public outlay::StreamConsumer {
   }
 
   asio::io_context& io_;
-  outlay::http::detail::Url url_{};
+  outlay::detail::Url url_{};
   std::unique_ptr<Exchange> exchange_{};
   outlay::StreamMeter meter_{outlay::Api::openai_chat};
   std::deque<Delta> ready_{};

@@ -1,4 +1,4 @@
-#include "http/url.hpp"
+#include "http/provider.hpp"
 
 #include <string>
 #include <vector>
@@ -6,12 +6,12 @@
 #include "outlay/error.hpp"
 #include "support/catch.hpp"
 
+using outlay::detail::Url;
 using outlay::http::detail::encode_segment;
-using outlay::http::detail::parse_url;
-using outlay::http::detail::Url;
+using outlay::http::detail::parse_base_url;
 
 TEST_CASE("url: the parts of a base URL are read", "[http][url]") {
-  const Url plain = parse_url("http://LocalHost:8080/v1/");
+  const Url plain = parse_base_url("http://LocalHost:8080/v1/");
   CHECK_FALSE(plain.tls);
   CHECK(plain.host == "localhost");
   CHECK(plain.port == 8080);
@@ -19,23 +19,23 @@ TEST_CASE("url: the parts of a base URL are read", "[http][url]") {
   CHECK(plain.authority() == "localhost:8080");
   CHECK(plain.loopback());
 
-  const Url secure = parse_url("https://api.openai.com");
+  const Url secure = parse_base_url("https://api.openai.com");
   CHECK(secure.tls);
   CHECK(secure.port == 443);
   CHECK(secure.path.empty());
   CHECK(secure.authority() == "api.openai.com");
   CHECK_FALSE(secure.loopback());
 
-  const Url six = parse_url("http://[::1]:80/x");
+  const Url six = parse_base_url("http://[::1]:80/x");
   CHECK(six.host == "::1");
   CHECK(six.authority() == "[::1]");
   CHECK(six.loopback());
 }
 
 TEST_CASE("url: what only looks like the loopback address is not", "[http][url]") {
-  CHECK(parse_url("http://127.0.0.1").loopback());
-  CHECK_FALSE(parse_url("http://127.example.com").loopback());
-  CHECK_FALSE(parse_url("http://localhost.example.com").loopback());
+  CHECK(parse_base_url("http://127.0.0.1").loopback());
+  CHECK_FALSE(parse_base_url("http://127.example.com").loopback());
+  CHECK_FALSE(parse_base_url("http://localhost.example.com").loopback());
 }
 
 TEST_CASE("url: a bad base URL is refused without repeating it", "[http][url]") {
@@ -59,7 +59,7 @@ TEST_CASE("url: a bad base URL is refused without repeating it", "[http][url]") 
   for (const std::string& text : texts) {
     CAPTURE(text);
     try {
-      static_cast<void>(parse_url(text));
+      static_cast<void>(parse_base_url(text));
       FAIL("accepted");
     } catch (const outlay::ConfigError& error) {
       CHECK(std::string(error.what()).find(secret) == std::string::npos);

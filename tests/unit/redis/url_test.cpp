@@ -1,4 +1,4 @@
-#include "redis/url.hpp"
+#include "redis/address.hpp"
 
 #include <cstdlib>
 #include <string>
