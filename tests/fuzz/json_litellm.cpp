@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "json/prices/formats.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"
 #include "outlay/price.hpp"
@@ -55,7 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   text.reset();
   check(book != nullptr && book->size() != 0);
-  const outlay::PriceTable table(book);
+  const outlay::PriceTable table = outlay::detail::Access::price_table(book);
   check(table.size() == book->size());
   for (const auto& entry : book->base->entries) check_model(table, entry.given.name);
   for (const std::string_view name : {"m", "openai/m", "m-2026-01-01", "basalt-1", "azure/eu/basalt-1"})
