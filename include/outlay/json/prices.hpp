@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/price.hpp"
 
 namespace outlay {
@@ -13,7 +14,7 @@ namespace outlay {
 /// is not valid, or has a member that is not part of the form.
 /// \par Blocking
 /// Reads the file.
-[[nodiscard]] PriceTable load_prices(const std::filesystem::path& path);
+[[nodiscard]] OUTLAY_EXPORT PriceTable load_prices(const std::filesystem::path& path);
 
 /// Reads LiteLLM's `model_prices_and_context_window.json`.
 ///
@@ -24,6 +25,6 @@ namespace outlay {
 /// As load_prices(), but for members that it does not know, which are ignored.
 /// \par Blocking
 /// Reads the file; some ten milliseconds for the whole of LiteLLM's.
-[[nodiscard]] PriceTable load_litellm_prices(const std::filesystem::path& path);
+[[nodiscard]] OUTLAY_EXPORT PriceTable load_litellm_prices(const std::filesystem::path& path);
 
 }  // namespace outlay

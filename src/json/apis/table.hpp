@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "outlay/detail/export.hpp"
 #include "outlay/json/api.hpp"
 #include "outlay/json/guard.hpp"
 
@@ -86,6 +87,6 @@ struct ApiRow {
 
 /// Every API, in the order of Api::index().
 [[nodiscard]] std::span<const ApiRow> api_rows() noexcept;
-[[nodiscard]] const ApiRow& row_of(Api api) noexcept;
+[[nodiscard]] OUTLAY_EXPORT const ApiRow& row_of(Api api) noexcept;
 
 }  // namespace outlay::detail
