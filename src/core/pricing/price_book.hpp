@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "core/pricing/pricing.hpp"
 #include "core/pricing/rates.hpp"
 #include "outlay/clock.hpp"
 #include "outlay/detail/export.hpp"

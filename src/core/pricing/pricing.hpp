@@ -73,16 +73,4 @@ class Pricing {
 };
 static_assert(std::is_trivially_copyable_v<Pricing>);
 
-inline std::optional<Usd> cost(const PricedModel& model, const Usage& usage, std::string_view service_tier) noexcept {
-  return Pricing::table(model).cost(usage, service_tier);
-}
-inline std::optional<Usd> worst_cost(const PricedModel& model, std::int64_t input, std::int64_t output,
-                                     std::string_view service_tier, bool long_cache) noexcept {
-  return Pricing::table(model).worst(input, output, {service_tier, long_cache});
-}
-inline std::int64_t affordable_output(const PricedModel& model, std::int64_t input, Usd room,
-                                      std::string_view service_tier, bool long_cache) noexcept {
-  return Pricing::table(model).affordable(input, room, {service_tier, long_cache});
-}
-
 }  // namespace outlay::detail
