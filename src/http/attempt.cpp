@@ -76,14 +76,14 @@ asio::awaitable<Failed> refused(ClientState& state, GuardedCall& call, Exchange&
   const int status = exchange.head().status;
   std::string body;
   if (!exchange.head().encoded) {
-    exchange.hurry(after(std::chrono::seconds(5)));
+    exchange.hurry(std::chrono::seconds(5));
     Fault fault;
     std::string_view piece;
     do {
       fault = co_await exchange.read_some(piece);
       body += piece.substr(0, most_error_bytes - std::min(body.size(), most_error_bytes));
     } while (!fault && !piece.empty() && body.size() < most_error_bytes);
-    if (std::unique_ptr<Connection> connection = exchange.finish()) state.pool.give_back(std::move(connection));
+    if (std::unique_ptr<Connection> connection = exchange.finish()) state.pool.put(std::move(connection));
   }
   const boost::json::value json = parse_error_body(body);
   ErrorFacts facts = read_error(json);
@@ -134,11 +134,11 @@ std::exception_ptr error_of(const ClientState& state, const std::string& model, 
 asio::awaitable<std::unique_ptr<Exchange>> attempt(ClientState& state, GuardedCall& call, const std::string& message,
                                                    Failed& failed) {
   const ClientOptions& options = state.options;
-  const auto last = after(options.timeouts.total);
+  const Deadline last = within(options.timeouts.total, "in all");
   std::unique_ptr<Connection> connection = state.pool.take();
   if (!connection) {
     connection = std::make_unique<Connection>(state.executor);
-    const auto deadline = std::min(last, after(options.timeouts.connect));
+    const Deadline deadline = earlier(last, within(options.timeouts.connect));
     const Fault fault = co_await connection->connect(state.endpoint.url, state.tls.get(), deadline);
     if (fault) {
       call.not_sent(fault.what);
@@ -154,8 +154,8 @@ asio::awaitable<std::unique_ptr<Exchange>> attempt(ClientState& state, GuardedCa
   if (!fault) {
     fault = co_await exchange->read_head();
   } else if (exchange->sent_bytes() > 0 && exchange->open()) {
-    // Who refuses a request unread (too large, no key) answers and closes while it is still being sent: the answer says more.
-    exchange->hurry(after(std::chrono::seconds(1)));
+    // A provider that refuses a request unread (too large, no key) answers and closes while it is being sent: the answer says more.
+    exchange->hurry(std::chrono::seconds(1));
     const Fault unread = co_await exchange->read_head();
     if (!unread && exchange->head().status >= 400) fault = {};
   }
@@ -171,7 +171,7 @@ asio::awaitable<std::unique_ptr<Exchange>> attempt(ClientState& state, GuardedCa
     } else {
       const std::string booked = in_words(call.failed(fault.what));
       failed.error = error_of(state, call.model(), fault, booked);
-      // Nobody can tell what became of the request; with leave it is sent again, unless a reply had begun.
+      // The provider may have served the request; with leave it is sent again, unless a reply had begun.
       failed.again = fault.code == errc::network && !exchange->replied() && options.retries.may_bill_twice;
     }
     co_await throw_if_cancelled();
@@ -187,7 +187,7 @@ asio::awaitable<std::unique_ptr<Exchange>> attempt(ClientState& state, GuardedCa
 void throw_fault(const ClientState& state, const std::string& model, const Fault& fault, std::string_view booked) {
   std::string message = about(state) + ": " + model + ": " + fault.what;
   if (!booked.empty()) message.append("; ").append(booked);
-  if (fault.code == errc::timed_out) message += "; raise ClientOptions::timeouts if that is too soon";
+  if (fault.code == errc::timed_out) message += "; raise ClientOptions::timeouts to wait longer";
   throw Error(fault.code, message);
 }
 
@@ -202,10 +202,10 @@ asio::awaitable<Reply> begin(std::shared_ptr<ClientState> state, std::shared_ptr
   const std::string feature = Context::current().tag("feature").value_or("");
   for (int number = 1;; ++number) {
     Admitted admitted = co_await admit(*state, *request);
-    if (admitted.message.size() > state->options.limits.request_bytes) {
+    if (const std::size_t size = admitted.message.size(); size > state->options.limits.request_bytes) {
       admitted.call.not_sent("over the request limit");
-      throw Error(errc::invalid_argument, about(*state) + ": the request has " +
-                                              std::to_string(admitted.message.size()) + " bytes, the limit is " +
+      throw Error(errc::invalid_argument, about(*state) + ": the request has " + std::to_string(size) +
+                                              " bytes, the limit is " +
                                               std::to_string(state->options.limits.request_bytes) +
                                               "; nothing was sent; shorten it or raise SizeLimits::request_bytes");
     }

@@ -59,14 +59,14 @@ struct StreamState final : StreamConsumer {
   /// The body has ended, or its connection has.
   ///
   /// \param reason Why, where there is no verdict.
-  /// \param error What next() throws once the pieces that arrived have been handed on; null: whatever the stream itself says.
+  /// \param error What next() throws once the pieces that arrived have been returned; null: whatever the stream itself says.
   void end(std::string_view reason, std::exception_ptr error) {
     if (ended) return;
     ended = true;
     try {
       settle(stream.finish(*this));
     } catch (const BudgetExceeded&) {
-      // A Raise budget, crossed by a reply that has been paid and booked: it is handed on, and the next call is refused.
+      // A Raise budget, crossed by a reply that has been paid and booked: it is returned, and the next call is refused.
     } catch (...) {
       if (!error) error = std::current_exception();
       if (const Result<Settled> settled = stream.try_finish()) settle(*settled);
@@ -81,7 +81,7 @@ struct StreamState final : StreamConsumer {
     }
     pending = error;
     if (exchange)
-      if (std::unique_ptr<Connection> connection = exchange->finish()) client->pool.give_back(std::move(connection));
+      if (std::unique_ptr<Connection> connection = exchange->finish()) client->pool.put(std::move(connection));
     exchange.reset();
   }
 
@@ -146,7 +146,7 @@ asio::awaitable<boost::json::value> post_owned(std::shared_ptr<ClientState> stat
     if (piece.empty()) break;
     body += piece;
   }
-  if (std::unique_ptr<Connection> connection = reply.exchange->finish()) state->pool.give_back(std::move(connection));
+  if (std::unique_ptr<Connection> connection = reply.exchange->finish()) state->pool.put(std::move(connection));
   co_return settle_reply(*state, reply.call, body);
 }
 
@@ -188,7 +188,7 @@ asio::awaitable<std::optional<Delta>> next_of(StreamState& state) {
     } else if (!state.draining) {
       state.feed(piece);
       // A provider that has said its last word ends the body at once, or its connection is not worth the wait.
-      if (state.draining && state.exchange) state.exchange->hurry(after(drain_limit));
+      if (state.draining && state.exchange) state.exchange->hurry(drain_limit);
     }
   }
 }

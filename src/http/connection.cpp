@@ -6,119 +6,60 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/append.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
-#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/execution/outstanding_work.hpp>
+#include <boost/asio/execution/blocking.hpp>
 #include <boost/asio/ip/address.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/prefer.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/require.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/error.hpp>
+#include <boost/beast/core/read_size.hpp>
+#include <boost/beast/http/error.hpp>
 #include <cerrno>
+#include <exception>
 
 namespace outlay::http::detail {
 
 namespace asio = boost::asio;
+namespace beast = boost::beast;
 using asio::ip::tcp;
 using boost::system::error_code;
+using Clock = Deadline::Clock;
 
 namespace {
 
-using Endpoints = std::vector<tcp::endpoint>;
+/// For `co_await` on a connection's strand.
+auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable_t<Strand>(), error); }
 
-/// A name look-up that ends at its deadline.
-///
-/// Asio looks names up on a thread of its own, in a call that nothing can interrupt. So whichever is first of the answer, the deadline and
-/// a cancellation completes the coroutine's wait, and an answer to nobody is dropped. Kept alive by the two operations that it has
-/// started, not by the coroutine: where an io_context is destroyed, they go, and take the coroutine with them.
-class Lookup : public std::enable_shared_from_this<Lookup> {
- public:
-  explicit Lookup(const asio::any_io_executor& executor) : resolver_(executor), timer_(executor) {}
-
-  template <class Handler>
-  void start(Handler handler, const std::string& host, const std::string& port, Watchdog::Clock::time_point deadline) {
-    const auto slot = asio::get_associated_cancellation_slot(handler);
-    const std::lock_guard lock(mutex_);  // the answer may come on another thread before all is set
-    waiter_ = std::make_unique<WaiterOf<Handler>>(std::move(handler), timer_.get_executor());
-    if (slot.is_connected())
-      asio::cancellation_slot(slot).assign([weak = weak_from_this()](asio::cancellation_type type) {
-        if (type == asio::cancellation_type::none) return;
-        if (const auto self = weak.lock()) self->complete(asio::error::operation_aborted, {});
-      });
-    if (deadline != Watchdog::Clock::time_point::max()) {
-      timer_.expires_at(deadline);
-      timer_.async_wait([self = shared_from_this()](error_code error) {
-        if (!error) self->complete(asio::error::timed_out, {});
-      });
-    }
-    resolver_.async_resolve(host, port, tcp::resolver::numeric_service,
-                            [self = shared_from_this()](error_code error, const tcp::resolver::results_type& results) {
-                              Endpoints endpoints;
-                              for (const auto& result : results) endpoints.push_back(result.endpoint());
-                              self->complete(error, std::move(endpoints));
-                            });
-  }
-
- private:
-  struct Waiter {
-    Waiter() = default;
-    Waiter(const Waiter&) = delete;
-    Waiter& operator=(const Waiter&) = delete;
-    virtual ~Waiter() = default;
-    virtual void run(error_code error, Endpoints endpoints) = 0;
-  };
-
-  template <class Handler>
-  struct WaiterOf final : Waiter {
-    using Executor = typename asio::associated_executor<Handler, asio::any_io_executor>::type;
-    // The context that is current here goes into the tracked executor, as in Asio's own operations.
-    using Tracked =
-        std::decay_t<typename asio::prefer_result<Executor, asio::execution::outstanding_work_t::tracked_t>::type>;
-
-    WaiterOf(Handler h, const asio::any_io_executor& fallback)
-        : handler(std::move(h)),
-          executor(asio::prefer(asio::get_associated_executor(handler, fallback),
-                                asio::execution::outstanding_work.tracked)) {}
-    void run(error_code error, Endpoints endpoints) override {
-      asio::post(executor, asio::append(std::move(handler), error, std::move(endpoints)));
-    }
-    Handler handler;
-    Tracked executor;
-  };
-
-  void complete(error_code error, Endpoints endpoints) {
-    std::unique_ptr<Waiter> waiter;
-    {
-      const std::lock_guard lock(mutex_);
-      if (!waiter_) return;
-      waiter = std::move(waiter_);
-      timer_.cancel();
-    }
-    waiter->run(error, std::move(endpoints));
-  }
-
-  std::mutex mutex_;
-  tcp::resolver resolver_;
-  asio::steady_timer timer_;
-  std::unique_ptr<Waiter> waiter_{};
+/// Carries a cancellation to the strand of what it cancels, and only as long as that runs. Asio's co_spawn carries it, too, but with
+/// Boost 1.81 the strand may find the signal destroyed when it gets there.
+struct Relay {
+  explicit Relay(Strand s) : strand(std::move(s)) {}
+  Strand strand;
+  asio::cancellation_signal signal{};  // on the strand alone, as is `over`
+  bool over = false;
 };
 
-template <class Token>
-auto async_look_up(const asio::any_io_executor& executor, const std::string& host, const std::string& port,
-                   Watchdog::Clock::time_point deadline, Token&& token) {
-  return asio::async_initiate<Token, void(error_code, Endpoints)>(
-      [](auto handler, const asio::any_io_executor& ex, const std::string& h, const std::string& p,
-         Watchdog::Clock::time_point d) { std::make_shared<Lookup>(ex)->start(std::move(handler), h, p, d); },
-      token, executor, host, port, deadline);
+template <class T>
+asio::awaitable<T, Strand> until_over(asio::awaitable<T, Strand> work, std::shared_ptr<Relay> relay) {
+  struct Over {
+    Relay& relay;
+    ~Over() { relay.over = true; }
+  };
+  const Over over{*relay};
+  co_return co_await std::move(work);
 }
 
 bool unreachable(const error_code& error) {
@@ -127,66 +68,131 @@ bool unreachable(const error_code& error) {
          error == asio::error::network_down;
 }
 
-/// A system error's own words: `Connection refused`. OpenSSL's errors carry theirs alike.
-std::string words(const error_code& error) { return error.message(); }
-
 }  // namespace
 
-asio::awaitable<Fault> Connection::connect(const Url& url, asio::ssl::context* tls,
-                                           Watchdog::Clock::time_point deadline) {
-  watchdog_->set(deadline);
-  std::vector<tcp::endpoint> endpoints;
+std::string Deadline::words() const {
+  const auto tenths = (allowed.count() + 50) / 100;
+  std::string text = "timed out after ";
+  if (tenths == 0) {
+    text += std::to_string(allowed.count()) + " ms";
+  } else {
+    text += std::to_string(tenths / 10) + (tenths % 10 == 0 ? "" : "." + std::to_string(tenths % 10)) + " s";
+  }
+  return *waited_for ? text + " " + waited_for : text;
+}
+
+Deadline within(std::chrono::milliseconds allowed, const char* waited_for) noexcept {
+  if (allowed.count() <= 0) return {};
+  allowed = std::min<std::chrono::milliseconds>(allowed, std::chrono::hours(24 * 365));
+  return {Clock::now() + allowed, allowed, waited_for};
+}
+
+template <class T>
+asio::awaitable<T> Connection::run(OnStrand<T> work) {
+  const asio::any_io_executor caller = co_await asio::this_coro::executor;
+  // Never inline: the caller's own code must not run on the strand, on which the next user of a pooled connection may wait.
+  const asio::any_io_executor later = asio::require(caller, asio::execution::blocking.never);
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr, T)>(
+      [](auto handler, const Strand& strand, const asio::any_io_executor& ex, OnStrand<T> todo) {
+        const auto relay = std::make_shared<Relay>(strand);
+        if (asio::cancellation_slot slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
+          slot.assign([weak = std::weak_ptr(relay)](asio::cancellation_type type) {
+            if (const auto alive = weak.lock())
+              asio::dispatch(alive->strand, [alive, type] {
+                if (!alive->over) alive->signal.emit(type);
+              });
+          });
+        asio::co_spawn(
+            strand, until_over(std::move(todo), relay),
+            asio::bind_cancellation_slot(
+                relay->signal.slot(),
+                asio::bind_executor(ex, [relay, h = std::move(handler)](std::exception_ptr error, T result) mutable {
+                  std::move(h)(error, std::move(result));
+                })));
+      },
+      asio::use_awaitable, stream_.get_executor(), later, std::move(work));
+}
+
+asio::awaitable<Fault> Connection::connect(const Url& url, asio::ssl::context* tls, const Deadline& deadline) {
+  return run(connect_here(url, tls, deadline));
+}
+
+asio::awaitable<error_code> Connection::write_some(std::string_view bytes, std::size_t& sent,
+                                                   const Deadline& deadline) {
+  return run(write_here(bytes, sent, deadline.at));
+}
+
+asio::awaitable<error_code> Connection::read_some(const Deadline& deadline) { return run(read_here(deadline.at)); }
+
+auto Connection::connect_here(const Url& url, asio::ssl::context* tls, const Deadline& deadline) -> OnStrand<Fault> {
+  Endpoints endpoints;
+  Fault fault = co_await look_up(url, endpoints, deadline);
+  if (!fault) fault = co_await connect_to(endpoints, deadline);
+  if (!fault && tls) fault = co_await shake_hands(url, *tls, deadline);
+  co_return fault;
+}
+
+auto Connection::look_up(const Url& url, Endpoints& endpoints, const Deadline& deadline) -> OnStrand<Fault> {
   error_code error;
   const asio::ip::address literal = asio::ip::make_address(url.host, error);
   if (!error) {
     endpoints.emplace_back(literal, url.port);
-  } else {
-    const std::string port = std::to_string(url.port);
-    const asio::any_io_executor executor = socket_.get_executor();
-    endpoints =
-        co_await async_look_up(executor, url.host, port, deadline, asio::redirect_error(asio::use_awaitable, error));
-    if (error == asio::error::timed_out) co_return Fault{errc::timed_out, false, "looking up the host took too long"};
-    if (error)
-      co_return Fault{errc::network, error == asio::error::host_not_found_try_again,
-                      "looking up the host: " + words(error)};
+    co_return Fault{};
   }
-  Fault fault = co_await connect_to(endpoints, deadline);
-  if (!fault && tls) fault = co_await shake_hands(url, *tls);
-  if (fault) close();
-  co_return fault;
+  // Asio looks names up on a thread of its own, in a call that nothing can interrupt. So the coroutine waits for a timer, which the
+  // answer, the deadline or a cancellation ends; an answer that comes after the coroutine has gone on is dropped.
+  struct Answer {
+    explicit Answer(const Strand& strand) : awaited(strand) {}
+    asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Strand> awaited;
+    std::optional<error_code> error{};
+    Endpoints endpoints{};
+  };
+  const Strand strand = stream_.get_executor();
+  const auto answer = std::make_shared<Answer>(strand);
+  answer->awaited.expires_at(deadline.at);
+  asio::ip::basic_resolver<tcp, Strand> resolver(strand);
+  resolver.async_resolve(url.host, std::to_string(url.port), tcp::resolver::numeric_service,
+                         [answer](const error_code& failed, const tcp::resolver::results_type& results) {
+                           answer->error = failed;
+                           for (const auto& result : results) answer->endpoints.push_back(result.endpoint());
+                           answer->awaited.cancel();
+                         });
+  co_await answer->awaited.async_wait(into(error));
+  if (!answer->error && !error) co_return Fault{errc::timed_out, false, "looking up the host: " + deadline.words()};
+  if (answer->error) error = *answer->error;
+  if (error)
+    co_return Fault{errc::network, error == asio::error::host_not_found_try_again,
+                    "looking up the host: " + error.message()};
+  endpoints = std::move(answer->endpoints);
+  co_return Fault{};
 }
 
-asio::awaitable<Fault> Connection::connect_to(const std::vector<tcp::endpoint>& endpoints,
-                                              Watchdog::Clock::time_point deadline) {
+auto Connection::connect_to(const Endpoints& endpoints, const Deadline& deadline) -> OnStrand<Fault> {
   error_code error = asio::error::host_not_found;
   for (std::size_t i = 0; i < endpoints.size(); ++i) {
-    const auto now = Watchdog::Clock::now();
-    if (deadline != Watchdog::Clock::time_point::max()) {
+    auto limit = deadline.at;
+    if (limit != Clock::time_point::max()) {
       // An address that swallows packets leaves the next one its share of the time.
-      const auto left = static_cast<Watchdog::Clock::duration::rep>(endpoints.size() - i);
-      watchdog_->set(now + (deadline - now) / left);
+      const auto now = Clock::now();
+      limit = now + (limit - now) / static_cast<Clock::duration::rep>(endpoints.size() - i);
     }
-    socket_.open(endpoints[i].protocol(), error);
-    if (error) continue;
-    watchdog_->watch(socket_.native_handle());
-    co_await socket_.async_connect(endpoints[i], asio::redirect_error(asio::use_awaitable, error));
-    if (!error && !watchdog_->fired()) {
-      error_code ignored;
-      socket_.set_option(tcp::no_delay(true), ignored);
-      watchdog_->set(deadline);
+    stream_.expires_at(limit);
+    co_await stream_.async_connect(endpoints[i], into(error));
+    error_code ignored;
+    if (!error) {
+      stream_.socket().set_option(tcp::no_delay(true), ignored);
       co_return Fault{};
     }
-    const bool late = watchdog_->fired();
-    close();
-    if (late) error = asio::error::timed_out;
+    stream_.socket().close(ignored);
     if (error == asio::error::operation_aborted) break;
   }
-  if (error == asio::error::timed_out) co_return Fault{errc::timed_out, false, "connecting took too long"};
-  co_return Fault{errc::network, unreachable(error), "connecting: " + words(error)};
+  if (error == beast::error::timeout) co_return Fault{errc::timed_out, false, "connecting: " + deadline.words()};
+  if (error == asio::error::timed_out) co_return Fault{errc::timed_out, false, "connecting: " + error.message()};
+  co_return Fault{errc::network, unreachable(error), "connecting: " + error.message()};
 }
 
-asio::awaitable<Fault> Connection::shake_hands(const Url& url, asio::ssl::context& tls) {
-  tls_.emplace(socket_, tls);
+auto Connection::shake_hands(const Url& url, asio::ssl::context& tls, const Deadline& deadline) -> OnStrand<Fault> {
+  tls_.emplace(stream_, tls);
   SSL* ssl = tls_->native_handle();
   error_code error;
   asio::ip::make_address(url.host, error);
@@ -195,34 +201,61 @@ asio::awaitable<Fault> Connection::shake_hands(const Url& url, asio::ssl::contex
     co_return Fault{errc::network, false, "the host name does not fit into TLS"};
   tls_->set_verify_mode(asio::ssl::verify_peer);
   tls_->set_verify_callback(asio::ssl::host_name_verification(url.host));
-  co_await tls_->async_handshake(asio::ssl::stream_base::client, asio::redirect_error(asio::use_awaitable, error));
-  if (watchdog_->fired()) co_return Fault{errc::timed_out, false, "the TLS handshake took too long"};
+  stream_.expires_at(deadline.at);
+  co_await tls_->async_handshake(asio::ssl::stream_base::client, into(error));
+  if (error == beast::error::timeout) co_return Fault{errc::timed_out, false, "the TLS handshake: " + deadline.words()};
   if (!error) co_return Fault{};
   const long verdict = SSL_get_verify_result(ssl);
   if (verdict != X509_V_OK)
     co_return Fault{errc::network, false,
                     std::string("the certificate was not accepted: ") + X509_verify_cert_error_string(verdict)};
-  co_return Fault{errc::network, false, "the TLS handshake: " + words(error)};
+  co_return Fault{errc::network, false, "the TLS handshake: " + error.message()};
 }
 
-void Connection::close() noexcept {
-  watchdog_->forget();
-  watchdog_->rest();
-  error_code ignored;
-  socket_.close(ignored);
+bool Connection::allow_until(Clock::time_point deadline) {
+  stream_.expires_at(deadline);
+  return Clock::now() < deadline;
+}
+
+auto Connection::write_here(std::string_view bytes, std::size_t& sent, Clock::time_point deadline)
+    -> OnStrand<error_code> {
+  if (!allow_until(deadline)) co_return beast::error::timeout;
+  error_code error;
+  const asio::const_buffer buffer(bytes.data(), bytes.size());
+  if (tls_) {
+    sent += co_await tls_->async_write_some(buffer, into(error));
+  } else {
+    sent += co_await stream_.async_write_some(buffer, into(error));
+  }
+  co_return error;
+}
+
+auto Connection::read_here(Clock::time_point deadline) -> OnStrand<error_code> {
+  if (!allow_until(deadline)) co_return beast::error::timeout;
+  constexpr std::size_t one_read = std::size_t{64} << 10;
+  const std::size_t room = beast::read_size(buffer_, one_read);
+  if (room == 0) co_return beast::http::error::buffer_overflow;
+  error_code error;
+  const auto free = buffer_.prepare(room);
+  if (tls_) {
+    buffer_.commit(co_await tls_->async_read_some(free, into(error)));
+  } else {
+    buffer_.commit(co_await stream_.async_read_some(free, into(error)));
+  }
+  co_return error;
 }
 
 bool Connection::quiet() noexcept {
-  if (!socket_.is_open() || buffer_.size() != 0) return false;
+  if (!open() || buffer_.size() != 0) return false;
   char byte{};
-  const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const ssize_t got = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
 std::unique_ptr<Connection> Pool::take() {
   std::vector<std::unique_ptr<Connection>> dead;  // closed outside the lock
   const std::lock_guard lock(mutex_);
-  const auto oldest = Watchdog::Clock::now() - max_age_;
+  const auto oldest = Deadline::Clock::now() - max_age_;
   while (!idle_.empty()) {
     std::unique_ptr<Connection> connection = std::move(idle_.back());
     idle_.pop_back();
@@ -232,10 +265,8 @@ std::unique_ptr<Connection> Pool::take() {
   return nullptr;
 }
 
-void Pool::give_back(std::unique_ptr<Connection> connection) {
-  connection->watchdog().rest();
-  connection->idle_since = Watchdog::Clock::now();
-  connection->used = true;
+void Pool::put(std::unique_ptr<Connection> connection) {
+  connection->idle_since = Deadline::Clock::now();
   std::unique_ptr<Connection> surplus;
   const std::lock_guard lock(mutex_);
   if (max_idle_ == 0) {

@@ -5,86 +5,117 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "outlay/asio/context_executor.hpp"
 #include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 #include "outlay/http/options.hpp"
 #include "url/url.hpp"
-#include "watchdog.hpp"
 
 namespace outlay::http::detail {
 
 using outlay::detail::Url;
 
+/// A strand by reference. Asio's own over any_io_executor has the members of an older executor model; Beast would use them, and they do
+/// not compile.
+using Strand = outlay::detail::SharedExecutor<boost::asio::strand<boost::asio::any_io_executor>>;
+
 /// How an operation on the network went wrong; `code` is errc::ok where it did not.
 struct Fault {
   errc code = errc::ok;
-  bool refused = false;  ///< Nobody listens there, or nobody can be reached: another attempt may find somebody.
-  std::string what{};    ///< For the message: what was being done, and how it ended.
+  bool refused =
+      false;           ///< The host is down, out of reach or does not listen on the port: another attempt may reach it.
+  std::string what{};  ///< For the message: what was being done, and how it ended.
 
   explicit operator bool() const noexcept { return code != errc::ok; }
 };
 
-/// One connection to the provider, plain or TLS. An AsyncStream as Beast knows it.
+/// When an operation must have ended, and what a message says if it has not.
+struct Deadline {
+  using Clock = std::chrono::steady_clock;
+
+  Clock::time_point at = Clock::time_point::max();
+  std::chrono::milliseconds allowed{};
+  const char* waited_for = "";  ///< `without data`
+
+  /// `timed out after 20 s without data`
+  [[nodiscard]] std::string words() const;
+};
+
+/// From now on; never for 0.
+[[nodiscard]] OUTLAY_EXPORT Deadline within(std::chrono::milliseconds allowed, const char* waited_for = "") noexcept;
+[[nodiscard]] inline const Deadline& earlier(const Deadline& a, const Deadline& b) noexcept {
+  return b.at < a.at ? b : a;
+}
+
+/// A connection to a server, plain or TLS, on a strand of its own.
 ///
-/// Used by one coroutine at a time. Its executor is the client's own, never the coroutine's: it lives on in the pool when the
+/// The socket and the timers behind its time-outs must not be used by two threads at once, and a client is used from pools of threads. So
+/// each operation runs on the connection's strand, and its caller is resumed on its own executor, in its own context, when the operation
+/// has ended. The strand is made from the client's executor, never from the caller's: a connection lives on in the pool when the
 /// coroutine, with its context, is long gone.
+///
+/// A timer runs only while an operation does: an idle connection keeps no io_context running. The destructor closes at once, without
+/// TLS's close_notify: a provider that still generates should see it now.
+///
+/// \par Thread safety
+/// One operation at a time, and nothing else meanwhile; from any thread.
 class OUTLAY_EXPORT Connection {
  public:
-  using Socket = boost::asio::ip::tcp::socket;
-  using executor_type = Socket::executor_type;
+  using error_code = boost::system::error_code;
 
   explicit Connection(const boost::asio::any_io_executor& executor)
-      : socket_(executor), watchdog_(std::make_shared<Watchdog>(executor)) {}
+      : stream_(Strand(boost::asio::make_strand(executor))) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
-  ~Connection() { close(); }
-
-  [[nodiscard]] executor_type get_executor() { return socket_.get_executor(); }
 
   /// Looks up the name, connects and shakes hands. `tls` is null for plain HTTP.
-  boost::asio::awaitable<Fault> connect(const Url& url, boost::asio::ssl::context* tls,
-                                        Watchdog::Clock::time_point deadline);
+  boost::asio::awaitable<Fault> connect(const Url& url, boost::asio::ssl::context* tls, const Deadline& deadline);
+  /// Writes as many bytes as the peer takes at once, and adds their number to `sent`.
+  boost::asio::awaitable<error_code> write_some(std::string_view bytes, std::size_t& sent, const Deadline& deadline);
+  /// Waits for data and appends what has arrived to buffer().
+  boost::asio::awaitable<error_code> read_some(const Deadline& deadline);
 
-  template <class Buffers, class Token>
-  auto async_read_some(const Buffers& buffers, Token&& token) {
-    if (tls_) return tls_->async_read_some(buffers, std::forward<Token>(token));
-    return socket_.async_read_some(buffers, std::forward<Token>(token));
-  }
-  template <class Buffers, class Token>
-  auto async_write_some(const Buffers& buffers, Token&& token) {
-    if (tls_) return tls_->async_write_some(buffers, std::forward<Token>(token));
-    return socket_.async_write_some(buffers, std::forward<Token>(token));
-  }
-
-  /// Closes at once, without TLS's farewell: a provider that still generates should see it now.
-  void close() noexcept;
-  [[nodiscard]] bool open() const noexcept { return socket_.is_open(); }
+  [[nodiscard]] bool open() const noexcept { return stream_.socket().is_open(); }
   /// Nothing has arrived and the peer has not hung up: fit for another request.
   [[nodiscard]] bool quiet() noexcept;
-
-  [[nodiscard]] Watchdog& watchdog() noexcept { return *watchdog_; }
   [[nodiscard]] boost::beast::flat_buffer& buffer() noexcept { return buffer_; }
 
-  Watchdog::Clock::time_point idle_since{};
-  bool used = false;  ///< It has carried a request before.
+  Deadline::Clock::time_point idle_since{};
 
  private:
-  boost::asio::awaitable<Fault> connect_to(const std::vector<boost::asio::ip::tcp::endpoint>& endpoints,
-                                           Watchdog::Clock::time_point deadline);
-  boost::asio::awaitable<Fault> shake_hands(const Url& url, boost::asio::ssl::context& tls);
+  using Stream = boost::beast::basic_stream<boost::asio::ip::tcp, Strand>;
+  using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
+  /// A coroutine that runs on the strand. Its type keeps it from being awaited anywhere else.
+  template <class T>
+  using OnStrand = boost::asio::awaitable<T, Strand>;
 
-  Socket socket_;
-  std::optional<boost::asio::ssl::stream<Socket&>> tls_{};
-  std::shared_ptr<Watchdog> watchdog_;
+  /// Runs work on the strand and resumes the caller outside of it.
+  template <class T>
+  boost::asio::awaitable<T> run(OnStrand<T> work);
+
+  OnStrand<Fault> connect_here(const Url& url, boost::asio::ssl::context* tls, const Deadline& deadline);
+  OnStrand<Fault> look_up(const Url& url, Endpoints& endpoints, const Deadline& deadline);
+  OnStrand<Fault> connect_to(const Endpoints& endpoints, const Deadline& deadline);
+  OnStrand<Fault> shake_hands(const Url& url, boost::asio::ssl::context& tls, const Deadline& deadline);
+  /// False if that has passed: Beast times out only what has to wait.
+  [[nodiscard]] bool allow_until(Deadline::Clock::time_point deadline);
+  OnStrand<error_code> write_here(std::string_view bytes, std::size_t& sent, Deadline::Clock::time_point deadline);
+  OnStrand<error_code> read_here(Deadline::Clock::time_point deadline);
+
+  Stream stream_;
+  std::optional<boost::asio::ssl::stream<Stream&>> tls_{};
   boost::beast::flat_buffer buffer_{};
 };
 
@@ -98,7 +129,7 @@ class Pool {
 
   /// The connection used last that still lives; null if there is none.
   [[nodiscard]] std::unique_ptr<Connection> take();
-  void give_back(std::unique_ptr<Connection> connection);
+  void put(std::unique_ptr<Connection> connection);
   void clear() noexcept;
   [[nodiscard]] std::size_t size() const noexcept;
 

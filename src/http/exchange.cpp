@@ -1,59 +1,67 @@
 #include "exchange.hpp"
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/error.hpp>
-#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/buffers_range.hpp>
+#include <boost/beast/core/error.hpp>
 #include <boost/beast/http/error.hpp>
-#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/serializer.hpp>
 #include <limits>
 
 namespace outlay::http::detail {
 
 namespace asio = boost::asio;
+namespace beast = boost::beast;
 namespace beast_http = boost::beast::http;
 using boost::system::error_code;
-using Clock = Watchdog::Clock;
 
 namespace {
 
-std::string text_of(boost::beast::string_view value) { return {value.data(), value.size()}; }
+std::string text_of(beast::string_view value) { return {value.data(), value.size()}; }
 
 }  // namespace
 
-Clock::time_point after(std::chrono::milliseconds time) noexcept {
-  if (time.count() <= 0) return Clock::time_point::max();
-  return Clock::now() + std::min<std::chrono::milliseconds>(time, std::chrono::hours(24 * 365));
-}
-
-void Exchange::allow(std::chrono::milliseconds time) { connection_->watchdog().set(std::min(after(time), last_)); }
-
-Fault Exchange::fault(const error_code& error, const char* doing) {
-  const bool late = connection_->watchdog().fired();
+Fault Exchange::fault(const error_code& error, const char* doing, const Deadline& deadline) {
   close();
   const std::string where(doing);
-  if (late) return {errc::timed_out, false, where + ": no more came in time"};
+  if (error == beast::error::timeout) return {errc::timed_out, false, where + ": " + deadline.words()};
   if (error == beast_http::error::header_limit)
-    return {errc::bad_reply, false, where + ": the head exceeds SizeLimits::header_bytes"};
+    return {errc::bad_reply, false,
+            where + ": the head exceeds SizeLimits::header_bytes, " + std::to_string(limits_.header_bytes) + " bytes"};
   if (error == beast_http::error::body_limit)
-    return {errc::bad_reply, false, where + ": the body exceeds SizeLimits::reply_bytes"};
+    return {errc::bad_reply, false,
+            where + ": the body exceeds SizeLimits::reply_bytes, " + std::to_string(limits_.reply_bytes) + " bytes"};
   if (error == beast_http::error::end_of_stream || error == beast_http::error::partial_message ||
       error == asio::error::eof || error == asio::ssl::error::stream_truncated)
     return {errc::network, false, where + ": the connection was closed"};
   if (error.category() == beast_http::make_error_code(beast_http::error::end_of_stream).category())
-    return {errc::bad_reply, false, where + ": this is no HTTP reply: " + error.message()};
+    return {errc::bad_reply, false, where + ": the reply is not valid HTTP: " + error.message()};
   return {errc::network, false, where + ": " + error.message()};
+}
+
+std::string wire_text(beast_http::request<beast_http::empty_body> head, std::string_view body) {
+  head.content_length(body.size());
+  std::string text;
+  text.reserve(1024 + body.size());
+  beast_http::request_serializer<beast_http::empty_body> serializer(head);
+  while (!serializer.is_done()) {
+    error_code never;
+    serializer.next(never, [&](error_code&, const auto& buffers) {
+      const std::size_t before = text.size();
+      for (const asio::const_buffer buffer : beast::buffers_range_ref(buffers))
+        text.append(static_cast<const char*>(buffer.data()), buffer.size());
+      serializer.consume(text.size() - before);
+    });
+  }
+  return text.append(body);
 }
 
 asio::awaitable<Fault> Exchange::send(std::string_view message) {
   while (sent_bytes_ < message.size()) {
-    allow(timeouts_.idle);
-    error_code error;
-    const asio::const_buffer rest = asio::buffer(message.data() + sent_bytes_, message.size() - sent_bytes_);
-    sent_bytes_ += co_await connection_->async_write_some(rest, asio::redirect_error(asio::use_awaitable, error));
-    if (connection_->watchdog().fired()) co_return fault(error, "sending the request");
+    const Deadline deadline = earlier(last_, within(timeouts_.idle, "without progress"));
+    const error_code error = co_await connection_->write_some(message.substr(sent_bytes_), sent_bytes_, deadline);
+    if (error == beast::error::timeout) co_return fault(error, "sending the request", deadline);
     if (error) co_return Fault{errc::network, false, "sending the request: " + error.message()};
   }
   co_return Fault{};
@@ -70,18 +78,34 @@ void Exchange::new_parser() {
   connection_->buffer().max_size(header_bytes + one_read);
 }
 
+error_code Exchange::parse() {
+  beast::flat_buffer& buffer = connection_->buffer();
+  if (buffer.size() == 0) return beast_http::error::need_more;
+  error_code error;
+  buffer.consume(parser_->put(buffer.data(), error));
+  return error;
+}
+
+asio::awaitable<error_code> Exchange::receive(const Deadline& deadline) {
+  error_code error = co_await connection_->read_some(deadline);
+  replied_ = replied_ || connection_->buffer().size() > 0;
+  if (error != asio::error::eof) co_return error;
+  if (!parser_->got_some()) co_return beast_http::error::end_of_stream;
+  error = {};
+  parser_->put_eof(error);
+  co_return error;
+}
+
 asio::awaitable<Fault> Exchange::read_head() {
   // One allowance for the whole head: one that drips or never ends is as late as one that never begins.
-  allow(timeouts_.first_byte);
+  const Deadline deadline = earlier(last_, within(timeouts_.first_byte, "without a complete head"));
   for (int interim = 0; interim < 8; ++interim) {
     new_parser();
-    error_code error;
-    while (!error && !parser_->is_header_done()) {
-      const std::size_t got = co_await beast_http::async_read_some(*connection_, connection_->buffer(), *parser_,
-                                                                   asio::redirect_error(asio::use_awaitable, error));
-      replied_ = replied_ || got > 0 || parser_->got_some() || connection_->buffer().size() > 0;
+    while (!parser_->is_header_done()) {
+      error_code error = parse();
+      if (error == beast_http::error::need_more) error = co_await receive(deadline);
+      if (error) co_return fault(error, "waiting for the reply", deadline);
     }
-    if (error || connection_->watchdog().fired()) co_return fault(error, "waiting for the reply");
     const auto& reply = parser_->get();
     if (reply.result_int() >= 100 && reply.result_int() <= 199) continue;  // "103 Early Hints" and the like
     head_.status = static_cast<int>(reply.result_int());
@@ -93,38 +117,39 @@ asio::awaitable<Fault> Exchange::read_head() {
     head_.encoded = !encoding.empty() && encoding != "identity";
     co_return Fault{};
   }
-  co_return fault(beast_http::error::bad_status, "waiting for the reply");
+  co_return fault(beast_http::error::bad_status, "waiting for the reply", deadline);
 }
 
 asio::awaitable<Fault> Exchange::read_some(std::string_view& piece) {
   piece = {};
   while (!parser_->is_done()) {
-    allow(timeouts_.idle);
     auto& body = parser_->get().body();
     body.data = piece_.data();
     body.size = piece_.size();
     body.more = true;
-    error_code error;
-    co_await beast_http::async_read_some(*connection_, connection_->buffer(), *parser_,
-                                         asio::redirect_error(asio::use_awaitable, error));
-    if (error == beast_http::error::need_buffer) error = {};
+    error_code error = parse();
     const std::size_t got = piece_.size() - body.size;
     body_bytes_ += got;
-    // What arrived before the connection broke is the caller's: it may hold a usage. The break is met at the next call.
+    if (body_bytes_ > limits_.reply_bytes) co_return fault(beast_http::error::body_limit, "reading the reply", last_);
+    // What came before an error is the caller's: it may hold a usage. The error is met again at the next call.
     if (got > 0) {
-      if (body_bytes_ > limits_.reply_bytes) co_return fault(beast_http::error::body_limit, "reading the reply");
       piece = {piece_.data(), got};
       co_return Fault{};
     }
-    if (error || connection_->watchdog().fired()) co_return fault(error, "reading the reply");
+    Deadline deadline;
+    if (error == beast_http::error::need_more) {
+      deadline = earlier(last_, within(timeouts_.idle, "without data"));
+      error = co_await receive(deadline);
+    }
+    if (error) co_return fault(error, "reading the reply", deadline);
   }
   co_return Fault{};
 }
 
 std::unique_ptr<Connection> Exchange::finish() {
   std::unique_ptr<Connection> connection = std::move(connection_);
-  const bool fit = connection && done() && parser_->keep_alive() && connection->open() &&
-                   !connection->watchdog().fired() && connection->buffer().size() == 0;
+  const bool fit =
+      connection && done() && parser_->keep_alive() && connection->open() && connection->buffer().size() == 0;
   if (!fit) connection.reset();
   return connection;
 }

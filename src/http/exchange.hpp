@@ -3,6 +3,8 @@
 #include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/message.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <memory>
 #include <optional>
@@ -24,13 +26,18 @@ struct ReplyHead {
   bool encoded = false;  ///< The body is compressed, which was not asked for.
 };
 
+/// A request as it goes over the wire: the head as Beast writes it, with its Content-Length, and the body.
+[[nodiscard]] OUTLAY_EXPORT std::string wire_text(boost::beast::http::request<boost::beast::http::empty_body> head,
+                                                  std::string_view body);
+
 /// One request and its reply on a connection: bytes out, head in, body in pieces.
 ///
 /// Knows HTTP, nothing of budgets. After a Fault the connection is closed.
 class OUTLAY_EXPORT Exchange {
  public:
+  /// \param last Of the exchange as a whole.
   Exchange(std::unique_ptr<Connection> connection, const Timeouts& timeouts, const SizeLimits& limits,
-           Watchdog::Clock::time_point last)
+           const Deadline& last)
       : connection_(std::move(connection)), timeouts_(timeouts), limits_(limits), last_(last) {}
   Exchange(Exchange&&) noexcept = default;
   Exchange& operator=(Exchange&&) noexcept = default;
@@ -49,7 +56,7 @@ class OUTLAY_EXPORT Exchange {
   [[nodiscard]] bool done() const { return parser_ && parser_->is_done(); }
 
   /// From now on no operation may last longer than this.
-  void hurry(Watchdog::Clock::time_point last) noexcept { last_ = std::min(last, last_); }
+  void hurry(std::chrono::milliseconds allowed) noexcept { last_ = earlier(last_, within(allowed)); }
   /// The connection, if it is fit for another request; null otherwise, and it is closed.
   [[nodiscard]] std::unique_ptr<Connection> finish();
   void close() noexcept { connection_.reset(); }
@@ -57,14 +64,18 @@ class OUTLAY_EXPORT Exchange {
 
  private:
   using Parser = boost::beast::http::response_parser<boost::beast::http::buffer_body>;
-  void allow(std::chrono::milliseconds time);
-  Fault fault(const boost::system::error_code& error, const char* doing);
+  using error_code = boost::system::error_code;
+  Fault fault(const error_code& error, const char* doing, const Deadline& deadline);
   void new_parser();
+  /// Parses what has arrived already; error::need_more if that is not enough.
+  error_code parse();
+  /// Waits for more to parse, or for the end of the connection.
+  boost::asio::awaitable<error_code> receive(const Deadline& deadline);
 
   std::unique_ptr<Connection> connection_;
   Timeouts timeouts_;
   SizeLimits limits_;
-  Watchdog::Clock::time_point last_;
+  Deadline last_;
   std::unique_ptr<Parser> parser_{};
   ReplyHead head_{};
   std::size_t sent_bytes_ = 0;
@@ -72,8 +83,5 @@ class OUTLAY_EXPORT Exchange {
   bool replied_ = false;
   std::array<char, 8192> piece_;
 };
-
-/// `now + time`, or never for 0.
-[[nodiscard]] Watchdog::Clock::time_point after(std::chrono::milliseconds time) noexcept;
 
 }  // namespace outlay::http::detail

@@ -19,9 +19,8 @@ asio::awaitable<Admitted> admit(const ClientState& state, const OwnedRequest& re
   Call admitted = co_await async_call(call_request, asio::use_awaitable);
   GuardedCall call(std::move(guarded), std::move(admitted));
   const std::string target = request_target(state.endpoint, call.model(), request.body, request.stream);
-  const std::string body = json::serialize(call.body());
-  std::string message = request_head(state.endpoint, target, body.size(), request.stream, request.traceparent);
-  message += body;
+  std::string message =
+      make_message(state.endpoint, target, json::serialize(call.body()), request.stream, request.traceparent);
   co_return Admitted{std::move(call), std::move(message)};
 }
 
@@ -31,9 +30,9 @@ json::value settle_reply(const ClientState& state, GuardedCall& call, std::strin
   boost::system::error_code failed;
   json::value reply = json::parse(body, failed, {}, options);
   if (failed) {
-    const Settled settled = call.failed("the reply is no JSON");
+    const Settled settled = call.failed("the reply is not JSON");
     throw Error(errc::bad_reply, "http client: " + std::string(state.endpoint.api.name()) + " at " +
-                                     state.endpoint.url.authority() + ": the reply is no JSON (" + failed.message() +
+                                     state.endpoint.url.authority() + ": the reply is not JSON (" + failed.message() +
                                      "); " + to_string(settled.usd) + " was charged, since it may have been billed");
   }
   call.reply(reply);

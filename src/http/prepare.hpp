@@ -27,7 +27,7 @@ struct Admitted {
 ///
 /// \return The reply, parsed.
 /// \par Errors
-/// Error with errc::bad_reply for what is no reply of this API; the call has been charged then.
+/// Error with errc::bad_reply for a reply that is not in the format of this API; the call has been charged then.
 [[nodiscard]] boost::json::value settle_reply(const ClientState& state, GuardedCall& call, std::string_view body);
 
 }  // namespace outlay::http::detail

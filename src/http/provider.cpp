@@ -7,11 +7,14 @@
 
 #include "core/base/percent.hpp"
 #include "core/base/traceparent.hpp"
+#include "exchange.hpp"
 #include "json/apis/table.hpp"
 #include "outlay/error.hpp"
 #include "outlay/version.hpp"
 
 namespace outlay::http::detail {
+
+namespace beast_http = boost::beast::http;
 
 namespace {
 
@@ -48,9 +51,9 @@ bool same(std::string_view a, std::string_view b) {
   });
 }
 
-/// A field of the head; a field that is there already stays.
-void add_field(std::string& head, std::vector<std::string>& names, const std::string& name, const std::string& value) {
-  if (std::any_of(names.begin(), names.end(), [&](const std::string& other) { return same(other, name); })) return;
+/// Adds a field to a head; one that is there already stays.
+void add_field(beast_http::fields& head, const std::string& name, const std::string& value) {
+  if (head.count(name) > 0) return;
   const bool clean = value.size() <= 16'384 && std::all_of(value.begin(), value.end(), [](char c) {
                        return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F;
                      });
@@ -58,8 +61,7 @@ void add_field(std::string& head, std::vector<std::string>& names, const std::st
     throw ConfigError("http client: the value of the header " + name +
                       " contains a control character or is longer than 16,384 bytes; a key read from a file "
                       "often ends in a line end");
-  names.push_back(name);
-  head += name + ": " + value + "\r\n";
+  head.insert(name, value);
 }
 
 }  // namespace
@@ -115,28 +117,31 @@ Endpoint make_endpoint(const ClientOptions& options) {
     throw ConfigError("http client: the key for " + endpoint.url.host +
                       " would travel unencrypted over http://; use https://, or set allow_plaintext_key");
 
-  std::vector<std::string> names;
+  endpoint.head.method(beast_http::verb::post);
+  endpoint.head.version(11);
+  endpoint.head.set(beast_http::field::host, endpoint.url.authority());
+  endpoint.head.set(beast_http::field::content_type, "application/json");
   for (const Header& header : options.headers) {
     if (!token(header.name))
       throw ConfigError("http client: a header's name must be letters, digits, - and _, at most 128");
     for (const char* ours : {"Host", "Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "Expect",
                              "TE", "Trailer", "Upgrade", "Accept-Encoding"})
       if (same(header.name, ours)) throw ConfigError("http client: the header " + header.name + " is the client's own");
-    add_field(endpoint.fixed_head, names, header.name, header.value);
+    add_field(endpoint.head, header.name, header.value);
   }
   if (!key.empty()) {
     switch (service.key) {
       case KeyField::bearer:
-        add_field(endpoint.fixed_head, names, "Authorization", "Bearer " + key);
+        add_field(endpoint.head, "Authorization", "Bearer " + key);
         break;
       case KeyField::x_api_key:
-        add_field(endpoint.fixed_head, names, "x-api-key", key);
+        add_field(endpoint.head, "x-api-key", key);
         break;
       case KeyField::x_goog_api_key:
-        add_field(endpoint.fixed_head, names, "x-goog-api-key", key);
+        add_field(endpoint.head, "x-goog-api-key", key);
         break;
       case KeyField::api_key:
-        add_field(endpoint.fixed_head, names, "api-key", key);
+        add_field(endpoint.head, "api-key", key);
         break;
     }
   }
@@ -144,9 +149,9 @@ Endpoint make_endpoint(const ClientOptions& options) {
       options.api == Api::openai_chat || options.api == Api::openai_responses || options.api == Api::openai_embeddings;
   std::string organisation = options.organisation;
   if (organisation.empty() && openai) organisation = from_environment("OPENAI_ORG_ID");
-  if (!organisation.empty()) add_field(endpoint.fixed_head, names, "OpenAI-Organization", organisation);
-  if (options.api == Api::anthropic_messages) add_field(endpoint.fixed_head, names, "anthropic-version", "2023-06-01");
-  add_field(endpoint.fixed_head, names, "User-Agent", "outlay/" OUTLAY_VERSION_STRING);
+  if (!organisation.empty()) add_field(endpoint.head, "OpenAI-Organization", organisation);
+  if (options.api == Api::anthropic_messages) add_field(endpoint.head, "anthropic-version", "2023-06-01");
+  add_field(endpoint.head, "User-Agent", "outlay/" OUTLAY_VERSION_STRING);
   return endpoint;
 }
 
@@ -168,31 +173,28 @@ std::string request_target(const Endpoint& endpoint, std::string_view model, con
   return endpoint.url.path + path;
 }
 
-std::string request_head(const Endpoint& endpoint, std::string_view target, std::size_t body_bytes, bool stream,
+std::string make_message(const Endpoint& endpoint, std::string_view target, std::string_view body, bool stream,
                          std::string_view traceparent) {
-  std::string head;
-  head.reserve(256 + target.size() + endpoint.fixed_head.size());
-  head.append("POST ").append(target).append(" HTTP/1.1\r\nHost: ").append(endpoint.url.authority());
-  head.append("\r\nContent-Type: application/json\r\nAccept: ");
-  if (!stream) {
-    head.append("application/json");
-  } else {
+  auto head = endpoint.head;
+  head.target({target.data(), target.size()});
+  const char* wanted = "application/json";
+  if (stream) {
     switch (row_of(endpoint.api).framing) {
       case Framing::sse:
-        head.append("text/event-stream");
+        wanted = "text/event-stream";
         break;
       case Framing::lines:
-        head.append("application/x-ndjson");
+        wanted = "application/x-ndjson";
         break;
       case Framing::event_stream:
-        head.append("application/vnd.amazon.eventstream");
+        wanted = "application/vnd.amazon.eventstream";
         break;
     }
   }
-  if (outlay::detail::is_traceparent(traceparent)) head.append("\r\ntraceparent: ").append(traceparent);
-  head.append("\r\nContent-Length: ").append(std::to_string(body_bytes)).append("\r\n");
-  head.append(endpoint.fixed_head).append("\r\n");
-  return head;
+  add_field(head, "Accept", wanted);
+  if (outlay::detail::is_traceparent(traceparent))
+    head.set("traceparent", boost::beast::string_view(traceparent.data(), traceparent.size()));
+  return wire_text(std::move(head), body);
 }
 
 }  // namespace outlay::http::detail

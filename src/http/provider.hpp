@@ -1,5 +1,7 @@
 #pragma once
 
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/message.hpp>
 #include <boost/json/fwd.hpp>
 #include <string>
 #include <string_view>
@@ -15,8 +17,8 @@ struct Endpoint {
   Api api = Api::openai_chat;
   outlay::detail::Url url{};  ///< Its path has no slash at its end: request paths are appended to it.
   std::string api_version{};
-  /// The header fields that are the same in every request, each with its line end. Holds the key.
-  std::string fixed_head{};
+  /// What is the same in the head of every request. Holds the key.
+  boost::beast::http::request<boost::beast::http::empty_body> head{};
 };
 
 /// \par Errors
@@ -37,8 +39,8 @@ struct Endpoint {
 [[nodiscard]] std::string request_target(const Endpoint& endpoint, std::string_view model,
                                          const boost::json::object& request, bool stream);
 
-/// Everything up to the body. A malformed `traceparent` is left out.
-[[nodiscard]] std::string request_head(const Endpoint& endpoint, std::string_view target, std::size_t body_bytes,
+/// A request as it goes over the wire. A malformed `traceparent` is left out.
+[[nodiscard]] std::string make_message(const Endpoint& endpoint, std::string_view target, std::string_view body,
                                        bool stream, std::string_view traceparent);
 
 /// The API has a stream at all: embeddings have none.

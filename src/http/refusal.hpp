@@ -21,10 +21,10 @@ struct ErrorFacts {
 /// Another attempt may fare better.
 [[nodiscard]] bool worth_retrying(int status, std::string_view code, bool may_bill_twice) noexcept;
 
-/// Reads an error's body, of any API. Never throws: what is no JSON (null) has no facts.
+/// Reads an error's body, of any API. Never throws: a body that was not JSON (null) has no facts.
 [[nodiscard]] ErrorFacts read_error(const boost::json::value& body) noexcept;
 
-/// A body as JSON; null for what is none.
+/// A body as JSON; null if it is not.
 [[nodiscard]] boost::json::value parse_error_body(std::string_view body) noexcept;
 
 /// Letters, digits, `_`, `-`, `.` and `[]`, at most 64; anything else becomes empty.

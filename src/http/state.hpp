@@ -41,7 +41,7 @@ struct ClientState {
   ClientState(boost::asio::any_io_executor ex, const ClientOptions& opts);
 
   boost::asio::any_io_executor executor;
-  ClientOptions options;  // without the key, which is in endpoint.fixed_head
+  ClientOptions options;  // without the key, which is in endpoint.head
   Endpoint endpoint;
   std::shared_ptr<boost::asio::ssl::context> tls;  // null for http://
   Pool pool;

@@ -24,6 +24,7 @@ namespace outlay::detail {
 namespace asio = boost::asio;
 namespace json = boost::json;
 using http::detail::Connection;
+using http::detail::Deadline;
 using http::detail::Exchange;
 using http::detail::Fault;
 
@@ -67,32 +68,27 @@ std::string gzipped(std::string_view text) {
 Collector::Collector(const OtelSettings& settings) : settings_(settings) {}
 
 std::string Collector::message_with(const std::string& body) const {
-  const std::string packed = settings_.gzip ? gzipped(body) : std::string();
-  const std::string& sent = settings_.gzip ? packed : body;
-  std::string message = "POST " + settings_.target + " HTTP/1.1\r\nHost: " + settings_.url.authority() + "\r\n";
-  const auto has = [this](std::string_view name) {
-    return std::any_of(settings_.headers.begin(), settings_.headers.end(), [name](const auto& header) {
-      return std::equal(name.begin(), name.end(), header.first.begin(), header.first.end(),
-                        [](char a, char b) { return (a | 0x20) == (b | 0x20); });
-    });
-  };
-  if (!has("user-agent"))
-    message += "User-Agent: outlay/" OUTLAY_VERSION_STRING " OTel-OTLP-Exporter-Cpp/" OUTLAY_VERSION_STRING "\r\n";
-  if (!has("accept")) message += "Accept: application/json\r\n";
-  message += "Content-Type: application/json\r\n";
-  if (settings_.gzip) message += "Content-Encoding: gzip\r\n";
-  message += "Content-Length: " + std::to_string(sent.size()) + "\r\n";
-  for (const auto& [name, value] : settings_.headers) message.append(name).append(": ").append(value).append("\r\n");
-  return message.append("\r\n").append(sent);
+  namespace beast_http = boost::beast::http;
+  beast_http::request<beast_http::empty_body> head(beast_http::verb::post, settings_.target, 11);
+  head.set(beast_http::field::host, settings_.url.authority());
+  head.set(beast_http::field::user_agent,
+           "outlay/" OUTLAY_VERSION_STRING " OTel-OTLP-Exporter-Cpp/" OUTLAY_VERSION_STRING);
+  head.set(beast_http::field::accept, "application/json");
+  for (const auto& [name, value] : settings_.headers) head.set(name, value);
+  head.set(beast_http::field::content_type, "application/json");
+  if (settings_.gzip) head.set(beast_http::field::content_encoding, "gzip");
+  return http::detail::wire_text(std::move(head), settings_.gzip ? gzipped(body) : body);
 }
 
 Answer Collector::post(const std::string& body, std::chrono::steady_clock::time_point deadline) {
   if (cancelled_) return {Answer::Kind::cancelled, 0, "the sink was closed", {}};
   const std::string message = message_with(body);
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+  const Deadline last{.at = deadline, .allowed = std::max(left, std::chrono::milliseconds(0))};
   Answer answer;
   bool done = false;
   io_.restart();
-  asio::co_spawn(io_, exchange(message, deadline),
+  asio::co_spawn(io_, exchange(message, last),
                  asio::bind_cancellation_slot(cancel_.slot(), [&](std::exception_ptr error, Answer result) {
                    done = true;
                    if (!error) {
@@ -105,7 +101,7 @@ Answer Collector::post(const std::string& body, std::chrono::steady_clock::time_
                      answer.text = thrown.what();
                    }
                  }));
-  // Not run(): a name look-up that nobody waits for any more may go on for long.
+  // Not run(): a name look-up may go on for long after the exchange has ended.
   while (!done) io_.run_one();
   if (cancelled_) answer.kind = Answer::Kind::cancelled;
   return answer;
@@ -118,8 +114,7 @@ void Collector::cancel() {
   });
 }
 
-asio::awaitable<Answer> Collector::exchange(const std::string& message,
-                                            std::chrono::steady_clock::time_point deadline) {
+asio::awaitable<Answer> Collector::exchange(const std::string& message, const Deadline& deadline) {
   for (;;) {
     std::unique_ptr<Connection> connection = std::move(idle_);
     if (connection && !connection->quiet()) connection.reset();
@@ -168,7 +163,7 @@ Answer Collector::read_answer(int status, std::string_view body) const {
       reply = json::parse(json::string_view(body.data(), body.size()), error, {}, options);
       is_json = !error;
     }
-  } catch (const std::bad_alloc&) {  // then it is none
+  } catch (const std::bad_alloc&) {  // treated as an answer without JSON
     reply = nullptr;
   }
   const json::object* object = is_json ? reply.if_object() : nullptr;
@@ -182,7 +177,7 @@ Answer Collector::read_answer(int status, std::string_view body) const {
     if (blank(body)) return {Answer::Kind::accepted, 0, {}, {}};
     if (!object)
       return {
-          Answer::Kind::unreadable, 0, "HTTP " + std::to_string(status) + ", but its body is no answer of OTLP's", {}};
+          Answer::Kind::unreadable, 0, "HTTP " + std::to_string(status) + ", but its body is not in OTLP's format", {}};
     const json::value* partial_value = object->if_contains("partialSuccess");
     const json::object* partial = partial_value ? partial_value->if_object() : nullptr;
     if (!partial) return {Answer::Kind::accepted, 0, {}, {}};

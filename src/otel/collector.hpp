@@ -21,10 +21,10 @@ struct Answer {
     accepted,     ///< As a whole, or with `rejected` data points refused for good.
     busy,         ///< 429, 502, 503, 504: the same may be sent again.
     broken,       ///< No answer: the connection broke, or it took too long. The same may be sent again.
-    unreachable,  ///< No connection: nobody listens, or it is not the one that it should be.
+    unreachable,  ///< No connection: the host does not listen on the port, or its certificate was not accepted.
     too_large,    ///< 413.
     refused,      ///< Any other status: the same would be refused again.
-    unreadable,   ///< What came is no answer of OTLP's.
+    unreadable,   ///< The answer is not in OTLP's format.
     cancelled,
   };
   Kind kind = Kind::broken;
@@ -48,7 +48,7 @@ class Collector {
 
  private:
   [[nodiscard]] std::string message_with(const std::string& body) const;
-  boost::asio::awaitable<Answer> exchange(const std::string& message, std::chrono::steady_clock::time_point deadline);
+  boost::asio::awaitable<Answer> exchange(const std::string& message, const http::detail::Deadline& deadline);
   [[nodiscard]] Answer read_answer(int status, std::string_view body) const;
   [[nodiscard]] std::string printable(std::string_view text) const;
 

@@ -36,6 +36,7 @@ using outlay::http::Delta;
 using outlay::http::detail::Connection;
 using outlay::http::detail::Exchange;
 using outlay::http::detail::Fault;
+using outlay::http::detail::within;
 
 constexpr int chunks = 100;      // of one stream
 constexpr int streams = 1'000;   // at once
@@ -97,9 +98,9 @@ class Unguarded final : public outlay::StreamConsumer {
 
   asio::awaitable<void> open(bool stream) {
     auto connection = std::make_unique<Connection>(io_.get_executor());
-    expect(!co_await connection->connect(url_, nullptr, outlay::http::detail::after(std::chrono::seconds(10))));
+    expect(!co_await connection->connect(url_, nullptr, within(std::chrono::seconds(10))));
     exchange_ = std::make_unique<Exchange>(std::move(connection), outlay::http::Timeouts{}, outlay::http::SizeLimits{},
-                                           outlay::http::detail::after(std::chrono::minutes(10)));
+                                           within(std::chrono::minutes(10)));
     const std::string body = json::serialize(request_body(stream));
     const std::string message =
         "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

@@ -51,7 +51,7 @@ struct Delta {
 
 /// A streamed answer that is arriving.
 ///
-/// Each piece has been reserved before it is handed on. A stream that a budget cuts, and one that is destroyed or closed before its end,
+/// Each piece has been reserved before it is returned. A stream that a budget cuts, and one that is destroyed or closed before its end,
 /// closes its connection at once, so that the provider stops generating.
 ///
 /// \par Guarantee
@@ -112,7 +112,7 @@ class OUTLAY_EXPORT ReplyStream {
 /// An HTTP client for one LLM provider, whose requests stay inside the budgets around them.
 ///
 /// Takes and returns the provider's own JSON. Each attempt on the wire is one Call: admitted before it is sent, charged when it returns,
-/// released where the provider refused it free of charge, indeterminate where nobody can tell. The policies may change model and
+/// released where the provider refused it free of charge, indeterminate where the client cannot tell. The policies may change model and
 /// ceiling of what is sent. Redirects are never followed: the key would go along.
 ///
 /// A handle: copies share connections. Made for a program, not for a request.
@@ -140,7 +140,7 @@ class OUTLAY_EXPORT Client {
   /// \par Errors
   /// BudgetExceeded, PriceUnknown: refused before it was sent. ProviderError: the provider answered with an error, after the last attempt.
   /// Error with errc::invalid_argument (a request that makes no sense, or over SizeLimits), errc::network (no connection, or a broken
-  /// one), errc::timed_out, errc::bad_reply (what came is no reply). What may have been billed is charged in each case.
+  /// one), errc::timed_out, errc::bad_reply (the reply is not in the format of this API). What may have been billed is charged in each case.
   /// \par Cancellation
   /// Terminal: the connection is closed, the call is indeterminate if it had been sent. Other kinds have no effect.
   [[nodiscard]] boost::asio::awaitable<boost::json::value> post(const boost::json::object& request,

@@ -115,9 +115,8 @@ std::string what_is_left(const detail::RawBreach& raw) {
     return amount(raw.reserved) + " of " + amount(raw.limit) + (raw.limit == 1 ? " is running" : " are running");
   const std::int64_t used = detail::saturating_add(raw.spent, raw.reserved);
   const char* is = raw.dimension == Dimension::usd ? " is" : " are";
-  std::string text = used <= raw.limit
-                         ? amount(raw.limit - used) + " of " + amount(raw.limit) + is + " left"
-                         : amount(raw.spent) + " of " + amount(raw.limit) + is + " spent";
+  std::string text = used <= raw.limit ? amount(raw.limit - used) + " of " + amount(raw.limit) + is + " left"
+                                       : amount(raw.spent) + " of " + amount(raw.limit) + is + " spent";
   if (raw.reserved > 0) text += ", and running calls hold " + amount(raw.reserved);
   return text;
 }
@@ -159,7 +158,8 @@ std::string Failure::message() const {
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);
     if (&raw == &first) continue;
-    text += "\nIn the way, too: budget \"" + raw.budget->path() + "\": " + need(*facts_, raw) + ", " + what_is_left(raw) + '.';
+    text += "\nIn the way, too: budget \"" + raw.budget->path() + "\": " + need(*facts_, raw) + ", " +
+            what_is_left(raw) + '.';
   }
   return text;
 }

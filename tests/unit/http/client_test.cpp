@@ -3,7 +3,11 @@
 #include <atomic>
 #include <boost/asio.hpp>
 #include <boost/json.hpp>
+#include <functional>
+#include <future>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "http_support.hpp"
 #include "outlay/outlay.hpp"
@@ -306,6 +310,126 @@ TEST_CASE("client: any completion token will do", "[http][client]") {
   CHECK(called);
   CHECK(later.get().at("model") == "gpt-4o-2024-08-06");
   CHECK(budget.spent().usd == chat_cost * 2);
+}
+
+TEST_CASE("client: an open stream keeps no io_context running while it is not read", "[http][client]") {
+  const OwnBooks books;
+  const FaultServer server([](std::size_t, std::string_view) {
+    Plan plan = answer(chunked_reply(chat_stream_events()), Plan::Then::stall);
+    plan.stop_at = plan.bytes.find("data: ") + 200;
+    return plan;
+  });
+  asio::io_context io;
+  outlay::http::ClientOptions options = client_options(server);
+  options.timeouts = {};  // none of which may pass in this test
+  const outlay::http::Client client(io, options);
+  outlay::Budget budget({.usd = 1_usd});
+  std::optional<outlay::http::ReplyStream> stream;
+  const json::object request = chat_request();
+  const auto open = [&]() -> asio::awaitable<void> {
+    stream.emplace(co_await client.stream(request));
+    static_cast<void>(co_await stream->next());
+  };
+  run(io, open());
+  CHECK(stream->open());
+}
+
+TEST_CASE("client: code that blocks after its reply does not hold up the next request on the connection",
+          "[http][client]") {
+  const OwnBooks books;
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const outlay::http::ClientOptions options = client_options(server);
+  std::promise<bool> second_done;
+  std::future<bool> second = second_done.get_future();
+  bool held_up = true;
+  {
+    asio::thread_pool pool(2);
+    const outlay::http::Client client(pool, options);
+    const json::object request = chat_request();
+    outlay::co_spawn(
+        pool,
+        [&]() -> asio::awaitable<void> {
+          static_cast<void>(co_await client.post(request));
+          outlay::co_spawn(pool, client.post(request),
+                           [&](std::exception_ptr error, const json::value&) { second_done.set_value(!error); });
+          held_up = second.wait_for(std::chrono::seconds(30)) != std::future_status::ready;
+        },
+        asio::detached);
+    pool.join();
+  }
+  CHECK_FALSE(held_up);
+  CHECK(second.get());
+  CHECK(server.connections() == 1);
+}
+
+TEST_CASE("client: on a pool of threads each request resumes its coroutine in the scopes it has open",
+          "[http][client][context]") {
+  const OwnBooks books;
+  const FaultServer server([](std::size_t number, std::string_view) {
+    return number % 2 == 0 ? answer(http_reply(200, chat_reply_body()))
+                           : answer(http_reply(503, "overloaded"));  // then there is another attempt
+  });
+  std::atomic<int> wrong = 0;
+  std::atomic<int> failures = 0;
+  const std::string empty = outlay::Context::current().tag("who").value_or("");
+  {
+    asio::thread_pool pool(4);
+    outlay::http::ClientOptions options = client_options(server);
+    options.retries.max_attempts = 100;
+    const outlay::http::Client client(pool, options);
+    const auto work = [&](int number) -> asio::awaitable<void> {
+      const std::string name = "worker " + std::to_string(number);
+      const json::object request = chat_request();
+      for (int n = 0; n < 5; ++n) {
+        const std::string own = name + "/" + std::to_string(n);
+        const outlay::Track track({{"who", own}});
+        const outlay::Budget budget({.usd = 1_usd});
+        static_cast<void>(co_await client.post(request));
+        wrong += outlay::Context::current().tag("who") != own || budget.spent().usd != chat_cost;
+      }
+    };
+    for (int i = 0; i < 20; ++i)
+      outlay::co_spawn(pool, work(i), [&](std::exception_ptr error) { failures += error != nullptr; });
+    pool.join();
+  }
+  CHECK(wrong == 0);
+  CHECK(failures == 0);
+  for (const outlay::Record& record : books.records()) CHECK(record.tags.at("who").starts_with("worker "));
+}
+
+TEST_CASE("client: a request on a pool of threads that is cancelled while its reply arrives is settled once",
+          "[http][client]") {
+  const OwnBooks books;
+  outlay::Budget budget({.usd = 10_usd});
+  constexpr int requests = 200;
+  std::atomic<int> ended = 0;
+  {
+    asio::thread_pool pool(4);
+    std::mutex mutex;
+    std::vector<std::function<void()>> cancel;
+    const FaultServer server([&](std::size_t, std::string_view) {
+      const std::lock_guard lock(mutex);
+      for (const auto& each : cancel) each();
+      cancel.clear();
+      return answer(http_reply(200, chat_reply_body()));
+    });
+    const outlay::http::Client client(pool, client_options(server));
+    const json::object request = chat_request();
+    std::vector<asio::cancellation_signal> signals(requests);
+    for (asio::cancellation_signal& signal : signals) {
+      const auto strand = asio::make_strand(pool);
+      outlay::co_spawn(
+          strand, client.post(request),
+          asio::bind_cancellation_slot(signal.slot(), [&ended](std::exception_ptr, const json::value&) { ++ended; }));
+      const std::lock_guard lock(mutex);
+      cancel.emplace_back(
+          [&signal, strand] { asio::post(strand, [&signal] { signal.emit(asio::cancellation_type::terminal); }); });
+    }
+    pool.join();
+  }
+  CHECK(ended == requests);
+  CHECK(budget.reserved() == outlay::Amounts{});
+  CHECK(books.ledger.audit().verdict == outlay::Audit::Verdict::agrees);
 }
 
 TEST_CASE("client: requests from a pool of threads need no strand", "[http][client]") {
