@@ -33,7 +33,8 @@ void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment)
       if (moment.stream)
         facts.text = "The stream was cut there, and what it had shown is charged";
       else if (facts.count == 0)
-        facts.text = budget + " refused " + printable_name(facts.model) + ": other calls are already waiting for its room";
+        facts.text =
+            budget + " refused " + printable_name(facts.model) + ": other calls are already waiting for its room";
   }
 }
 
