@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
+#include <charconv>
 
 #include "outlay/error.hpp"
 
@@ -19,6 +20,12 @@ std::string lower(View text) {
   std::transform(result.begin(), result.end(), result.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return result;
+}
+
+bool read_port(std::string_view text, std::uint16_t& port) noexcept {
+  const char* const end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(text.data(), end, port);
+  return error == std::errc() && last == end && port != 0;
 }
 
 std::uint16_t own_port(const Url& url) noexcept { return url.tls ? 443 : url.scheme == "http" ? 80 : 0; }
@@ -60,10 +67,13 @@ Url parse_url(std::string_view text, const UrlUse& use) {
   url.host = lower(host);
   if (url.host.find('%') != url.host.npos) refuse_url(use, "has a % in its host");
   if (url.host.size() > max_host) refuse_url(use, "has a host name longer than 253 bytes");
-  url.port = view.has_port() ? view.port_number() : own_port(url);
-  if (view.has_port() && url.port == 0) refuse_url(use, "has a port that is not 1 to 65535");
   const auto path = view.encoded_path();
   url.path.assign(path.begin(), path.end());
+  // Boost 1.81 lets a port wrap around, and takes "host:1x" for a port and a path.
+  url.port = own_port(url);
+  if (view.has_port() && !read_port({view.port().data(), view.port().size()}, url.port))
+    refuse_url(use, "has a port that is not 1 to 65535");
+  if (!url.path.empty() && url.path.front() != '/') refuse_url(use, "has a port that is not 1 to 65535");
   if (view.has_query()) {
     const auto query = view.encoded_query();
     url.query.emplace(query.begin(), query.end());
