@@ -52,6 +52,7 @@ enum class errc {
 [[nodiscard]] OUTLAY_EXPORT std::error_code make_error_code(errc code) noexcept;
 
 namespace detail {
+struct Access;
 struct FailureFacts;
 OUTLAY_EXPORT void acquire(const FailureFacts* facts) noexcept;
 OUTLAY_EXPORT void release(const FailureFacts* facts) noexcept;
@@ -76,8 +77,6 @@ struct Breach {
 /// Immutable: safe from any thread.
 class OUTLAY_EXPORT Failure {
  public:
-  explicit Failure(const detail::FailureFacts* facts) noexcept  // takes over the reference
-      : facts_(detail::Ref<const detail::FailureFacts>::adopt(facts)) {}
   /// A failure that is no breach of a cap.
   Failure(errc reason, std::string message);
 
@@ -99,9 +98,10 @@ class OUTLAY_EXPORT Failure {
   /// One sentence that names the budgets, the numbers and the next step. Never prompt text, never a key.
   [[nodiscard]] std::string message() const;
 
-  [[nodiscard]] const detail::FailureFacts* facts() const noexcept { return facts_.get(); }
-
  private:
+  friend struct detail::Access;
+  explicit Failure(detail::Ref<const detail::FailureFacts> facts) noexcept : facts_(std::move(facts)) {}
+
   detail::Ref<const detail::FailureFacts> facts_;
 };
 

@@ -67,9 +67,9 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
         if (const auto self = operation.lock()) boost::asio::post(self->work_, [self] { self->cancel(); });
       });
     }
-    admission_.emplace(
-        *arrival_,
-        Admission::Caller{.may_wait = true, .may_block = false, .waiter = std::make_shared<Wake>(weak_from_this())});
+    admission_.emplace(*arrival_, Admission::Caller{.may_wait = true, .may_block = false, .waiter = [this] {
+                                                      return std::make_shared<Wake>(weak_from_this());
+                                                    }});
     go_on(Admission::Event::start);
   }
 

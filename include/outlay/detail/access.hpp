@@ -16,6 +16,11 @@ struct Access {
   /// Null for a moved-from call.
   [[nodiscard]] static Reservation* reservation(const Call& call) noexcept { return call.reservation_.get(); }
 
+  /// Takes over the facts.
+  [[nodiscard]] static Failure failure(const FailureFacts* facts) noexcept {
+    return Failure(Ref<const FailureFacts>::adopt(facts));
+  }
+
   [[nodiscard]] static Ledger ledger(Ref<Books> books) noexcept { return Ledger(std::move(books)); }
   [[nodiscard]] static Books& books(const Ledger& ledger) noexcept { return *ledger.books_; }
 

@@ -39,9 +39,23 @@ struct Counter {
     return true;
   }
 
+  /// Exact for what fits or can be counted. Beyond that, where observe mode holds all the same, it wraps, and the end of the call takes it
+  /// back.
   void hold(const Vector& more) noexcept {
-    add(used, more);
-    add(held, more);
+    const auto plus = [](std::int64_t a, std::int64_t b) {
+      return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+    };
+    for (std::size_t d = 0; d < dimension_count; ++d) {
+      used[d] = plus(used[d], more[d]);
+      held[d] = plus(held[d], more[d]);
+    }
+  }
+  /// Replaces what a call held by what it has used, which is no more: nothing overflows, and no cap is crossed.
+  void end_within(const Vector& call_held, const Vector& actual) noexcept {
+    for (std::size_t d = 0; d < dimension_count; ++d) {
+      used[d] += actual[d] - call_held[d];
+      held[d] -= call_held[d];
+    }
   }
   /// Replaces what a call held by what it has used.
   void end(const Vector& call_held, const Vector& actual) noexcept {

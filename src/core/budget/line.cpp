@@ -23,7 +23,7 @@ void Wakes::signal(Ticket& ticket) noexcept try {
 } catch (...) {
 }
 
-void Wakes::tell() noexcept {
+void Wakes::tell_all() noexcept {
   for (const auto& waiter : std::exchange(waiters_, {})) waiter->wake();
 }
 

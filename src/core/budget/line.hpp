@@ -32,13 +32,19 @@ class Wakes {
   Wakes() = default;
   Wakes(const Wakes&) = delete;
   Wakes& operator=(const Wakes&) = delete;
-  ~Wakes() { tell(); }
+  ~Wakes() {
+    if (!waiters_.empty()) tell_all();
+  }
 
   /// (lock) Does nothing where the ticket has been signalled already.
   void signal(Ticket& ticket) noexcept;
-  void tell() noexcept;
+  void tell() noexcept {
+    if (!waiters_.empty()) tell_all();
+  }
 
  private:
+  void tell_all() noexcept;
+
   std::vector<std::shared_ptr<Waiter>> waiters_;
 };
 

@@ -3,7 +3,7 @@
 #include "core/budget/failure.hpp"
 #include "core/budget/tree.hpp"
 #include "core/pricing/pricing.hpp"
-#include "outlay/ledger.hpp"
+#include "outlay/detail/access.hpp"
 
 namespace outlay {
 
@@ -58,7 +58,7 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
   facts->refuser = &node;
   facts->scope = node_;
   facts->text = "It was booked. Raise the cap, or stop here";
-  return Failure(facts.release());
+  return detail::Access::failure(facts.release());
 }
 
 Result<Amounts> Pool::try_record(const Usage& usage, std::string_view model) {

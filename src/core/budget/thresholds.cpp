@@ -37,10 +37,10 @@ Thresholds::Thresholds(const std::vector<double>& fractions, const Vector& caps)
   for (const double fraction : fractions) all_.push_back({fraction, threshold_amounts(fraction, caps)});
 }
 
-double Thresholds::take_reached(const Counter& counter) noexcept {
+double Thresholds::reached(const Counter& counter) const noexcept {
   if (!pending()) return 0;
   for (std::size_t d = 0; d < dimension_count; ++d)
-    if (counter.spent(d) >= all_[next_].at[d]) return all_[next_++].fraction;
+    if (counter.spent(d) >= all_[next_].at[d]) return all_[next_].fraction;
   return 0;
 }
 

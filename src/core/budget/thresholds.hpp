@@ -20,8 +20,10 @@ class Thresholds {
   Thresholds(const std::vector<double>& fractions, const Vector& caps);
 
   [[nodiscard]] bool pending() const noexcept { return next_ < all_.size(); }
-  /// The next fraction that `counter` has reached, which is then announced; 0 if there is none.
-  [[nodiscard]] double take_reached(const Counter& counter) noexcept;
+  /// The next fraction, if `counter` has reached it; else 0.
+  [[nodiscard]] double reached(const Counter& counter) const noexcept;
+  /// The next fraction has been announced.
+  void announced() noexcept { ++next_; }
   /// After a change of caps. Those that were announced stay so.
   void adapt(const Vector& caps) noexcept;
 

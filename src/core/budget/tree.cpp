@@ -48,11 +48,12 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing)
       store(windowed(window) ? (options.store ? options.store : process_store())
                              : (enclosing ? enclosing->store : nullptr)),
       notify_at(windowed(window) ? std::move(options.notify_at) : std::vector<double>()),
-      clamps(has<Clamp>(chain())),
-      enforces(std::none_of(chain().begin(), chain().end(), lets_through)),
-      raises(has<Raise>(chain())),
-      waits(has<Wait>(chain())),
-      opens_at_once(!chain().empty() && lets_through(chain().front())) {}
+      clamps(has<Clamp>(policy_list())),
+      enforces(std::none_of(policy_list().begin(), policy_list().end(), lets_through)),
+      raises(has<Raise>(policy_list())),
+      waits(has<Wait>(policy_list())),
+      opens_at_once(!policy_list().empty() && lets_through(policy_list().front())),
+      only_blocks(policy_list().empty() && (!enclosing || enclosing->only_blocks)) {}
 
 BudgetNode::~BudgetNode() = default;
 

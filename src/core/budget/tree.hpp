@@ -55,13 +55,14 @@ struct BudgetNode final : AttributedNode {
   const bool raises;         // it has a Raise
   const bool waits;          // it has a Wait
   const bool opens_at_once;  // its first policy lets calls through
+  const bool only_blocks;    // neither it nor a budget around it has another policy than Block
 
   mutable std::atomic<bool> truncated{false};
   mutable std::atomic<bool> said_warn{false};
 
   [[nodiscard]] std::unique_lock<std::mutex> lock_tree() const { return std::unique_lock(root->mutex); }
   /// Empty: Block alone.
-  [[nodiscard]] std::span<const Policy> chain() const noexcept {
+  [[nodiscard]] std::span<const Policy> policy_list() const noexcept {
     const std::vector<Policy>* chain = policies.chain();
     return chain ? std::span<const Policy>(*chain) : std::span<const Policy>();
   }

@@ -5,6 +5,7 @@
 #include "core/call/call_events.hpp"
 #include "core/call/refusal.hpp"
 #include "core/pricing/price_book.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/log.hpp"
 
 namespace outlay::detail {
@@ -60,39 +61,36 @@ Admission::Admission(Arrival& arrival, Caller caller)
       books_(*arrival.books_),
       budget_(*arrival.budget_),
       caller_(std::move(caller)),
-      prices_(books_.prices.find(reservation_.prices_uid)),
-      request_(reservation_.quote),
-      judged_(request_) {
+      request_(reservation_.quote) {
+  memory_.ask_program = !observing();  // an answer could have effects
+  memory_.may_wait = caller_.may_wait && !observing();
+  // Where only Block can speak, the decision comes before this thread looks up another price.
+  if (budget_.only_blocks && !budget_.store) return;
+  prices_ = books_.prices.find(reservation_.prices_uid);
   if (!prices_) {  // replaced many times since: the present one counts
     prices_ = books_.prices.present();
     if (const auto again = request_.with_model({request_.model.name, prices_->find(request_.model.name->text)}))
       request_ = *again;
   }
-  if (observing()) {
-    (void)Quote::of(arrival.request_, arrival.input_, request_.model, budget_.terms, false, judged_);
-    memory_.ask_program = false;  // its answer could have effects
-  }
-  memory_.may_wait = caller_.may_wait && !observing();
   if (budget_.store) {
     own_claim_ = std::make_unique<SharedClaim>(budget_);
     claim_ = own_claim_.get();
   }
   for (const BudgetNode* budget = &budget_; budget; budget = budget->outer)
-    for (const Policy& policy : budget->chain())
+    for (const Policy& policy : budget->policy_list())
       if (const auto* downgrade = std::get_if<Downgrade>(&policy))
         for (const Downgrade::Route& route : downgrade->map)
           memory_.models.add({books_.dictionary.name(route.to), prices_->find(route.to)});
 }
 
-Admission::Admission(Reservation& stream, PricedAgain wanted, std::shared_ptr<Waiter> waiter)
+Admission::Admission(Reservation& stream, PricedAgain wanted, Caller caller)
     : arrival_(nullptr),
       reservation_(stream),
       books_(*stream.books),
       budget_(*stream.budget),
-      caller_{.may_wait = false, .may_block = true, .waiter = std::move(waiter)},
+      caller_(std::move(caller)),
       prices_(std::move(wanted.prices)),
       request_(wanted.quote),
-      judged_(wanted.quote),
       claim_(stream.claim.get()) {
   memory_.may_wait = false;
   memory_.ask_program = !observing();
@@ -147,12 +145,20 @@ Admission::State Admission::advance(Event event) {
   return state_;
 }
 
-void Admission::look(bool ignore_grant) {
-  chain_.clear();
+const std::shared_ptr<Waiter>& Admission::waiter() {
+  if (!waiter_) waiter_ = caller_.waiter();
+  return waiter_;
+}
+
+ChainView Admission::look(bool ignore_grant) {
+  if (budget_.depth > few_.size()) many_.resize(budget_.depth);
+  const std::span<BudgetView> chain =
+      many_.empty() ? std::span<BudgetView>(few_).first(budget_.depth) : std::span<BudgetView>(many_);
+  std::size_t at = 0;
   for (const BudgetNode* budget = &budget_; budget; budget = budget->outer) {
     BudgetView view{.budget = budget,
                     .counter = &budget->counter,
-                    .policies = budget->chain(),
+                    .policies = budget->policy_list(),
                     .enforces = budget->enforces,
                     .clamps = budget->clamps,
                     .opens_at_once = budget->opens_at_once,
@@ -166,8 +172,9 @@ void Admission::look(bool ignore_grant) {
       if (granted_ && (!ignore_grant || !numbers)) view.source = Source::granted;
       if (budget->waits) view.turns_in = claim_->turns_in(*budget, books_.time());
     }
-    chain_.push_back(view);
+    chain[at++] = view;
   }
+  return chain;
 }
 
 Admission::State Admission::decide_and_act() {
@@ -175,36 +182,54 @@ Admission::State Admission::decide_and_act() {
     state_ = State::deciding;
     std::unique_lock lock = budget_.lock_tree();
     if (moment_.stream && !reservation_.open()) return state_ = State::admitted;  // it has ended meanwhile
+    // Woken while the store answered: what it said may be older than what woke this call.
+    stale_ |= ticket_.signalled && claim_ && claim_->answered();
     ticket_.signalled = false;
-    look(false);
-    if (granted_) {
-      // The store holds the quote. It is kept only if the budgets here let it pass as it is.
-      Quote pinned = asked_.quote;
-      pinned.open = false;
-      const Verdict verdict = decide(chain_, pinned, memory_, moment_, notes_);
-      if (verdict.kind == Verdict::Kind::admit && verdict.quote.holds_as(pinned)) return admit(lock, pinned);
+    if (moment_.stream) {
+      // Another stream of the same call may have asked for room meanwhile.
+      if (request_.output <= reservation_.quote.output) return state_ = State::admitted;
+      moment_.held = reservation_.quote.amounts;
+    }
+    if (granted_ && asked_blindly_ && asked_.quote.open && !asked_.quote.bounded_above()) {
+      // The ceiling was chosen without knowing what the store has; now it has told.
+      asked_blindly_ = false;
       lock.unlock();
       release_grant();
       continue;
     }
-    const Verdict verdict = decide(chain_, request_, memory_, moment_, notes_);
+    const ChainView chain = look(false);
+    Notes notes;
+    if (granted_) {
+      // The store holds the quote. It is kept only if the budgets here let it pass as it is.
+      Quote pinned = asked_.quote;
+      pinned.open = false;
+      const Verdict verdict = decide(chain, pinned, memory_, moment_, notes);
+      if (verdict.kind == Verdict::Kind::admit && verdict.quote.holds_as(pinned))
+        return admit(lock, chain, pinned, notes);
+      lock.unlock();
+      release_grant();
+      continue;
+    }
+    const Verdict verdict = decide(chain, request_, memory_, moment_, notes);
     switch (verdict.kind) {
       case Verdict::Kind::admit:
         asked_notes_.clear();
-        if (!claim_) return admit(lock, verdict.quote);
+        if (!claim_) return admit(lock, chain, verdict.quote, notes);
         asked_ = verdict;
-        asked_notes_ = notes_;
+        asked_notes_ = notes;
         lock.unlock();
         if (ask_store(verdict.quote, Room::fits) != State::deciding) return state_;
         break;
       case Verdict::Kind::refuse:
-        return refuse(lock, verdict);
+        return refuse(lock, chain, verdict, notes);
       case Verdict::Kind::ask:
-        return prepare_question(lock, verdict);
+        return prepare_question(lock, chain, verdict);
       case Verdict::Kind::wait:
         if (stale_ && claim_ && claim_->answered()) {
           stale_ = false;
           claim_->forget();
+          rounds_ = 0;
+          moment_.now = std::chrono::steady_clock::now();
           break;
         }
         return wait_in_line(lock, verdict);
@@ -217,46 +242,53 @@ Admission::State Admission::observe() {
     if (ask_store(request_, Room::any) != State::deciding) return state_;
   std::unique_lock lock = budget_.lock_tree();
   if (moment_.stream && !reservation_.open()) return state_ = State::admitted;
-  look(true);
-  const Verdict verdict = decide(chain_, judged_, memory_, moment_, notes_);
-  if (verdict.kind == Verdict::Kind::refuse) {
-    notes_.clear();
-    notes_.push_back(note_of_refusal(verdict, chain_, moment_));
-  }
+  // Judged as it would be enforced, held as it came.
+  Quote judged = request_;
+  if (arrival_) (void)Quote::of(arrival_->request_, arrival_->input_, request_.model, budget_.terms, false, judged);
+  const ChainView chain = look(true);
+  Notes notes;
+  const Verdict verdict = decide(chain, judged, memory_, moment_, notes);
+  if (verdict.kind == Verdict::Kind::refuse) notes = {note_of_refusal(verdict, chain, moment_)};
   asked_notes_.clear();
-  return admit(lock, request_);
+  return admit(lock, chain, request_, notes);
 }
 
-Admission::State Admission::admit(std::unique_lock<std::mutex>& lock, const Quote& quote) {
-  hold_in_chain(budget_, minus(quote.amounts, moment_.held));
-  reservation_.quote = quote;
-  reservation_.quote.open = false;
+Admission::State Admission::admit(std::unique_lock<std::mutex>& lock, ChainView chain, const Quote& quote,
+                                  const Notes& notes) {
   // What changed the call, and what let it through in the store, was decided when the store was asked.
   for (const Note& note : asked_notes_)
     if (note.changes_call() || note.budget->outside) said_.push_back(note);
-  said_.insert(said_.end(), notes_.begin(), notes_.end());
+  said_.insert(said_.end(), notes.begin(), notes.end());
   if (waited_at_)
-    for (const BudgetView& view : chain_)
+    for (const BudgetView& view : chain)
       if (view.budget == waited_at_) said_.push_back(note_of(Note::Kind::waited, view, quote, moment_));
+  // Nothing is thrown from here until the reservation ends by itself.
+  hold_in_chain(budget_, minus(quote.amounts, moment_.held));
+  reservation_.quote = quote;
+  reservation_.quote.open = false;
   leave_line();
   lock.unlock();
-  if (claim_ && !moment_.stream) {
-    reservation_.claim = std::move(own_claim_);
-    claim_->keep();
-  }
   granted_ = false;
-  if (arrival_) arrival_->admitted();
+  if (arrival_) {
+    reservation_.claim = std::move(own_claim_);
+    arrival_->admitted();
+    if (claim_) claim_->keep();
+  }
   book_events();
   return state_ = State::admitted;
 }
 
-Admission::State Admission::refuse(std::unique_lock<std::mutex>& lock, const Verdict& verdict) {
-  failure_ = facts_of(verdict, chain_, moment_, [&](const BudgetNode& budget) -> std::optional<Time> {
+Admission::State Admission::refuse(std::unique_lock<std::mutex>& lock, ChainView chain, const Verdict& verdict,
+                                   const Notes& notes) {
+  failure_ = facts_of(verdict, chain, moment_, [&](const BudgetNode& budget) -> std::optional<Time> {
     return budget.outside ? claim_->slot_end(budget, books_.time()) : std::nullopt;
   });
   if (verdict.reason == errc::truncated && !moment_.stream)
     verdict.budget->truncated.store(true, std::memory_order_relaxed);
-  said_ = {note_of_refusal(verdict, chain_, moment_)};
+  said_.clear();
+  for (const Note& note : notes)
+    if (note.kind == Note::Kind::passed_wait) said_.push_back(note);  // no event: it is for the log
+  said_.push_back(note_of_refusal(verdict, chain, moment_));
   leave_line();
   lock.unlock();
   failure_->scope = NodeRef::share(arrival_ ? arrival_->scope_ : reservation_.scope.get());
@@ -264,10 +296,11 @@ Admission::State Admission::refuse(std::unique_lock<std::mutex>& lock, const Ver
   return state_ = State::refused;
 }
 
-Admission::State Admission::prepare_question(std::unique_lock<std::mutex>& lock, const Verdict& verdict) {
+Admission::State Admission::prepare_question(std::unique_lock<std::mutex>& lock, ChainView chain,
+                                             const Verdict& verdict) {
   asked_ = verdict;
   asked_.reason = errc::budget_exceeded;
-  auto facts = facts_of(asked_, chain_, moment_, [](const BudgetNode&) { return std::optional<Time>(); });
+  auto facts = facts_of(asked_, chain, moment_, [](const BudgetNode&) { return std::optional<Time>(); });
   lock.unlock();
   facts->scope = NodeRef::share(arrival_ ? arrival_->scope_ : reservation_.scope.get());
   const Attribution* around =
@@ -276,14 +309,14 @@ Admission::State Admission::prepare_question(std::unique_lock<std::mutex>& lock,
   if (arrival_)
     for (const Tag& tag : arrival_->request_.tags) tags.set(tag.key, tag.value);
   const Quote& quote = verdict.quote;
-  exceeded_.emplace(Failure(facts.release()), quote.requested->text, quote.model.name->text,
+  exceeded_.emplace(Access::failure(facts.release()), quote.requested->text, quote.model.name->text,
                     quote.ceiling == Quote::no_ceiling ? std::nullopt : std::optional(quote.ceiling), std::move(tags),
                     moment_.stream);
   return state_ = State::asking_program;
 }
 
 void Admission::ask_program() {
-  const auto& callback = std::get<Callback>(asked_.budget->chain()[asked_.policy]);
+  const auto& callback = std::get<Callback>(asked_.budget->policy_list()[asked_.policy]);
   const Decision decision = ask_callback(*asked_.budget, callback, *exceeded_);
   Answer answer{.budget = asked_.budget,
                 .policy = asked_.policy,
@@ -310,7 +343,7 @@ Admission::State Admission::wait_in_line(std::unique_lock<std::mutex>& lock, con
   while (at != verdict.budget) at = at->outer;
   if (ticket_.at != at) {
     leave_line();
-    ticket_.waiter = caller_.waiter;
+    ticket_.waiter = waiter();
     ticket_.looks_outward = budget_.terms.clamps;
     enter_line(*at, ticket_);
   }
@@ -336,6 +369,7 @@ Admission::State Admission::ask_store(const Quote& quote, Room otherwise) {
   for (const Note& note : asked_notes_)
     if (note.lets_through()) rooms_.emplace_back(note.budget, note.kind == Note::Kind::below ? Room::below : Room::any);
   stale_ = false;
+  asked_blindly_ = !claim_->answered();
   if (++rounds_ > max_rounds) {
     if (observing()) {
       granted_ = true;
@@ -346,7 +380,7 @@ Admission::State Admission::ask_store(const Quote& quote, Room otherwise) {
                              " times: too many processes ask it at once. Try again");
   }
   if (claim_->answers_here(caller_.may_block)) return store_answered(claim_->ask_here(question(quote, otherwise)));
-  claim_->ask(question(quote, otherwise), caller_.waiter);
+  claim_->ask(question(quote, otherwise), waiter());
   return state_ = State::asking_store;
 }
 
@@ -373,7 +407,6 @@ Admission::State Admission::store_answered(SharedClaim::Outcome outcome) {
       granted_ = true;
       if (!moment_.stream) {
         const auto lock = budget_.lock_tree();
-        look(false);
         said_ = {note_of_store(allowed ? Note::Kind::unshared : Note::Kind::blocked, asked_.quote)};
       }
       break;
@@ -382,8 +415,8 @@ Admission::State Admission::store_answered(SharedClaim::Outcome outcome) {
   return state_;
 }
 
-Note Admission::note_of_store(Note::Kind kind, const Quote& quote) const noexcept {
-  const BudgetView* view = chain_.data();
+Note Admission::note_of_store(Note::Kind kind, const Quote& quote) {
+  const BudgetView* view = look(false).data();
   while (view->budget != &claim_->first()) ++view;
   return note_of(kind, *view, quote, moment_);
 }
@@ -399,7 +432,6 @@ Admission::State Admission::store_unavailable(const std::string& what) {
   {
     const auto lock = budget_.lock_tree();
     leave_line();
-    look(false);
     if (!moment_.stream) said_ = {note_of_store(Note::Kind::blocked, request_)};
   }
   book_events();
@@ -418,7 +450,8 @@ void Admission::book_events() {
   if (moment_.stream) {
     // Once a stream: it goes on over a cap.
     std::erase_if(said_, [&](const Note& note) {
-      return note.lets_through() && (reservation_.said_over || (reservation_.said_over = true, false));
+      const bool over = note.lets_through() || (observing() && note.kind == Note::Kind::cut);
+      return over && (reservation_.said_over || (reservation_.said_over = true, false));
     });
   }
   if (!said_.empty()) {
@@ -433,7 +466,7 @@ void Admission::book_events() {
   wakes_.tell();
 }
 
-Admission::State run(Admission& admission, BlockingWaiter& waiter) {
+Admission::State BlockingCaller::run(Admission& admission) {
   Admission::State state = admission.advance(Admission::Event::start);
   for (;;) {
     switch (state) {
@@ -443,8 +476,8 @@ Admission::State run(Admission& admission, BlockingWaiter& waiter) {
         break;
       case Admission::State::asking_store:
       case Admission::State::in_line:
-        state = admission.advance(waiter.wait_until(admission.deadline()) ? Admission::Event::woken
-                                                                          : Admission::Event::timer);
+        state = admission.advance(waiter_->wait_until(admission.deadline()) ? Admission::Event::woken
+                                                                            : Admission::Event::timer);
         break;
       default:
         return state;

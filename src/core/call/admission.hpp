@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -9,6 +11,7 @@
 
 #include "core/call/arrival.hpp"
 #include "core/call/decide.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/detail/export.hpp"
 
 namespace outlay::detail {
@@ -36,14 +39,15 @@ class OUTLAY_EXPORT Admission {
   };
   struct Caller {
     bool may_wait = true;   ///< False: Wait passes the decision on, and says so.
-    bool may_block = true;  ///< False: a store is asked by its own thread, also where it is near.
-    std::shared_ptr<Waiter> waiter;
+    bool may_block = true;  ///< False: even a store on this machine is asked by its own thread.
+    /// Asked once, when the admission has to wait for something.
+    std::function<std::shared_ptr<Waiter>()> waiter;
   };
 
   /// A call that is undecided. The arrival outlives the admission.
   Admission(Arrival& arrival, Caller caller);
   /// A running stream that needs room for `wanted`, and may not wait.
-  Admission(Reservation& stream, PricedAgain wanted, std::shared_ptr<Waiter> waiter);
+  Admission(Reservation& stream, PricedAgain wanted, Caller caller);
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
   ~Admission();
@@ -55,23 +59,28 @@ class OUTLAY_EXPORT Admission {
   [[nodiscard]] std::chrono::steady_clock::time_point deadline() const noexcept;
   [[nodiscard]] State state() const noexcept { return state_; }
   /// After `refused`; once.
-  [[nodiscard]] Failure failure() noexcept { return Failure(failure_.release()); }
+  [[nodiscard]] Failure failure() noexcept { return Access::failure(failure_.release()); }
 
  private:
   State decide_and_act();
   State observe();
-  void look(bool ignore_grant);  // under the lock: fills the view
-  State admit(std::unique_lock<std::mutex>& lock, const Quote& quote);
-  State refuse(std::unique_lock<std::mutex>& lock, const Verdict& verdict);
+  /// (lock) Looks at the budgets as they are now.
+  ///
+  /// \param ignore_grant In observe mode: judges by the numbers of a store even where it holds the call's amounts.
+  /// \return Valid until the lock is let go.
+  [[nodiscard]] ChainView look(bool ignore_grant);
+  [[nodiscard]] const std::shared_ptr<Waiter>& waiter();
+  State admit(std::unique_lock<std::mutex>& lock, ChainView chain, const Quote& quote, const Notes& notes);
+  State refuse(std::unique_lock<std::mutex>& lock, ChainView chain, const Verdict& verdict, const Notes& notes);
   State wait_in_line(std::unique_lock<std::mutex>& lock, const Verdict& verdict);
-  State prepare_question(std::unique_lock<std::mutex>& lock, const Verdict& verdict);
+  State prepare_question(std::unique_lock<std::mutex>& lock, ChainView chain, const Verdict& verdict);
   State ask_store(const Quote& quote, Room otherwise);
   State store_answered(SharedClaim::Outcome outcome);
   State store_unavailable(const std::string& what);
   void leave_line();
   void release_grant() noexcept;
   /// Of the innermost budget that counts in the store.
-  [[nodiscard]] Note note_of_store(Note::Kind kind, const Quote& quote) const noexcept;
+  [[nodiscard]] Note note_of_store(Note::Kind kind, const Quote& quote);
   void book_events();
   [[nodiscard]] bool observing() const noexcept { return books_.options.observe; }
   [[nodiscard]] SharedClaim::Question question(const Quote& quote, Room otherwise) const noexcept;
@@ -81,9 +90,9 @@ class OUTLAY_EXPORT Admission {
   Books& books_;
   BudgetNode& budget_;  // innermost
   const Caller caller_;
+  std::shared_ptr<Waiter> waiter_;           // of the caller, once it was needed
   std::shared_ptr<const PriceBook> prices_;  // keeps what quotes are priced by
   Quote request_;                            // what is admitted if no policy acts
-  Quote judged_;                             // in observe mode: the call as it would be enforced
   Memory memory_;
   Moment moment_;
   State state_ = State::deciding;
@@ -92,6 +101,7 @@ class OUTLAY_EXPORT Admission {
   SharedClaim* claim_ = nullptr;  // null where no budget counts in a store
   bool granted_ = false;          // the store holds `asked_` for this decision
   bool stale_ = false;            // woken while a store was asked
+  bool asked_blindly_ = false;    // nothing was known of the store when it was asked
   int rounds_ = 0;
   Verdict asked_;  // of the program, or what a store was asked for
   Notes asked_notes_;
@@ -99,15 +109,28 @@ class OUTLAY_EXPORT Admission {
   std::optional<Exceeded> exceeded_;
   const BudgetNode* waited_at_ = nullptr;
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
-  std::vector<BudgetView> chain_;
-  Notes notes_;
+  std::array<BudgetView, 4> few_;  // what look() shows; `many_` in deeper trees
+  std::vector<BudgetView> many_;
   Notes said_;  // what is to be said when the lock has been let go
   std::unique_ptr<FailureFacts> failure_;
   Wakes wakes_;  // told last
 };
 
-/// Runs an admission on this thread to its end.
-Admission::State run(Admission& admission, BlockingWaiter& waiter);
+/// A caller that waits on its own thread.
+class BlockingCaller {
+ public:
+  [[nodiscard]] Admission::Caller caller(bool may_wait) {
+    return {.may_wait = may_wait, .may_block = true, .waiter = [this] {
+              waiter_ = std::make_shared<BlockingWaiter>();
+              return waiter_;
+            }};
+  }
+  /// Runs an admission to its end.
+  Admission::State run(Admission& admission);
+
+ private:
+  std::shared_ptr<BlockingWaiter> waiter_;  // null until something is waited for
+};
 
 /// True while a callback of this budget runs on this thread: inside it the budget acts as Block.
 [[nodiscard]] bool in_callback_of(const BudgetNode& budget) noexcept;

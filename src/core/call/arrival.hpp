@@ -5,6 +5,7 @@
 
 #include "core/budget/failure.hpp"
 #include "core/call/reservation.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/detail/export.hpp"
 
 namespace outlay::detail {
@@ -24,7 +25,7 @@ class OUTLAY_EXPORT Arrival {
   /// After `admitted`; once.
   [[nodiscard]] Ref<Reservation> take() noexcept { return std::move(reservation_); }
   /// After `refused`; once.
-  [[nodiscard]] Failure failure() noexcept { return Failure(failure_.release()); }
+  [[nodiscard]] Failure failure() noexcept { return Access::failure(failure_.release()); }
 
  private:
   friend class Admission;

@@ -35,10 +35,10 @@ class Entrance {
  private:
   void go_on() {
     const detail::Node* scope = detail::ambient();
-    const auto waiter = std::make_shared<detail::BlockingWaiter>();
-    // A coroutine must not hold its thread.
-    detail::Admission admission(arrival_, {.may_wait = !(scope && scope->home), .may_block = true, .waiter = waiter});
-    if (run(admission, *waiter) == detail::Admission::State::refused) failure_ = admission.failure();
+    detail::BlockingCaller caller;
+    detail::Admission admission(arrival_,
+                                caller.caller(!(scope && scope->home)));  // a coroutine must not hold its thread
+    if (caller.run(admission) == detail::Admission::State::refused) failure_ = admission.failure();
   }
 
   detail::Arrival arrival_;

@@ -96,7 +96,8 @@ Turn clamp(Case& at, const Policy& policy) {
   const BudgetView& own = at.budget();
   const std::int64_t most = most_output(at, [&](const BudgetView& view) { return view.enforces || &view == &own; });
   if (most < 0) return Turn::pass;
-  const std::int64_t ceiling = std::min(most / quote.choices, limits.max_output_tokens.value_or(any_number));
+  std::int64_t ceiling = std::min(most / quote.choices, limits.max_output_tokens.value_or(any_number));
+  if (ceiling != any_number) ceiling = std::min(ceiling, Usage::max_count);  // more can no request say
   const bool tighter = quote.ceiling == Quote::no_ceiling ? ceiling != any_number : ceiling < quote.ceiling;
   if (!tighter || ceiling < std::max(limits.min_output_tokens, quote.min_ceiling)) return Turn::pass;
   const std::optional<Quote> smaller = quote.with_ceiling(ceiling);
@@ -265,7 +266,7 @@ void widen(Case& at) noexcept {
   const std::int64_t upper = at.quote.upper();
   const std::int64_t most = most_output(at, [](const BudgetView& view) { return !view.opens_at_once; });
   if (most < 0 || (most == any_number && upper == any_number)) return;
-  const std::int64_t ceiling = std::min(upper, most / at.quote.choices);
+  const std::int64_t ceiling = std::min({upper, most / at.quote.choices, Usage::max_count});
   if (ceiling <= at.quote.lower()) return;
   if (const std::optional<Quote> wider = at.quote.with_open_ceiling(ceiling)) at.quote = *wider;
 }

@@ -63,6 +63,7 @@ struct Quote {
   /// Bounds of an open ceiling.
   [[nodiscard]] std::int64_t upper() const noexcept;
   [[nodiscard]] std::int64_t lower() const noexcept;
+  [[nodiscard]] bool bounded_above() const noexcept { return upper() != INT64_MAX; }
   /// The most that the model writes for a choice, where the table knows.
   [[nodiscard]] std::optional<std::int64_t> model_maximum() const noexcept;
   [[nodiscard]] bool holds_as(const Quote& other) const noexcept {

@@ -4,6 +4,7 @@
 
 #include "core/budget/failure.hpp"
 #include "core/call/billing.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/log.hpp"
 
 namespace outlay::detail {
@@ -59,10 +60,11 @@ void compare(const BudgetNode& budget, const Counter& before, const Counter& aft
 }
 
 void take_thresholds(BudgetNode& budget, Aftermath& aftermath) {
-  while (const double fraction = budget.thresholds.take_reached(budget.counter)) {
+  while (const double fraction = budget.thresholds.reached(budget.counter)) {
     const Dimension dimension = most_spent(budget.counter);
     aftermath.notes.push_back({&budget, Action::threshold, dimension, budget.counter.spent(index(dimension)),
                                budget.counter.cap[index(dimension)], fraction});
+    budget.thresholds.announced();
   }
 }
 
@@ -82,10 +84,7 @@ bool end_in_tree(Reservation& reservation, const Vector& actual, Aftermath& afte
     if (budget->outside) continue;
     Counter& counter = budget->counter;
     if (more == 0 && !budget->raises && !budget->thresholds.pending()) {
-      for (std::size_t d = 0; d < dimension_count; ++d) {
-        counter.used[d] += actual[d] - held[d];
-        counter.held[d] -= held[d];
-      }
+      counter.end_within(held, actual);
       continue;
     }
     const Counter before = counter;
@@ -149,19 +148,19 @@ StoreQueue::Crossed announcement(const Reservation& reservation) {
 }
 
 /// The same in the store, where budgets count there: it is told by its own thread, and what is known of it here changes at once.
-void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual, Aftermath& aftermath) noexcept
-    try {
-  if (!reservation.claim) return;
-  const bool settles = op == StoreCommand::Op::settle;
-  const std::vector<SharedClaim::Change> changes = reservation.claim->end(
-      op, actual, reservation.books->time(), settles ? announcement(reservation) : StoreQueue::Crossed());
-  if (settles)
-    for (const SharedClaim::Change& change : changes)
-      compare(*change.budget, change.before, change.after, reservation.quote.amounts, actual,
-              reservation.books->options.observe, aftermath);
+void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual, Aftermath& aftermath) noexcept {
+  try {
+    const bool settles = op == StoreCommand::Op::settle;
+    const std::vector<SharedClaim::Change> changes = reservation.claim->end(
+        op, actual, reservation.books->time(), settles ? announcement(reservation) : StoreQueue::Crossed());
+    if (settles)
+      for (const SharedClaim::Change& change : changes)
+        compare(*change.budget, change.before, change.after, reservation.quote.amounts, actual,
+                reservation.books->options.observe, aftermath);
+  } catch (...) {  // no memory: the store has its lease
+  }
   const auto lock = reservation.budget->lock_tree();
   room_released(*reservation.budget, aftermath.wakes);
-} catch (...) {  // no memory: the store has its lease
 }
 
 void book_notes(const Reservation& reservation, const Aftermath& aftermath) {
@@ -198,7 +197,7 @@ void finish(Reservation& reservation, const Vector& actual, const Bill& bill, co
             std::string_view reason, Ending& ending) {
   Aftermath aftermath;
   if (!end_in_tree(reservation, actual, aftermath)) return;
-  end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
+  if (reservation.claim) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
   Settled& settled = ending.settled;
   settled.usd = priced.usd;
   settled.usage = bill.usage;
@@ -262,7 +261,7 @@ void charge_without_fail(Reservation& reservation, std::string_view reason, Endi
   Aftermath aftermath;
   const Vector actual = whole_reservation(reservation);
   ending.settled.first = end_in_tree(reservation, actual, aftermath);
-  if (ending.settled.first) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
+  if (ending.settled.first && reservation.claim) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
   ending.settled.usd = Usd::from_nanos(reservation.quote.amounts[0]);
   aftermath.wakes.tell();
   say_lost_record("out of memory");
@@ -294,7 +293,7 @@ Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
   settle_bill(reservation, bill, ending);
   if (!settled.first) say_late(reservation, "settle");
   if (settled.first && ending.invalid) throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
-  if (ending.crossed) throw BudgetExceeded(Failure(ending.crossed.release()));
+  if (ending.crossed) throw BudgetExceeded(Access::failure(ending.crossed.release()));
   return settled;
 }
 
@@ -335,7 +334,7 @@ bool release_call(Reservation& reservation, std::string_view reason) noexcept {
     say_late(reservation, "release");
     return false;
   }
-  end_in_store(reservation, StoreCommand::Op::release, {}, aftermath);
+  if (reservation.claim) end_in_store(reservation, StoreCommand::Op::release, {}, aftermath);
   if (sent)
     tell(reservation, {Usage{}}, {}, RecordStatus::rejected, reason, aftermath);
   else

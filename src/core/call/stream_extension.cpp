@@ -24,9 +24,9 @@ ExtensionResult extend(Reservation& reservation, std::int64_t output_tokens) {
     return {Extension::granted, {}};
   }
   again.quote = *wanted;
-  const auto waiter = std::make_shared<BlockingWaiter>();
-  Admission admission(reservation, std::move(again), waiter);
-  if (run(admission, *waiter) == Admission::State::admitted) return {Extension::granted, {}};
+  BlockingCaller caller;
+  Admission admission(reservation, std::move(again), caller.caller(false));
+  if (caller.run(admission) == Admission::State::admitted) return {Extension::granted, {}};
   Failure failure = admission.failure();
   const bool quietly = failure.reason() == errc::truncated;
   return {quietly ? Extension::cut_quietly : Extension::cut, std::move(failure)};

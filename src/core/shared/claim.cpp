@@ -17,7 +17,10 @@ SharedClaim::SharedClaim(BudgetNode& innermost) : store_(Access::queue(*innermos
 }
 
 SharedClaim::~SharedClaim() {
-  if (question_) store_.abandon(*question_);
+  try {
+    if (question_) store_.abandon(*question_);
+  } catch (...) {  // no memory to undo it: it is left to its lease
+  }
   release();
 }
 
@@ -44,7 +47,6 @@ StoreCommand SharedClaim::command(const Question& question) {
   }
   std::vector<StoreCounter> slots = hold_.slots;
   for (StoreCounter& slot : slots) slot.room = Room::any, slot.limits = {};
-  std::vector<bool> told(slots.size(), false);
   const auto lock = entries_.front().budget->lock_tree();
   for (const Entry& entry : entries_) {
     const Vector& caps = entry.budget->counter.cap;
@@ -52,18 +54,16 @@ StoreCommand SharedClaim::command(const Question& question) {
     for (const auto& [budget, how] : question.rooms)
       if (budget == entry.budget) room = how;
     StoreCounter& slot = slots[entry.place];
-    if (!told[entry.place]) {
-      told[entry.place] = true;
-      slot.limits = to_limits(caps, caps);
-      slot.room = room;
-      if (!kept_) slot.thresholds = thresholds_of(entry.budget->notify_at, caps);
-    } else {
-      // One counter under the tighter of both budgets' caps.
-      Vector tighter = to_vector(slot.limits);
-      for (std::size_t d = 0; d < dimension_count; ++d) tighter[d] = std::min(tighter[d], caps[d]);
-      slot.limits = to_limits(tighter, tighter);
-      slot.room = std::min(slot.room, room);
+    if (!kept_ && slot.thresholds.empty()) slot.thresholds = thresholds_of(entry.budget->notify_at, caps);
+    // Of budgets that count in one counter the one that checks most strictly speaks, and of those that check alike the tighter cap.
+    if (room == Room::any || room > slot.room) continue;
+    Vector limits = caps;
+    if (room == slot.room) {
+      const Vector known = to_vector(slot.limits);
+      for (std::size_t d = 0; d < dimension_count; ++d) limits[d] = std::min(limits[d], known[d]);
     }
+    slot.limits = to_limits(limits, limits);
+    slot.room = room;
   }
   if (!kept_) hold_.slots = slots;
   return store_.command(kept_ ? StoreCommand::Op::extend : StoreCommand::Op::reserve, hold_.id, std::move(slots),
@@ -130,9 +130,9 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
   for (Entry& entry : entries_) {
     if (entry.place >= reply->states.size()) continue;
     const StoreReply::State& state = reply->states[entry.place];
-    Vector held = to_vector(state.reserved);
-    if (granted) subtract(held, own);
-    entry.numbers = Counter::of(to_vector(state.spent), held, no_caps);
+    entry.spent = to_vector(state.spent);
+    entry.held = to_vector(state.reserved);
+    if (granted) subtract(entry.held, own);
   }
   if (granted) {
     hold_.amount = asked_;
@@ -172,7 +172,7 @@ const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps
   if (!answered_) return nullptr;
   for (Entry& entry : entries_)
     if (entry.budget == &budget) {
-      entry.numbers.cap = caps;
+      entry.numbers = Counter::of(entry.spent, entry.held, caps);
       return &entry.numbers;
     }
   return nullptr;
@@ -191,11 +191,12 @@ std::chrono::nanoseconds SharedClaim::turns_in(const BudgetNode& budget, Time ca
 void SharedClaim::release() noexcept {
   if (!held_ || kept_) return;
   held_ = false;
-  StoreHold released = hold_;
+  store_.end(hold_, StoreCommand::Op::release, {}, asked_at_, {});
   hold_.id.clear();
+  hold_.slots.clear();
   hold_.amount = {};
   hold_.unshared = false;
-  store_.end(released, StoreCommand::Op::release, {}, asked_at_, {});
+  hold_.local = 0;
 }
 
 std::vector<SharedClaim::Change> SharedClaim::end(StoreCommand::Op op, const Vector& actual, Time callers,

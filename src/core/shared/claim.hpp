@@ -96,8 +96,9 @@ class SharedClaim {
   struct Entry {
     BudgetNode* budget;
     std::shared_ptr<SharedCounter> counter;
-    std::size_t place = 0;  // in the command: one name that stands in the chain twice is one counter
-    Counter numbers{};
+    std::size_t place = 0;   // in the command: one name that stands in the chain twice is one counter
+    Vector spent{}, held{};  // as the store has said, without this call
+    Counter numbers{};       // the same under the budget's caps
   };
 
   void make_slots(Time now);

@@ -167,7 +167,7 @@ void StoreQueue::abandon(Question& question) {
     if (queued != questions_.end())
       questions_.erase(queued);
     else
-      undo = question.command.op == Op::reserve;
+      undo = question.command.op == Op::reserve && !question.command.id.empty();
   }
   if (!undo) return;
   StoreHold hold{question.command.id, question.counters, question.command.counters, {}, false};

@@ -507,6 +507,16 @@ TEST_CASE("policy: observe mode decides as if enforced and lets everything throu
   REQUIRE(outlay::run({.usd = 0.001_usd, .on_exceed = Truncate{}}, [] { Call call(large_request()); }));
 }
 
+TEST_CASE("policy: observe mode says once that a stream would have been cut", "[core][policy][observe]") {
+  const Fixture fixture({.observe = true});
+  Budget budget({.output_tokens = 300});
+  Call call({.model = "gpt-4o", .input_tokens = 10});
+  for (std::int64_t tokens = 320; tokens <= 960; tokens += 64)
+    REQUIRE(call.extend_output(tokens).extension == Extension::granted);
+  REQUIRE(fixture.ledger.events().size() == 1);
+  REQUIRE(fixture.ledger.events()[0].reason == "observed: would have been cut");
+}
+
 TEST_CASE("policy: a strict ledger refuses a call outside every budget", "[core][policy]") {
   const Fixture fixture({.strict = true});
   REQUIRE(try_call(cent_request()).error().reason() == errc::outside_budget);

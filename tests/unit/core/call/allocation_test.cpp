@@ -7,8 +7,13 @@
 #if !defined(OUTLAY_SANITIZED) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <memory>
 #include <new>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "unit/core/fixture.hpp"
 
@@ -18,14 +23,18 @@ using namespace outlay;
 namespace {
 
 std::atomic<long> allocations{0};
+thread_local long fail_at = -1;  // the allocation of this thread that has no memory, counted down; negative: none
 
-}  // namespace
-
-void* operator new(std::size_t size) {
+void* allocate(std::size_t size) {
   allocations.fetch_add(1, std::memory_order_relaxed);
+  if (fail_at >= 0 && fail_at-- == 0) throw std::bad_alloc();
   if (void* block = std::malloc(size)) return block;
   throw std::bad_alloc();
 }
+
+}  // namespace
+
+void* operator new(std::size_t size) { return allocate(size); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   allocations.fetch_add(1, std::memory_order_relaxed);
   const std::size_t step = static_cast<std::size_t>(alignment);
@@ -63,6 +72,64 @@ TEST_CASE("allocation: a scope allocates at most one block", "[core][allocation]
   const long before = allocations;
   for (int i = 0; i < 100; ++i) open();
   REQUIRE(allocations - before <= 200);
+}
+
+namespace {
+
+/// Makes a call with each of its allocations failing in turn, until one succeeds.
+template <class Check>
+void make_a_call_short_of_memory(const Check& check) {
+  bool made = false;
+  for (long nth = 0; !made; ++nth) {
+    REQUIRE(nth < 200);
+    fail_at = nth;
+    try {
+      Call call(cent_request());
+      made = true;
+    } catch (const std::bad_alloc&) {  // as wanted
+    }
+    fail_at = -1;
+    INFO("allocation " << nth << " failed");
+    check();
+  }
+}
+
+/// Memory as a store on this machine; it never runs short itself.
+class LocalBackend final : public StoreBackend {
+ public:
+  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
+                                          std::chrono::milliseconds timeout) override {
+    const long failing = std::exchange(fail_at, -1);
+    auto results = memory_->execute(commands, timeout);
+    fail_at = failing;
+    return results;
+  }
+  [[nodiscard]] Distance distance() const noexcept override { return Distance::local; }
+  [[nodiscard]] std::string description() const override { return "a local store"; }
+
+ private:
+  std::unique_ptr<StoreBackend> memory_ = memory_backend();
+};
+
+}  // namespace
+
+TEST_CASE("allocation: a call that runs out of memory on its way in leaves nothing held", "[core][allocation]") {
+  const Fixture fixture;
+  set_log_handler([](LogLevel, std::string_view) {});
+  SECTION("where a policy lets it through") {
+    Budget budget({.name = "short of memory", .usd = 0.001_usd, .on_exceed = Warn{}});
+    (void)try_call(cent_request());
+    make_a_call_short_of_memory([&] { CHECK(budget.reserved() == Amounts{}); });
+  }
+  SECTION("where a store counts, too") {
+    const auto store = std::make_shared<Store>(std::make_unique<LocalBackend>(),
+                                               StoreOptions{.on_unreachable = OnUnreachable::deny()});
+    Budget tree({.name = "tree", .usd = 1_usd});
+    Budget budget({.name = "short of memory", .usd = 1_usd, .window = Window::forever(), .store = store});
+    (void)try_call(cent_request());
+    make_a_call_short_of_memory([&] { CHECK(tree.reserved() == Amounts{}); });
+  }
+  set_log_handler({});
 }
 
 #endif

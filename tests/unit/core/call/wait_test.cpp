@@ -1,6 +1,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -23,9 +24,9 @@ struct CountingWaiter final : detail::Waiter {
 
 /// A call that is admitted step by step on one thread, as the asynchronous form does.
 struct Waiting {
-  explicit Waiting(const CallRequest& wanted) : request(wanted), arrival(request) {
+  explicit Waiting(const CallRequest& wanted, bool may_wait = true) : request(wanted), arrival(request) {
     if (arrival.enter() != detail::Arrival::Step::undecided) return;
-    admission.emplace(arrival, Admission::Caller{.waiter = waiter});
+    admission.emplace(arrival, Admission::Caller{.may_wait = may_wait, .waiter = [this] { return waiter; }});
     state = admission->advance(Admission::Event::start);
   }
   Admission::State woken() { return state = admission->advance(Admission::Event::woken); }
@@ -56,7 +57,10 @@ TEST_CASE("wait: a call that does not fit waits, is woken by a settle, and is ad
   REQUIRE(late.woken() == admitted);
   Call call(detail::Access::call(late.arrival.take()));
   REQUIRE(budget.state().remaining.usd == 0.005_usd);
-  REQUIRE(fixture.ledger.events().back().action == Action::waited);
+  const BudgetEvent event = fixture.ledger.events().back();
+  REQUIRE(event.action == Action::waited);
+  REQUIRE(event.projected == (0.015_usd).nanos());  // with this call, once
+  REQUIRE(event.cap == (0.02_usd).nanos());
 }
 
 TEST_CASE("wait: first come first served, and nobody overtakes", "[core][wait]") {
@@ -207,6 +211,57 @@ TEST_CASE("wait: a call that is refused after it was rerouted and has waited lea
   REQUIRE(events[0].action == Action::closed);
   REQUIRE(events[1].action == Action::blocked);
   REQUIRE(events[1].budget == "outer");
+}
+
+TEST_CASE("wait: a Wait that was passed over is said, also where the call is refused then", "[core][wait]") {
+  const Fixture fixture;
+  int said = 0;
+  set_log_handler([&](LogLevel, std::string_view text) { said += text.find("passed over") != text.npos; });
+  Budget budget({.name = "passed", .concurrent = 1, .on_exceed = Wait{}});
+  Call running(cent_request());
+  const Waiting late(cent_request(), false);
+  set_log_handler({});
+  REQUIRE(late.state == refused);
+  REQUIRE(said == 1);
+  REQUIRE(fixture.ledger.events().size() == 1);
+}
+
+namespace {
+
+/// A store that is far away. While it reserves, calls of this process end.
+class BusyBackend final : public StoreBackend {
+ public:
+  explicit BusyBackend(std::function<void()> meanwhile) : meanwhile_(std::move(meanwhile)) {}
+  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
+                                          std::chrono::milliseconds timeout) override {
+    for (const StoreCommand& command : commands)
+      if (command.op == StoreCommand::Op::reserve) meanwhile_();
+    return memory_->execute(commands, timeout);
+  }
+  [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
+  [[nodiscard]] std::string description() const override { return "a busy store"; }
+
+ private:
+  std::function<void()> meanwhile_;
+  std::unique_ptr<StoreBackend> memory_ = memory_backend();
+};
+
+}  // namespace
+
+TEST_CASE("wait: a call that asks a store again because others have ended is not one that the store contradicts",
+          "[core][wait][store]") {
+  const Fixture fixture;
+  std::deque<Call> others;
+  const auto store = std::make_shared<Store>(std::make_unique<BusyBackend>([&] {
+                                               if (others.size() > 20 && others.size() < 60) others.pop_front();
+                                             }),
+                                             StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  Budget day({.name = "busy", .usd = 1_usd, .on_exceed = Wait{300ms}, .window = Window::forever(), .store = store});
+  for (int i = 0; i < 60; ++i) others.emplace_back(cent_request());
+  others.pop_back();  // from now on one ends whenever the store is asked
+  const Result<Call> late = try_call({.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.9_usd});
+  REQUIRE_FALSE(late);
+  REQUIRE(late.error().reason() == errc::budget_exceeded);
 }
 
 TEST_CASE("wait: the blocking form waits for room on its thread", "[core][wait]") {

@@ -60,7 +60,8 @@ Step<World> admit(std::size_t who) {
         actor.state = Admission::State::refused;
         break;
       case detail::Arrival::Step::undecided:
-        actor.admission = std::make_unique<Admission>(*actor.arrival, Admission::Caller{.waiter = actor.waiter});
+        actor.admission =
+            std::make_unique<Admission>(*actor.arrival, Admission::Caller{.waiter = [&actor] { return actor.waiter; }});
         actor.state = actor.admission->advance(Admission::Event::start);
     }
     actor.take_if_admitted();

@@ -488,6 +488,54 @@ TEST_CASE("shared: a correction is booked, and recorded", "[core][store]") {
   CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
 }
 
+TEST_CASE("shared: what a refund left is room, and the refusal says so", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  (void)store->adjust("refunded", Window::forever(), Usd::from_nanos(-(5_usd).nanos()), "refund");
+  const auto asked = [](Usd usd) {
+    return CallRequest{.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = usd};
+  };
+  {
+    Budget budget({.name = "refunded", .usd = 10_usd, .window = Window::forever(), .store = store});
+    CHECK(budget.state().remaining.usd == 15_usd);
+    const Result<Call> refused = try_call(asked(16_usd));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().spent() == "-$5.00");
+  }
+  Budget outer({.name = "full", .usd = 0.01_usd, .window = Window::forever(), .store = store});
+  Budget budget({.name = "refunded", .usd = 10_usd, .window = Window::forever(), .store = store});
+  const Result<Call> refused = try_call(asked(12_usd));
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().breaches().size() == 1);
+  CHECK(refused.error().budget() == "full");
+}
+
+TEST_CASE("shared: a request without a ceiling is clamped in a window as in a scope, whatever the table knows",
+          "[core][store]") {
+  const Fixture fixture;
+  const CallRequest open{.model = "unit", .input_tokens = 0};  // the table knows no maximum of this model
+  Budget day({.name = "clamped in a window", .usd = 1_usd, .on_exceed = Clamp{}, .window = Window::day()});
+  CHECK(Call(open).max_output_tokens() == 1'000'000);
+  CHECK(day.reserved() == Amounts{});
+  Budget inner({.usd = 0.5_usd});
+  CHECK(Call(open).max_output_tokens() == 500'000);
+}
+
+TEST_CASE("shared: the same name twice, the inner one letting calls through: the outer one's cap holds",
+          "[core][store]") {
+  const Fixture fixture;
+  set_log_handler([](LogLevel, std::string_view) {});
+  Budget outer(daily("twice with Warn", 0.02_usd));
+  Budget inner({.name = "twice with Warn", .usd = 0.005_usd, .on_exceed = Warn{}, .window = Window::day()});
+  spend_a_cent();
+  spend_a_cent();
+  set_log_handler({});
+  const Result<Call> refused = try_call(cent_request());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason() == errc::budget_exceeded);
+  CHECK(outer.spent().usd == 0.02_usd);
+}
+
 TEST_CASE("shared: observe mode counts in the store and refuses nothing", "[core][store]") {
   const Fixture fixture({.observe = true});
   Budget day(daily("observed", 0.01_usd));
