@@ -18,5 +18,5 @@ int main() try {
     std::cout << question << " Spent so far: " << budget.spent().usd << '\n';
   }
 } catch (const outlay::BudgetExceeded& refused) {
-  std::cout << "Not sent: " << refused.what() << ".\n";
+  std::cout << "Not sent: " << refused.what() << '\n';
 }

@@ -78,7 +78,7 @@ struct BudgetOptions {
   Unpriced unpriced{};    ///< Default Unpriced::refuse().
   /// Fractions in (0, 1] of the cap in the dimension most used; each announced once, when `spent` reaches it.
   std::vector<double> notify_at{};
-  /// For how long spend counts; default Window::scope(). Any other needs a name, and the counter belongs to the name: whoever opens a
+  /// For how long spend counts; default Window::scope(). Any other needs a name, and the counter belongs to the name: every
   /// budget of that name and window counts there, under caps and policies of its own.
   Window window{};
   /// Where such a counter is kept. Null: in this process's memory. At most one store in a chain of budgets.
@@ -103,7 +103,7 @@ struct BudgetState {
 /// as no call uses more than it reserved. One that does is booked in full and reported as an overrun. Raise, Warn and a callback's
 /// allow let calls through on purpose.
 /// \par Errors
-/// ConfigError for options that make no sense: no cap, a negative one, a policy that could never act.
+/// ConfigError for options out of range or in contradiction: no cap, a negative one, a policy that could never act.
 /// \par Thread safety
 /// Distinct objects: safe. Shared object: every member is safe from any thread. Construction and destruction belong to the task that
 /// opened the scope.
@@ -125,8 +125,8 @@ class OUTLAY_EXPORT Budget final {
   [[nodiscard]] const std::string& name() const noexcept;
   /// Limits, spent, reserved and remaining in one reading.
   ///
-  /// With a window: of the present one, by everybody who counts there, as the store last reported it, and with what has ended here
-  /// since. A store that is far away reports with each call; Store::state() asks it.
+  /// With a window, these are the numbers of the present one, of every process that counts there, as the store last reported them, and
+  /// with what has ended here since. A store that is far away reports with each call; Store::state() asks it.
   /// \par Blocking
   /// One short lock, as in all members below; with a store on this machine at most its file.
   [[nodiscard]] BudgetState state() const;

@@ -36,9 +36,11 @@ struct CallRequest {
   std::string_view service_tier{};  ///< As the provider names it; prices the reservation.
   TagsView tags{};                  ///< For this call alone, within the tags of the enclosing Track scopes.
   std::string_view traceparent{};   ///< The caller's W3C trace context, carried into the record. Ignored if malformed.
-  /// The smallest ceiling that the provider accepts: a policy that would clamp below it hands on instead. At least 1.
+  /// The smallest ceiling that the provider accepts: a policy that would clamp below it passes the decision to the next policy. At
+  /// least 1.
   std::int64_t min_output_tokens{1};
-  /// No ceiling but the one given can be written into the request: Clamp and Unbounded::clamp hand on.
+  /// No other ceiling can be written into the request, so Clamp passes the decision to the next policy and Unbounded::clamp does
+  /// nothing.
   bool fixed_ceiling{};
   /// Price the estimated input as if it were written to the provider's longer-lived cache, where that is dearer.
   bool long_cache{};
@@ -92,7 +94,7 @@ class [[nodiscard]] OUTLAY_EXPORT Call final {
  public:
   /// \par Errors
   /// BudgetExceeded: a cap is in the way, and the policies did not help. PriceUnknown: no price under a USD cap. Error with
-  /// errc::invalid_argument for a request that makes no sense, errc::outside_budget in a strict ledger.
+  /// errc::invalid_argument for a request with a value out of range, errc::outside_budget in a strict ledger.
   /// \par Blocking
   /// One short lock; with a Wait policy until there is room or its timeout; with a Callback as long as that takes.
   explicit Call(const CallRequest& request);
@@ -117,8 +119,8 @@ class [[nodiscard]] OUTLAY_EXPORT Call final {
   /// Replaces the reservation by what was really used and writes the record. The unused part is returned.
   ///
   /// \par Errors
-  /// Error with errc::invalid_usage for a negative or absurd count: the call is then charged as indeterminate. BudgetExceeded under a
-  /// Raise budget that this call took over its cap, after booking. A second settle does nothing and says so.
+  /// Error with errc::invalid_usage for a negative or too large count: the call is then charged as indeterminate. BudgetExceeded under a
+  /// Raise budget that this call took over its cap, after booking. A second settle does nothing, which a debug line in the log reports.
   Settled settle(const Usage& usage);
   Settled settle(const Settlement& settlement);
   /// The same without exceptions; over a Raise cap the result is a Settled all the same.
@@ -134,7 +136,7 @@ class [[nodiscard]] OUTLAY_EXPORT Call final {
   /// \return As settle.
   Settled indeterminate(std::string_view reason = {}) noexcept;
 
-  /// Reserves more output, for those who meter their own streams.
+  /// Reserves more output, for programs that meter their own streams.
   ///
   /// \param output_tokens How many tokens in all, over every choice, the stream will have shown. Less than is reserved: granted at once.
   /// \par Blocking

@@ -27,9 +27,9 @@ enum class errc {
   outside_budget,       ///< A strict ledger refused a call that no budget encloses. Open a Budget around it.
   unbounded_refused,    ///< The request has no output ceiling and a budget says Unbounded::refuse. Set one.
   price_unknown,        ///< No price for the model under a USD cap. Register one, or set `unpriced`.
-  invalid_usage,        ///< A negative or absurd count. The call is charged as indeterminate.
+  invalid_usage,        ///< A negative or too large count. The call is charged as indeterminate.
   invalid_argument,     ///< A malformed argument. The message names it.
-  config,               ///< A budget, ledger or price that makes no sense. The message says what to write instead.
+  config,               ///< An option of a budget, ledger or price is not valid. The message says what to write instead.
   overflow,             ///< An amount of money beyond +-$9.2 billion.
   over_limit,           ///< Report::assert_under: more was spent than asserted.
   incomplete,           ///< Report::assert_under over records that were partly evicted: it cannot tell.
@@ -146,7 +146,7 @@ class OUTLAY_EXPORT PriceUnknown : public Error {
   std::string model_;
 };
 
-/// A budget, policy, ledger or price that makes no sense. The message says what to write instead.
+/// An option of a budget, policy, ledger or price is out of range or contradicts another. The message says what to write instead.
 class OUTLAY_EXPORT ConfigError : public Error {
  public:
   explicit ConfigError(const std::string& message) : Error(errc::config, message) {}

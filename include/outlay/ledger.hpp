@@ -86,7 +86,7 @@ class OUTLAY_EXPORT Ledger {
   /// From now on, calls whose tags match count in the rule's caps too, beside the Budgets around them.
   ///
   /// \par Errors
-  /// ConfigError for a rule without caps, without a window, or with soft fractions that make no sense. A call whose tag's value has
+  /// ConfigError for a rule without caps, without a window, or with soft fractions out of range. A call whose tag's value has
   /// more than 200 bytes, or whose budgets are in another store, is refused (errc::config): a cap that cannot be kept is not ignored.
   void add_rule(Rule rule);
   /// Adds the rules that the environment asks for: `OUTLAY_DAILY_USER_USD` for each `user_id`, `OUTLAY_DAILY_PROJECT_USD` for each
@@ -94,7 +94,7 @@ class OUTLAY_EXPORT Ledger {
   ///
   /// \return How many were added.
   /// \par Errors
-  /// ConfigError for one that is no amount of money.
+  /// ConfigError for one that is not an amount of money.
   std::size_t add_rules_from_environment(const std::shared_ptr<Store>& store = nullptr);
 
   /// Calls admitted from now on are priced by this table; those under way keep theirs, over the last 16 replacements.
@@ -149,7 +149,7 @@ struct MisuseCounts {
   std::uint64_t closed_out_of_order{};    ///< A scope was closed while scopes inside it were open.
   std::uint64_t no_context_executor{};    ///< A scope was opened in a coroutine on a plain executor.
   std::uint64_t closed_elsewhere{};       ///< A scope was closed where it is not in the current chain.
-  std::uint64_t ambiguous_home{};         ///< A coroutine was resumed by a stranger while others share its home.
+  std::uint64_t ambiguous_home{};         ///< A coroutine was resumed by other code while several share its home.
   std::uint64_t calls_outside_budgets{};  ///< Calls outside any budget in a process that has opened one.
 };
 [[nodiscard]] OUTLAY_EXPORT MisuseCounts misuse_counts() noexcept;

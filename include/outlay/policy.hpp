@@ -55,10 +55,10 @@ struct Raise {};
 /// Admitted and booked, with an event and a log line. Goes on.
 struct Warn {};
 
-/// Waits, first come first served, for running calls to give room back. Skipped.
+/// Waits, first come first served, for running calls to release room. Skipped.
 ///
-/// Blocks the thread; in coroutines use async_call. Hands on after `timeout`, or at once if the call could not fit even after all
-/// others ended.
+/// Blocks the thread; in coroutines use async_call. Passes the decision to the next policy after `timeout`, or at once if the
+/// call could not fit even after all others ended.
 struct Wait {
   std::chrono::nanoseconds timeout = std::chrono::seconds(30);
 };
@@ -131,7 +131,7 @@ struct Callback {
 
 using Policy = std::variant<Block, Downgrade, Clamp, Truncate, Raise, Callback, Warn, Wait>;
 
-/// A chain of policies: each is tried in turn, and one that cannot help hands on to the next.
+/// A chain of policies: each is tried in turn, and one that cannot help passes the decision to the next.
 ///
 /// Validated when a Budget is made. Immutable; copies share.
 class Policies {

@@ -20,9 +20,9 @@ struct PoolOptions {
   std::optional<std::int64_t> output_tokens{};
 };
 
-/// A budget that is shared by handle: the classic pool over a number of tasks, told of each call when it is over.
+/// A budget that is shared by handle: the classic pool over a number of tasks, which books each call when it is over.
 ///
-/// It cannot prevent the call that crosses a cap, since it hears of it afterwards: that one is booked in full, and `record` says so. A
+/// It cannot prevent the call that crosses a cap, since it books a call afterwards: that one is booked in full, and `record` says so. A
 /// Budget, which reserves before a call is sent, prevents it. Without caps it only counts.
 ///
 /// \par Thread safety

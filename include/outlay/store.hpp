@@ -25,14 +25,14 @@ class StoreQueue;
 
 /// What a budget in a store means while the store cannot be reached, or has lost what it knew.
 ///
-/// There is no default: whoever shares a cap beyond one machine must say it.
+/// There is no default: a program that shares a cap beyond one machine must choose.
 class OnUnreachable {
  public:
   enum class Kind : std::uint8_t { deny, local, allow_and_mark };
   /// Refuse every call (StoreUnavailable): fail closed.
   [[nodiscard]] static constexpr OnUnreachable deny() noexcept { return OnUnreachable(Kind::deny, {}); }
   /// Let this process spend at most this much until the store is back, which is when an admission is answered in time again; then it is
-  /// told what was spent. What a call does not spend of its reservation is given back.
+  /// told what was spent. What a call does not spend of its reservation is released.
   [[nodiscard]] static constexpr OnUnreachable local(Usd at_most) noexcept {
     return OnUnreachable(Kind::local, at_most);
   }
@@ -52,7 +52,7 @@ class OnUnreachable {
 /// What becomes of a reservation whose process has gone silent for longer than its lease.
 enum class OnExpiry : std::uint8_t {
   charge,   ///< Its whole amount is spent: the call may have been billed.
-  release,  ///< Its whole amount is given back.
+  release,  ///< Its whole amount is released.
 };
 
 /// How a store is used, whatever keeps its data.
@@ -101,7 +101,7 @@ struct StoreCommand {
     extend,
     /// Ends the id: what it held (or was charged at its expiry) is replaced by `amount` spent. An unknown id is booked all the same.
     settle,
-    /// Ends the id: what it held (or was charged at its expiry) is given back. An unknown id is remembered as ended, so that a
+    /// Ends the id: what it held (or was charged at its expiry) is released. An unknown id is remembered as ended, so that a
     /// reservation that comes late is not made.
     release,
     renew,     ///< Pushes the expiry of every one of `ids` that is held to `lease` from now.
@@ -204,7 +204,7 @@ class OUTLAY_EXPORT Store final {
 
   /// Corrects what was spent, for refunds and bills that came late; recorded as an `adjusted` event of the current ledger.
   ///
-  /// \param amount Added to `spent` in the present window; negative gives back.
+  /// \param amount Added to `spent` in the present window; a negative amount lowers it.
   /// \par Errors
   /// StoreUnavailable: whether it was done is not known, and each call counts: look at state() before you try again.
   /// \par Blocking

@@ -17,8 +17,8 @@ namespace outlay {
 /// another one and add nothing to a total.
 ///
 /// \par Units
-/// Tokens, unless the member says otherwise. Each is between 0 and Usage::max_count; other counts are refused where a usage is
-/// handed in (errc::invalid_usage).
+/// Tokens, unless the member says otherwise. Each is between 0 and Usage::max_count; a usage with another count is refused
+/// (errc::invalid_usage).
 struct OUTLAY_EXPORT Usage {
   std::int64_t input{};           ///< Input that was neither read from nor written to a cache.
   std::int64_t cache_read{};      ///< Input read from the provider's prompt cache.

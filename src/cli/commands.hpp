@@ -14,7 +14,7 @@ namespace outlay::cli {
 enum Exit {
   success = 0,
   not_found = 1,  ///< The question has no answer: the model has no price.
-  usage = 2,      ///< An option or argument makes no sense.
+  usage = 2,      ///< An option or argument is not valid.
   bad_input = 3,  ///< A file is missing, damaged, of a newer version, or not what it should be.
   failed = 4,     ///< Anything else.
 };

@@ -20,7 +20,7 @@ struct Admitted {
 /// Admits one attempt in the current context, and writes the request as the policies left it.
 ///
 /// \par Errors
-/// BudgetExceeded, PriceUnknown; Error with errc::invalid_argument for a request that makes no sense.
+/// BudgetExceeded, PriceUnknown; Error with errc::invalid_argument for a request that is not valid.
 [[nodiscard]] boost::asio::awaitable<Admitted> admit(const ClientState& state, const OwnedRequest& request);
 
 /// Settles a call by its whole reply, as it came.

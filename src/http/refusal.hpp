@@ -11,7 +11,7 @@
 
 namespace outlay::http::detail {
 
-/// What can be told of an error without its message, which may quote the prompt or the key.
+/// What can be said about an error without its message, which may quote the prompt or the key.
 struct ErrorFacts {
   std::string code{};  ///< The provider's code, type or status; a plain word or empty, as are the next two.
   std::string parameter{};

@@ -60,7 +60,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
     const std::uint64_t mine = ++asked_;
     wake_.notify_one();
     if (stalled_) return;
-    // A little before the deadline: whoever waits for this flush still has to be told.
+    // A little before the deadline, since the caller that waits for this flush still has to be answered.
     const auto left = deadline - SteadyClock::now();
     const auto margin = std::clamp<SteadyClock::duration>(left / 10, {}, std::chrono::milliseconds(50));
     stalled_ = !answered_event_.wait_until(lock, deadline - margin, [&] { return answered_ >= mine || ended_; });

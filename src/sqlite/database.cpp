@@ -76,7 +76,8 @@ Database::Database(const std::filesystem::path& path, Mode mode) : name_(well_fo
     throw SqliteError(errc::storage, SQLITE_CANTOPEN, "\"" + name_ + "\" is a directory: name a file in it");
   if (mode == Mode::read_write) {
     open(where.c_str(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
-    // SQLite opens what may not be written for reading alone, and says so at the first commit: too late for whoever chose the path.
+    // SQLite opens what may not be written for reading alone, and fails at the first commit, which is too late
+    // for the caller that chose the path.
     if (sqlite3_db_readonly(handle_, "main") != 0) {
       close();
       const Cause cause = cause_of(SQLITE_READONLY);

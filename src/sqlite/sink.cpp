@@ -127,7 +127,7 @@ class SqliteSink final : public Sink {
       detail::log(LogLevel::info, "sqlite_sink: the rows that waited have been written");
   }
 
-  /// Commits where that is not sure to fail again. The rows wait on, and whoever flushes hears of it.
+  /// Commits where that is not sure to fail again. Otherwise the rows go on waiting, and the next flush reports the failure.
   void try_commit() noexcept {
     if (!problem_.empty() && Clock::now() < retry_at_) return;
     const bool known = !problem_.empty();

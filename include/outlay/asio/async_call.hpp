@@ -85,7 +85,7 @@ void start_call_for(Handler handler, OwnedRequest request, Complete complete) {
 /// \par Blocking
 /// One short lock; a Callback policy is asked on the calling thread, or after a wait on the handler's executor.
 /// \par Cancellation
-/// Every type; nothing is reserved then, and the place in the line is given up. A call that was admitted before is handed over.
+/// Every type. Nothing is reserved then, and the place in the line is left. A call that was admitted before still goes to the handler.
 template <class Token>
 auto async_call(const CallRequest& request, Token&& token) {
   return boost::asio::async_initiate<Token, void(std::exception_ptr, Call)>(

@@ -101,8 +101,8 @@ boost::asio::awaitable<R> guard_in_frame(Api api, boost::json::object request, P
 /// `const GuardedCall&` by those who need the model for a URL. Returns `boost::asio::awaitable` of the reply as boost::json::value, or
 /// of HttpReply with its status. Kept alive in the operation's frame.
 /// \param token For `void(std::exception_ptr, R)`, R being what `post` yields.
-/// \return By the token: what `post` yielded. A paid reply is never lost: under a Raise budget that it crosses it is handed over, and
-/// the next call is refused.
+/// \return By the token: what `post` yielded. A paid reply is never lost: under a Raise budget that it crosses it is returned, and the
+/// next call is refused.
 /// \par Errors
 /// As guard(). What `post` throws, after the call has been charged as indeterminate: it may have left.
 /// \par Blocking

@@ -99,8 +99,8 @@ inline constexpr bool never = false;
 /// As boost::asio::co_spawn. Emit from the coroutine's strand or only thread: cancellation in Asio is not thread-safe. Before Boost 1.86
 /// a coroutine on another thread must not be cancelled before its first run: Asio would end the process.
 /// \par Suspension
-/// Not seen: a call made by a coroutine that has hopped to a plain executor (see on()), and a handler that a stranger invokes through
-/// no executor. Both are right again from the next suspension on.
+/// The context is not found by a call in a coroutine that has hopped to a plain executor (see on()), nor in a handler that another
+/// thread invokes through no executor. Both find it again from the next suspension on.
 template <detail::AnExecutor Executor, detail::Spawnable F, class Token>
 decltype(auto) co_spawn(const Executor& executor, F&& function, Token&& token) {
   return detail::spawn(executor, detail::make_home(detail::capture()), std::forward<F>(function),

@@ -50,7 +50,7 @@ struct Rewrap {
 /// Takes the question that is being asked on this thread; null: none is.
 [[nodiscard]] OUTLAY_EXPORT Rewrap* take_pending_rewrap() noexcept;
 
-/// The same executor for work of another home; `executor` may be anybody's.
+/// The same executor for work of another home; `executor` may be of any kind.
 [[nodiscard]] OUTLAY_EXPORT boost::asio::any_io_executor with_home(const boost::asio::any_io_executor& executor,
                                                                    NodeRef home);
 /// A strand of the same home; the same one if it is a strand already.
@@ -146,8 +146,8 @@ inline constexpr bool is_context_query =
 /// Made by outlay::co_spawn, which hands it to the coroutine as `this_coro::executor`, and by outlay::on. Everything that Asio starts
 /// from it carries the context of its start: awaits, callbacks, timers, `co_spawn`, parallel groups.
 ///
-/// What it cannot do: a handler that is invoked by a stranger through no executor runs in the stranger's context until its next
-/// suspension; a coroutine that hops to a plain executor (`bind_executor(plain, use_awaitable)`) has no context there until then,
+/// What it cannot do: a handler that code outside the coroutine invokes through no executor runs in that code's context until its
+/// next suspension; a coroutine that hops to a plain executor (`bind_executor(plain, use_awaitable)`) has no context there until then,
 /// see outlay::on; and a strand must lie *inside*: start coroutines with `outlay::co_spawn(strand, ...)`, not on a strand made from
 /// `this_coro::executor`, which would run all its handlers in one submitter's context.
 ///

@@ -48,7 +48,7 @@ class Trampoline {
     std::suspend_always initial_suspend() const noexcept { return {}; }
     std::suspend_never final_suspend() const noexcept { return {}; }
     void return_void() const noexcept {}
-    [[noreturn]] void unhandled_exception() const { throw; }  // to whoever resumes, as the coroutine itself would
+    [[noreturn]] void unhandled_exception() const { throw; }  // to the code that resumes, as the coroutine itself would
   };
   using Handle = std::coroutine_handle<promise_type>;
 

@@ -27,7 +27,7 @@ using NodeRef = Ref<Node>;
 /// The same, as an owning reference.
 [[nodiscard]] OUTLAY_EXPORT NodeRef capture() noexcept;
 
-/// Makes a scope, an owning reference of which is handed over, the thread's own.
+/// Makes a scope the current one of this thread, and takes over an owning reference to it.
 ///
 /// \return What was there before, for restore().
 [[nodiscard]] OUTLAY_EXPORT Node* install(Node* scope) noexcept;

@@ -16,9 +16,9 @@ namespace outlay::detail {
 
 /// The context of work that is submitted now to an executor of the coroutine that owns `home`.
 ///
-/// That is what runs on this thread, if it belongs to that coroutine. Otherwise a stranger is completing one
-/// of its operations, and it is the innermost scope open in the home; where several threads of execution
-/// share the home it cannot be told whose, so it is the home itself, and that is reported
+/// That is what runs on this thread, if it belongs to that coroutine. Otherwise other code is completing one
+/// of its operations, and the context is the innermost scope open in the home. Where several threads of
+/// execution share the home, it is not known which of them it is, so it is the home itself, and that is reported
 /// (Misuse::ambiguous_home).
 ///
 /// \return An owning reference.

@@ -9,7 +9,7 @@
 
 namespace outlay::detail {
 
-/// The count of an object that Ref shares; whoever makes the object has the first reference.
+/// The count of an object that Ref shares; the code that makes the object has the first reference.
 class Counted {
  public:
   void add(std::uint32_t references = 1) const noexcept { count_.fetch_add(references, std::memory_order_relaxed); }

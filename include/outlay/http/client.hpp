@@ -139,7 +139,7 @@ class OUTLAY_EXPORT Client {
   /// The request is copied. Under a Raise budget the reply that crosses its cap is returned; the next call is refused.
   /// \par Errors
   /// BudgetExceeded, PriceUnknown: refused before it was sent. ProviderError: the provider answered with an error, after the last attempt.
-  /// Error with errc::invalid_argument (a request that makes no sense, or over SizeLimits), errc::network (no connection, or a broken
+  /// Error with errc::invalid_argument (a request that is not valid, or over SizeLimits), errc::network (no connection, or a broken
   /// one), errc::timed_out, errc::bad_reply (the reply is not in the format of this API). What may have been billed is charged in each case.
   /// \par Cancellation
   /// Terminal: the connection is closed, the call is indeterminate if it had been sent. Other kinds have no effect.

@@ -82,7 +82,7 @@ inline constexpr Api Api::openai_compatible{16};
 ///
 /// \param reply The whole reply, as parsed. Of a reply that is wrapped (`response`, a stream's event) the API's own places are read.
 /// \par Errors
-/// Error with errc::bad_reply for a reply without a usage, errc::invalid_usage for a negative, fractional or absurd count: both name the
+/// Error with errc::bad_reply for a reply without a usage, errc::invalid_usage for a negative, fractional or too large count: both name the
 /// API and the member.
 [[nodiscard]] OUTLAY_EXPORT Usage read_usage(Api api, const boost::json::value& reply);
 

@@ -31,7 +31,7 @@ enum class OtelConventions : std::uint8_t {
 ///
 /// What is set here wins. What is not comes from the environment, as OpenTelemetry specifies it, a variable of the metrics alone before
 /// the general one, and is read once, when the sink is made. After that comes the default. An empty variable is none. A number or a word
-/// there that makes no sense is reported to the log handler and ignored.
+/// there that is not valid is reported to the log handler and ignored.
 ///
 /// | member | environment | default |
 /// | --- | --- | --- |
@@ -124,7 +124,7 @@ class OUTLAY_EXPORT OtelSink : public Sink {
 /// Data points of calls with a W3C trace context (CallRequest::traceparent) carry it as an exemplar.
 ///
 /// \par Errors
-/// ConfigError: an endpoint or a header that makes no sense, a file that cannot be read, a limit out of its range, a tag that is named
+/// ConfigError: an endpoint or a header that is not valid, a file that cannot be read, a limit out of its range, a tag that is named
 /// like an attribute above. What goes wrong later is counted (OtelStats) and reported to the log handler, once for each kind until an
 /// export succeeds. A collector that answers 429, 502, 503 or 504, or breaks the connection, is asked again, not before the time that it
 /// names, else after 1 s and then ever longer; after 413 the requests are made smaller; after any other answer, and where no

@@ -44,7 +44,7 @@ std::size_t for_each_interleaving(const std::vector<Script<World>>& scripts, Mak
       choices.push_back(able);
       if (scripts[actor][at[actor]](*world)) {
         ++at[actor];
-        stuck.assign(scripts.size(), false);  // something has happened: everybody may try again
+        stuck.assign(scripts.size(), false);  // something has happened: every actor may try again
       } else {
         stuck[actor] = true;
       }

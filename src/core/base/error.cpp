@@ -24,11 +24,11 @@ class Category final : public std::error_category {
       case errc::price_unknown:
         return "no price is known for the model";
       case errc::invalid_usage:
-        return "a usage count is negative or absurd";
+        return "a usage count is negative or too large";
       case errc::invalid_argument:
         return "an argument is malformed";
       case errc::config:
-        return "the configuration makes no sense";
+        return "an option is out of range or contradicts another";
       case errc::overflow:
         return "an amount of money is too large";
       case errc::over_limit:

@@ -56,9 +56,9 @@ const char* to_string(Dimension dimension) noexcept {
 
 void Amount::throw_wrong_kind() const {
   if (dimension_ == Dimension::usd)
-    throw Error(errc::invalid_argument, to_string(*this) + " is money and has no count: ask for usd()");
+    throw Error(errc::invalid_argument, to_string(*this) + " is money and has no count. Use usd().");
   throw Error(errc::invalid_argument,
-              to_string(*this) + ' ' + to_string(dimension_) + " are a count and no money: ask for count()");
+              to_string(*this) + ' ' + to_string(dimension_) + " are a count and not money. Use count().");
 }
 
 std::string to_string(Amount amount) {

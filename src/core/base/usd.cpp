@@ -52,7 +52,7 @@ namespace detail {
 
 void throw_money_overflow() {
   throw Error(errc::overflow,
-              "an amount of money is beyond +-$9.2 billion; check the counts and rates that went into it");
+              "an amount of money is beyond +-$9.2 billion. Check the counts and rates that it was computed from.");
 }
 
 void throw_bad_money(std::string_view text) {
@@ -61,8 +61,8 @@ void throw_bad_money(std::string_view text) {
   if (text.size() > 40) shown += "...";
   throw Error(errc::invalid_argument,
               "\"" + shown +
-                  "\" is not an amount of money; write dollars as a plain decimal number with at most "
-                  "nine decimals, such as 0.0075");
+                  "\" is not an amount of money. Write dollars as a plain decimal number with at most "
+                  "nine decimals, such as 0.0075.");
 }
 
 }  // namespace detail

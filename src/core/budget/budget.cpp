@@ -64,16 +64,17 @@ void Budget::raise_cap(Dimension dimension, std::int64_t amount, std::string_vie
   if (amount <= 0)
     throw ConfigError("budget \"" + node_->shown_name() + "\": raise_cap was given " +
                       to_string(Amount(dimension, amount)) +
-                      ", which raises nothing: the amount is what is added to the cap");
+                      ", which raises nothing. Pass the amount to add to the cap.");
   Wakes wakes;
   std::int64_t cap = 0;
   {
     const auto lock = node_->lock_tree();
     Counter& counter = node_->counter;
     if (!counter.capped(d))
-      throw ConfigError("budget \"" + node_->shown_name() + "\" has no cap on " + to_string(dimension) + " to raise");
+      throw ConfigError("budget \"" + node_->shown_name() + "\" has no cap on " + to_string(dimension) +
+                        ", and raise_cap cannot add one. Set the cap in BudgetOptions.");
     if (__builtin_add_overflow(counter.cap[d], amount, &cap) || cap == no_cap)
-      throw Error(errc::overflow, "budget \"" + node_->shown_name() + "\": the raised cap is too large");
+      throw Error(errc::overflow, "budget \"" + node_->shown_name() + "\": the raised cap would be too large. Raise it by less.");
     counter.cap[d] = cap;
     node_->thresholds.adapt(counter.cap);
     anything_changed(*node_, wakes);

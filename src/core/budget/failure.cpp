@@ -105,7 +105,7 @@ std::string need(const detail::FailureFacts& facts, const detail::RawBreach& raw
   if (facts.booked) return "this call used " + amount;
   if (facts.stream) return "this stream needs another " + amount;
   const bool exact = raw.dimension == Dimension::calls || raw.dimension == Dimension::concurrent;
-  return exact ? "this is another " + amount.substr(amount.find(' ') + 1) : "this call needs up to " + amount;
+  return exact ? "this is one more " + amount.substr(amount.find(' ') + 1) : "this call needs up to " + amount;
 }
 
 /// `$0.004 of $0.02 is left, and running calls hold $0.016`
@@ -124,16 +124,16 @@ std::string what_is_left(const detail::RawBreach& raw) {
 const char* next_step(Dimension dimension) noexcept {
   switch (dimension) {
     case Dimension::usd:
-      return "Lower max_output_tokens, raise the cap, or add a Downgrade";
+      return "Lower max_output_tokens, raise the cap, or add a Downgrade.";
     case Dimension::tokens:
     case Dimension::output_tokens:
-      return "Lower max_output_tokens, raise the cap, or add a Clamp";
+      return "Lower max_output_tokens, raise the cap, or add a Clamp.";
     case Dimension::input_tokens:
-      return "Send less input, or raise the cap";
+      return "Send less input, or raise the cap.";
     case Dimension::calls:
-      return "Raise the cap, or stop here";
+      return "Raise the cap, or stop here.";
     case Dimension::concurrent:
-      return "Try again when a running call has ended, raise the cap, or add a Wait";
+      return "Try again when a running call has ended, raise the cap, or add a Wait.";
   }
   return "";
 }
@@ -153,12 +153,11 @@ std::string Failure::message() const {
   else
     text += " refused " + model + ": " + need(*facts_, first) + ", " + what_is_left(first) + ". ";
   text += facts_->text.empty() ? next_step(first.dimension) : facts_->text;
-  text += '.';
   if (const std::optional<Time> when = retry_at()) text += " It may fit again from " + to_iso8601(*when) + " on.";
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);
     if (&raw == &first) continue;
-    text += "\nIn the way, too: budget \"" + raw.budget->path() + "\": " + need(*facts_, raw) + ", " +
+    text += "\nAlso in the way: budget \"" + raw.budget->path() + "\": " + need(*facts_, raw) + ", " +
             what_is_left(raw) + '.';
   }
   return text;

@@ -15,9 +15,9 @@ detail::BudgetNode& node_of(const detail::NodeRef& ref) { return static_cast<det
 
 Pool::Pool(const PoolOptions& options) {
   const auto refuse = [&](const char* what) {
-    throw ConfigError("pool \"" + options.name + "\": the cap on " + what + " is negative");
+    throw ConfigError("pool \"" + options.name + "\": the cap on " + what + " is negative. Use 0 or more.");
   };
-  if (options.name.size() > 128) throw ConfigError("a pool's name has more than 128 bytes");
+  if (options.name.size() > 128) throw ConfigError("a pool's name has " + std::to_string(options.name.size()) + " bytes, and at most 128 are allowed. Shorten it.");
   if (options.usd && *options.usd < Usd{}) refuse("usd");
   if (options.tokens && *options.tokens < 0) refuse("tokens");
   if (options.input_tokens && *options.input_tokens < 0) refuse("input_tokens");
@@ -35,11 +35,11 @@ Pool::Pool(const PoolOptions& options) {
 
 Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
   if (const char* member = usage.first_invalid())
-    return Failure(errc::invalid_usage, std::string("a pool was told of a usage whose ") + member +
-                                            " is invalid: counts lie between 0 and 2,000,000,000");
+    return Failure(errc::invalid_usage, std::string("a pool was given a usage with an invalid ") + member +
+                                            ". Pass counts between 0 and 2,000,000,000, and no part larger than its whole.");
   if (cost < Usd{} || cost > detail::max_call_cost)
     return Failure(errc::invalid_usage,
-                   "a pool was told of a cost of " + to_string(cost) + ": a call costs between $0 and $1,000,000,000");
+                   "a pool was given a cost of " + to_string(cost) + ". Pass a cost between $0.00 and $1,000,000,000.");
   detail::BudgetNode& node = node_of(node_);
   const detail::Vector by{cost.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
   auto facts = std::make_unique<detail::FailureFacts>();
@@ -57,7 +57,7 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
   facts->booked = true;
   facts->refuser = &node;
   facts->scope = node_;
-  facts->text = "It was booked. Raise the cap, or stop here";
+  facts->text = "It was booked. Raise the cap, or stop here.";
   return detail::Access::failure(facts.release());
 }
 
@@ -68,15 +68,15 @@ Result<Amounts> Pool::try_record(const Usage& usage, std::string_view model) {
   if (model.empty()) {
     if (capped)
       unknown = Failure(errc::price_unknown,
-                        "a pool that caps money was told neither of a model nor of a cost: name one of them; it "
-                        "booked the tokens, and no money");
+                        "a pool that caps money was given neither a model nor a cost, so it booked the tokens and no "
+                        "money. Pass one of them.");
   } else {
     try {
       if (!usage.first_invalid()) cost = Ledger::current().prices().cost(model, usage).usd;
     } catch (const PriceUnknown& problem) {
       if (capped)
         unknown =
-            Failure(errc::price_unknown, std::string(problem.what()) + "; a pool booked its tokens, and no money");
+            Failure(errc::price_unknown, std::string(problem.what()) + " The pool booked the tokens and no money.");
     }
   }
   Result<Amounts> booked = book(usage, cost);

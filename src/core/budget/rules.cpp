@@ -60,19 +60,19 @@ NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView
       if (!value || (rule.match.value != "*" && *value != rule.match.value)) continue;
       if (value->size() > max_value)
         throw ConfigError("the tag " + rule.match.key + " has " + std::to_string(value->size()) +
-                          " bytes, and a rule gives each of its values a counter: at most 200 are allowed");
+                          " bytes, and a rule that gives each value a counter allows at most 200. Shorten the value.");
       name = rule.match.key + ":" + std::string(*value);
       if (name.size() > max_name)
-        throw ConfigError(where(rule) + " would count in a name of " + std::to_string(name.size()) +
-                          " bytes, the tag's key and value: at most 256 are allowed");
+        throw ConfigError(where(rule) + " needs a counter whose name, the tag's key and value, has " +
+                          std::to_string(name.size()) + " bytes, and at most 256 are allowed. Shorten the value.");
     }
     NodeRef outer = innermost ? std::move(innermost) : NodeRef::share(scope);
     BudgetNode* const enclosing = outer ? outer->budget : nullptr;
     const std::shared_ptr<Store>& store = rule.store ? rule.store : process_store();
     if (enclosing && enclosing->store && enclosing->store != store)
-      throw ConfigError(where(rule) + " counts in " + store->description() + ", and a budget around the call in " +
+      throw ConfigError(where(rule) + " counts in " + store->description() + ", and a budget around the call counts in " +
                         enclosing->store->description() +
-                        ": at most one store can answer for a call, so give both the same");
+                        ". One call can ask one store only: give both the same store.");
     auto node = std::make_unique<BudgetNode>(options_of(rule, std::move(name)), enclosing);
     node->budget = node.get();
     node->books = outer ? outer->books : nullptr;
@@ -88,9 +88,10 @@ NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView
 void Ledger::add_rule(Rule rule) {
   using namespace detail;
   if (rule.match.key.empty() != rule.match.value.empty())
-    throw ConfigError(where(rule) + ": a match has a key and a value (`*` for each), or neither for every call");
+    throw ConfigError(where(rule) + " matches by a key without a value, or a value without a key. Set both (the value * "
+                                    "matches each), or neither to match every call.");
   if (rule.window.kind() == Window::Kind::scope)
-    throw ConfigError(where(rule) + " has no window: a rule outlives scopes, so give it a Window");
+    throw ConfigError(where(rule) + " has no window, and a rule outlives scopes. Set window.");
   validate(options_of(rule, rule.match.key.empty() ? "global" : rule.match.key + ":" + rule.match.value), *books_,
            nullptr);
   books_->change_rules([&](const RuleSet* present) {
@@ -119,7 +120,7 @@ std::size_t Ledger::add_rules_from_environment(const std::shared_ptr<Store>& sto
       rule.usd = Usd::parse(text);
     } catch (const std::exception&) {
       throw ConfigError(std::string(known.variable) + " is \"" + detail::printable_name(text) +
-                        "\", which is no amount of money: write dollars, as in 12.50");
+                        "\", which is not an amount of money. Write dollars, as in 12.50.");
     }
     add_rule(std::move(rule));
     ++added;

@@ -115,8 +115,8 @@ const tz::time_zone* find_zone(std::string_view name) {
     return tz::locate_zone(std::string(name));
   } catch (const std::exception&) {
     throw ConfigError("a window names the time zone \"" + detail::printable_name(name) +
-                      "\", which this system does not know: use an IANA name such as \"Europe/Berlin\", and install "
-                      "the package tzdata if there are none");
+                      "\", which this system does not know. Use an IANA name such as \"Europe/Berlin\", and install "
+                      "the package tzdata if it is missing.");
   }
 }
 
@@ -124,13 +124,13 @@ const tz::time_zone* find_zone(std::string_view name) {
 
 Window::Window(Kind kind, std::string_view zone, WindowAnchor anchor) : kind_(kind) {
   if (anchor.hour < 0 || anchor.hour > 23)
-    throw ConfigError("WindowAnchor::hour is " + std::to_string(anchor.hour) + ": it must be between 0 and 23");
+    throw ConfigError("WindowAnchor::hour must be between 0 and 23, and is " + std::to_string(anchor.hour) + '.');
   if (anchor.day < 1 || anchor.day > 31)
-    throw ConfigError("WindowAnchor::day is " + std::to_string(anchor.day) + ": it must be between 1 and 31");
+    throw ConfigError("WindowAnchor::day must be between 1 and 31, and is " + std::to_string(anchor.day) + '.');
   if (anchor.day != 1 && kind != Kind::month && kind != Kind::year)
     throw ConfigError(std::string("WindowAnchor::day is ") + std::to_string(anchor.day) + ", and a " +
                       kind_names[static_cast<std::size_t>(kind)] +
-                      " has no day of the month: leave it out, or use Window::month or Window::year");
+                      " has no day of the month. Leave it out, or use Window::month or Window::year.");
   auto data = std::make_shared<detail::Zone>();
   data->zone = find_zone(zone);
   data->anchor = anchor;
@@ -148,8 +148,8 @@ Window Window::year(std::string_view zone, WindowAnchor anchor) { return Window(
 Window Window::rolling(seconds duration) {
   constexpr seconds longest = days(3'660);
   if (duration < seconds(1) || duration > longest)
-    throw ConfigError("Window::rolling was given " + std::to_string(duration.count()) +
-                      " seconds: a rolling window lasts between one second and ten years");
+    throw ConfigError("Window::rolling must last between 1 s and 3,660 days, and lasts " +
+                      std::to_string(duration.count()) + " s.");
   Window window(Kind::rolling);
   auto data = std::make_shared<detail::Zone>();
   data->slot = duration;

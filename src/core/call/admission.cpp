@@ -39,9 +39,9 @@ Decision ask_callback(const BudgetNode& budget, const Callback& callback, const 
     decision = callback.decide(exceeded);
   } catch (const std::exception& problem) {
     log(LogLevel::error,
-        "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as block: " + problem.what());
+        "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as Decision::block(): " + problem.what());
   } catch (...) {
-    log(LogLevel::error, "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as block");
+    log(LogLevel::error, "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as Decision::block()");
   }
   callback_frames = frame.outer;
   return decision;
@@ -377,7 +377,7 @@ Admission::State Admission::ask_store(const Quote& quote, Room otherwise) {
       return state_;
     }
     return store_unavailable("which has contradicted itself " + std::to_string(max_rounds) +
-                             " times: too many processes ask it at once. Try again");
+                             " times, since too many processes ask it at once. Try again.");
   }
   if (claim_->answers_here(caller_.may_block)) return store_answered(claim_->ask_here(question(quote, otherwise)));
   claim_->ask(question(quote, otherwise), waiter());
@@ -400,9 +400,9 @@ Admission::State Admission::store_answered(SharedClaim::Outcome outcome) {
         return store_unavailable(
             "which cannot be reached (" + claim_->why() + "), and " +
             (choice.kind() == OnUnreachable::Kind::deny
-                 ? std::string("its OnUnreachable is deny(). Try again when it is back")
+                 ? std::string("its OnUnreachable is deny(). Try again when it answers.")
                  : "the " + to_string(choice.at_most()) +
-                       " of its OnUnreachable::local() have no room for this call. Try again when it is back"));
+                       " of its OnUnreachable::local() has no room for this call. Try again when it answers."));
       }
       granted_ = true;
       if (!moment_.stream) {

@@ -15,20 +15,30 @@ namespace {
 
 constexpr Terms no_terms{.unpriced = Unpriced::ignore()};  // outside every budget
 
-/// What is wrong with a request, before anything else is looked at; null if nothing is.
-const char* fault(const CallRequest& request) noexcept {
-  if (request.model.empty()) return "CallRequest::model is empty: name the model that will be asked";
-  if (request.model.size() > 256) return "CallRequest::model has more than 256 bytes";
+/// What is wrong with a request, before anything else is looked at; empty if nothing is.
+std::string fault(const CallRequest& request) {
+  const auto range = [](const char* member, const char* bounds, const std::string& value) {
+    return std::string("CallRequest::") + member + " must be " + bounds + ", and is " + value + '.';
+  };
+  const auto size = [](const char* member, std::size_t most, std::size_t bytes) {
+    return std::string("CallRequest::") + member + " has " + std::to_string(bytes) + " bytes, and at most " +
+           std::to_string(most) + " are allowed. Shorten it.";
+  };
+  constexpr const char* count = "between 0 and 2,000,000,000";
+  if (request.model.empty()) return "CallRequest::model is empty. Name the model that the call goes to.";
+  if (request.model.size() > 256) return size("model", 256, request.model.size());
   if (request.input_tokens && (*request.input_tokens < 0 || *request.input_tokens > Usage::max_count))
-    return "CallRequest::input_tokens is negative or above 2,000,000,000";
+    return range("input_tokens", count, std::to_string(*request.input_tokens));
   if (request.max_output_tokens && (*request.max_output_tokens < 0 || *request.max_output_tokens > Usage::max_count))
-    return "CallRequest::max_output_tokens is negative or above 2,000,000,000";
-  if (request.choices < 1 || request.choices > 1024) return "CallRequest::choices is not between 1 and 1,024";
+    return range("max_output_tokens", count, std::to_string(*request.max_output_tokens));
+  if (request.choices < 1 || request.choices > 1024)
+    return range("choices", "between 1 and 1,024", std::to_string(request.choices));
   if (request.usd && (*request.usd < Usd{} || *request.usd > max_call_cost))
-    return "CallRequest::usd is negative or above $1,000,000,000";
-  if (request.service_tier.size() > 64) return "CallRequest::service_tier has more than 64 bytes";
-  if (request.min_output_tokens < 1) return "CallRequest::min_output_tokens is below 1";
-  return nullptr;
+    return range("usd", "between $0.00 and $1,000,000,000", to_string(*request.usd));
+  if (request.service_tier.size() > 64) return size("service_tier", 64, request.service_tier.size());
+  if (request.min_output_tokens < 1)
+    return range("min_output_tokens", "at least 1", std::to_string(request.min_output_tokens));
+  return {};
 }
 
 }  // namespace
@@ -65,17 +75,17 @@ std::string Arrival::reason_of(errc code) const {
   const std::string model = '"' + printable_name(request_.model) + '"';
   switch (code) {
     case errc::outside_budget:
-      return "no budget encloses the call to " + model + ", and the ledger is strict: open an outlay::Budget around it";
+      return "no budget encloses the call to " + model + ", and the ledger is strict. Open an outlay::Budget around it.";
     case errc::unbounded_refused:
       return "the request to " + model +
-             " has no output ceiling, and a budget around it refuses such requests: set max_output_tokens";
+             " has no output ceiling, and a budget around it refuses such requests. Set max_output_tokens.";
     case errc::price_unknown:
       return "no price is known for " + model +
-             ", and a budget around the call caps money: register it (PriceTable::register_model, "
-             "register_deployment), or set unpriced to Unpriced::assume(...) or Unpriced::ignore()";
+             ", and a budget around the call caps money. Register it with PriceTable::register_model or "
+             "register_deployment, or set BudgetOptions::unpriced to Unpriced::assume(...) or Unpriced::ignore().";
     default:
       return "the worst case of a call to " + model +
-             " costs more than $9.2 billion: check its token counts and its price";
+             " costs more than $9.2 billion. Check its token counts and its price.";
   }
 }
 
@@ -91,7 +101,8 @@ bool Arrival::refuse_outright(errc code) {
 }
 
 bool Arrival::prepare() {
-  if (const char* wrong = fault(request_)) return refuse(errc::invalid_argument, wrong), false;
+  if (std::string wrong = fault(request_); !wrong.empty())
+    return refuse(errc::invalid_argument, std::move(wrong)), false;
   scope_ = ambient();
   books_ = &books_of(scope_);
   try {
@@ -107,8 +118,8 @@ bool Arrival::prepare() {
   const ModelSlot slot = books_->prices.resolve(request_.model);  // a copy: the thread may resolve again below
   if (slot.name->id == ModelName::overflow_id)
     return refuse(errc::invalid_argument,
-                  "the ledger has seen 65,536 names of models, providers and tiers, and takes no new ones: "
-                  "CallRequest::model must come from a bounded set"),
+                  "the ledger has seen 65,536 names of models, providers and tiers, and takes no new ones. "
+                  "Take CallRequest::model from a bounded set."),
            false;
   input_ = request_.input_tokens ? *request_.input_tokens : built_in_tokenizer().upper(request_.input_text);
   // Made before the amounts are held: after that a failure ends it by itself.
@@ -162,8 +173,8 @@ void Arrival::admitted() {
     books.unbounded_calls.fetch_add(1, std::memory_order_relaxed);
     if (budget_ && books.first_time("unbounded", reservation.model_name()))
       log(LogLevel::warning, "a request to \"" + reservation.model_name() +
-                                 "\" has no output ceiling, so its budgets are not hard caps for it: set "
-                                 "max_output_tokens, or Budget's unbounded");
+                                 "\" has no output ceiling, so its budgets are not hard caps for it. Set "
+                                 "max_output_tokens, or BudgetOptions::unbounded.");
   }
 }
 

@@ -76,8 +76,8 @@ void record(const Reservation& reservation, const Bill& bill, const Priced& pric
     books.unpriced_calls.fetch_add(1, std::memory_order_relaxed);
     if (books.first_time("unpriced", reservation.model_name()))
       log(LogLevel::warning, "no price is known for \"" + printable_name(reservation.model_name()) +
-                                 "\": its calls are booked at $0 and counted as unpriced; register it with "
-                                 "PriceTable::register_model");
+                                 "\", so its calls are booked at $0.00 and counted as unpriced. Register it with "
+                                 "PriceTable::register_model.");
   }
   if (!books.recording()) return;
   const Usage& usage = bill.usage;

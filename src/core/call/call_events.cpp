@@ -48,12 +48,12 @@ bool acts_on_call(Note::Kind kind) noexcept {
 
 void book_notes(const CallFacts& call, const Notes& notes, const FailureFacts* failure) {
   for (const Note& note : notes) {
-    if (note.kind == Note::Kind::below) continue;  // a Raise is told of by the settle that crosses the cap
+    if (note.kind == Note::Kind::below) continue;  // the settle that crosses the cap reports a Raise
     if (note.kind == Note::Kind::passed_wait) {
       if (call.books.first_time("wait", note.budget->name))
         log(LogLevel::warning,
-            "a Wait policy was passed over, since a blocking call in a coroutine would hold its thread: use "
-            "co_await outlay::async_call(...)");
+            "a Wait policy was passed over, since a blocking call in a coroutine would hold its thread. Use "
+            "co_await outlay::async_call(...).");
       continue;
     }
     const Action action = action_of(note.kind);
@@ -71,7 +71,7 @@ void book_notes(const CallFacts& call, const Notes& notes, const FailureFacts* f
     if (note.kind == Note::Kind::warned && !note.budget->said_warn.exchange(true))
       log(LogLevel::warning, "budget \"" + note.budget->path() + "\" is over its cap of " +
                                  to_string(Amount(note.dimension, note.cap)) +
-                                 ": calls go on, since its policy is Warn");
+                                 ". Calls go on, since its policy is Warn.");
   }
 }
 

@@ -19,22 +19,22 @@ void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment)
   const auto budget = [&] { return "budget \"" + verdict.budget->shown_name() + '"'; };
   switch (verdict.reason) {
     case errc::closed_to_new_calls:
-      facts.text = budget() + " is closed to new calls";
+      facts.text = budget() + " is closed to new calls.";
       return;
     case errc::price_unknown:
       facts.text = "a callback of " + budget() + " reroutes to \"" + printable_name(verdict.unpriced->text) +
-                   "\", whose price is unknown: register it";
+                   "\", whose price is unknown. Register it with PriceTable::register_model.";
       return;
     case errc::overflow:
       facts.text = "a callback of " + budget() + " changed the call to \"" + facts.model +
-                   "\" into one that costs more than $9.2 billion: check its model and its ceiling";
+                   "\" into one that costs more than $9.2 billion. Check its model and its ceiling.";
       return;
     default:
       if (moment.stream)
-        facts.text = "The stream was cut there, and what it had shown is charged";
+        facts.text = "The stream was cut there, and what it had shown is charged.";
       else if (facts.count == 0)
-        facts.text =
-            budget() + " refused " + printable_name(facts.model) + ": other calls are already waiting for its room";
+        facts.text = budget() + " refused " + printable_name(facts.model) +
+                     ": other calls are already waiting for its room. Try again when they have ended.";
   }
 }
 

@@ -52,7 +52,7 @@ void compare(const BudgetNode& budget, const Counter& before, const Counter& aft
       aftermath.crossed->booked = true;
       aftermath.crossed->refuser = &budget;
       aftermath.crossed->text =
-          "The call was booked and its reply is yours; the next one is refused. Raise the cap, or stop here";
+          "The call was booked and its reply is yours; the next call is refused. Raise the cap, or stop here.";
     }
     aftermath.crossed->add(
         {&budget, static_cast<Dimension>(d), after.cap[d], after.spent(d), after.held[d], actual[d], {}});
@@ -174,7 +174,7 @@ void book_notes(const Reservation& reservation, const Aftermath& aftermath) {
 
 void say_lost_record(const char* problem) noexcept {
   try {
-    log(LogLevel::error, std::string("a call was booked, but its record is lost: ") + problem);
+    log(LogLevel::error, std::string("a call was booked, and its record is lost: ") + problem);
   } catch (...) {  // no memory to say it with
   }
 }
@@ -243,7 +243,7 @@ void settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
     ending.invalid = "provider_cost";
   if (ending.invalid) {
     reservation.has_shown = false;  // neither can be trusted
-    charge_reservation(reservation, "the usage that was handed in is invalid", ending);
+    charge_reservation(reservation, "the usage given to settle is invalid", ending);
     return;
   }
   const Priced priced = price(reservation, bill);
@@ -268,16 +268,17 @@ void charge_without_fail(Reservation& reservation, std::string_view reason, Endi
 }
 
 std::string invalid_text(const Reservation& reservation, const char* member) {
+  const bool cost = std::string_view(member) == "provider_cost";
   return "call " + std::to_string(reservation.call_id) + " to \"" + reservation.model_name() +
-         "\" was settled with an invalid " + member +
-         ": counts lie between 0 and 2,000,000,000, and a part is no larger than its whole. It was charged "
-         "at its reservation";
+         "\" was settled with an invalid " + member + ", and was charged at its reservation. Pass " +
+         (cost ? "a cost between $0.00 and $1,000,000,000."
+               : "counts between 0 and 2,000,000,000, and no part larger than its whole.");
 }
 
 void say_late(const Reservation& reservation, const char* what) noexcept {
   try {
     log(LogLevel::debug, std::string(what) + " of call " + std::to_string(reservation.call_id) +
-                             " came after it had ended: nothing was done");
+                             " came after the call had ended, and did nothing.");
   } catch (...) {  // no memory to say it with
   }
 }

@@ -8,7 +8,7 @@ ExtensionResult too_large(const Reservation& reservation, std::int64_t output_to
   return {Extension::cut,
           Failure(errc::overflow, "call " + std::to_string(reservation.call_id) + " to \"" + reservation.model_name() +
                                       "\" asks for room for " + std::to_string(output_tokens) +
-                                      " output tokens, which no stream can show")};
+                                      " output tokens, which is more than a stream can show. Ask for fewer.")};
 }
 
 }  // namespace

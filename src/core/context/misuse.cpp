@@ -22,7 +22,7 @@ constexpr std::size_t max_places = 256;  // of each kind; a program may name its
 struct Reports {
   std::array<std::atomic<std::uint64_t>, kinds> counts{};
   std::mutex mutex;
-  std::array<std::unordered_set<std::size_t>, kinds> places;  // hashes: of two that collide one is not told
+  std::array<std::unordered_set<std::size_t>, kinds> places;  // hashes: of two that collide one is not reported
 };
 
 Reports& reports() {
@@ -37,36 +37,29 @@ std::string text(Misuse kind, std::string_view place) {
   switch (kind) {
     case Misuse::closed_out_of_order:
       return where +
-             " was closed while scopes inside it were open. What they spend still counts in it. Close scopes "
-             "in reverse order: make "
-             "them local variables, the outer one first.";
+             " was closed while scopes inside it were open, and what they spend still counts in it. Close scopes in "
+             "reverse order: make them local variables, the outer one first.";
     case Misuse::no_context_executor:
       return where +
-             " was opened in a coroutine that runs on a plain executor: it stays on this thread when the "
-             "coroutine suspends, and "
-             "what others spend there may count in it. Start the coroutine with outlay::co_spawn(executor, "
-             "...).";
+             " was opened in a coroutine that runs on a plain executor. It stays on this thread when the coroutine "
+             "suspends, and calls of other tasks there may count in it. Start the coroutine with "
+             "outlay::co_spawn(executor, ...).";
     case Misuse::closed_elsewhere:
       return where +
-             " was closed where it is not among the current scopes, so calls may have counted in the wrong "
-             "place. Start coroutines "
-             "that open scopes with outlay::co_spawn(strand_or_executor, ...), not with "
-             "boost::asio::co_spawn on a strand made from "
-             "this_coro::executor or on a plain executor.";
+             " was closed where it is not among the current scopes, so calls may have counted in the wrong place. "
+             "Start coroutines that open scopes with outlay::co_spawn(strand_or_executor, ...), not with "
+             "boost::asio::co_spawn on a strand made from this_coro::executor or on a plain executor.";
     case Misuse::ambiguous_home:
       return "A coroutine below " + where +
-             " was resumed by an operation that does not hold its executor, while several coroutines share "
-             "its home: its own scopes "
-             "are not found until its next suspension. Start each with outlay::branch or "
-             "outlay::awaitable_operators, or let the "
-             "operation keep boost::asio::prefer(executor, execution::outstanding_work.tracked).";
+             " was resumed by an operation that does not hold its executor, while several coroutines share its home. "
+             "Its own scopes are not found until its next suspension. Start each with outlay::branch or "
+             "outlay::awaitable_operators, or let the operation keep boost::asio::prefer(executor, "
+             "execution::outstanding_work.tracked).";
     case Misuse::call_outside_budgets:
       return "A call to " + where +
-             " was made outside every budget, in a process that has opened one: nothing caps it. Open a "
-             "Budget around it, carry the "
-             "context over (outlay::Context::bind, outlay::co_spawn), or let the ledger refuse such calls: "
-             "LedgerOptions{.strict = "
-             "true}.";
+             " was made outside every budget, in a process that has opened one, so nothing caps it. Open a Budget "
+             "around it, carry the context over (outlay::Context::bind, outlay::co_spawn), or let the ledger refuse "
+             "such calls: LedgerOptions{.strict = true}.";
   }
   return where;
 }
@@ -86,7 +79,7 @@ void report_misuse(Misuse kind, std::string_view place) noexcept try {
   }
   log(LogLevel::warning, text(kind, place));
   if (last)
-    log(LogLevel::warning, "The same mistake in further places is counted by outlay::misuse_counts(), not logged.");
+    log(LogLevel::warning, "Further places with the same mistake are counted by outlay::misuse_counts(), and not logged.");
 } catch (...) {  // no memory to say it with; it is counted
 }
 

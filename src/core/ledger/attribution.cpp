@@ -34,20 +34,20 @@ std::string Attribution::joined_path() const {
 
 void validate_tags(const TagsView& tags, const Attribution* outer) {
   for (const Tag& tag : tags) {
-    if (tag.key.empty()) throw ConfigError("a tag has an empty key: name it, as in {\"feature\", \"chat\"}");
+    if (tag.key.empty()) throw ConfigError("a tag has an empty key. Name it, as in {\"feature\", \"chat\"}.");
     if (tag.key.size() > max_key)
-      throw ConfigError("a tag's key has " + std::to_string(tag.key.size()) + " bytes; at most 128 are allowed");
+      throw ConfigError("a tag's key has " + std::to_string(tag.key.size()) + " bytes, and at most 128 are allowed. Shorten it.");
     if (tag.value.size() > max_value)
       throw ConfigError("the value of tag \"" + std::string(tag.key) + "\" has " + std::to_string(tag.value.size()) +
-                        " bytes; at most 1024 are allowed");
+                        " bytes, and at most 1,024 are allowed. Shorten it.");
     if (tag.key.size() <= 8 && std::find(reserved_keys.begin(), reserved_keys.end(), tag.key) != reserved_keys.end())
       throw ConfigError("the tag key \"" + std::string(tag.key) +
-                        "\" is reserved for reports (model, provider, budget, day): choose another name");
+                        "\" is reserved: reports use model, provider, budget and day. Choose another name.");
   }
   std::size_t count = outer ? outer->tags.size() : 0;
   for (const Tag& tag : tags)
     if (!outer || !outer->tags.contains(tag.key)) ++count;
-  if (count > max_tags) throw ConfigError(std::to_string(count) + " tags are open at once; at most 32 are allowed");
+  if (count > max_tags) throw ConfigError(std::to_string(count) + " tags are open at once, and at most 32 are allowed. Open fewer.");
 }
 
 }  // namespace outlay::detail

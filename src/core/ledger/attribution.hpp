@@ -48,7 +48,7 @@ inline void acquire(const Attribution* attribution) noexcept { attribution->refe
 
 inline std::uint32_t id_of(const AttributionRef& attribution) noexcept { return attribution ? attribution->id : 0; }
 
-/// Told of each attribution id that is in use (Books::sweep).
+/// Called with each attribution id that is in use (Books::sweep).
 using Mark = std::function<void(std::uint32_t id)>;
 
 inline constexpr TagsView no_tags{};

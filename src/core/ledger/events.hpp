@@ -60,7 +60,7 @@ class Events {
   std::deque<EventRow> rows_;
 };
 
-/// An event on its way into the books, which are told of it by book(). What it names stays in the dictionary until then.
+/// An event that book() will put into the books. What it names stays in the dictionary until then.
 ///
 /// Knows neither budgets nor calls: attributions, of any books, stand for them.
 class EventDraft {

@@ -67,7 +67,7 @@ class JsonlSink final : public Sink {
   explicit JsonlSink(const JsonlSinkOptions& options)
       : options_(options), name_(detail::well_formed(options.path.native())) {
     if (options_.path.empty())
-      throw ConfigError("jsonl_sink: the path is empty: name the file, as in {.path = \"spend.jsonl\"}");
+      throw ConfigError("jsonl_sink: the path is empty. Name the file, as in {.path = \"spend.jsonl\"}.");
     fd_ = ::open(options_.path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd_ < 0) fail("cannot be opened", errno);
     struct stat info{};
@@ -84,7 +84,7 @@ class JsonlSink final : public Sink {
   void flush(std::chrono::steady_clock::time_point /*deadline*/) override {
     // Pipes and terminals cannot be synchronised, and need not.
     if (options_.sync && ::fdatasync(fd_) != 0 && errno != EINVAL && errno != EROFS)
-      fail("cannot be synchronised with the disk: what was written last may not survive a power cut", errno);
+      fail("cannot be synchronised with the disk, so its last lines may not survive a power cut", errno);
   }
   void close() override { flush({}); }
   [[nodiscard]] bool durable() const noexcept override { return true; }
@@ -101,7 +101,7 @@ class JsonlSink final : public Sink {
       if (written <= 0) {
         const int error = written < 0 ? errno : EIO;
         torn_ = torn_ || rest.size() != line.size();
-        fail("cannot be written: a line is lost", error);
+        fail("cannot be written, so a line is lost", error);
       }
       rest.remove_prefix(static_cast<std::size_t>(written));
       torn_ = !rest.empty();
@@ -109,7 +109,7 @@ class JsonlSink final : public Sink {
   }
   [[noreturn]] void fail(const char* what, int error) const {
     throw Error(errc::storage, "jsonl_sink: \"" + name_ + "\" " + what + ": " + std::generic_category().message(error) +
-                                   ". Check the directory, its permissions and the room on the disk");
+                                   ". Check the directory, its permissions and the room on the disk.");
   }
 
   const JsonlSinkOptions options_;

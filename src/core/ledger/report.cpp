@@ -210,8 +210,8 @@ struct LedgerSource final : Report::Source {
       again = pass_over(detail::Access::books(ledger), wanted, &horizon);
       if (!again->horizon.complete)
         throw Error(errc::incomplete, "assert_under" + std::string(what) +
-                                          " cannot tell: records were evicted since the report was made. Group the "
-                                          "report by the key that the assertion names");
+                                          " has no answer, since records were evicted after the report was made. Group the "
+                                          "report by the key that the assertion names.");
     }
     Usd sum;
     for (const Cell& cell : known ? cells : again->cells)
@@ -285,8 +285,8 @@ void Report::assert_under(Usd limit, const Tags& tags) const {
   if (!complete_)
     throw Error(errc::incomplete,
                 "assert_under(" + to_string(limit) + ')' + what +
-                    " cannot tell: the ledger has evicted records. Raise LedgerOptions::max_records, or assert "
-                    "over a durable sink's report");
+                    " has no answer, since the ledger has evicted records. Raise LedgerOptions::max_records, or assert "
+                    "over a durable sink's report.");
   Usd spent;
   if (source_) {
     spent = source_->spent(tags, what);
@@ -299,7 +299,7 @@ void Report::assert_under(Usd limit, const Tags& tags) const {
         spent += row.usd;
   }
   if (spent > limit)
-    throw Error(errc::over_limit, to_string(spent) + " was spent" + what + ", above the asserted " + to_string(limit));
+    throw Error(errc::over_limit, to_string(spent) + " was spent" + what + ", and assert_under allows " + to_string(limit) + '.');
 }
 
 }  // namespace outlay

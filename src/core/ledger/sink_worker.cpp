@@ -21,9 +21,8 @@ SinkWorker::SinkWorker(std::mutex& mutex, const LedgerDictionary& dictionary, st
 SinkWorker::Claim::Claim(Sink& sink) : sink_(&sink) {
   if (sink.taken_.exchange(true))
     throw ConfigError(
-        "Ledger::add_sink was given a sink that a ledger has already: it would be called by two threads. "
-        "Make "
-        "one for each, or remove it there first");
+        "Ledger::add_sink was given a sink that a ledger has already, so two threads would call it. "
+        "Make one for each ledger, or remove it from the first ledger.");
 }
 
 void SinkWorker::Claim::release() noexcept {
@@ -116,7 +115,7 @@ bool SinkWorker::contained(const char* what, F&& call) noexcept {
   } catch (const std::exception& thrown) {
     problem = thrown.what();
   } catch (...) {
-    problem = "not a std::exception";
+    problem = "an exception of an unknown type";
   }
   bool say = false;
   {
@@ -126,7 +125,7 @@ bool SinkWorker::contained(const char* what, F&& call) noexcept {
     say = !std::exchange(said_, true);
   }
   if (say)
-    log(LogLevel::error, std::string("a sink threw in ") + what + " (reported once; see sink_stats): " + problem);
+    log(LogLevel::error, std::string("a sink threw in ") + what + " (reported once; see Ledger::sink_stats): " + problem);
   return false;
 }
 
@@ -221,7 +220,8 @@ bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
     std::unique_lock lock(mutex_);
     if (!flushed_event.wait_until(lock, deadline, [this] { return finished_; })) {
       lock.unlock();
-      log(LogLevel::error, "a sink did not end in time: it is left to itself, and what it had not taken is lost");
+      log(LogLevel::error, "a sink did not close within its deadline. Its thread goes on alone, and the rows that it had not taken are "
+          "lost.");
       thread_.detach();
       return false;
     }

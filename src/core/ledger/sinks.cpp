@@ -14,9 +14,9 @@ namespace outlay::detail {
 Sinks::~Sinks() = default;
 
 void Sinks::add(std::shared_ptr<Sink> sink, SinkOptions options) {
-  if (!sink) throw ConfigError("Ledger::add_sink was given no sink");
-  if (options.queue == 0) throw ConfigError("SinkOptions::queue is 0: at least one row must be able to wait");
-  if (options.max_delay < std::chrono::milliseconds::zero()) throw ConfigError("SinkOptions::max_delay is negative");
+  if (!sink) throw ConfigError("Ledger::add_sink was given no sink. Pass one.");
+  if (options.queue == 0) throw ConfigError("SinkOptions::queue must be at least 1, and is 0.");
+  if (options.max_delay < std::chrono::milliseconds::zero()) throw ConfigError("SinkOptions::max_delay must be at least 0 ms, and is " + std::to_string(options.max_delay.count()) + " ms.");
   auto worker = std::make_shared<SinkWorker>(mutex_, books_.dictionary, std::move(sink), options);
   if (&books_ == &Books::default_books()) {
     // The default books never end, so their sinks are closed when the process does.
@@ -104,10 +104,10 @@ void Sinks::flush(std::chrono::milliseconds timeout) {
   lock.unlock();
   if (failed)
     throw Error(errc::sink_failed,
-                "a durable sink failed or dropped rows since the last flush: see Ledger::sink_stats, and the log");
+                "a durable sink failed or dropped rows since the last flush. See Ledger::sink_stats and the log.");
   if (late)
     throw Error(errc::timed_out, "a durable sink had not flushed after " + std::to_string(timeout.count()) +
-                                     " ms: what it holds may not be on disk yet; flush again, with more time");
+                                     " ms, so what it holds may not be on disk yet. Flush again with more time.");
 }
 
 template <class Item>

@@ -16,7 +16,7 @@ namespace outlay::detail {
 
 class SinkWorker;
 
-/// Who is told of a ledger's records and events: its sinks, each with a queue and a thread of its own, and the program's callbacks.
+/// What receives a ledger's records and events: its sinks, each with a queue and a thread of its own, and the program's callbacks.
 ///
 /// One lock guards the list and every queue. It is not taken where there is neither sink nor callback.
 /// \par Thread safety
@@ -32,7 +32,7 @@ class Sinks {
   ~Sinks();
 
   /// \par Errors
-  /// ConfigError for a null sink, or options that make no sense.
+  /// ConfigError for a null sink, or options out of range.
   void add(std::shared_ptr<Sink> sink, SinkOptions options);
   /// Flushes, closes and forgets it; false if it was not there.
   bool remove(const std::shared_ptr<Sink>& sink);

@@ -28,10 +28,10 @@ std::string printable_name(std::string_view name) {
 }
 
 void check_price(std::string_view name, const Price& price) {
-  if (name.empty()) throw ConfigError("a price needs the name of its model; the name given is empty");
+  if (name.empty()) throw ConfigError("a price has an empty model name. Name its model.");
   const auto refuse = [&](const char* what, std::int64_t value) {
     throw ConfigError("price of \"" + printable_name(name) + "\": " + what + " is " + std::to_string(value) +
-                      "; it must not be negative. A model that costs nothing is Price::free()");
+                      ", and must not be negative. Use Price::free() for a model that costs nothing.");
   };
   const auto check = [&](const char* what, std::int64_t value) {
     if (value < 0) refuse(what, value);
@@ -193,10 +193,10 @@ void warn_if_stale(const PriceBook& book, Time now, std::atomic<bool>& said) noe
   if (age <= stale_after || said.exchange(true, std::memory_order_relaxed)) return;
   try {
     log(LogLevel::warning,
-        "the price table" + (book.version.empty() ? std::string() : " " + printable_name(book.version)) + " is of " +
-            iso_date(*book.as_of) + ", " + std::to_string(age.count()) +
-            " days old; prices may have changed. Give the ledger a newer one with Ledger::set_prices "
-            "(outlay::json reads one with load_prices or load_litellm_prices)");
+        "the price table" + (book.version.empty() ? std::string() : " " + printable_name(book.version)) + " dates from " +
+            iso_date(*book.as_of) + " and is " + std::to_string(age.count()) +
+            " days old, so prices may have changed. Give the ledger a newer one with Ledger::set_prices "
+            "(outlay::json reads one with load_prices or load_litellm_prices).");
   } catch (...) {  // out of memory: the warning is lost, the call is not
   }
 }

@@ -45,9 +45,9 @@ namespace {
 
 [[noreturn]] void throw_unknown(const detail::PriceBook& book, std::string_view model) {
   const std::string name = detail::printable_name(model);
-  throw PriceUnknown(name, "no price for model \"" + name + "\" in a table of " + std::to_string(book.size()) +
+  throw PriceUnknown(name, "no price is known for model \"" + name + "\" in a table of " + std::to_string(book.size()) +
                                " models" + (book.version.empty() ? std::string() : " (" + book.version + ")") +
-                               "; add one with PriceTable::register_model or PriceTable::register_deployment");
+                               ". Add one with PriceTable::register_model or PriceTable::register_deployment.");
 }
 
 const detail::PricedModel& look_up(const detail::PriceBook& book, std::string_view model) {
@@ -59,7 +59,7 @@ const detail::PricedModel& look_up(const detail::PriceBook& book, std::string_vi
 }  // namespace
 
 void PriceTable::register_deployment(std::string name, std::string_view like) {
-  if (name.empty()) throw ConfigError("a deployment needs a name; the name given is empty");
+  if (name.empty()) throw ConfigError("a deployment has an empty name. Name it as requests do.");
   auto book = detail::copy_of(*book_);
   if (!book->deploy(std::move(name), like)) throw_unknown(*book_, like);
   book_ = std::move(book);
@@ -68,13 +68,12 @@ void PriceTable::register_deployment(std::string name, std::string_view like) {
 Cost PriceTable::cost(std::string_view model, const Usage& usage, const CostOptions& options) const {
   if (const char* member = usage.first_invalid())
     throw Error(errc::invalid_usage, "usage of model \"" + detail::printable_name(model) + "\": " + member +
-                                         " is negative, above " + std::to_string(Usage::max_count) +
-                                         ", or more than what it is a part of");
+                                         " is invalid. Pass counts between 0 and 2,000,000,000, and no part larger than its whole.");
   const auto& found = look_up(*book_, model);
   const auto usd = detail::Pricing::table(found).cost(usage, options.service_tier);
   if (!usd)
     throw Error(errc::overflow, "the cost of a call to \"" + detail::printable_name(model) +
-                                    "\" is beyond $9.2 billion; check the registered rates and the usage");
+                                    "\" is above $9.2 billion. Check the registered rates and the usage.");
   return {*usd, found.rule, found.name, found.assumed,
           std::string(found.tier_at(usage.input_total(), options.service_tier))};
 }

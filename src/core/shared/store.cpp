@@ -25,20 +25,20 @@ namespace {
 void check(const StoreOptions& options) {
   using namespace std::chrono_literals;
   if (options.timeout < 1ms || options.timeout > 1min)
-    throw ConfigError("StoreOptions::timeout is " + std::to_string(options.timeout.count()) +
-                      " ms: it must be between 1 ms and 1 minute");
+    throw ConfigError("StoreOptions::timeout must be between 1 ms and 1 min, and is " +
+                      std::to_string(options.timeout.count()) + " ms.");
   if (options.lease < 1s || options.lease > 24h)
-    throw ConfigError("StoreOptions::lease is " + std::to_string(options.lease.count()) +
-                      " ms: it must be between 1 second and 1 day");
+    throw ConfigError("StoreOptions::lease must be between 1 s and 1 day, and is " +
+                      std::to_string(options.lease.count()) + " ms.");
   if (options.on_unreachable.kind() == OnUnreachable::Kind::local && options.on_unreachable.at_most() <= Usd{})
     throw ConfigError("OnUnreachable::local was given " + to_string(options.on_unreachable.at_most()) +
-                      ": use OnUnreachable::deny() to spend nothing");
+                      ". Use more than $0.00, or OnUnreachable::deny() to spend nothing.");
 }
 
 }  // namespace
 
 Store::Store(std::unique_ptr<StoreBackend> backend, const StoreOptions& options) {
-  if (!backend) throw ConfigError("a Store was made without a backend");
+  if (!backend) throw ConfigError("Store was given no backend. Pass one, such as memory_backend().");
   check(options);
   queue_ = std::make_unique<detail::StoreQueue>(std::move(backend), options);
 }
@@ -50,7 +50,7 @@ Store::~Store() {
 
 StoreReply::State Store::ask(StoreCommand::Op op, std::string_view name, const Window& window, Usd amount) {
   if (name.empty() || window.kind() == Window::Kind::scope)
-    throw ConfigError("a store's counters have a name and a window other than Window::scope()");
+    throw ConfigError("a store's counter needs a name and a window other than Window::scope(). Pass both.");
   const auto counter = queue_->counter(std::string(name), window);
   const Time now = queue_->now(detail::Access::books(Ledger::current()).time());
   StoreCommand command = queue_->command(op, op == StoreCommand::Op::adjust ? queue_->new_id() : std::string(),

@@ -41,9 +41,9 @@ StoreQueue::~StoreQueue() {
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
   if (!deliveries_.empty())
-    log(LogLevel::warning, "a store was closed while " + std::to_string(deliveries_.size()) +
-                               " endings of calls could not be delivered to " + backend_->description() +
-                               ": their reservations are left to their leases");
+    log(LogLevel::warning, std::to_string(deliveries_.size()) + " settles and releases had not arrived at " +
+                               backend_->description() +
+                               " when the store was closed. Their reservations last until their leases expire.");
 }
 
 void StoreQueue::end_on_own_thread() noexcept {
@@ -204,7 +204,7 @@ void StoreQueue::end(StoreHold& hold, Op op, const Vector& amount, Time now, Cro
   {
     const std::lock_guard lock(mutex_);
     if (deliveries_.size() >= most_deliveries)
-      throw Error(errc::store_unavailable, "a million endings of calls wait for " + backend_->description());
+      throw Error(errc::store_unavailable, "1,000,000 settles and releases wait for " + backend_->description());
     on_its_way(delivery, true);
     deliveries_.push_back(std::move(delivery));
     start_thread();
@@ -214,7 +214,7 @@ void StoreQueue::end(StoreHold& hold, Op op, const Vector& amount, Time now, Cro
   if (wake) changed_.notify_all();
 } catch (const std::exception& problem) {
   log(LogLevel::error,
-      std::string("what ended a call cannot be told to its store, and its reservation is left to its lease: ") +
+      std::string("a settle or release cannot be sent to its store, so its reservation lasts until the lease expires: ") +
           problem.what());
 }
 
@@ -239,8 +239,8 @@ void StoreQueue::flush(std::chrono::milliseconds timeout) {
   --flushing_;
   if (!done)
     throw Error(errc::timed_out, std::to_string(deliveries_.size() + delivering_) +
-                                     " endings of calls have not arrived at " + backend_->description() +
-                                     " in time: they are tried again until they have");
+                                     " settles and releases have not arrived at " + backend_->description() + " within " +
+                                     std::to_string(timeout.count()) + " ms. They are retried until they arrive.");
 }
 
 bool StoreQueue::take_local(StoreHold& hold, std::int64_t nanos) noexcept {

@@ -87,7 +87,7 @@ class StoreQueue {
   /// Undoes a reservation that may have been made, or may yet be: an id that is ended is not reserved any more.
   void forget(StoreHold& hold, Time now) noexcept;
 
-  /// Told of the thresholds that the end of a call was the first to reach.
+  /// Called with the thresholds that the end of a call was the first to reach.
   using Crossed = std::function<void(const std::vector<StoreReply::Crossed>&)>;
   /// Ends what a call holds: settled with `amount`, or released. Repeated until it has arrived.
   void end(StoreHold& hold, StoreCommand::Op op, const Vector& amount, Time now, Crossed crossed) noexcept;

@@ -71,14 +71,14 @@ void StoreQueue::queue_renewals() {
 
 std::vector<Result<StoreReply>> StoreQueue::execute_contained(std::span<const StoreCommand> commands) {
   // A backend may be the program's own: one that throws must not take the thread with it, nor what it was given.
-  std::string why = "it has not answered all that it was asked";
+  std::string why = "it did not answer every command";
   std::vector<Result<StoreReply>> results;
   try {
     results = backend_->execute(commands, options.timeout);
   } catch (const std::exception& problem) {
     why = problem.what();
   } catch (...) {
-    why = "it threw";
+    why = "it threw an exception of an unknown type";
   }
   while (results.size() < commands.size()) results.emplace_back(Failure(errc::store_unavailable, why));
   return results;
@@ -134,8 +134,9 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
       on_its_way(delivery, false);
       if (!result) {  // never, however often it were tried
         to_say_.emplace_back(LogLevel::error,
-                             "what ended a call was refused by " + backend_->description() +
-                                 ", and its reservation is left to its lease: " + result.error().message());
+                             backend_->description() +
+                                 " refused a settle or release, so its reservation lasts until the lease expires: " +
+                                 result.error().message());
         continue;
       }
       take_note(delivery.command, delivery.counters, *result, version_before);
@@ -185,7 +186,7 @@ void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
   next_try_ = Clock::now() + back_off_.wait(++failures_);
   if (!std::exchange(said_unreachable_, true))
     to_say_.emplace_back(LogLevel::warning,
-                         backend_->description() + " cannot be reached: OnUnreachable decides until it is back");
+                         backend_->description() + " cannot be reached. OnUnreachable decides until it answers again.");
 } catch (...) {
 }
 
@@ -230,10 +231,10 @@ void StoreQueue::lose(Time now) {
   if (!lost_until_)
     to_say_.emplace_back(
         LogLevel::error,
-        backend_->description() + " was restarted without the data that it had: OnUnreachable decides until " +
+        backend_->description() + " was restarted without the data that it had. OnUnreachable decides until " +
             (*until == Time::max()
-                 ? std::string("Store::accept_lost_data() is called")
-                 : to_iso8601(*until) + ", when the windows have turned, or Store::accept_lost_data() is called"));
+                 ? std::string("Store::accept_lost_data() is called.")
+                 : to_iso8601(*until) + ", when the windows have turned, or until Store::accept_lost_data() is called."));
   lost_until_ = std::max(lost_until_.value_or(*until), *until);
 }
 
