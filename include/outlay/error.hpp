@@ -29,12 +29,12 @@ enum class errc {
   price_unknown,        ///< No price for the model under a USD cap. Register one, or set `unpriced`.
   invalid_usage,        ///< A negative or too large count. The call is charged as indeterminate.
   invalid_argument,     ///< A malformed argument. The message names it.
-  config,               ///< An option of a budget, ledger or price is not valid. The message says what to write instead.
-  overflow,             ///< An amount of money beyond +-$9.2 billion.
-  over_limit,           ///< Report::assert_under: more was spent than asserted.
-  incomplete,           ///< Report::assert_under over records that were partly evicted: it cannot tell.
-  bad_reply,            ///< A provider's reply that cannot be read. What may have been billed is charged.
-  stream_broken,        ///< A stream ended without its end. Charged for what it had shown.
+  config,          ///< An option of a budget, ledger or price is not valid. The message says what to write instead.
+  overflow,        ///< An amount of money beyond +-$9.2 billion.
+  over_limit,      ///< Report::assert_under: more was spent than asserted.
+  incomplete,      ///< Report::assert_under over records that were partly evicted: it cannot tell.
+  bad_reply,       ///< A provider's reply that cannot be read. What may have been billed is charged.
+  stream_broken,   ///< A stream ended without its end. Charged for what it had shown.
   provider_error,  ///< The provider answered with an error. The message carries its status and code, never its prompt.
   network,         ///< No connection, or a broken one. Retry if nothing was sent.
   timed_out,       ///< A deadline passed.

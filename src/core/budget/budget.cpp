@@ -74,7 +74,8 @@ void Budget::raise_cap(Dimension dimension, std::int64_t amount, std::string_vie
       throw ConfigError("budget \"" + node_->shown_name() + "\" has no cap on " + to_string(dimension) +
                         ", and raise_cap cannot add one. Set the cap in BudgetOptions.");
     if (__builtin_add_overflow(counter.cap[d], amount, &cap) || cap == no_cap)
-      throw Error(errc::overflow, "budget \"" + node_->shown_name() + "\": the raised cap would be too large. Raise it by less.");
+      throw Error(errc::overflow,
+                  "budget \"" + node_->shown_name() + "\": the raised cap would be too large. Raise it by less.");
     counter.cap[d] = cap;
     node_->thresholds.adapt(counter.cap);
     anything_changed(*node_, wakes);

@@ -17,7 +17,9 @@ Pool::Pool(const PoolOptions& options) {
   const auto refuse = [&](const char* what) {
     throw ConfigError("pool \"" + options.name + "\": the cap on " + what + " is negative. Use 0 or more.");
   };
-  if (options.name.size() > 128) throw ConfigError("a pool's name has " + std::to_string(options.name.size()) + " bytes, and at most 128 are allowed. Shorten it.");
+  if (options.name.size() > 128)
+    throw ConfigError("a pool's name has " + std::to_string(options.name.size()) +
+                      " bytes, and at most 128 are allowed. Shorten it.");
   if (options.usd && *options.usd < Usd{}) refuse("usd");
   if (options.tokens && *options.tokens < 0) refuse("tokens");
   if (options.input_tokens && *options.input_tokens < 0) refuse("input_tokens");
@@ -35,8 +37,9 @@ Pool::Pool(const PoolOptions& options) {
 
 Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
   if (const char* member = usage.first_invalid())
-    return Failure(errc::invalid_usage, std::string("a pool was given a usage with an invalid ") + member +
-                                            ". Pass counts between 0 and 2,000,000,000, and no part larger than its whole.");
+    return Failure(errc::invalid_usage,
+                   std::string("a pool was given a usage with an invalid ") + member +
+                       ". Pass counts between 0 and 2,000,000,000, and no part larger than its whole.");
   if (cost < Usd{} || cost > detail::max_call_cost)
     return Failure(errc::invalid_usage,
                    "a pool was given a cost of " + to_string(cost) + ". Pass a cost between $0.00 and $1,000,000,000.");

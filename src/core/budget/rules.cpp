@@ -70,8 +70,8 @@ NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView
     BudgetNode* const enclosing = outer ? outer->budget : nullptr;
     const std::shared_ptr<Store>& store = rule.store ? rule.store : process_store();
     if (enclosing && enclosing->store && enclosing->store != store)
-      throw ConfigError(where(rule) + " counts in " + store->description() + ", and a budget around the call counts in " +
-                        enclosing->store->description() +
+      throw ConfigError(where(rule) + " counts in " + store->description() +
+                        ", and a budget around the call counts in " + enclosing->store->description() +
                         ". One call can ask one store only: give both the same store.");
     auto node = std::make_unique<BudgetNode>(options_of(rule, std::move(name)), enclosing);
     node->budget = node.get();
@@ -88,8 +88,9 @@ NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView
 void Ledger::add_rule(Rule rule) {
   using namespace detail;
   if (rule.match.key.empty() != rule.match.value.empty())
-    throw ConfigError(where(rule) + " matches by a key without a value, or a value without a key. Set both (the value * "
-                                    "matches each), or neither to match every call.");
+    throw ConfigError(where(rule) +
+                      " matches by a key without a value, or a value without a key. Set both (the value * "
+                      "matches each), or neither to match every call.");
   if (rule.window.kind() == Window::Kind::scope)
     throw ConfigError(where(rule) + " has no window, and a rule outlives scopes. Set window.");
   validate(options_of(rule, rule.match.key.empty() ? "global" : rule.match.key + ":" + rule.match.value), *books_,

@@ -30,12 +30,12 @@ std::string where(const BudgetOptions& options) {
 }
 
 void check(const BudgetOptions& options, const Downgrade& downgrade, Books& books) {
-  if (!options.usd)
-    refuse(options, "Downgrade saves money, and usd is not capped. Set usd, or use Clamp or Block.");
+  if (!options.usd) refuse(options, "Downgrade saves money, and usd is not capped. Set usd, or use Clamp or Block.");
   if (downgrade.map.empty()) refuse(options, "Downgrade has no map. Write Downgrade{{{\"gpt-4o\", \"gpt-4o-mini\"}}}.");
   std::unordered_map<std::string_view, std::string_view> next;
   for (const Downgrade::Route& route : downgrade.map) {
-    if (route.from.empty() || route.to.empty()) refuse(options, "Downgrade has a route without a model's name. Name both of its models.");
+    if (route.from.empty() || route.to.empty())
+      refuse(options, "Downgrade has a route without a model's name. Name both of its models.");
     if (!next.emplace(route.from, route.to).second)
       refuse(options, "Downgrade has two routes from \"" + route.from +
                           "\". Write a chain instead: {from, middle}, {middle, small}.");
@@ -57,7 +57,8 @@ void check_policies(const BudgetOptions& options, Books& books) {
   if (!chain) return;
   if (chain->empty()) refuse(options, "on_exceed is an empty chain. Leave it out for Block, or name a policy.");
   if (chain->size() > max_policies)
-    refuse(options, "on_exceed has " + std::to_string(chain->size()) + " policies, and at most 16 are allowed. Remove some.");
+    refuse(options,
+           "on_exceed has " + std::to_string(chain->size()) + " policies, and at most 16 are allowed. Remove some.");
   const bool tokens = options.tokens || options.output_tokens;
   bool waits = false;
   for (std::size_t i = 0; i < chain->size(); ++i) {
@@ -66,31 +67,30 @@ void check_policies(const BudgetOptions& options, Books& books) {
       refuse(options, std::string(traits_of((*chain)[i + 1]).name) + " is never reached: " + traits_of(policy).name +
                           " stands before it and always decides. Put it in front, or remove it.");
     std::visit(
-        Overloaded{[&](const Downgrade& downgrade) { check(options, downgrade, books); },
-                   [&](const Clamp& clamp) {
-                     if (!options.usd && !tokens)
-                       refuse(options,
-                              "Clamp limits the output, and no cap depends on the output. Set usd, tokens or output_tokens.");
-                     if (clamp.min_output_tokens < 1)
-                       refuse(options, "Clamp::min_output_tokens must be at least 1, and is " +
-                                           std::to_string(clamp.min_output_tokens) + '.');
-                     if (clamp.max_output_tokens && *clamp.max_output_tokens < clamp.min_output_tokens)
-                       refuse(options, "Clamp::max_output_tokens is " + std::to_string(*clamp.max_output_tokens) +
-                                           " and min_output_tokens is " + std::to_string(clamp.min_output_tokens) +
-                                           ", so no ceiling lies between them. Raise max_output_tokens.");
-                   },
-                   [&](const Callback& callback) {
-                     if (!callback.decide)
-                       refuse(options, "Callback holds no function. Pass one that returns a Decision.");
-                   },
-                   [&](const Wait& wait) {
-                     if (wait.timeout <= std::chrono::nanoseconds::zero())
-                       refuse(options, "Wait::timeout must be longer than zero. Use Block in order not to wait.");
-                     if (waits)
-                       refuse(options, "Wait stands in the chain twice. Use one with a longer timeout.");
-                     waits = true;
-                   },
-                   [](const auto&) {}},
+        Overloaded{
+            [&](const Downgrade& downgrade) { check(options, downgrade, books); },
+            [&](const Clamp& clamp) {
+              if (!options.usd && !tokens)
+                refuse(options,
+                       "Clamp limits the output, and no cap depends on the output. Set usd, tokens or output_tokens.");
+              if (clamp.min_output_tokens < 1)
+                refuse(options, "Clamp::min_output_tokens must be at least 1, and is " +
+                                    std::to_string(clamp.min_output_tokens) + '.');
+              if (clamp.max_output_tokens && *clamp.max_output_tokens < clamp.min_output_tokens)
+                refuse(options, "Clamp::max_output_tokens is " + std::to_string(*clamp.max_output_tokens) +
+                                    " and min_output_tokens is " + std::to_string(clamp.min_output_tokens) +
+                                    ", so no ceiling lies between them. Raise max_output_tokens.");
+            },
+            [&](const Callback& callback) {
+              if (!callback.decide) refuse(options, "Callback holds no function. Pass one that returns a Decision.");
+            },
+            [&](const Wait& wait) {
+              if (wait.timeout <= std::chrono::nanoseconds::zero())
+                refuse(options, "Wait::timeout must be longer than zero. Use Block in order not to wait.");
+              if (waits) refuse(options, "Wait stands in the chain twice. Use one with a longer timeout.");
+              waits = true;
+            },
+            [](const auto&) {}},
         policy);
   }
 }
@@ -103,8 +103,8 @@ void check_count(const BudgetOptions& options, const char* name, const std::opti
 
 void check_reserve(const BudgetOptions& options, const char* name, const std::optional<std::int64_t>& reserve) {
   if (reserve && (*reserve < 0 || *reserve > Usage::max_count))
-    refuse(options, std::string(name) + " must be between 0 and 2,000,000,000 tokens, and is " +
-                        std::to_string(*reserve) + '.');
+    refuse(options,
+           std::string(name) + " must be between 0 and 2,000,000,000 tokens, and is " + std::to_string(*reserve) + '.');
 }
 
 }  // namespace
@@ -145,10 +145,11 @@ void check_notify_at(const BudgetOptions& options) {
 
 void validate(const BudgetOptions& options, Books& books, const BudgetNode* enclosing) {
   if (options.name.size() > max_name)
-    throw ConfigError("a budget's name has " + std::to_string(options.name.size()) + " bytes, and at most 128 are allowed. Shorten it.");
+    throw ConfigError("a budget's name has " + std::to_string(options.name.size()) +
+                      " bytes, and at most 128 are allowed. Shorten it.");
   if (options.description.size() > max_description)
-    refuse(options,
-           "the description has " + std::to_string(options.description.size()) + " bytes, and at most 1,024 are allowed. Shorten it.");
+    refuse(options, "the description has " + std::to_string(options.description.size()) +
+                        " bytes, and at most 1,024 are allowed. Shorten it.");
   if (!options.usd && !options.tokens && !options.input_tokens && !options.output_tokens && !options.calls &&
       !options.concurrent)
     refuse(options, "no cap is set. Set at least one of usd, tokens, input_tokens, output_tokens, calls, concurrent.");
@@ -166,7 +167,8 @@ void validate(const BudgetOptions& options, Books& books, const BudgetNode* encl
                         ". Use a rate above $0.00, or Unpriced::ignore() to book nothing.");
   if (options.unpriced.kind() == Unpriced::Kind::assume &&
       Rate::per_million(options.unpriced.per_million_tokens()).picos() == 0)
-    refuse(options, "Unpriced::assume has a rate below one pico-dollar a token, which counts as $0.00. Use a larger rate.");
+    refuse(options,
+           "Unpriced::assume has a rate below one pico-dollar a token, which counts as $0.00. Use a larger rate.");
   check_notify_at(options);
   check_window(options, enclosing);
   check_policies(options, books);

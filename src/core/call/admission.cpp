@@ -38,10 +38,11 @@ Decision ask_callback(const BudgetNode& budget, const Callback& callback, const 
   try {
     decision = callback.decide(exceeded);
   } catch (const std::exception& problem) {
-    log(LogLevel::error,
-        "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as Decision::block(): " + problem.what());
+    log(LogLevel::error, "the callback of budget \"" + budget.shown_name() +
+                             "\" threw, which counts as Decision::block(): " + problem.what());
   } catch (...) {
-    log(LogLevel::error, "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as Decision::block()");
+    log(LogLevel::error,
+        "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as Decision::block()");
   }
   callback_frames = frame.outer;
   return decision;

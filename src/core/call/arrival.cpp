@@ -75,7 +75,8 @@ std::string Arrival::reason_of(errc code) const {
   const std::string model = '"' + printable_name(request_.model) + '"';
   switch (code) {
     case errc::outside_budget:
-      return "no budget encloses the call to " + model + ", and the ledger is strict. Open an outlay::Budget around it.";
+      return "no budget encloses the call to " + model +
+             ", and the ledger is strict. Open an outlay::Budget around it.";
     case errc::unbounded_refused:
       return "the request to " + model +
              " has no output ceiling, and a budget around it refuses such requests. Set max_output_tokens.";

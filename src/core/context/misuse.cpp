@@ -79,7 +79,8 @@ void report_misuse(Misuse kind, std::string_view place) noexcept try {
   }
   log(LogLevel::warning, text(kind, place));
   if (last)
-    log(LogLevel::warning, "Further places with the same mistake are counted by outlay::misuse_counts(), and not logged.");
+    log(LogLevel::warning,
+        "Further places with the same mistake are counted by outlay::misuse_counts(), and not logged.");
 } catch (...) {  // no memory to say it with; it is counted
 }
 

@@ -36,7 +36,8 @@ void validate_tags(const TagsView& tags, const Attribution* outer) {
   for (const Tag& tag : tags) {
     if (tag.key.empty()) throw ConfigError("a tag has an empty key. Name it, as in {\"feature\", \"chat\"}.");
     if (tag.key.size() > max_key)
-      throw ConfigError("a tag's key has " + std::to_string(tag.key.size()) + " bytes, and at most 128 are allowed. Shorten it.");
+      throw ConfigError("a tag's key has " + std::to_string(tag.key.size()) +
+                        " bytes, and at most 128 are allowed. Shorten it.");
     if (tag.value.size() > max_value)
       throw ConfigError("the value of tag \"" + std::string(tag.key) + "\" has " + std::to_string(tag.value.size()) +
                         " bytes, and at most 1,024 are allowed. Shorten it.");
@@ -47,7 +48,8 @@ void validate_tags(const TagsView& tags, const Attribution* outer) {
   std::size_t count = outer ? outer->tags.size() : 0;
   for (const Tag& tag : tags)
     if (!outer || !outer->tags.contains(tag.key)) ++count;
-  if (count > max_tags) throw ConfigError(std::to_string(count) + " tags are open at once, and at most 32 are allowed. Open fewer.");
+  if (count > max_tags)
+    throw ConfigError(std::to_string(count) + " tags are open at once, and at most 32 are allowed. Open fewer.");
 }
 
 }  // namespace outlay::detail

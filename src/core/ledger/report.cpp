@@ -209,9 +209,10 @@ struct LedgerSource final : Report::Source {
     if (!known) {
       again = pass_over(detail::Access::books(ledger), wanted, &horizon);
       if (!again->horizon.complete)
-        throw Error(errc::incomplete, "assert_under" + std::string(what) +
-                                          " has no answer, since records were evicted after the report was made. Group the "
-                                          "report by the key that the assertion names.");
+        throw Error(errc::incomplete,
+                    "assert_under" + std::string(what) +
+                        " has no answer, since records were evicted after the report was made. Group the "
+                        "report by the key that the assertion names.");
     }
     Usd sum;
     for (const Cell& cell : known ? cells : again->cells)
@@ -299,7 +300,8 @@ void Report::assert_under(Usd limit, const Tags& tags) const {
         spent += row.usd;
   }
   if (spent > limit)
-    throw Error(errc::over_limit, to_string(spent) + " was spent" + what + ", and assert_under allows " + to_string(limit) + '.');
+    throw Error(errc::over_limit,
+                to_string(spent) + " was spent" + what + ", and assert_under allows " + to_string(limit) + '.');
 }
 
 }  // namespace outlay

@@ -125,7 +125,8 @@ bool SinkWorker::contained(const char* what, F&& call) noexcept {
     say = !std::exchange(said_, true);
   }
   if (say)
-    log(LogLevel::error, std::string("a sink threw in ") + what + " (reported once; see Ledger::sink_stats): " + problem);
+    log(LogLevel::error,
+        std::string("a sink threw in ") + what + " (reported once; see Ledger::sink_stats): " + problem);
   return false;
 }
 
@@ -220,7 +221,8 @@ bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
     std::unique_lock lock(mutex_);
     if (!flushed_event.wait_until(lock, deadline, [this] { return finished_; })) {
       lock.unlock();
-      log(LogLevel::error, "a sink did not close within its deadline. Its thread goes on alone, and the rows that it had not taken are "
+      log(LogLevel::error,
+          "a sink did not close within its deadline. Its thread goes on alone, and the rows that it had not taken are "
           "lost.");
       thread_.detach();
       return false;

@@ -16,7 +16,9 @@ Sinks::~Sinks() = default;
 void Sinks::add(std::shared_ptr<Sink> sink, SinkOptions options) {
   if (!sink) throw ConfigError("Ledger::add_sink was given no sink. Pass one.");
   if (options.queue == 0) throw ConfigError("SinkOptions::queue must be at least 1, and is 0.");
-  if (options.max_delay < std::chrono::milliseconds::zero()) throw ConfigError("SinkOptions::max_delay must be at least 0 ms, and is " + std::to_string(options.max_delay.count()) + " ms.");
+  if (options.max_delay < std::chrono::milliseconds::zero())
+    throw ConfigError("SinkOptions::max_delay must be at least 0 ms, and is " +
+                      std::to_string(options.max_delay.count()) + " ms.");
   auto worker = std::make_shared<SinkWorker>(mutex_, books_.dictionary, std::move(sink), options);
   if (&books_ == &Books::default_books()) {
     // The default books never end, so their sinks are closed when the process does.

@@ -193,8 +193,8 @@ void warn_if_stale(const PriceBook& book, Time now, std::atomic<bool>& said) noe
   if (age <= stale_after || said.exchange(true, std::memory_order_relaxed)) return;
   try {
     log(LogLevel::warning,
-        "the price table" + (book.version.empty() ? std::string() : " " + printable_name(book.version)) + " dates from " +
-            iso_date(*book.as_of) + " and is " + std::to_string(age.count()) +
+        "the price table" + (book.version.empty() ? std::string() : " " + printable_name(book.version)) +
+            " dates from " + iso_date(*book.as_of) + " and is " + std::to_string(age.count()) +
             " days old, so prices may have changed. Give the ledger a newer one with Ledger::set_prices "
             "(outlay::json reads one with load_prices or load_litellm_prices).");
   } catch (...) {  // out of memory: the warning is lost, the call is not

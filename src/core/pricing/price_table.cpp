@@ -67,8 +67,9 @@ void PriceTable::register_deployment(std::string name, std::string_view like) {
 
 Cost PriceTable::cost(std::string_view model, const Usage& usage, const CostOptions& options) const {
   if (const char* member = usage.first_invalid())
-    throw Error(errc::invalid_usage, "usage of model \"" + detail::printable_name(model) + "\": " + member +
-                                         " is invalid. Pass counts between 0 and 2,000,000,000, and no part larger than its whole.");
+    throw Error(errc::invalid_usage,
+                "usage of model \"" + detail::printable_name(model) + "\": " + member +
+                    " is invalid. Pass counts between 0 and 2,000,000,000, and no part larger than its whole.");
   const auto& found = look_up(*book_, model);
   const auto usd = detail::Pricing::table(found).cost(usage, options.service_tier);
   if (!usd)

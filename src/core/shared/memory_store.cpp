@@ -44,7 +44,8 @@ class MemoryBackend final : public StoreBackend {
       if (fits(command))
         results.push_back(execute(command));
       else
-        results.emplace_back(Failure(errc::overflow, "memory_store: the amount spent would exceed 9.2 * 10^18, so nothing was changed."));
+        results.emplace_back(Failure(
+            errc::overflow, "memory_store: the amount spent would exceed 9.2 * 10^18, so nothing was changed."));
     }
     return results;
   }

@@ -214,7 +214,8 @@ void StoreQueue::end(StoreHold& hold, Op op, const Vector& amount, Time now, Cro
   if (wake) changed_.notify_all();
 } catch (const std::exception& problem) {
   log(LogLevel::error,
-      std::string("a settle or release cannot be sent to its store, so its reservation lasts until the lease expires: ") +
+      std::string(
+          "a settle or release cannot be sent to its store, so its reservation lasts until the lease expires: ") +
           problem.what());
 }
 
@@ -239,8 +240,9 @@ void StoreQueue::flush(std::chrono::milliseconds timeout) {
   --flushing_;
   if (!done)
     throw Error(errc::timed_out, std::to_string(deliveries_.size() + delivering_) +
-                                     " settles and releases have not arrived at " + backend_->description() + " within " +
-                                     std::to_string(timeout.count()) + " ms. They are retried until they arrive.");
+                                     " settles and releases have not arrived at " + backend_->description() +
+                                     " within " + std::to_string(timeout.count()) +
+                                     " ms. They are retried until they arrive.");
 }
 
 bool StoreQueue::take_local(StoreHold& hold, std::int64_t nanos) noexcept {

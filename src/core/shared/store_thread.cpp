@@ -234,7 +234,8 @@ void StoreQueue::lose(Time now) {
         backend_->description() + " was restarted without the data that it had. OnUnreachable decides until " +
             (*until == Time::max()
                  ? std::string("Store::accept_lost_data() is called.")
-                 : to_iso8601(*until) + ", when the windows have turned, or until Store::accept_lost_data() is called."));
+                 : to_iso8601(*until) +
+                       ", when the windows have turned, or until Store::accept_lost_data() is called."));
   lost_until_ = std::max(lost_until_.value_or(*until), *until);
 }
 
