@@ -41,9 +41,9 @@ StoreQueue::~StoreQueue() {
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
   if (!deliveries_.empty())
-    log(LogLevel::warning, std::to_string(deliveries_.size()) + " settles and releases had not arrived at " +
-                               backend_->description() +
-                               " when the store was closed. Their reservations last until their leases expire.");
+    log(LogLevel::warning, "settles and releases that had not arrived at " + backend_->description() +
+                               " when the store was closed: " + std::to_string(deliveries_.size()) +
+                               ". Their reservations last until their leases expire.");
 }
 
 void StoreQueue::end_on_own_thread() noexcept {
@@ -239,10 +239,10 @@ void StoreQueue::flush(std::chrono::milliseconds timeout) {
   const bool done = delivered_.wait_until(lock, deadline, none);
   --flushing_;
   if (!done)
-    throw Error(errc::timed_out, std::to_string(deliveries_.size() + delivering_) +
-                                     " settles and releases have not arrived at " + backend_->description() +
+    throw Error(errc::timed_out, "settles and releases that have not arrived at " + backend_->description() +
                                      " within " + std::to_string(timeout.count()) +
-                                     " ms. They are retried until they arrive.");
+                                     " ms: " + std::to_string(deliveries_.size() + delivering_) +
+                                     ". They are retried until they arrive.");
 }
 
 bool StoreQueue::take_local(StoreHold& hold, std::int64_t nanos) noexcept {
