@@ -11,7 +11,7 @@
 #include "core/context/misuse.hpp"
 #include "core/pricing/price_book.hpp"
 #include "outlay/detail/access.hpp"
-#include "outlay/jsonl.hpp"
+#include "outlay/jsonl_sink.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
