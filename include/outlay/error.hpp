@@ -32,7 +32,7 @@ enum class errc {
   config,          ///< An option of a budget, ledger or price is not valid. The message says what to write instead.
   overflow,        ///< An amount of money beyond +-$9.2 billion.
   over_limit,      ///< Report::assert_under: more was spent than asserted.
-  incomplete,      ///< Report::assert_under over records that were partly evicted: it cannot tell.
+  incomplete,      ///< Report::assert_under over records that were partly evicted: there is no answer.
   bad_reply,       ///< A provider's reply that cannot be read. What may have been billed is charged.
   stream_broken,   ///< A stream ended without its end. Charged for what it had shown.
   provider_error,  ///< The provider answered with an error. The message carries its status and code, never its prompt.

@@ -63,7 +63,7 @@ struct Wait {
   std::chrono::nanoseconds timeout = std::chrono::seconds(30);
 };
 
-/// What a Callback is told.
+/// What a Callback receives.
 class OUTLAY_EXPORT Exceeded : public Failure {
  public:
   Exceeded(Failure failure, std::string requested_model, std::string model, std::optional<std::int64_t> ceiling,

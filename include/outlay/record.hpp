@@ -75,7 +75,7 @@ enum class Action : std::uint8_t {
   closed,    ///< close_to_new_calls.
   observed,  ///< Observe mode: would have been refused, was let through.
   adjusted,  ///< Store::adjust: `projected` was added to what is spent, which is `cap` now.
-  /// A call was let through that its store does not know of (OnUnreachable): the store is told when it is back.
+  /// A call was admitted without its store (OnUnreachable). The store learns what it spent when it answers again.
   unshared,
   retry_storm,  ///< `projected` attempts in a row have failed, of one feature and model. Said by the HTTP client.
 };

@@ -82,7 +82,7 @@ class OUTLAY_EXPORT Report {
 struct Audit {
   enum class Verdict : std::uint8_t { agrees, differs, cannot_tell };
   Verdict verdict{};
-  /// Where the counters differ from the records, or why it cannot be told; one sentence each.
+  /// Where the counters differ from the records, or why that is not known; one sentence each.
   std::vector<std::string> findings{};
 };
 

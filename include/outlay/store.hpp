@@ -31,12 +31,12 @@ class OnUnreachable {
   enum class Kind : std::uint8_t { deny, local, allow_and_mark };
   /// Refuse every call (StoreUnavailable): fail closed.
   [[nodiscard]] static constexpr OnUnreachable deny() noexcept { return OnUnreachable(Kind::deny, {}); }
-  /// Let this process spend at most this much until the store is back, which is when an admission is answered in time again; then it is
-  /// told what was spent. What a call does not spend of its reservation is released.
+  /// Let this process spend at most this much until the store is back, which is when an admission is answered in time again; then it
+  /// learns what was spent. What a call does not spend of its reservation is released.
   [[nodiscard]] static constexpr OnUnreachable local(Usd at_most) noexcept {
     return OnUnreachable(Kind::local, at_most);
   }
-  /// Let every call through, each with an `unshared` event; then the store is told what was spent.
+  /// Let every call through, each with an `unshared` event; then the store learns what was spent.
   [[nodiscard]] static constexpr OnUnreachable allow_and_mark() noexcept {
     return OnUnreachable(Kind::allow_and_mark, {});
   }
@@ -183,8 +183,8 @@ class OUTLAY_EXPORT StoreBackend {
 /// \par Thread safety
 /// Every member is safe from any thread.
 /// \par Lifetime
-/// Shared by the budgets that name it. When the last one is gone, what is on its way is delivered within the timeout; what is not then
-/// is left to its lease. After fork(2) a child must make a store of its own.
+/// Shared by the budgets that name it. When the last one is gone, settles and releases are delivered within the timeout;
+/// a reservation whose end is not delivered then lasts until its lease expires. After fork(2) a child must make a store of its own.
 class OUTLAY_EXPORT Store final {
  public:
   /// \par Errors

@@ -33,7 +33,7 @@ struct OUTLAY_EXPORT Usage {
   std::int64_t output_image{};      ///< Of which of `output`.
   std::int64_t web_searches{};      ///< Searches billed per request. Not tokens.
 
-  /// The largest count that is believed: two thousand million of anything in one call is a fault, not a usage.
+  /// The largest count that is accepted: two thousand million of anything in one call is a fault, not a usage.
   static constexpr std::int64_t max_count = 2'000'000'000;
 
   /// The four input buckets.

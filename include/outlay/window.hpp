@@ -62,7 +62,7 @@ class OUTLAY_EXPORT Window {
   [[nodiscard]] static Window rolling(std::chrono::seconds duration);
 
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
-  /// What tells it from others in a counter's key: `"day@Europe/Berlin"`, `"month@UTC+15d6h"`, `"rolling3600s"`.
+  /// What distinguishes it from others in a counter's key: `"day@Europe/Berlin"`, `"month@UTC+15d6h"`, `"rolling3600s"`.
   [[nodiscard]] const std::string& id() const noexcept;
 
   /// The window around an instant.

@@ -8,7 +8,7 @@
 namespace outlay::detail {
 
 /// How long to wait before the next attempt: twice as long after each failure in a row, and never quite as long as others wait, so
-/// that those who lost the same server do not return in step.
+/// that clients which lost the same server do not return in step.
 ///
 /// \par Thread safety
 /// None: callers lock.

@@ -18,7 +18,7 @@ namespace outlay::detail {
 
 /// Reads `2026-11-22`. Empty for anything else, and for a day that is not in the calendar.
 [[nodiscard]] OUTLAY_EXPORT std::optional<std::chrono::sys_days> parse_iso_date(std::string_view text) noexcept;
-/// Reads `2026-11-22` and `2026-11-22T01:40:59Z`. Empty for anything else, and for years that a Time cannot tell.
+/// Reads `2026-11-22` and `2026-11-22T01:40:59Z`. Empty for anything else, and for years that a Time cannot hold.
 [[nodiscard]] OUTLAY_EXPORT std::optional<Time> parse_iso_time(std::string_view text) noexcept;
 
 }  // namespace outlay::detail

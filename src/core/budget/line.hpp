@@ -26,7 +26,7 @@ using Line = List<Ticket, &Ticket::in_line>;
 /// Every call that waits in a tree; those that look outward come first.
 using WaitingCalls = List<Ticket, &Ticket::in_tree>;
 
-/// The calls that a change may let through: noted under the tree's lock, told when it has been let go.
+/// The calls that a change may let through: noted under the tree's lock, and woken when it has been released.
 class Wakes {
  public:
   Wakes() = default;

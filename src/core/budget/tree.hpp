@@ -66,7 +66,7 @@ struct BudgetNode final : AttributedNode {
     const std::vector<Policy>* chain = policies.chain();
     return chain ? std::span<const Policy>(*chain) : std::span<const Policy>();
   }
-  /// (lock) What admits no new call, whatever the amounts.
+  /// (lock) Conditions that block admission whatever the amounts.
   [[nodiscard]] bool gated() const noexcept { return closed || !line.empty(); }
   [[nodiscard]] std::string path() const;
   [[nodiscard]] std::string shown_name() const { return name.empty() ? "(unnamed)" : name; }

@@ -6,7 +6,7 @@
 
 namespace outlay::detail {
 
-/// Told when a waiting call should judge anew. Called from any thread, under no lock.
+/// Woken when a waiting call should be decided again. Called from any thread, under no lock.
 struct Waiter {
   virtual ~Waiter() = default;
   virtual void wake() noexcept = 0;

@@ -350,7 +350,7 @@ Admission::State Admission::wait_in_line(std::unique_lock<std::mutex>& lock, con
   }
   waited_at_ = at;
   deadline_ = verdict.until;
-  // What it rests on came from a store, which does not tell of changes that other processes make.
+  // The decision rests on numbers of a store, which does not report changes that other processes make.
   if (claim_ && claim_->answered()) {
     deadline_ = std::min(deadline_, later(moment_.now, look_again_after));
     if (at->outside) deadline_ = std::min(deadline_, later(moment_.now, claim_->turns_in(*at, books_.time())));

@@ -113,7 +113,7 @@ class OUTLAY_EXPORT Admission {
   std::vector<BudgetView> many_;
   Notes said_;  // what is to be said when the lock has been let go
   std::unique_ptr<FailureFacts> failure_;
-  Wakes wakes_;  // told last
+  Wakes wakes_;  // woken last
 };
 
 /// A caller that waits on its own thread.

@@ -10,7 +10,7 @@
 
 namespace outlay::detail {
 
-/// A call at the door: what it asks for is checked and priced, and nearly always it is admitted here, under one lock. Where it does not fit
+/// A call that is not yet admitted. Its request is checked and priced, and nearly always it is admitted here, under one lock. Where it does not fit
 /// as it is, or budgets count in a store, an Admission goes on with it.
 class OUTLAY_EXPORT Arrival {
  public:

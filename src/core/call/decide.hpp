@@ -20,7 +20,7 @@ struct BudgetNode;
 enum class Source : std::uint8_t {
   here,      ///< Its tree.
   unasked,   ///< A store that has not been asked about this call: it will say whether there is room.
-  answered,  ///< A store that had no room, and told what it has.
+  answered,  ///< A store that had no room, and reported its numbers.
   granted,   ///< A store that holds the call's amounts already.
 };
 

@@ -11,7 +11,7 @@ namespace outlay::detail {
 
 namespace {
 
-/// What the end of a call meant to its budgets: told when the tree's lock has been let go.
+/// What the end of a call meant to its budgets. It is booked when the tree's lock has been released.
 struct Aftermath {
   struct Note {
     const BudgetNode* budget;
@@ -26,11 +26,11 @@ struct Aftermath {
   Wakes wakes;
 };
 
-/// How an ending is told to the caller: `settled` is filled in where this was the first.
+/// What the caller learns of an ending: `settled` is filled in where this was the first.
 struct Ending {
   Settled& settled;
   std::unique_ptr<FailureFacts> crossed{};  // a Raise budget went over its cap
-  const char* invalid = nullptr;            // the member of the usage that cannot be believed
+  const char* invalid = nullptr;            // the member of the usage that is not valid
 };
 
 /// Compares a budget before and after the end of a call that may have taken it over a cap or a threshold.

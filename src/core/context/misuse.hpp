@@ -15,7 +15,7 @@ enum class Misuse : std::uint8_t {
   call_outside_budgets,
 };
 
-/// Counts a misuse, and tells the log handler about it, with what to write instead, once per kind and place.
+/// Counts a misuse, and reports it to the log handler with what to write instead, once per kind and place.
 ///
 /// \param place Names the scope or call as the program knows it: `budget "answer"`. No prompt text.
 /// \par Blocking

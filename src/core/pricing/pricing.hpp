@@ -11,7 +11,7 @@
 
 namespace outlay::detail {
 
-/// More than any one call is believed to cost.
+/// More than any one call costs; a larger cost is a fault.
 inline constexpr Usd max_call_cost = Usd::from_nanos(1'000'000'000LL * 1'000'000'000LL);
 
 /// What prices depend on beside the tokens: the tier that is asked for, and whether the input is priced as if written to the

@@ -115,7 +115,7 @@ SharedClaim::Outcome SharedClaim::unreachable(std::string why) {
 
 SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
   if (!reply) {
-    // It may have been done, and its answer lost. A stream's end puts that right.
+    // The command may have been executed, and its reply lost. The end of a stream corrects that.
     if (!kept_ && !hold_.id.empty()) {
       StoreHold lost{hold_.id, hold_.counters, hold_.slots, {}, true};
       store_.forget(lost, asked_at_);

@@ -31,7 +31,7 @@ class SharedClaim {
   enum class Outcome {
     granted,      ///< The amounts are held in every counter.
     refused,      ///< Some counter has no room: see numbers().
-    again,        ///< The question has to be put anew: the slots have turned by the store's clock.
+    again,        ///< The store has to be asked again, since the slots have turned by its clock.
     unreachable,  ///< The store did not answer: see why(), and hold_unshared().
   };
   struct Question {
@@ -79,7 +79,7 @@ class SharedClaim {
   [[nodiscard]] BudgetNode& first() const noexcept { return *entries_.front().budget; }
   [[nodiscard]] StoreQueue& store() const noexcept { return store_; }
 
-  /// Releases what an admission holds. A running stream keeps what was added to it: its end puts that right.
+  /// Releases what an admission holds. A running stream keeps what was added to it: its end corrects that.
   void release() noexcept;
 
   /// Before and after the end of a call, as known here, of each budget that counts in the store.
@@ -87,7 +87,7 @@ class SharedClaim {
     BudgetNode* budget;
     Counter before, after;
   };
-  /// Ends the call: settled with `actual`, or released. The store is told by its own thread.
+  /// Ends the call: settled with `actual`, or released. The store's own thread delivers it.
   std::vector<Change> end(StoreCommand::Op op, const Vector& actual, Time callers, StoreQueue::Crossed crossed);
   /// The budget that counts in the counter at this place of a command; null if there is none.
   [[nodiscard]] BudgetNode* budget_at(std::size_t place) const noexcept;

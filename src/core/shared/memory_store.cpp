@@ -262,7 +262,7 @@ class MemoryBackend final : public StoreBackend {
     }
   }
 
-  /// What no longer counts: a call of such a window that settles later makes its slot anew.
+  /// What no longer counts: a call of such a window that settles later makes its slot again.
   void forget_old(const StoreCounter& counter) {
     Slots& slots = counters_[{counter.name, counter.window}];
     while (!slots.empty() && slots.begin()->first < counter.counted_from && slots.begin()->second.held == Vector{})

@@ -40,8 +40,8 @@ struct StoreHold {
 
 /// A store's queue and thread: what stands between calls and a backend.
 ///
-/// Lock order: a tree's before `mutex_`; `backend_mutex_` before `mutex_`, and never within a tree's. What is told to others (waiters,
-/// crossed thresholds) is told outside all of them.
+/// Lock order: a tree's before `mutex_`; `backend_mutex_` before `mutex_`, and never within a tree's. Waiters and crossed
+/// thresholds are called outside all of them.
 class StoreQueue {
  public:
   StoreQueue(std::unique_ptr<StoreBackend> backend, const StoreOptions& options);
@@ -58,7 +58,7 @@ class StoreQueue {
 
   /// The one counter of a name and window in this process.
   std::shared_ptr<SharedCounter> counter(const std::string& name, const Window& window);
-  /// The time that windows are told by: the store's own where it is far away, else the caller's.
+  /// The time that decides which window it is: the store's own where it is far away, else the caller's.
   [[nodiscard]] Time now(Time callers) const noexcept;
   [[nodiscard]] Counter view(SharedCounter& counter, Time now, const Vector& caps);
   /// Reads the counter from a store that is near, if nothing is known of its present window.
