@@ -186,21 +186,21 @@ int report(const ReportArguments& arguments) {
     *out = parse_time(*text, now);
     if (!*out) {
       std::cerr << "outlay: " << option << ": \"" << printable(*text)
-                << "\" is no time: write 30m, 12h, 7d, 2w, 2026-11-01 or 2026-11-01T12:00:00Z\n";
+                << "\" is not a time. Write 30m, 12h, 7d, 2w, 2026-11-01 or 2026-11-01T12:00:00Z.\n";
       return usage;
     }
   }
   for (const std::string& tag : arguments.tags) {
     const std::size_t equals = tag.find('=');
     if (equals == 0 || equals == std::string::npos) {
-      std::cerr << "outlay: --tag: \"" << printable(tag) << "\" is no tag: write key=value\n";
+      std::cerr << "outlay: --tag: \"" << printable(tag) << "\" is not a tag. Write key=value.\n";
       return usage;
     }
     filter.tags.set(std::string_view(tag).substr(0, equals), std::string_view(tag).substr(equals + 1));
   }
   for (const std::string& key : arguments.by)
     if (key.empty()) {
-      std::cerr << "outlay: --by has an empty name: write names separated by commas, as in feature,user_id\n";
+      std::cerr << "outlay: --by has an empty name. Write names separated by commas, as in feature,user_id.\n";
       return usage;
     }
   const Report result = report_sqlite(arguments.file, arguments.by, filter);

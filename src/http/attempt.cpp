@@ -205,9 +205,9 @@ asio::awaitable<Reply> begin(std::shared_ptr<ClientState> state, std::shared_ptr
     if (const std::size_t size = admitted.message.size(); size > state->options.limits.request_bytes) {
       admitted.call.not_sent("over the request limit");
       throw Error(errc::invalid_argument, about(*state) + ": the request has " + std::to_string(size) +
-                                              " bytes, the limit is " +
+                                              " bytes, and the limit is " +
                                               std::to_string(state->options.limits.request_bytes) +
-                                              "; nothing was sent; shorten it or raise SizeLimits::request_bytes");
+                                              ". Nothing was sent. Shorten it, or raise SizeLimits::request_bytes.");
     }
     Failed failed;
     std::unique_ptr<Exchange> exchange = co_await attempt(*state, admitted.call, admitted.message, failed);
@@ -222,7 +222,7 @@ asio::awaitable<Reply> begin(std::shared_ptr<ClientState> state, std::shared_ptr
       outlay::detail::log(LogLevel::warning, about(*state) + ": retry storm: " + what + ", of " +
                                                  admitted.call.model() +
                                                  (feature.empty() ? "" : " for feature " + feature) +
-                                                 "; each is admitted and booked by itself");
+                                                 ". Each is admitted and booked by itself.");
     }
     const bool too_late = failed.retry_after && *failed.retry_after > retries.max_retry_after;
     if (!failed.again || number >= retries.max_attempts || too_late) std::rethrow_exception(failed.error);

@@ -233,7 +233,7 @@ asio::awaitable<boost::json::value> Client::post(const boost::json::object& requ
 
 asio::awaitable<ReplyStream> Client::stream(const boost::json::object& request, const RequestOptions& options) const {
   if (!detail::can_stream(api()))
-    throw Error(errc::invalid_argument, "http client: " + std::string(api().name()) + " has no stream; use post");
+    throw Error(errc::invalid_argument, "http client: " + std::string(api().name()) + " has no stream. Use post.");
   return detail::stream_owned(state_, std::make_shared<const detail::OwnedRequest>(api(), request, options, true));
 }
 

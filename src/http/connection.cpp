@@ -299,7 +299,7 @@ std::shared_ptr<asio::ssl::context> make_tls_context(const std::string& ca_file)
   error_code error;
   if (ca_file.empty()) {
     context->set_default_verify_paths(error);
-    if (error) throw ConfigError("http client: the system's certificate authorities cannot be read; set ca_file");
+    if (error) throw ConfigError("http client: the system's certificate authorities cannot be read. Set ca_file.");
   } else {
     context->load_verify_file(ca_file, error);
     if (error)

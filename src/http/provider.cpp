@@ -98,7 +98,7 @@ Endpoint make_endpoint(const ClientOptions& options) {
   if (address.empty() && service.address) address = service.address;
   if (address.empty())
     throw ConfigError("http client: no address for " + std::string(options.api.name()) +
-                      ": set base_url or the variable " + service.address_variables[0]);
+                      ". Set base_url or the variable " + service.address_variables[0] + '.');
   const bool ollama = options.api == Api::ollama_chat || options.api == Api::ollama_generate;
   if (ollama && address.find("://") == address.npos) {
     // OLLAMA_HOST names a host and perhaps a port, the address that its server listens on included.
@@ -126,7 +126,8 @@ Endpoint make_endpoint(const ClientOptions& options) {
       throw ConfigError("http client: a header's name must be letters, digits, - and _, at most 128");
     for (const char* ours : {"Host", "Content-Length", "Transfer-Encoding", "Connection", "Content-Type", "Expect",
                              "TE", "Trailer", "Upgrade", "Accept-Encoding"})
-      if (same(header.name, ours)) throw ConfigError("http client: the header " + header.name + " is the client's own");
+      if (same(header.name, ours))
+        throw ConfigError("http client: the header " + header.name + " is set by the client itself. Remove it.");
     add_field(endpoint.head, header.name, header.value);
   }
   if (!key.empty()) {
@@ -159,13 +160,13 @@ std::string request_target(const Endpoint& endpoint, std::string_view model, con
                            bool stream) {
   const ApiRow& row = row_of(endpoint.api);
   if (stream && !can_stream(endpoint.api))
-    throw Error(errc::invalid_argument, std::string(endpoint.api.name()) + " has no stream: use post");
+    throw Error(errc::invalid_argument, std::string(endpoint.api.name()) + " has no stream. Use post.");
   std::string path = stream && row.stream_path ? row.stream_path : row.path;
   if (row.batch_path && request.contains("requests")) path = row.batch_path;
   if (const std::size_t at = path.find("{model}"); at != path.npos) {
     if (model.empty())
       throw Error(errc::invalid_argument,
-                  std::string(endpoint.api.name()) + " has its model in the path: name it in the request's options");
+                  std::string(endpoint.api.name()) + " has its model in the path. Name it in RequestOptions::model.");
     path.replace(at, 7, encode_segment(model));
   }
   if (const std::size_t at = path.find("{version}"); at != path.npos)

@@ -24,13 +24,13 @@ ClientOptions checked(const ClientOptions& options) {
   const auto bad = [](const char* what) { throw ConfigError(std::string("http client: ") + what); };
   const Timeouts& t = options.timeouts;
   if (std::min({t.connect.count(), t.first_byte.count(), t.idle.count(), t.total.count()}) < 0)
-    bad("a time-out is negative; write 0 for none");
+    bad("a time-out is negative. Use 0 for none.");
   if (options.limits.request_bytes == 0 || options.limits.reply_bytes == 0 || options.limits.header_bytes == 0)
-    bad("a size limit is 0, which would refuse everything");
+    bad("a size limit is 0, which would refuse everything. Use 1 byte or more.");
   const Retries& r = options.retries;
-  if (r.max_attempts < 1) bad("Retries::max_attempts must be at least 1, which is no retry");
+  if (r.max_attempts < 1) bad("Retries::max_attempts must be at least 1. 1 means no retry.");
   if (std::min({r.first_delay.count(), r.max_delay.count(), r.max_retry_after.count()}) < 0 || r.storm_after < 0)
-    bad("a member of Retries is negative");
+    bad("a member of Retries is negative. Use 0 or more.");
   ClientOptions copy = options;
   copy.api_key.clear();
   copy.headers.clear();
@@ -65,7 +65,7 @@ OwnedRequest::OwnedRequest(Api api, const boost::json::object& request, const Re
     body["stream"] = true;
   } else if (const boost::json::value* asked = body.if_contains("stream"); asked && *asked == true) {
     throw Error(errc::invalid_argument,
-                "http client: the request asks for a stream: use Client::stream, or leave \"stream\" out");
+                "http client: the request asks for a stream. Use Client::stream, or leave \"stream\" out.");
   } else if (!asked && streams_unasked(api)) {
     body["stream"] = false;
   }

@@ -52,14 +52,15 @@ Usage read_usage(Api api, const json::value& reply) {
   reader.walk(reply);
   const std::string name(api.name());
   if (reader.facts.invalid != detail::Field::none)
-    throw Error(errc::invalid_usage, name + ": the reply's " + std::string(detail::to_string(reader.facts.invalid)) +
-                                         " are negative, fractional, not a number or above " +
-                                         std::to_string(Usage::max_count) +
-                                         "; count the reply's text, or end the call as indeterminate");
+    throw Error(
+        errc::invalid_usage,
+        name + ": the reply's " + std::string(detail::to_string(reader.facts.invalid)) +
+            " are negative, fractional, not a number or above 2,000,000,000. Count the reply's text, or end the call "
+            "as indeterminate.");
   bool doubt = false;
   Usage usage = format.usage(reader.facts, doubt);
   if (usage == Usage{} && !reader.facts.reported() && reader.facts.present == 0)
-    throw Error(errc::bad_reply, name + ": the reply reports no usage; check that it is in this format");
+    throw Error(errc::bad_reply, name + ": the reply reports no usage. Check that it is in this format.");
   return usage;
 }
 

@@ -19,7 +19,7 @@ std::uint32_t big_endian(std::string_view bytes) noexcept {
 
 [[noreturn]] void over_limit(std::size_t limit) {
   throw Error(errc::bad_reply, "stream: an event is over the limit of " + std::to_string(limit) +
-                                   " bytes; raise StreamMeterOptions::max_event_bytes if such events are expected");
+                                   " bytes. Raise StreamMeterOptions::max_event_bytes if such events are expected.");
 }
 
 }  // namespace

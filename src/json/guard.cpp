@@ -31,9 +31,9 @@ GuardedRequest::GuardedRequest(Api api, const json::object& request, const Guard
   if (!options.model.empty()) facts.model = options.model;
   if (!options.service_tier.empty()) facts.service_tier = options.service_tier;
   if (facts.model.empty())
-    throw Error(errc::invalid_argument, std::string(api.name()) + ": the request names no model; " +
-                                            (api.model_in_path() ? "it is in the URL: pass it as GuardOptions::model"
-                                                                 : "set \"model\" or GuardOptions::model"));
+    throw Error(errc::invalid_argument, std::string(api.name()) + ": the request does not name a model. " +
+                                            (api.model_in_path() ? "The URL names it: pass it as GuardOptions::model."
+                                                                 : "Set \"model\" or GuardOptions::model."));
   impl_->ask_for_usage = options.ask_for_usage && facts.stream && !facts.asks_for_usage;
 }
 GuardedRequest::GuardedRequest(GuardedRequest&&) noexcept = default;
@@ -122,8 +122,8 @@ Settled GuardedCall::reply(const json::value& reply) {
   if (!recognised(reader)) {
     call_.indeterminate("the reply is not in the " + name + " format");
     throw Error(errc::bad_reply, name +
-                                     ": the reply is not in this format: it has neither a usage nor an answer; the "
-                                     "reservation has been charged. Check that the request went to this API");
+                                     ": the reply is not in this format: it has neither a usage nor an answer. The "
+                                     "reservation was charged. Check that the request went to this API.");
   }
 
   Settlement settlement;
@@ -158,7 +158,7 @@ Settled GuardedCall::reply(int status, const json::value& body) {
       if (!body.is_object() && !body.is_array()) {
         call_.indeterminate(status_text(status) + " without a JSON reply");
         throw Error(errc::bad_reply, std::string(api().name()) + ": " + status_text(status) +
-                                         " came without a JSON reply; the reservation has been charged");
+                                         " came without a JSON reply. The reservation was charged.");
       }
       return reply(body);
     case ReplyVerdict::released:
@@ -193,8 +193,8 @@ void refuse_stream(const GuardedRequest& request, const json::object& body) {
   if (!request.streamed() || !body.contains("stream")) return;
   throw Error(errc::invalid_argument,
               std::string(request.api().name()) +
-                  ": the request asks for a stream, which guard() cannot settle; set \"stream\" to false, or feed "
-                  "GuardedCall::stream()");
+                  ": the request asks for a stream, which guard() cannot settle. Set \"stream\" to false, or feed "
+                  "GuardedCall::stream().");
 }
 
 }  // namespace detail

@@ -135,7 +135,7 @@ void StreamMeter::Impl::feed_json(std::string_view bytes) {
       throw Error(errc::bad_reply,
                   std::string(api.name()) + ": a JSON document is over the limit of " +
                       std::to_string(options.max_event_bytes) +
-                      " bytes; raise StreamMeterOptions::max_event_bytes if such documents are expected");
+                      " bytes. Raise StreamMeterOptions::max_event_bytes if such documents are expected.");
     if (parser.done()) document_open_ = false;
   }
 }

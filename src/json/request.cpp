@@ -18,7 +18,7 @@ constexpr int max_depth = 128;
 
 [[noreturn]] void bad_member(std::string_view key, const char* expected) {
   throw Error(errc::invalid_argument,
-              "request: member \"" + std::string(key) + "\" must be " + expected + "; correct the request");
+              "request: member \"" + std::string(key) + "\" must be " + expected + ". Correct the request.");
 }
 
 bool is_data_url(std::string_view text) noexcept { return text.starts_with("data:"); }
@@ -76,7 +76,7 @@ void InputCount::media(std::string_view kind, std::string_view base64) {
 void InputCount::rendered(const json::value& value) { rendered(value, 0); }
 
 void InputCount::rendered(const json::value& value, int depth) {
-  if (depth > max_depth) throw Error(errc::invalid_argument, "request: nested deeper than 128; flatten it");
+  if (depth > max_depth) throw Error(errc::invalid_argument, "request: nested deeper than 128 levels. Flatten it.");
   switch (value.kind()) {
     case json::kind::object:
       overhead(1);
@@ -109,7 +109,7 @@ void InputCount::rendered(const json::value& value, int depth) {
 void InputCount::content(const json::value& value) { content(value, {}, 0); }
 
 void InputCount::content(const json::value& value, std::string_view key, int depth) {
-  if (depth > max_depth) throw Error(errc::invalid_argument, "request: nested deeper than 128; flatten it");
+  if (depth > max_depth) throw Error(errc::invalid_argument, "request: nested deeper than 128 levels. Flatten it.");
   switch (value.kind()) {
     case json::kind::object: {
       const json::object& object = value.get_object();

@@ -23,7 +23,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
       : reservation(detail::Ref<detail::Reservation>::share(detail::Access::reservation(call))), meter(api, options) {
     if (!reservation)
       throw Error(errc::invalid_argument,
-                  "Stream: the call has been moved from; make the stream from the call that holds it");
+                  "Stream: the call has been moved from. Make the stream from the call that holds it.");
     bounded = !reservation->quote.unbounded;
   }
   ~Impl() {
@@ -174,11 +174,12 @@ void Stream::check() const {
   if (meter.error()) {
     std::string what = name + ": the provider reported an error in the stream";
     if (!meter.error()->code.empty()) what += " (" + meter.error()->code + ")";
-    throw Error(errc::provider_error, what + "; what had been generated is charged");
+    throw Error(errc::provider_error, what + ". What it had generated is charged.");
   }
   if (!impl_->was_cut && !meter.complete())
-    throw Error(errc::stream_broken,
-                name + ": the stream stopped before its end; what it had shown is charged, ask again for the rest");
+    throw Error(
+        errc::stream_broken,
+        name + ": the stream stopped before its end, and what it had shown is charged. Ask again for the rest.");
 }
 
 bool Stream::complete() const noexcept { return impl_->meter.complete(); }

@@ -73,7 +73,7 @@ std::optional<std::chrono::milliseconds> milliseconds_in(const Found& found) {
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size() || number < 1 || number > longest_ms) {
-    ignored(found.where, "it must be a number of milliseconds from 1 to a year's");
+    ignored(found.where, "it must be between 1 and 31,622,400,000 ms");
     return {};
   }
   return std::chrono::milliseconds(number);
@@ -82,7 +82,7 @@ std::optional<std::chrono::milliseconds> milliseconds_in(const Found& found) {
 std::chrono::milliseconds checked(std::chrono::milliseconds time, const char* member) {
   if (time.count() < 0 || time.count() > longest_ms)
     throw ConfigError(std::string("otel sink: ") + member + " is " + std::to_string(time.count()) +
-                      " ms; it must be between 1 ms and a year, or 0 for the environment's or the default");
+                      " ms. Use 1 to 31,622,400,000 ms, or 0 for the value of the environment or the default.");
   return time;
 }
 
@@ -128,9 +128,9 @@ bool is_field_value(std::string_view value) {
 const char* fault_of(std::string_view name, std::string_view value) {
   static constexpr std::array<std::string_view, 7> own{
       "host", "content-length", "content-type", "content-encoding", "connection", "transfer-encoding", "expect"};
-  if (!is_token(name)) return "its name is not one that HTTP allows";
+  if (!is_token(name)) return "HTTP does not allow its name";
   if (std::find(own.begin(), own.end(), lower(std::string(name))) != own.end()) return "the sink sets it itself";
-  if (!is_field_value(value)) return "its value has a control character in it";
+  if (!is_field_value(value)) return "its value contains a control character";
   return nullptr;
 }
 
@@ -184,13 +184,13 @@ void read_tls(const OtelOptions& options, OtelSettings& settings) {
   const Found key = find(options.client_key_file, "client_key_file", "CLIENT_KEY");
   if (certificate.value.empty() != key.value.empty())
     throw ConfigError("otel sink: " + (key.value.empty() ? certificate : key).where +
-                      " is set alone: a client's certificate and its key go together");
+                      " is set alone. Set the client's certificate and its key together.");
   if (!settings.url.tls) return;
   try {
     settings.tls = http::detail::make_tls_context(ca.value);
   } catch (const ConfigError&) {
     if (ca.value.empty())
-      throw ConfigError("otel sink: the system's certificate authorities cannot be read; set ca_file");
+      throw ConfigError("otel sink: the system's certificate authorities cannot be read. Set ca_file.");
     throw ConfigError("otel sink: " + ca.where + " names a file that cannot be read as PEM certificates");
   }
   if (certificate.value.empty()) return;
@@ -246,12 +246,12 @@ void read_tags(const OtelOptions& options, OtelSettings& settings) {
       "gen_ai.token.type",     "gen_ai.token.modality", "error.type",           "outlay.status",
       "outlay.cost.source",    "outlay.budget",         "outlay.action",        "outlay.dimension"};
   for (const std::string& tag : options.tags) {
-    if (tag.empty()) throw ConfigError("otel sink: an empty name in `tags`");
+    if (tag.empty()) throw ConfigError("otel sink: `tags` has an empty name. Remove it.");
     if (std::find(taken.begin(), taken.end(), tag) != taken.end())
       throw ConfigError("otel sink: the tag \"" + tag +
-                        "\" has the name of an attribute that the sink writes itself; choose another");
+                        "\" has the name of an attribute that the sink writes itself. Choose another name.");
     if (std::find(settings.tags.begin(), settings.tags.end(), tag) != settings.tags.end())
-      throw ConfigError("otel sink: the tag \"" + tag + "\" is listed twice");
+      throw ConfigError("otel sink: the tag \"" + tag + "\" is listed twice. Remove one.");
     settings.tags.push_back(tag);
   }
 }
@@ -261,10 +261,10 @@ void warn_of_other_protocols() {
   const Found protocol = find("", "", "PROTOCOL");
   if (lower(protocol.value) == "grpc")
     ignored(protocol.where,
-            "OTLP is sent over HTTP, in JSON; the collector must listen for that, by default on port 4318");
+            "the sink sends OTLP over HTTP in JSON. Let the collector listen for it, by default on port 4318");
   const std::string temporality = lower(environment("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"));
   if (!temporality.empty() && temporality != "cumulative")
-    ignored("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "the sums that are sent are cumulative");
+    ignored("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "the sink sends cumulative sums");
   const std::string histograms = lower(environment("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"));
   if (!histograms.empty() && histograms != "explicit_bucket_histogram")
     ignored("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "the GenAI conventions name their buckets");
@@ -305,16 +305,16 @@ OtelSettings resolve(const OtelOptions& options) {
   settings.resource = resource_of(options);
   read_conventions(options, settings);
   settings.usage_cost = options.usage_cost;
-  if (options.operation.empty()) throw ConfigError("otel sink: `operation` is empty: name it, as in \"chat\"");
+  if (options.operation.empty()) throw ConfigError("otel sink: `operation` is empty. Name it, as in \"chat\".");
   settings.operation = options.operation;
   if (options.max_values == 0 || options.max_series == 0)
-    throw ConfigError("otel sink: max_values and max_series must be at least 1");
+    throw ConfigError("otel sink: max_values and max_series must be at least 1, and one of them is 0.");
   settings.max_values = options.max_values;
   settings.max_series = options.max_series;
   constexpr std::size_t least = std::size_t{16} << 10, most = std::size_t{64} << 20;
   if (options.max_request_bytes < least || options.max_request_bytes > most)
     throw ConfigError("otel sink: max_request_bytes is " + std::to_string(options.max_request_bytes) +
-                      "; it must be between 16 KiB and 64 MiB");
+                      ". Use a value between 16 KiB and 64 MiB.");
   settings.max_request_bytes = options.max_request_bytes;
   const std::string filter = lower(environment("OTEL_METRICS_EXEMPLAR_FILTER"));
   if (filter == "always_on")

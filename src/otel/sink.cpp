@@ -262,7 +262,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
     count_failure();
     failing_ = true;
     if (trouble != Trouble::waiting)
-      say(trouble, text + "; the sums are kept, the next export carries them (reported once until one succeeds)");
+      say(trouble, text + ". The sums are kept, and the next export carries them (reported once until one succeeds).");
   }
 
   void succeeded(std::uint64_t version, std::uint64_t exemplars, bool told) {

@@ -18,7 +18,7 @@ int database(std::string_view text) {
   int number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size() || number < 0 || number > 65'535)
-    refuse("has a database that is no number from 0 to 65535");
+    refuse("has a database that is not a number from 0 to 65535");
   return number;
 }
 
@@ -28,7 +28,7 @@ void read_socket(const Url& parts, RedisUrl& url) {
   url.address.path = *percent_decoded(parts.path);
   if (url.address.path.size() > 107) refuse("has a path longer than 107 bytes, which no Unix socket can have");
   if (url.address.path.size() == 1 || url.address.path.find('\0') != url.address.path.npos)
-    refuse("has a path that is no file");
+    refuse("has a path that is not a file");
   if (!parts.query) return;
   if (!parts.query->starts_with("db=")) refuse("has a query other than ?db=N");
   url.database = database(std::string_view(*parts.query).substr(3));

@@ -28,7 +28,7 @@ spdlog::level::level_enum to_spdlog(LogLevel level) noexcept {
 
 void check(const std::shared_ptr<spdlog::logger>& logger, const char* who) {
   if (!logger)
-    throw ConfigError(std::string(who) + " was given no logger: write spdlog::default_logger(), or make one");
+    throw ConfigError(std::string(who) + " was given no logger. Pass spdlog::default_logger(), or make one.");
 }
 
 class SpdlogSink final : public Sink {

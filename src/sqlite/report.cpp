@@ -75,7 +75,7 @@ struct Sums {
     if (overflow || __builtin_sub_overflow(exact, estimated, &exact) ||
         __builtin_sub_overflow(exact, indeterminate, &exact))
       throw Error(errc::overflow,
-                  "a sum of the report is too large to be counted: ask for a shorter time, or group it by more keys");
+                  "a sum of the report is too large. Ask for a shorter time, or group it by more keys.");
     ReportRow result;
     result.tags = std::move(tags);
     result.usd = Usd::from_nanos(usd);
@@ -344,9 +344,9 @@ struct FileSource final : Report::Source {
     Reading reading(path);
     const Transaction snapshot(reading.database, Transaction::Kind::read);
     if (reading.info("deleted") != deleted)
-      throw Error(errc::incomplete, "assert_under" + std::string(what) +
-                                        " cannot tell: retention has deleted rows of \"" + reading.database.name() +
-                                        "\" since the report was made. Make it anew");
+      throw Error(errc::incomplete,
+                  "assert_under" + std::string(what) + " has no answer, since retention has deleted rows of \"" +
+                      reading.database.name() + "\" after the report was made. Make the report again.");
     Selection selection = select(reading.database, narrower);
     selection.last_record = last_record;
     selection.last_event = 0;

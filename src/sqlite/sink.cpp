@@ -32,18 +32,19 @@ constexpr std::size_t forget_at_once = 10'000;
 
 void check(const SqliteSinkOptions& options) {
   const auto refuse = [](const std::string& what) { throw ConfigError("sqlite_sink: " + what); };
-  if (options.path.empty()) refuse("the path is empty: name the file, as in {.path = \"spend.db\"}");
+  if (options.path.empty()) refuse("the path is empty. Name the file, as in {.path = \"spend.db\"}.");
   if (options.batch < 1 || options.batch > max_waiting)
-    refuse("batch is " + std::to_string(options.batch) + ": write a number of rows from 1 to " +
-           std::to_string(max_waiting));
+    refuse("batch must be between 1 and 65,536 rows, and is " + std::to_string(options.batch) + '.');
   if (options.max_delay < 0ms || options.max_delay > 1h)
-    refuse("max_delay is " + std::to_string(options.max_delay.count()) + " ms: write 0 to one hour");
+    refuse("max_delay must be between 0 ms and 1 h, and is " + std::to_string(options.max_delay.count()) + " ms.");
   if (options.busy_timeout < 0ms || options.busy_timeout > 1h)
-    refuse("busy_timeout is " + std::to_string(options.busy_timeout.count()) + " ms: write 0 to one hour");
-  if (options.retain.age < 0s) refuse("retain.age is negative: write how long rows are kept, or 0 for ever");
+    refuse("busy_timeout must be between 0 ms and 1 h, and is " + std::to_string(options.busy_timeout.count()) +
+           " ms.");
+  if (options.retain.age < 0s) refuse("retain.age is negative. Set how long rows are kept, or 0 for ever.");
   if (options.retain.bytes != 0 && options.retain.bytes < (1U << 20U))
-    refuse("retain.bytes is " + std::to_string(options.retain.bytes) + ": write at least 1048576, or 0 for no limit");
-  if (options.retain.every < 1s) refuse("retain.every is below one second");
+    refuse("retain.bytes is " + std::to_string(options.retain.bytes) +
+           ". Use at least 1,048,576 bytes, or 0 for no limit.");
+  if (options.retain.every < 1s) refuse("retain.every must be at least 1 s.");
 }
 
 class SqliteSink final : public Sink {

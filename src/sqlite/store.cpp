@@ -9,7 +9,7 @@ namespace outlay {
 
 std::shared_ptr<Store> sqlite_store(const SqliteStoreOptions& options) {
   if (options.path.empty())
-    throw ConfigError("sqlite_store: the path is empty: name the file, as in {.path = \"caps.db\"}");
+    throw ConfigError("sqlite_store: the path is empty. Name the file, as in {.path = \"caps.db\"}.");
   return std::make_shared<Store>(
       std::make_unique<detail::SqliteStoreBackend>(options.path, options.timeout),
       StoreOptions{options.on_unreachable, options.timeout, options.lease, options.on_expiry});
