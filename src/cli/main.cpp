@@ -125,7 +125,7 @@ int main(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
-    // Not by require_subcommand: a command that does not exist would be told that one is missing.
+    // Not by require_subcommand: for a command that does not exist that would say that one is missing.
     if (app.get_subcommands().empty()) throw CLI::RequiredError("A subcommand");
   } catch (const CLI::ParseError& error) {
     // Help and version end here too; they go to standard output.

@@ -28,7 +28,7 @@ std::size_t columns_of(char32_t code) noexcept {
 
 constexpr std::string_view ellipsis = "\xE2\x80\xA6";
 constexpr std::string_view gap = "  ";
-// How far a text column shrinks: to the first before other columns are left out, since it tells rows apart; then to the second.
+// How far a text column shrinks: to the first before other columns are left out, since it distinguishes rows; then to the second.
 constexpr std::size_t readable = 16, narrowest = 4;
 
 }  // namespace

@@ -42,7 +42,7 @@ class OUTLAY_EXPORT Exchange {
   Exchange(Exchange&&) noexcept = default;
   Exchange& operator=(Exchange&&) noexcept = default;
 
-  /// Writes head and body. `sent_bytes()` tells how far it came. Where the peer has broken off the connection stays open: an answer may
+  /// Writes head and body. `sent_bytes()` says how many bytes were sent. Where the peer has broken off the connection stays open: an answer may
   /// have arrived.
   boost::asio::awaitable<Fault> send(std::string_view message);
   boost::asio::awaitable<Fault> read_head();

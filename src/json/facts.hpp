@@ -88,7 +88,7 @@ inline constexpr std::size_t count_fields = static_cast<std::size_t>(Field::coun
 struct Facts {
   std::array<std::int64_t, count_fields> counts{};
   std::uint32_t present = 0;    // bit n: counts[n] was reported
-  Field invalid = Field::none;  // the first count that cannot be believed
+  Field invalid = Field::none;  // the first count that is not valid
   std::string model;
   std::string service_tier;
   std::string type;
@@ -121,7 +121,7 @@ struct Facts {
   [[nodiscard]] std::int64_t get(Field field) const noexcept { return counts[static_cast<std::size_t>(field)]; }
   void set(Field field, std::int64_t value) noexcept;
   void add(Field field, std::int64_t value) noexcept { set(field, has(field) ? get(field) + value : value); }
-  /// Starts a count anew, as each event's lists do.
+  /// Starts a count again, as each event's lists do.
   void clear(Field field) noexcept;
   void begin_event() noexcept;
   /// Every answer that has begun has a finish reason.

@@ -212,7 +212,7 @@ void StreamMeter::Impl::finish(StreamConsumer* to, Gate* gate) {
   if (finished) return;
   to_ = to;
   gate_ = gate;
-  // A torn event is not believed: what looks like a count of 5 may be the beginning of 57. So neither is the number flushed at which a plain
+  // A torn event is not used: what looks like a count of 5 may be the beginning of 57. So neither is the number flushed at which a plain
   // JSON reply breaks off.
   if (!ended() && wire_ == Wire::sse && sse_.last()) {
     const detail::Facts before = facts();

@@ -54,7 +54,7 @@ std::string_view Reader::whole(std::string_view last_part) {
 Piece& Reader::new_piece(StreamDelta::Kind kind) {
   Piece& piece = pieces.emplace_back();
   piece.kind = kind;
-  piece.tool = -1;  // until the event tells
+  piece.tool = -1;  // until the event names it
   return piece;
 }
 

@@ -43,7 +43,7 @@ class Reader {
   void sink(EventSink* sink) noexcept { sink_ = sink; }
   /// Forgets the last event's pieces.
   void begin_event() noexcept;
-  /// Forgets an unfinished document, before the parser starts anew.
+  /// Forgets an unfinished document, before the parser starts again.
   void begin_document() noexcept;
   void walk(const boost::json::value& value);
 
@@ -84,7 +84,7 @@ class Reader {
     return true;
   }
   bool on_uint64(std::uint64_t, Text text, Error&) {
-    // Only numbers above INT64_MAX arrive here: as a count none of them can be believed.
+    // Only numbers above INT64_MAX arrive here: none of them is a valid count.
     if (skip_ == 0 && wanted()) integer(INT64_MAX, {text.data(), text.size()});
     return true;
   }

@@ -190,7 +190,7 @@ void Aggregate::add_tokens(CallSeries& series, const Usage& usage) {
     tokens.value[k][m] = added(tokens.value[k][m], value);
     tokens.seen[k][m] = true;
   };
-  // What no modality was reported for is text only where others were: a provider that splits tells them all.
+  // What no modality was reported for is text only where others were: a provider that splits reports them all.
   const auto split = [&](TokenKind kind, std::int64_t total, std::int64_t audio, std::int64_t image,
                          bool even_if_none) {
     count(kind, Modality::audio, audio);
@@ -262,7 +262,7 @@ void Aggregate::add(const BudgetEvent& event) {
   for (const std::string& tag : tags_) values_.push_back(tag_of(event.tags, tag));
   add(events_.at(values_, folded).total, 1);
 
-  if (event.action == Action::threshold) {  // the only one that tells what was spent
+  if (event.action == Action::threshold) {  // the only one that reports what was spent
     values_.clear();
     values_.push_back(unless_empty(event.path));
     values_.push_back(to_string(event.dimension));

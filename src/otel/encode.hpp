@@ -11,7 +11,7 @@
 
 namespace outlay::detail {
 
-/// When an aggregate's sums began, and the instant that they are told for: nanoseconds since 1970, `start < time`.
+/// When an aggregate's sums began, and the instant that they are reported for: nanoseconds since 1970, `start < time`.
 struct Span {
   std::int64_t start = 0;
   std::int64_t time = 0;

@@ -111,7 +111,7 @@ Format read_format(Database& database) {
                         "): use that version, or another path; it was not changed");
 }
 
-/// \return Its format; throws if the file is none of ours, or too new.
+/// \return Its format; throws if the file is not outlay's, or too new.
 Format check_format(Database& database, std::size_t newest) {
   // One snapshot: another process may be making the file's tables just now.
   std::optional<Transaction> snapshot;

@@ -252,7 +252,7 @@ bool StoreFile::end(const StoreCommand& command, std::int64_t now, StoreReply& r
   return true;
 }
 
-/// Tells the thresholds that are reached and have not been told in any slot that counts.
+/// Reports the thresholds that are reached and were not reported in any slot that counts.
 void StoreFile::tell(const std::vector<StoreCounter>& counters, std::vector<StoreReply::Crossed>& crossed) {
   for (std::size_t i = 0; i < tables_.views().size(); ++i) {
     if (counters[i].thresholds.empty()) continue;

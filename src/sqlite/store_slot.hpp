@@ -33,7 +33,7 @@ struct StoreSlot {
   std::int64_t version = 0;               // of its last change
   Vector spent{}, reserved{};
   std::vector<HeldCall> held{};
-  std::string told{};  // the fractions whose thresholds have been told, separated by blanks
+  std::string told{};  // the fractions whose thresholds have been reported, separated by blanks
   bool changed = false;
 
   HeldCall* find(const std::string& key) noexcept;

@@ -52,7 +52,7 @@ class StoreTables {
   [[nodiscard]] const std::vector<std::size_t>& charged() const noexcept { return charged_; }
   [[nodiscard]] StoreSlot& slot(std::size_t place) noexcept { return slots_[place]; }
 
-  /// Loads one more slot; false if there is none of this id.
+  /// Loads one more slot; false if no slot has this id.
   bool load_slot(std::int64_t id, std::size_t& place);
   /// Loads every slot that holds one of these calls.
   [[nodiscard]] std::vector<std::size_t> load_holders(std::span<const std::string> keys);

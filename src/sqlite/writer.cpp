@@ -431,7 +431,7 @@ bool Writer::remove_unused(const Unused& unused, SteadyTime deadline) {
       used_since("SELECT budget_path FROM records WHERE id > ?1 UNION SELECT budget_path FROM events WHERE id > ?2");
   remove(unused.budget_paths, paths, "DELETE FROM budgets WHERE budget_path = ?1");
   remove(unused.budget_paths, paths, "DELETE FROM budget_paths WHERE id = ?1");
-  // Every writer that knows ids by heart looks them up again.
+  // Every writer that keeps ids in memory looks them up again.
   database_.exec("UPDATE info SET value = value + 1 WHERE key = 'dictionary'");
   transaction.commit();
   return true;

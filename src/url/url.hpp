@@ -31,7 +31,7 @@ struct UrlUse {
 };
 
 /// \par Errors
-/// ConfigError for what is no URL, has a fragment, or a host or port that none can have. No message repeats the text: it may hold a
+/// ConfigError for text that is not a URL, has a fragment, or has a host or port that is not valid. No message repeats the text: it may hold a
 /// key or a password.
 [[nodiscard]] Url parse_url(std::string_view text, const UrlUse& use);
 

@@ -112,7 +112,7 @@ class OUTLAY_EXPORT ReplyStream {
 /// An HTTP client for one LLM provider, whose requests stay inside the budgets around them.
 ///
 /// Takes and returns the provider's own JSON. Each attempt on the wire is one Call: admitted before it is sent, charged when it returns,
-/// released where the provider refused it free of charge, indeterminate where the client cannot tell. The policies may change model and
+/// released where the provider refused it free of charge, indeterminate where the client does not know. The policies may change model and
 /// ceiling of what is sent. Redirects are never followed: the key would go along.
 ///
 /// A handle: copies share connections. Made for a program, not for a request.

@@ -11,7 +11,7 @@ namespace outlay::http {
 
 /// A provider answered with an error.
 ///
-/// Reason errc::provider_error. Carries what can be told without a word of the provider's message, which may quote the prompt or the key.
+/// Reason errc::provider_error. Carries what can be said without a word of the provider's message, which may quote the prompt or the key.
 class OUTLAY_EXPORT ProviderError : public Error {
  public:
   ProviderError(const std::string& message, int status, std::string code, std::string parameter, std::string request_id,

@@ -102,7 +102,7 @@ class OUTLAY_EXPORT GuardedCall {
   void sent() noexcept { call_.sent(); }
   /// A reply with status 2xx: settles by the usage it reports; without one by an estimate from its visible text, marked estimated.
   ///
-  /// A usage that cannot be believed, an error in place of an answer, and an answer that is still being made end the call as
+  /// A usage with an invalid count, an error in place of an answer, and an answer that is still being made end the call as
   /// indeterminate, unless the error names a status that says otherwise.
   /// \par Errors
   /// Error with errc::bad_reply for a value that is not a reply in the format of its API, after the reservation has been charged. Never

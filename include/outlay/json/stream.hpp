@@ -107,7 +107,7 @@ class OUTLAY_EXPORT StreamMeter {
   [[nodiscard]] bool ended() const noexcept;
   /// What the provider reported instead of an end.
   [[nodiscard]] const std::optional<StreamError>& error() const noexcept;
-  /// A member of the usage that was negative, fractional or too large; empty if none. Such a report is not believed: estimated().
+  /// A member of the usage that was negative, fractional or too large; empty if none. Such a report is not used: estimated().
   [[nodiscard]] std::string_view invalid_member() const noexcept;
 
   [[nodiscard]] std::string_view served_model() const noexcept;  ///< Empty until known.

@@ -74,7 +74,7 @@ struct OtelOptions {
   bool usage_cost = false;
   /// `gen_ai.operation.name` of calls without a tag of that name.
   std::string operation = "chat";
-  /// Values of one attribute (a model, a tag, a budget's path) that are told apart; the ones that come later are `other`. At least 1.
+  /// Values of one attribute (a model, a tag, a budget's path) that are kept apart; later ones are `other`. At least 1.
   std::size_t max_values = 200;
   /// Sets of attributes of one metric; a further one is `other` in all of them. At least 1.
   std::size_t max_series = 2'000;
@@ -118,7 +118,7 @@ class OUTLAY_EXPORT OtelSink : public Sink {
 /// | `outlay.budget.remaining` | gauge, `1` (nano-dollars for usd, else counts) | `outlay.budget`, `outlay.dimension` |
 ///
 /// Token histograms hold every call that used tokens, estimated and indeterminate ones included, so that their sums are those of the
-/// report. `outlay.budget.remaining` is the cap less what was spent, where a sink is told both: at each `notify_at` threshold. Its data
+/// report. `outlay.budget.remaining` is the cap less what was spent, where a sink learns both: at each `notify_at` threshold. Its data
 /// point carries the time of that moment, not of the export.
 ///
 /// Data points of calls with a W3C trace context (CallRequest::traceparent) carry it as an exemplar.

@@ -28,7 +28,7 @@ struct SqliteStoreOptions {
 /// As Store. What was answered is kept, even where the process is killed. A power cut may lose the last commands, but never leaves an
 /// inconsistent file.
 ///
-/// Replaced by another file, or by an older copy of itself, it is opened anew; StoreReply::epoch and StoreReply::version tell.
+/// Replaced by another file, or by an older copy of itself, it is opened again; StoreReply::epoch and StoreReply::version show it.
 /// \par Errors
 /// ConfigError for options out of range. Error with errc::bad_file for a file that is damaged, no SQLite database, another program's
 /// database, or of a newer format; with errc::storage where it cannot be opened, made or locked. Later failures are StoreUnavailable, or

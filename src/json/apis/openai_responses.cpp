@@ -51,7 +51,7 @@ class OpenAiResponses final : public Format {
 
   [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
     Facts own = facts;
-    // The written tokens are told in all and the longer-lived ones again: the rest is the default life.
+    // The written tokens are reported in all and the longer-lived ones again, so the rest is the default life.
     const std::int64_t longer = std::min(facts.get(Field::cache_write_1h), facts.get(Field::cache_write));
     own.counts[static_cast<std::size_t>(Field::cache_write_1h)] = longer;
     own.counts[static_cast<std::size_t>(Field::cache_write)] -= longer;

@@ -12,7 +12,7 @@ inline bool inside_asio_loop() noexcept {
   return boost::asio::detail::thread_context::top_of_thread_call_stack() != nullptr;
 }
 
-// In the header, so that a program which opens scopes in coroutines but never calls outlay::co_spawn is told, too.
+// In the header, so that a program which opens scopes in coroutines but never calls outlay::co_spawn is reported, too.
 inline const bool asio_loop_probe = set_loop_probe(&inside_asio_loop);
 
 }  // namespace outlay::detail
