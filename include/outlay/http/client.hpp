@@ -122,7 +122,7 @@ class OUTLAY_EXPORT ReplyStream {
 /// \par Suspension
 /// Requests run in the coroutine that awaits them, in its context.
 /// \par Example
-/// \snippet tests/unit/http/client_test.cpp post_and_stream
+/// \snippet tests/unit/http/client_test.cpp post
 class OUTLAY_EXPORT Client {
  public:
   /// \param executor Where sockets and timers live; any thread may run it. Not `this_coro::executor`, which keeps a coroutine's context.
