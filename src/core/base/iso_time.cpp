@@ -21,7 +21,7 @@ namespace detail {
 
 namespace {
 
-/// The number that `digits` digits from `at` on are; -1 if one of them is no digit. The text must reach that far.
+/// The number that `digits` digits from `at` on are; -1 if one of them is not a digit. The text must reach that far.
 int number_at(std::string_view text, std::size_t at, std::size_t digits) noexcept {
   int number = 0;
   for (const char c : text.substr(at, digits)) {

@@ -59,10 +59,10 @@ JsonWriter& JsonWriter::close(char bracket) {
 void JsonWriter::append_text(std::string_view value) {
   std::string& out = *out_;
   out += '"';
-  std::size_t plain = 0;  // where what needs no care begins
+  std::size_t plain = 0;  // where the text begins that needs no escape
   for (std::size_t at = 0; at < value.size();) {
     const Utf8 character = utf8_at(value, at);
-    // DEL need not be escaped, but terminals and line-based tools are happier.
+    // JSON does not require that DEL is escaped, but terminals and line-based tools do.
     const bool escaped = character.valid() && (character.code < 0x20 || character.code == '"' ||
                                                character.code == '\\' || character.code == 0x7F);
     if (escaped || !character.valid()) {

@@ -61,7 +61,7 @@ void log(LogLevel level, std::string_view message) noexcept try {
     const std::string line = std::string("outlay: ") + to_string(level) + ": " + std::string(message) + '\n';
     std::fwrite(line.data(), 1, line.size(), stderr);
   }
-} catch (...) {  // a handler that throws, or no memory for a log line: nothing is left to say it to
+} catch (...) {  // a handler that throws, or no memory for a log line: there is no other place to report it
 }
 
 }  // namespace detail

@@ -18,7 +18,7 @@ void wake_outward(BudgetNode& budget, Wakes& wakes) noexcept {
 
 void Wakes::signal(Ticket& ticket) noexcept try {
   if (ticket.signalled) return;
-  waiters_.push_back(ticket.waiter);  // before the mark: without memory for it, the next change tries again
+  waiters_.push_back(ticket.waiter);  // before the mark, so that without memory for it the next change tries again
   ticket.signalled = true;
 } catch (...) {
 }

@@ -6,7 +6,7 @@
 #include "core/pricing/price_book.hpp"
 #include "outlay/error.hpp"
 
-// Time zones: of <chrono> where it has them (libstdc++ 14), else of the library that they came from, which has the same names.
+// Time zones come from <chrono> where it has them (libstdc++ 14), else from the library that they were taken from, with the same names.
 #if defined(OUTLAY_USE_DATE)
 #include <date/tz.h>
 namespace tz = date;

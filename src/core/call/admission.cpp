@@ -30,7 +30,7 @@ struct CallbackFrame {
 };
 constinit thread_local CallbackFrame* callback_frames = nullptr;
 
-/// One that throws is Decision::block().
+/// A callback that throws counts as Decision::block().
 Decision ask_callback(const BudgetNode& budget, const Callback& callback, const Exceeded& exceeded) noexcept {
   CallbackFrame frame{&budget, callback_frames};
   callback_frames = &frame;
@@ -104,7 +104,7 @@ Admission::~Admission() {
     const auto lock = budget_.lock_tree();
     leave_line();
   }
-  wakes_.tell();  // before what is left in a store is released: that may take its time
+  wakes_.tell();  // before the release in a store, which may take long
 }
 
 Point Admission::deadline() const noexcept {
@@ -129,7 +129,7 @@ Admission::State Admission::advance(Event event) {
       if (state_ == State::asking_store) {
         std::optional<SharedClaim::Outcome> outcome = claim_->answer();
         if (!outcome && event == Event::woken) {
-          stale_ = true;  // room was released meanwhile: the answer that comes may be older
+          stale_ = true;  // room was released meanwhile, and the answer that comes may be older
           return state_;
         }
         if (store_answered(outcome ? *outcome : claim_->give_up()) != State::deciding) return state_;
@@ -449,7 +449,7 @@ void Admission::release_grant() noexcept {
 
 void Admission::book_events() {
   if (moment_.stream) {
-    // Once a stream: it goes on over a cap.
+    // Once for each stream, since a stream that is over a cap asks again and again.
     std::erase_if(said_, [&](const Note& note) {
       const bool over = note.lets_through() || (observing() && note.kind == Note::Kind::cut);
       return over && (reservation_.said_over || (reservation_.said_over = true, false));

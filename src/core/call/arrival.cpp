@@ -116,14 +116,14 @@ bool Arrival::prepare() {
     return refuse(errc::config, wrong.what()), false;
   }
   budget_ = scope_ ? scope_->budget : nullptr;
-  const ModelSlot slot = books_->prices.resolve(request_.model);  // a copy: the thread may resolve again below
+  const ModelSlot slot = books_->prices.resolve(request_.model);  // a copy, since the thread may resolve again below
   if (slot.name->id == ModelName::overflow_id)
     return refuse(errc::invalid_argument,
                   "the ledger has seen 65,536 names of models, providers and tiers, and takes no new ones. "
                   "Take CallRequest::model from a bounded set."),
            false;
   input_ = request_.input_tokens ? *request_.input_tokens : built_in_tokenizer().upper(request_.input_text);
-  // Made before the amounts are held: after that a failure ends it by itself.
+  // Made before the amounts are held, so that a failure after that ends the reservation by itself.
   reservation_ = make_reservation();
   reservation_->call_id = next_call_id();
   reservation_->prices_uid = slot.prices_uid;
@@ -163,7 +163,7 @@ void Arrival::admitted() {
   reservation.tier = nullptr;
   if (!request_.service_tier.empty()) {
     reservation.tier = books.dictionary.name(request_.service_tier);
-    reservation.quote.price_terms.tier = reservation.tier->text;  // the request goes
+    reservation.quote.price_terms.tier = reservation.tier->text;  // the request does not outlive the call
   }
   if (!request_.tags.empty()) {
     reservation.own_attribution = attribution();

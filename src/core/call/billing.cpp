@@ -26,7 +26,7 @@ Priced price(const Reservation& reservation, const Bill& bill) {
   const PricedModel* priced = slot->priced;
   std::shared_ptr<const PriceBook> admitted_by;
   if (slot->prices_uid != reservation.prices_uid && (admitted_by = books.prices.find(reservation.prices_uid))) {
-    // The table was replaced meanwhile: a call keeps the one that it was admitted by.
+    // The table was replaced meanwhile, and a call keeps the table that it was admitted by.
     result.prices = books.dictionary.name(admitted_by->version)->id;
     provider = nullptr;
     priced = admitted_by->find(as_admitted ? std::string_view(reservation.model_name()) : bill.served_model);
@@ -58,7 +58,7 @@ Priced price(const Reservation& reservation, const Bill& bill) {
       result.source = CostSource::assumed;
       break;
     case Pricing::Kind::unpriced:
-      // It had a price when it was admitted, and the table is long gone: no less than was reserved.
+      // It had a price when it was admitted, and that table is not kept any more, so the cost is what was reserved.
       result.usd = Usd::from_nanos(reservation.quote.amounts[0]);
       result.source = result.usd > Usd{} ? CostSource::assumed : CostSource::none;
   }

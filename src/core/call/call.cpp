@@ -14,7 +14,7 @@ using detail::Reservation;
 
 const std::string no_name;  // of a moved-from call
 
-/// A call on its way in, on this thread.
+/// Admits a call on this thread.
 class Entrance {
  public:
   explicit Entrance(const CallRequest& request) : arrival_(request) {

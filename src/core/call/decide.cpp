@@ -37,7 +37,7 @@ Turn ask_all(Case& at) {
     if (own && (!view.clamps || at.moment.stream || room_around(at))) continue;
     const Turn turn = ask(at, own);
     if (turn == Turn::changed || turn == Turn::decided) return turn;
-    // What is let through must still be countable, or its end would take off more than was added.
+    // What is let through must still fit 64 bits, or its end would subtract more than was added.
     Vector more = minus(at.quote.amounts, at.moment.held);
     if (!own && (turn == Turn::pass || !view.counter->can_count(more))) return at.refuse(errc::budget_exceeded);
   }

@@ -65,16 +65,16 @@ const std::string* next_of(const Downgrade& downgrade, std::string_view from) no
 Turn downgrade(Case& at, const Policy& policy) {
   const auto& map = std::get<Downgrade>(policy);
   const BudgetView& view = at.budget();
-  // Money is what a cheaper model saves; more tokens or calls it does not.
+  // A cheaper model saves money, and neither tokens nor calls.
   if (!in_the_way(view, at.quote, at.moment, index(Dimension::usd)) || at.quote.pricing.kind() == Pricing::Kind::flat)
     return Turn::pass;
-  // An open ceiling has grown into what the present model can afford: compared are the least that both would do.
+  // An open ceiling has grown to what the present model can afford, so the smallest ceilings of both models are compared.
   std::int64_t present = at.quote.amounts[0];
   if (at.quote.open)
     if (const std::optional<Quote> least = at.quote.with_open_ceiling(at.quote.lower())) present = least->amounts[0];
 
   const std::string* to = next_of(map, at.quote.model.name->text);
-  // A prefixed or dated name goes the way of the entry that prices it.
+  // A prefixed or dated name takes the route of the entry that prices it.
   if (!to && at.quote.model.priced) to = next_of(map, at.quote.model.priced->name);
   for (std::size_t steps = 0; to && steps < map.map.size(); ++steps, to = next_of(map, *to)) {
     const Model* model = at.memory.models.find(*to);
@@ -102,7 +102,7 @@ Turn clamp(Case& at, const Policy& policy) {
   if (!tighter || ceiling < std::max(limits.min_output_tokens, quote.min_ceiling)) return Turn::pass;
   const std::optional<Quote> smaller = quote.with_ceiling(ceiling);
   if (!smaller) return Turn::pass;
-  // It may act for a budget further out: that one's numbers are the reason.
+  // It may act for a budget further out, and then that budget's numbers are the reason.
   const BudgetView* why = &own;
   for (std::size_t i = at.at; i < at.chain.size(); ++i)
     if ((i == at.at || at.chain[i].enforces) && !at.fits(at.chain[i], quote)) {
@@ -145,7 +145,7 @@ Turn callback(Case& at, const Policy&) {
     case Decision::Kind::block:
       return at.refuse(errc::budget_exceeded);
     case Decision::Kind::reroute:
-      // A change that has led here again, or changes nothing, is a block.
+      // A change that leads here again, or changes nothing, counts as block.
       if (at.moment.stream || (at.replayed & bit) || answer->reroute.name == at.quote.model.name)
         return at.refuse(errc::budget_exceeded);
       if (!answer->reroute.named() || !at.quote.allows(answer->reroute)) {

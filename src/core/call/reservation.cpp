@@ -26,7 +26,7 @@ PricedAgain priced_again(const Reservation& reservation) {
   std::shared_ptr<const PriceBook> prices = reservation.books->prices.find(reservation.prices_uid);
   if (!prices) prices = reservation.books->prices.present();
   Quote quote = reservation.quote;
-  // Where the model is not known any more, what is reserved stands.
+  // Where the model is not known any more, the reservation stays as it is.
   if (quote.pricing.kind() == Pricing::Kind::table) {
     quote.model.priced = prices->find(reservation.model_name());
     quote.pricing = quote.model.priced ? Pricing::table(*quote.model.priced) : Pricing();

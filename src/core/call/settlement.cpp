@@ -92,7 +92,7 @@ bool end_in_tree(Reservation& reservation, const Vector& actual, Aftermath& afte
     try {
       compare(*budget, before, counter, held, actual, reservation.books->options.observe, aftermath);
       take_thresholds(*budget, aftermath);
-    } catch (...) {  // no memory for a note: the amounts are booked all the same
+    } catch (...) {  // no memory for a note; the amounts are booked all the same
     }
   }
   room_released(*reservation.budget, aftermath.wakes);
@@ -175,11 +175,11 @@ void book_notes(const Reservation& reservation, const Aftermath& aftermath) {
 void say_lost_record(const char* problem) noexcept {
   try {
     log(LogLevel::error, std::string("a call was booked, and its record is lost: ") + problem);
-  } catch (...) {  // no memory to say it with
+  } catch (...) {  // no memory for a log line
   }
 }
 
-/// Records and events of a call that is booked. Nothing may leave it: the booking stands.
+/// Writes the record and the events of a call that is booked. No exception may leave it, since the booking stands.
 void tell(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
           std::string_view reason, Aftermath& aftermath) noexcept {
   try {
@@ -251,7 +251,7 @@ void settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
          bill.estimated ? RecordStatus::estimated : RecordStatus::settled, {}, ending);
 }
 
-/// Where nothing may be thrown: without memory for a price or a record the reservation is charged all the same.
+/// For callers that must not throw. Without memory for a price or a record the reservation is charged all the same.
 void charge_without_fail(Reservation& reservation, std::string_view reason, Ending& ending) noexcept {
   try {
     charge_reservation(reservation, reason, ending);
@@ -279,7 +279,7 @@ void say_late(const Reservation& reservation, const char* what) noexcept {
   try {
     log(LogLevel::debug, std::string(what) + " of call " + std::to_string(reservation.call_id) +
                              " came after the call had ended, and did nothing.");
-  } catch (...) {  // no memory to say it with
+  } catch (...) {  // no memory for a log line
   }
 }
 

@@ -28,7 +28,7 @@ namespace outlay::detail {
 
 namespace {
 
-// A coroutine may go on on another thread, whose state is another: so nothing that reads this thread's is ever inlined.
+// A coroutine may go on on another thread, which has a state of its own, so no function that reads the thread's state is inlined.
 #if defined(__GNUC__)
 #define OUTLAY_OPAQUE [[gnu::noinline]]
 #else
@@ -174,7 +174,7 @@ void acquire(Thread& thread, Node* node) noexcept {
   node->references.add();
 }
 
-// Where a chain goes on: past the scopes that were closed while it was not looking.
+// Where a chain goes on: past the scopes that were closed while it was not the current one.
 Node* next_open(const Thread& thread, Node* node) noexcept {
   // In a run a closed scope may be there by right: captured while it was open, for work that outlives it. A
   // plain thread's chain holds only what it opened itself.
@@ -212,7 +212,7 @@ OUTLAY_OPAQUE void close_other(Thread& thread, Node* node) noexcept {
   node->closed.store(true, std::memory_order_relaxed);
   if (node->home) node->home->leave(node);
 
-  // Split homes are no scopes: what lies right under them is the innermost one.
+  // Split homes are not scopes: what lies right under them is the innermost one.
   Node* top = thread.head;
   while (top && top->kind == NodeKind::home && top->home->split()) top = top->below;
   if (top == node) {
@@ -237,7 +237,7 @@ OUTLAY_OPAQUE void close_other(Thread& thread, Node* node) noexcept {
     // A handler on a plain executor ends a coroutine that had left its scope on another task's chain.
     node->stray.store(Stray::elsewhere, std::memory_order_relaxed);
   }
-  // Otherwise a frame is being destroyed that was never resumed: nothing to say.
+  // Otherwise a frame is being destroyed that was never resumed, and there is nothing to report.
   release(node);
 }
 
@@ -296,7 +296,7 @@ OUTLAY_OPAQUE void push(Node* node, const void* scope) noexcept {
   }
   node->references.set(2);
 
-  // Complete by now: a home shows the node to others.
+  // The node is complete by now, since a home shows it to other threads.
   HomeNode* home = head ? head->home : nullptr;
   node->home = home;
   if (home && !home->enter(head, node)) {
@@ -322,7 +322,7 @@ OUTLAY_OPAQUE void close(Node* node) noexcept {
   if (node->home) node->home->leave(node);  // first: from then on no other thread makes new references
   Node* below = node->below;
   if (node->references.count() == 2 && (!below || !below->closed.load(std::memory_order_relaxed))) {
-    // It was never captured, so no other thread sees it go: this thread takes over the reference that the node holds.
+    // The node was never captured, so no other thread refers to it: this thread takes over the reference that the node holds.
     thread.head = below;
     Node* attached = node->kind == NodeKind::attach ? node->parent : nullptr;
     delete node;

@@ -81,7 +81,7 @@ void report_misuse(Misuse kind, std::string_view place) noexcept try {
   if (last)
     log(LogLevel::warning,
         "Further places with the same mistake are counted by outlay::misuse_counts(), and not logged.");
-} catch (...) {  // no memory to say it with; it is counted
+} catch (...) {  // no memory for a log line; the misuse is counted
 }
 
 void note_budget_opened() noexcept {
@@ -90,7 +90,7 @@ void note_budget_opened() noexcept {
 
 void note_call_outside_budgets(const std::string& model) noexcept try {
   if (!any_budget_opened.load(std::memory_order_relaxed)) return;
-  // The first one's name for all: it is said once, and the others are counted.
+  // The name of the first call stands for all: the misuse is reported once, and later calls are counted.
   static const std::string place = '"' + printable_name(model) + '"';
   report_misuse(Misuse::call_outside_budgets, place);
 } catch (...) {

@@ -40,7 +40,7 @@ void acquire(const Books* books) noexcept { books->references.add(); }
 void release(const Books* books) noexcept {
   if (!books->references.drop()) return;
   Books* ended = const_cast<Books*>(books);
-  // A sink that does not end keeps its books: better a leak than a thread that reads what is gone.
+  // A sink that does not end keeps its books: a leak is better than a thread that reads freed memory.
   if (ended->sinks.stop()) delete ended;
 }
 
@@ -135,7 +135,7 @@ void Books::change_rules(const std::function<std::shared_ptr<const RuleSet>(cons
 }
 
 void Books::sweep() {
-  // While a reading looks up ids, what is swept waits for the next time.
+  // While a reading looks up ids, the sweep waits for the next time.
   const std::unique_lock alone(sweep_mutex_, std::try_to_lock);
   if (!alone) return;
   // All locks to the end: an id must not come into use between its mark and the decision.

@@ -131,7 +131,7 @@ void LedgerDictionary::sweep(const std::function<void(const Mark&)>& mark_used) 
   mark_used([&](std::uint32_t id) {
     if (id < used.size()) used[id] = true;
   });
-  // A child refers to its parent, so what goes may free more: until nothing does.
+  // A child refers to its parent, so removing one may free another. Repeated until nothing is freed.
   for (bool again = true; again;) {
     again = false;
     for (auto at = attributions_.begin(); at != attributions_.end();) {

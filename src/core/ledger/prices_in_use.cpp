@@ -35,7 +35,7 @@ const ModelSlot& PricesInUse::resolve_anew(std::string_view model, std::uint64_t
   if (!book) {
     book = present();
     if (!cache.ended) {
-      // Slots that point into the book that goes are forgotten with it.
+      // Slots that point into the book that is dropped are forgotten with it.
       auto& place = cache.price_books[cache.next_price_book++ % cache.price_books.size()];
       if (place)
         for (ModelSlot& other : cache.models)

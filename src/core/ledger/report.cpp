@@ -91,7 +91,7 @@ struct Fields {
   [[nodiscard]] bool any() const noexcept { return model || provider || day; }
 };
 
-/// The finest group that the asked-for keys can tell apart.
+/// The finest group that the asked-for keys distinguish.
 struct Key {
   std::uint32_t attribution = 0, model = 0, provider = 0;
   std::int32_t day = 0;

@@ -53,7 +53,7 @@ SinkWorker::Place SinkWorker::make_room(bool may_wait) {
       }
       return Place::there;
     case WhenFull::block:
-      // Only where a thread is there to make room, and it is another one.
+      // Only where another thread is there to make room.
       if (may_wait && !stopping_ && std::this_thread::get_id() != thread_.get_id() && getpid() == process_)
         return Place::later;
       break;
@@ -195,7 +195,7 @@ void SinkWorker::work() noexcept {
 }
 
 void SinkWorker::ask_stop(std::chrono::steady_clock::time_point deadline) noexcept {
-  if (getpid() != process_) return;  // forked: there is no such thread here, and the parent's writes what waits
+  if (getpid() != process_) return;  // forked: the thread is the parent's, which writes what waits
   {
     const std::lock_guard lock(mutex_);
     flush_deadline_ = deadline;

@@ -42,7 +42,7 @@ bool Sinks::remove(const std::shared_ptr<Sink>& sink) {
     workers_.erase(at);
     any_.store(!workers_.empty(), std::memory_order_relaxed);
   }
-  // One that does not end keeps the books for ever: its thread still uses them.
+  // A sink that does not end keeps the books for ever, since its thread still uses them.
   if (!stop({worker})) static_cast<void>(Ref<Books>::share(&books_).detach());
   return true;
 }
@@ -60,7 +60,7 @@ bool Sinks::stop() noexcept {
 
 bool Sinks::stop(std::vector<std::shared_ptr<SinkWorker>> workers) noexcept {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-  // All at once: one that hangs must not use up the others' time.
+  // All at once, so that a sink that hangs does not use up the time of the others.
   for (const auto& worker : workers) worker->ask_stop(deadline);
   bool all = true;
   for (const auto& worker : workers) {
@@ -93,7 +93,7 @@ void Sinks::flush(std::chrono::milliseconds timeout) {
   for (std::size_t i = 0; i < workers.size(); ++i) {
     const auto& worker = workers[i];
     const SinkWorker::Ticket& ticket = tickets[i];
-    // An exporter gets what time there is, once: a dead one must not hold up every flush.
+    // An exporter gets the time that is left, once, so that a dead one does not hold up every flush.
     if (!worker->sink()->durable() && worker->overdue()) continue;
     const bool done = worker->flushed_event.wait_until(lock, deadline, [&] { return worker->flushed(ticket); });
     if (!worker->sink()->durable()) {
@@ -115,7 +115,7 @@ void Sinks::flush(std::chrono::milliseconds timeout) {
 template <class Item>
 void Sinks::offer(const Item& item, bool may_wait) {
   std::unique_lock lock(mutex_);
-  // Those whose queue is full and whose rule is to block: waited for when the others have theirs.
+  // Sinks whose queue is full and whose rule is to block. They are waited for when the others have the item.
   std::vector<std::shared_ptr<SinkWorker>> full;
   for (const auto& worker : workers_)
     if (!worker->push(item, may_wait)) full.push_back(worker);
@@ -130,7 +130,7 @@ template <class Callback>
 void Sinks::replace(std::shared_ptr<const Callback>& present, std::atomic<bool>& has, Callback callback) {
   auto fresh = callback ? std::make_shared<const Callback>(std::move(callback)) : nullptr;
   const std::lock_guard lock(mutex_);
-  std::swap(present, fresh);  // the old one goes after the lock is gone: it may hold a call
+  std::swap(present, fresh);  // the old one is destroyed after the lock is released, since it may hold a call
   has.store(present != nullptr, std::memory_order_relaxed);
 }
 

@@ -139,7 +139,7 @@ const PricedModel* PriceBook::find(std::string_view model) const {
   const std::lock_guard lock(mutex_);
   if (const auto at = cache_.find(model); at != cache_.end()) return at->second;
   const Match match = resolve(model);
-  if (!match.entry) return nullptr;  // not cached: unknown names are without number
+  if (!match.entry) return nullptr;  // not cached, since there is no bound on unknown names
   auto& variant = variants_[VariantKey{match.entry, match.rule, match.assumed}];
   if (!variant)
     variant = std::make_unique<const PricedModel>(match.entry->given.name, match.entry->given.price, match.rule,

@@ -228,7 +228,7 @@ class MemoryBackend final : public StoreBackend {
     if (hold.deadline != Time::max()) deadlines_.insert({hold.deadline, id});
   }
 
-  /// An id without a lease is of this process, where nothing is asked twice: it need not be remembered.
+  /// An id without a lease is of this process, which asks nothing twice, so it need not be remembered.
   void end(const StoreCommand& command) {
     Hold& ended = holds_[command.id];
     ended.stage = Stage::ended;

@@ -44,7 +44,7 @@ Store::Store(std::unique_ptr<StoreBackend> backend, const StoreOptions& options)
 }
 
 Store::~Store() {
-  // The last owner may go on the store's own thread, with what a delivery held: a thread cannot wait for itself.
+  // The last owner may be destroyed on the store's own thread, with what a delivery held, and a thread cannot wait for itself.
   if (queue_->is_own_thread()) queue_.release()->end_on_own_thread();
 }
 

@@ -15,7 +15,8 @@ using Clock = std::chrono::steady_clock;
 using Op = StoreCommand::Op;
 
 constexpr std::size_t most_deliveries = 1'000'000;
-/// So many reservations of unknown fate are undone by name when the store is back; beyond them, in a long outage, leases do it.
+/// How many reservations that may have been made are undone by id when the store answers again. In a long outage the leases of the
+/// others expire.
 constexpr std::size_t most_undone = 10'000;
 /// How long what ends a call may wait, at a store on this machine, for the next admission to take it along: half the transactions.
 constexpr std::chrono::milliseconds linger{5};
@@ -186,7 +187,7 @@ void StoreQueue::forget(StoreHold& hold, Time now) noexcept {
 void StoreQueue::end(StoreHold& hold, Op op, const Vector& amount, Time now, Crossed crossed) noexcept try {
   {
     const std::lock_guard lock(mutex_);
-    alive_.erase(hold.id);  // before anything can fail: it is left to its lease then
+    alive_.erase(hold.id);  // before anything can fail, since the reservation then lasts until its lease expires
     return_local(hold, amount[0]);
   }
   Delivery delivery{

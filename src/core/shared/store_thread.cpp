@@ -70,7 +70,7 @@ void StoreQueue::queue_renewals() {
 }
 
 std::vector<Result<StoreReply>> StoreQueue::execute_contained(std::span<const StoreCommand> commands) {
-  // A backend may be the program's own: one that throws must not take the thread with it, nor what it was given.
+  // A backend may be the program's own. One that throws must neither end the thread nor lose the commands.
   std::string why = "it did not answer every command";
   std::vector<Result<StoreReply>> results;
   try {
@@ -132,7 +132,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
         continue;
       }
       on_its_way(delivery, false);
-      if (!result) {  // never, however often it were tried
+      if (!result) {  // it would fail as often as it is retried
         to_say_.emplace_back(LogLevel::error,
                              backend_->description() +
                                  " refused a settle or release, so its reservation lasts until the lease expires: " +
