@@ -250,6 +250,10 @@ Admission::State Admission::observe() {
   Notes notes;
   const Verdict verdict = decide(chain, judged, memory_, moment_, notes);
   if (verdict.kind == Verdict::Kind::refuse) notes = {note_of_refusal(verdict, chain, moment_)};
+  if (arrival_ && arrival_->refused_outright_) {  // that was its one event
+    notes.clear();
+    said_.clear();
+  }
   asked_notes_.clear();
   return admit(lock, chain, request_, notes);
 }

@@ -94,6 +94,7 @@ bool Arrival::refuse_outright(errc code) {
   const std::string reason = reason_of(code);
   if (observing() && code != errc::overflow) {
     book_outright(Action::observed, "observed: would have been refused: " + reason);
+    refused_outright_ = true;
     return false;
   }
   refuse(code, reason);

@@ -47,6 +47,7 @@ class OUTLAY_EXPORT Arrival {
   BudgetNode* budget_ = nullptr;  // innermost
   NodeRef rules_;                 // the budgets that the call's tags brought
   std::int64_t input_ = 0;
+  bool refused_outright_ = false;  // in observe mode: its event is booked
   Ref<Reservation> reservation_;
   std::unique_ptr<FailureFacts> failure_;
 };

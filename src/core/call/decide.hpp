@@ -124,7 +124,7 @@ using Notes = std::vector<Note>;
 
 /// Whether this dimension of a budget is in the way of a quote. Of a stream only what it needs beside what it holds counts.
 [[nodiscard]] bool in_the_way(const BudgetView& view, const Quote& quote, const Moment& moment, std::size_t d) noexcept;
-/// With the numbers of the first dimension in the way.
+/// With the numbers of the first dimension in the way; where none is, of the first that is capped.
 [[nodiscard]] Note note_of(Note::Kind kind, const BudgetView& view, const Quote& quote, const Moment& moment) noexcept;
 
 struct Verdict {

@@ -24,8 +24,10 @@ std::int64_t most_output(const Case& at, const Counts& counts) noexcept {
     };
     if (room(Dimension::calls) < 1 || room(Dimension::concurrent) < 1 || room(Dimension::input_tokens) < quote.input)
       return -1;
-    if (const std::int64_t tokens = room(Dimension::tokens); tokens != any_number)
+    if (const std::int64_t tokens = room(Dimension::tokens); tokens != any_number) {
+      if (tokens < quote.input) return -1;
       most = std::min(most, tokens - quote.input);
+    }
     most = std::min(most, room(Dimension::output_tokens));
     if (const std::int64_t money = room(Dimension::usd); money != any_number)
       most = std::min(most, quote.pricing.affordable(quote.input, Usd::from_nanos(money), quote.price_terms));
@@ -230,6 +232,7 @@ Note note_of(Note::Kind kind, const BudgetView& view, const Quote& quote, const 
   std::size_t d = 0;
   while (d < dimension_count && !in_the_way(view, quote, moment, d)) ++d;
   if (d == dimension_count) d = 0;
+  while (d + 1 < dimension_count && !view.counter->capped(d) && !in_the_way(view, quote, moment, d)) ++d;
   return {.kind = kind,
           .budget = view.budget,
           .dimension = static_cast<Dimension>(d),

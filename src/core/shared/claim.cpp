@@ -132,10 +132,13 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
     const StoreReply::State& state = reply->states[entry.place];
     entry.spent = to_vector(state.spent);
     entry.held = to_vector(state.reserved);
-    if (granted) subtract(entry.held, own);
+    if (granted)
+      subtract(entry.held, own);
+    else
+      add(entry.held, minus(hold_.amount, told_));  // what a stream was given while the store could not be reached
   }
   if (granted) {
-    hold_.amount = asked_;
+    hold_.amount = told_ = asked_;
     held_ = true;
     if (!kept_ && store_.data_lost(reply->now)) {
       release();
@@ -194,7 +197,7 @@ void SharedClaim::release() noexcept {
   store_.end(hold_, StoreCommand::Op::release, {}, asked_at_, {});
   hold_.id.clear();
   hold_.slots.clear();
-  hold_.amount = {};
+  hold_.amount = told_ = {};
   hold_.unshared = false;
   hold_.local = 0;
 }

@@ -110,6 +110,7 @@ class SharedClaim {
   StoreQueue& store_;
   StoreHold hold_;  // of counters and slots; the id is empty where nothing is held or asked for
   Vector asked_{};
+  Vector told_{};  // of what is held, what the store knows of
   Time asked_at_{};
   bool held_ = false;
   bool kept_ = false;      // by a call that runs
