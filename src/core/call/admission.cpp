@@ -191,7 +191,7 @@ Admission::State Admission::decide_and_act() {
       if (request_.output <= reservation_.quote.output) return state_ = State::admitted;
       moment_.held = reservation_.quote.amounts;
     }
-    if (granted_ && asked_blindly_ && asked_.quote.open && !asked_.quote.bounded_above()) {
+    if (granted_ && asked_blindly_ && claim_->answered() && asked_.quote.open && !asked_.quote.bounded_above()) {
       // The ceiling was chosen without knowing what the store has; now it has told.
       asked_blindly_ = false;
       lock.unlock();

@@ -189,10 +189,10 @@ void refusals(Messages& all) {
     detail::Arrival first(large), second(small);
     const auto waiter = std::make_shared<detail::BlockingWaiter>();
     REQUIRE(first.enter() == detail::Arrival::Step::undecided);
-    detail::Admission waiting(first, {.may_wait = true, .may_block = true, .waiter = waiter});
+    detail::Admission waiting(first, {.may_wait = true, .may_block = true, .waiter = [&] { return waiter; }});
     REQUIRE(waiting.advance(detail::Admission::Event::start) == detail::Admission::State::in_line);
     REQUIRE(second.enter() == detail::Arrival::Step::undecided);
-    detail::Admission refused(second, {.may_wait = false, .may_block = true, .waiter = waiter});
+    detail::Admission refused(second, {.may_wait = false, .may_block = true, .waiter = [&] { return waiter; }});
     REQUIRE(refused.advance(detail::Admission::Event::start) == detail::Admission::State::refused);
     all.logged("a coroutine makes a blocking call under a Wait policy");
     all.say("that call would fit, and another call stands in line before it", refused.failure().message());

@@ -524,3 +524,12 @@ TEST_CASE("policy: a strict ledger refuses a call outside every budget", "[core]
   Budget budget({.calls = 1});
   REQUIRE(try_call(cent_request()));
 }
+
+TEST_CASE("policy: in observe mode a request that its budget refuses outright leaves one event",
+          "[core][policy][observe]") {
+  const Fixture fixture({.observe = true});
+  Budget budget({.usd = 0.001_usd, .unbounded = Unbounded::refuse});
+  Call call({.model = "gpt-4o", .input_tokens = 1'000});  // it does not fit either
+  REQUIRE(fixture.ledger.events().size() == 1);
+  REQUIRE(fixture.ledger.events()[0].action == Action::observed);
+}

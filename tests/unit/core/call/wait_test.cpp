@@ -213,6 +213,20 @@ TEST_CASE("wait: a call that is refused after it was rerouted and has waited lea
   REQUIRE(events[1].budget == "outer");
 }
 
+TEST_CASE("wait: the event of a call that has waited counts the call once", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.concurrent = 1, .on_exceed = Wait{}});
+  Call running(cent_request());
+  Waiting late(cent_request());
+  running.release();
+  REQUIRE(late.woken() == admitted);
+  const BudgetEvent event = fixture.ledger.events().back();
+  REQUIRE(event.action == Action::waited);
+  REQUIRE(event.dimension == Dimension::concurrent);  // none is in the way any more: the one that is capped
+  REQUIRE(event.projected == 1);
+  REQUIRE(event.cap == 1);
+}
+
 TEST_CASE("wait: a Wait that was passed over is said, also where the call is refused then", "[core][wait]") {
   const Fixture fixture;
   int said = 0;

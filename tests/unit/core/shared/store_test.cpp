@@ -824,3 +824,24 @@ TEST_CASE("shared: a store in memory forgets a call as soon as it has ended", "[
       CHECK(backend->execute({&command, 1}, 1s).at(0).value().outcome == StoreReply::Outcome::done);
     }
 }
+
+TEST_CASE("shared: what a stream was given while its store was down is counted when the store is back",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  Budget day({.name = "back",
+              .output_tokens = 600,
+              .window = Window::day(),
+              .store = stormy(weather, OnUnreachable::allow_and_mark(), StoreBackend::Distance::memory)});
+  Call call({.model = "gpt-4o", .input_tokens = 10});  // holds 256
+  weather->down();
+  REQUIRE(call.extend_output(500).extension == Extension::granted);
+  weather->down(false);
+  // By the numbers of the store, which knows of 256, 244 less would be in the way of it.
+  const ExtensionResult cut = call.extend_output(700);
+  REQUIRE(cut.extension == Extension::cut);
+  REQUIRE(cut.failure->reason() == errc::budget_exceeded);
+  REQUIRE(cut.failure->breaches().at(0).reserved.count() == 500);
+  REQUIRE(cut.failure->breaches().at(0).requested.count() == 200);
+  CHECK(call.extend_output(600).extension == Extension::granted);
+}
