@@ -519,7 +519,8 @@ inline Judge::Turn Judge::clamp(Run& run, std::size_t at, const outlay::Clamp& l
   const Level& own = chain_[at];
   const auto bounds = [&](const Level& level) { return level.enforces() || &level == &own; };
   const std::int64_t most = limits.max_output_tokens.value_or(any_number);
-  const std::int64_t best = largest(run.offer, 0, most, run.moment, bounds);
+  std::int64_t best = largest(run.offer, 0, most, run.moment, bounds);
+  if (best != any_number) best = std::min(best, outlay::Usage::max_count);
   if (best < limits.min_output_tokens || best < request_.least_ceiling) return Turn::pass;
   if (run.offer.ceiling ? best >= *run.offer.ceiling : best == any_number) return Turn::pass;
   const Level* why = nullptr;
