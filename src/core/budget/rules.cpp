@@ -89,8 +89,8 @@ void Ledger::add_rule(Rule rule) {
   using namespace detail;
   if (rule.match.key.empty() != rule.match.value.empty())
     throw ConfigError(where(rule) +
-                      " matches by a key without a value, or a value without a key. Set both (the value * "
-                      "matches each), or neither to match every call.");
+                      " has a key without a value, or a value without a key. Set both (the value * stands for every "
+                      "value), or neither to match every call.");
   if (rule.window.kind() == Window::Kind::scope)
     throw ConfigError(where(rule) + " has no window, and a rule outlives scopes. Set window.");
   validate(options_of(rule, rule.match.key.empty() ? "global" : rule.match.key + ":" + rule.match.value), *books_,

@@ -65,7 +65,8 @@ void check_policies(const BudgetOptions& options, Books& books) {
     const Policy& policy = (*chain)[i];
     if (i + 1 < chain->size() && traits_of(policy).always_decides)
       refuse(options, std::string(traits_of((*chain)[i + 1]).name) + " is never reached: " + traits_of(policy).name +
-                          " stands before it and always decides. Put it in front, or remove it.");
+                          " stands before it and always decides. Remove one of them, or put " + traits_of(policy).name +
+                          " last.");
     std::visit(
         Overloaded{
             [&](const Downgrade& downgrade) { check(options, downgrade, books); },

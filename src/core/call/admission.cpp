@@ -403,11 +403,11 @@ Admission::State Admission::store_answered(SharedClaim::Outcome outcome) {
       if (!allowed && !observing()) {
         const OnUnreachable& choice = claim_->store().options.on_unreachable;
         return store_unavailable(
-            "which cannot be reached (" + claim_->why() + "), and " +
+            "which is unavailable (" + claim_->why() + "), and " +
             (choice.kind() == OnUnreachable::Kind::deny
-                 ? std::string("its OnUnreachable is deny(). Try again when it answers.")
+                 ? std::string("its OnUnreachable is deny(). Try again later.")
                  : "the " + to_string(choice.at_most()) +
-                       " of its OnUnreachable::local() has no room for this call. Try again when it answers."));
+                       " of its OnUnreachable::local() has no room for this call. Try again later."));
       }
       granted_ = true;
       if (!moment_.stream) {

@@ -69,9 +69,10 @@ void book_notes(const CallFacts& call, const Notes& notes, const FailureFacts* f
       event.reason(failure->text);
     event.book();
     if (note.kind == Note::Kind::warned && !note.budget->said_warn.exchange(true))
-      log(LogLevel::warning, "budget \"" + note.budget->path() + "\" is over its cap of " +
-                                 to_string(Amount(note.dimension, note.cap)) +
-                                 ". Calls go on, since its policy is Warn.");
+      log(LogLevel::warning,
+          "budget \"" + note.budget->path() + "\" is over its cap of " + to_string(Amount(note.dimension, note.cap)) +
+              (note.dimension == Dimension::usd ? std::string() : std::string(" ") + to_string(note.dimension)) +
+              ". Calls go on, since its policy is Warn.");
   }
 }
 

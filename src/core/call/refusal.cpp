@@ -19,7 +19,7 @@ void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment)
   const auto budget = [&] { return "budget \"" + verdict.budget->shown_name() + '"'; };
   switch (verdict.reason) {
     case errc::closed_to_new_calls:
-      facts.text = budget() + " is closed to new calls.";
+      facts.text = budget() + " is closed to new calls. Open another budget for further calls.";
       return;
     case errc::price_unknown:
       facts.text = "a callback of " + budget() + " reroutes to \"" + printable_name(verdict.unpriced->text) +

@@ -150,7 +150,7 @@ Result<StoreReply> StoreQueue::ask_and_wait(StoreCommand&& command, Counters cou
   if (auto result = answer(*question)) return std::move(*result);
   abandon(*question);
   return Failure(errc::store_unavailable, backend_->description() + " has not answered within " +
-                                              std::to_string(options.timeout.count()) + " ms");
+                                              std::to_string(options.timeout.count()) + " ms. Try again later.");
 }
 
 std::optional<Result<StoreReply>> StoreQueue::answer(Question& question) {
