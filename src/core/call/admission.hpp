@@ -38,7 +38,7 @@ class OUTLAY_EXPORT Admission {
     answered,  ///< ask_program() has the program's answer.
   };
   struct Caller {
-    bool may_wait = true;   ///< False: Wait passes the decision on, and says so.
+    bool may_wait = true;   ///< False: Wait passes the decision to the next policy, with a log line.
     bool may_block = true;  ///< False: even a store on this machine is asked by its own thread.
     /// Asked once, when the admission has to wait for something.
     std::function<std::shared_ptr<Waiter>()> waiter;

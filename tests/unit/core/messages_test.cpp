@@ -187,15 +187,24 @@ void refusals(Messages& all) {
     const Call running(tokens(300, 300));
     const CallRequest large = tokens(300, 300), small = tokens(50, 50);
     detail::Arrival first(large), second(small);
-    const auto waiter = std::make_shared<detail::BlockingWaiter>();
+    const auto waiter = [] { return std::make_shared<detail::BlockingWaiter>(); };
     REQUIRE(first.enter() == detail::Arrival::Step::undecided);
     detail::Admission waiting(first, {.may_wait = true, .may_block = true, .waiter = [&] { return waiter; }});
     REQUIRE(waiting.advance(detail::Admission::Event::start) == detail::Admission::State::in_line);
     REQUIRE(second.enter() == detail::Arrival::Step::undecided);
     detail::Admission refused(second, {.may_wait = false, .may_block = true, .waiter = [&] { return waiter; }});
     REQUIRE(refused.advance(detail::Admission::Event::start) == detail::Admission::State::refused);
-    all.logged("a coroutine makes a blocking call under a Wait policy");
-    all.say("that call would fit, and another call stands in line before it", refused.failure().message());
+    all.say("a call would fit, and another call stands in line before it", refused.failure().message());
+  }
+  {
+    Budget budget({.name = "answer", .tokens = 1'000, .on_exceed = {Wait{.timeout = 1h}, Warn{}}});
+    const Call running(tokens(300, 300));
+    const CallRequest large = tokens(300, 300);
+    detail::Arrival arrival(large);
+    REQUIRE(arrival.enter() == detail::Arrival::Step::undecided);
+    detail::Admission admission(arrival, {.may_wait = false, .may_block = true, .waiter = nullptr});
+    REQUIRE(admission.advance(detail::Admission::Event::start) == detail::Admission::State::admitted);
+    all.logged("a coroutine makes a blocking call under Wait, then Warn");
   }
 }
 
