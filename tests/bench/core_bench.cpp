@@ -107,7 +107,7 @@ std::vector<Row> rows() {
   const auto locked = [] { return nanoseconds([] { two_locked_passes(floor, calls); }, calls); };
   std::vector<Row> table;
 
-  table.push_back({"admit + settle in one budget, no record", "two locked passes", 2.5, locked, [] {
+  table.push_back({"admit + settle in one budget, no record", "two locked passes", 3, locked, [] {
                      outlay::Ledger ledger(no_records());
                      outlay::LedgerScope scope(ledger);
                      outlay::Budget budget({.name = "bench", .usd = 1'000'000_usd});
@@ -232,6 +232,9 @@ Row report_row() {
 int main(int argc, char** argv) {
   const int repetitions = argc > 1 ? std::max(3, std::atoi(argv[1])) : 15;
   outlay::set_log_handler([](outlay::LogLevel, std::string_view) {});
+  // In a process that has only ever had one thread glibc leaves the atomics out of a mutex: the floor would be four times too low.
+  std::atomic<bool> done{false};
+  std::thread second([&done] { done.wait(false); });
   std::vector<Row> table = rows();
   table.push_back(report_row());
   std::printf("%-66s %10s %10s %7s %8s\n", "work", "ns", "floor ns", "ratio", "at most");
@@ -247,4 +250,7 @@ int main(int argc, char** argv) {
                 median(ratios), row.at_most, row.floor_name);
     std::fflush(stdout);
   }
+  done = true;
+  done.notify_all();
+  second.join();
 }

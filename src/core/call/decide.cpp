@@ -8,38 +8,39 @@ namespace outlay::detail {
 namespace {
 
 /// A Clamp looks outward from its budget: whether every enforcing budget around it has room.
-bool room_around(const Case& at) noexcept {
-  for (std::size_t i = at.at + 1; i < at.chain.size(); ++i)
-    if (at.chain[i].enforces && !at.fits(at.chain[i], at.quote)) return false;
+bool room_around(const Case& run) noexcept {
+  for (std::size_t i = run.position + 1; i < run.chain.size(); ++i)
+    if (run.chain[i].enforces && !run.fits(run.chain[i], run.quote)) return false;
   return true;
 }
 
-/// Asks the policies of the budget that is in the way (`own`: another one is), in their order.
-Turn ask(Case& at, bool own) {
-  const BudgetView& view = at.budget();
-  at.policy = 0;
+/// Asks a budget's policies, in their order. `fits_here`: the call fits this budget, and one further out is in the way, so only policies
+/// that look outward are asked.
+Turn ask(Case& run, bool fits_here) {
+  const BudgetView& view = run.budget();
+  run.policy = 0;
   if (view.in_callback) return Turn::pass;
-  for (; at.policy < view.policies.size(); ++at.policy) {
-    const Policy& policy = view.policies[at.policy];
-    if (own && !traits_of(policy).looks_outward) continue;
+  for (; run.policy < view.policies.size(); ++run.policy) {
+    const Policy& policy = view.policies[run.policy];
+    if (fits_here && !traits_of(policy).looks_outward) continue;
     const PolicyRow& row = row_of(policy);
-    const Turn turn = (at.moment.stream ? row.stream : row.call)(at, policy);
+    const Turn turn = (run.moment.stream ? row.stream : row.call)(run, policy);
     if (turn != Turn::pass) return turn;
   }
   return Turn::pass;
 }
 
 /// Asks each budget that does not let the call pass as it is, from the innermost outward.
-Turn ask_all(Case& at) {
-  for (at.at = 0; at.at < at.chain.size(); ++at.at) {
-    const BudgetView& view = at.budget();
-    const bool own = at.fits(view, at.quote);
-    if (own && (!view.clamps || at.moment.stream || room_around(at))) continue;
-    const Turn turn = ask(at, own);
+Turn ask_all(Case& run) {
+  for (run.position = 0; run.position < run.chain.size(); ++run.position) {
+    const BudgetView& view = run.budget();
+    const bool fits_here = run.fits(view, run.quote);
+    if (fits_here && (!view.clamps || run.moment.stream || room_around(run))) continue;
+    const Turn turn = ask(run, fits_here);
     if (turn == Turn::changed || turn == Turn::decided) return turn;
     // What is let through must still fit 64 bits, or its end would subtract more than was added.
-    Vector more = minus(at.quote.amounts, at.moment.held);
-    if (!own && (turn == Turn::pass || !view.counter->can_count(more))) return at.refuse(errc::budget_exceeded);
+    Vector more = minus(run.quote.amounts, run.moment.held);
+    if (!fits_here && (turn == Turn::pass || !view.counter->can_count(more))) return run.refuse(errc::budget_exceeded);
   }
   return Turn::pass;
 }
@@ -54,21 +55,21 @@ const Model* Models::find(std::string_view name) const noexcept {
 
 Verdict decide(ChainView chain, const Quote& request, const Memory& memory, const Moment& moment, Notes& notes) {
   notes.clear();
-  Case at{.chain = chain, .memory = memory, .moment = moment, .notes = notes, .quote = request};
+  Case run{.chain = chain, .memory = memory, .moment = moment, .notes = notes, .quote = request};
   if (!moment.stream)
-    for (at.at = 0; at.at < chain.size(); ++at.at)
-      if (chain[at.at].closed) {
-        at.refuse(errc::closed_to_new_calls);
-        return at.verdict;
+    for (run.position = 0; run.position < chain.size(); ++run.position)
+      if (chain[run.position].closed) {
+        run.refuse(errc::closed_to_new_calls);
+        return run.verdict;
       }
   Turn turn = Turn::changed;
   while (turn == Turn::changed) {
-    if (at.quote.open) widen(at);
-    turn = ask_all(at);
+    if (run.quote.open) widen(run);
+    turn = ask_all(run);
   }
-  if (turn == Turn::decided) return at.verdict;
-  if (at.quote.open) note_open_ceiling(at);
-  return {.kind = Verdict::Kind::admit, .quote = at.quote};
+  if (turn == Turn::decided) return run.verdict;
+  if (run.quote.open) note_open_ceiling(run);
+  return {.kind = Verdict::Kind::admit, .quote = run.quote};
 }
 
 }  // namespace outlay::detail

@@ -11,10 +11,10 @@ constexpr std::int64_t any_number = INT64_MAX;
 
 /// The most output over all choices that the budgets chosen by `counts` can hold; any_number; -1: not even none.
 template <class Counts>
-std::int64_t most_output(const Case& at, const Counts& counts) noexcept {
-  const Quote& quote = at.quote;
+std::int64_t most_output(const Case& run, const Counts& counts) noexcept {
+  const Quote& quote = run.quote;
   std::int64_t most = any_number;
-  for (const BudgetView& view : at.chain) {
+  for (const BudgetView& view : run.chain) {
     if (!counts(view) || view.source == Source::granted) continue;
     if (view.line_ahead) return -1;
     if (view.source == Source::unasked) continue;
@@ -40,20 +40,21 @@ std::int64_t most_output(const Case& at, const Counts& counts) noexcept {
 
 Turn skip(Case&, const Policy&) { return Turn::pass; }
 
-Turn block(Case& at, const Policy&) { return at.refuse(errc::budget_exceeded); }
+Turn block(Case& run, const Policy&) { return run.refuse(errc::budget_exceeded); }
 
-Turn truncate(Case& at, const Policy&) { return at.refuse(errc::truncated); }
+Turn truncate(Case& run, const Policy&) { return run.refuse(errc::truncated); }
 
-Turn warn(Case& at, const Policy&) {
-  at.note(Note::Kind::warned, at.budget());
+Turn warn(Case& run, const Policy&) {
+  run.note(Note::Kind::warned, run.budget());
   return Turn::through;
 }
 
-Turn raise(Case& at, const Policy&) {
-  const BudgetView& view = at.budget();
+Turn raise(Case& run, const Policy&) {
+  const BudgetView& view = run.budget();
   for (std::size_t d = 0; d < dimension_count; ++d)
-    if (in_the_way(view, at.quote, at.moment, d) && view.counter->room(d) <= 0) return at.refuse(errc::budget_exceeded);
-  at.note(Note::Kind::below, view);
+    if (in_the_way(view, run.quote, run.moment, d) && view.counter->room(d) <= 0)
+      return run.refuse(errc::budget_exceeded);
+  run.note(Note::Kind::below, view);
   return Turn::through;
 }
 
@@ -64,39 +65,40 @@ const std::string* next_of(const Downgrade& downgrade, std::string_view from) no
   return nullptr;
 }
 
-Turn downgrade(Case& at, const Policy& policy) {
+Turn downgrade(Case& run, const Policy& policy) {
   const auto& map = std::get<Downgrade>(policy);
-  const BudgetView& view = at.budget();
+  const BudgetView& view = run.budget();
   // A cheaper model saves money, and neither tokens nor calls.
-  if (!in_the_way(view, at.quote, at.moment, index(Dimension::usd)) || at.quote.pricing.kind() == Pricing::Kind::flat)
+  if (!in_the_way(view, run.quote, run.moment, index(Dimension::usd)) ||
+      run.quote.pricing.kind() == Pricing::Kind::flat)
     return Turn::pass;
   // An open ceiling has grown to what the present model can afford, so the smallest ceilings of both models are compared.
-  std::int64_t present = at.quote.amounts[0];
-  if (at.quote.open)
-    if (const std::optional<Quote> least = at.quote.with_open_ceiling(at.quote.lower())) present = least->amounts[0];
+  std::int64_t present = run.quote.amounts[0];
+  if (run.quote.open)
+    if (const std::optional<Quote> least = run.quote.with_open_ceiling(run.quote.lower())) present = least->amounts[0];
 
-  const std::string* to = next_of(map, at.quote.model.name->text);
+  const std::string* to = next_of(map, run.quote.model.name->text);
   // A prefixed or dated name takes the route of the entry that prices it.
-  if (!to && at.quote.model.priced) to = next_of(map, at.quote.model.priced->name);
+  if (!to && run.quote.model.priced) to = next_of(map, run.quote.model.priced->name);
   for (std::size_t steps = 0; to && steps < map.map.size(); ++steps, to = next_of(map, *to)) {
-    const Model* model = at.memory.models.find(*to);
+    const Model* model = run.memory.models.find(*to);
     if (!model || !model->priced || !model->named()) continue;
-    const std::optional<Quote> cheaper = at.quote.with_model(*model);
-    if (!cheaper || cheaper->amounts[0] >= present || !at.fits(view, *cheaper)) continue;
-    at.note(Note::Kind::downgraded, view);
-    at.notes.back().new_model = model->name;
-    return at.change(*cheaper);
+    const std::optional<Quote> cheaper = run.quote.with_model(*model);
+    if (!cheaper || cheaper->amounts[0] >= present || !run.fits(view, *cheaper)) continue;
+    run.note(Note::Kind::downgraded, view);
+    run.notes.back().new_model = model->name;
+    return run.change(*cheaper);
   }
   return Turn::pass;
 }
 
-Turn clamp(Case& at, const Policy& policy) {
+Turn clamp(Case& run, const Policy& policy) {
   const auto& limits = std::get<Clamp>(policy);
-  const Quote& quote = at.quote;
+  const Quote& quote = run.quote;
   if (quote.fixed_ceiling) return Turn::pass;
   // Its own budget counts even where a policy behind the Clamp would let the call through.
-  const BudgetView& own = at.budget();
-  const std::int64_t most = most_output(at, [&](const BudgetView& view) { return view.enforces || &view == &own; });
+  const BudgetView& own = run.budget();
+  const std::int64_t most = most_output(run, [&](const BudgetView& view) { return view.enforces || &view == &own; });
   if (most < 0) return Turn::pass;
   std::int64_t ceiling = std::min(most / quote.choices, limits.max_output_tokens.value_or(any_number));
   if (ceiling != any_number) ceiling = std::min(ceiling, Usage::max_count);  // more can no request say
@@ -106,84 +108,84 @@ Turn clamp(Case& at, const Policy& policy) {
   if (!smaller) return Turn::pass;
   // It may act for a budget further out, and then that budget's numbers are the reason.
   const BudgetView* why = &own;
-  for (std::size_t i = at.at; i < at.chain.size(); ++i)
-    if ((i == at.at || at.chain[i].enforces) && !at.fits(at.chain[i], quote)) {
-      why = &at.chain[i];
+  for (std::size_t i = run.position; i < run.chain.size(); ++i)
+    if ((i == run.position || run.chain[i].enforces) && !run.fits(run.chain[i], quote)) {
+      why = &run.chain[i];
       break;
     }
-  at.note(Note::Kind::clamped, *why);
-  at.notes.back().budget = own.budget;
-  at.notes.back().ceiling = ceiling;
-  return at.change(*smaller);
+  run.note(Note::Kind::clamped, *why);
+  run.notes.back().budget = own.budget;
+  run.notes.back().ceiling = ceiling;
+  return run.change(*smaller);
 }
 
 /// What the program has said about this very question.
-const Answer* known(const Case& at) noexcept {
-  for (const Answer& answer : at.memory.answers)
-    if (answer.budget == at.budget().budget && answer.policy == at.policy && answer.stream == at.moment.stream &&
-        answer.model == at.quote.model.name && answer.ceiling == at.quote.ceiling)
+const Answer* known(const Case& run) noexcept {
+  for (const Answer& answer : run.memory.answers)
+    if (answer.budget == run.budget().budget && answer.policy == run.policy && answer.stream == run.moment.stream &&
+        answer.model == run.quote.model.name && answer.ceiling == run.quote.ceiling)
       return &answer;
   return nullptr;
 }
 
-Turn callback(Case& at, const Policy&) {
-  if (!at.memory.ask_program) return Turn::pass;
-  const Answer* answer = known(at);
+Turn callback(Case& run, const Policy&) {
+  if (!run.memory.ask_program) return Turn::pass;
+  const Answer* answer = known(run);
   if (!answer) {
-    if (at.memory.answers.size() >= Memory::max_answers) return at.refuse(errc::budget_exceeded);
-    at.verdict = {.kind = Verdict::Kind::ask, .quote = at.quote, .budget = at.budget().budget, .policy = at.policy};
+    if (run.memory.answers.size() >= Memory::max_answers) return run.refuse(errc::budget_exceeded);
+    run.verdict = {.kind = Verdict::Kind::ask, .quote = run.quote, .budget = run.budget().budget, .policy = run.policy};
     return Turn::decided;
   }
-  const std::uint32_t bit = std::uint32_t{1} << static_cast<unsigned>(answer - at.memory.answers.data());
+  const std::uint32_t bit = std::uint32_t{1} << static_cast<unsigned>(answer - run.memory.answers.data());
   std::optional<Quote> changed;
   switch (answer->kind) {
     case Decision::Kind::allow:
-      at.note(Note::Kind::allowed, at.budget());
+      run.note(Note::Kind::allowed, run.budget());
       return Turn::through;
     case Decision::Kind::next:
       return Turn::pass;
     case Decision::Kind::truncate:
-      return at.refuse(errc::truncated);
+      return run.refuse(errc::truncated);
     case Decision::Kind::block:
-      return at.refuse(errc::budget_exceeded);
+      return run.refuse(errc::budget_exceeded);
     case Decision::Kind::reroute:
       // A change that leads here again, or changes nothing, counts as block.
-      if (at.moment.stream || (at.replayed & bit) || answer->reroute.name == at.quote.model.name)
-        return at.refuse(errc::budget_exceeded);
-      if (!answer->reroute.named() || !at.quote.allows(answer->reroute)) {
-        at.refuse(errc::price_unknown);
-        at.verdict.unpriced = answer->reroute.name;
+      if (run.moment.stream || (run.replayed & bit) || answer->reroute.name == run.quote.model.name)
+        return run.refuse(errc::budget_exceeded);
+      if (!answer->reroute.named() || !run.quote.allows(answer->reroute)) {
+        run.refuse(errc::price_unknown);
+        run.verdict.unpriced = answer->reroute.name;
         return Turn::decided;
       }
-      changed = at.quote.with_model(answer->reroute);
+      changed = run.quote.with_model(answer->reroute);
       break;
     case Decision::Kind::clamp:
-      if (at.moment.stream || (at.replayed & bit) || at.quote.fixed_ceiling ||
-          answer->max_output_tokens < at.quote.min_ceiling ||
-          (at.quote.ceiling != Quote::no_ceiling && answer->max_output_tokens >= at.quote.ceiling))
-        return at.refuse(errc::budget_exceeded);
-      changed = at.quote.with_ceiling(answer->max_output_tokens);
+      if (run.moment.stream || (run.replayed & bit) || run.quote.fixed_ceiling ||
+          answer->max_output_tokens < run.quote.min_ceiling ||
+          (run.quote.ceiling != Quote::no_ceiling && answer->max_output_tokens >= run.quote.ceiling))
+        return run.refuse(errc::budget_exceeded);
+      changed = run.quote.with_ceiling(answer->max_output_tokens);
       break;
   }
-  if (!changed) return at.refuse(errc::overflow);
-  at.replayed |= bit;
-  at.note(answer->kind == Decision::Kind::reroute ? Note::Kind::downgraded : Note::Kind::clamped, at.budget());
+  if (!changed) return run.refuse(errc::overflow);
+  run.replayed |= bit;
+  run.note(answer->kind == Decision::Kind::reroute ? Note::Kind::downgraded : Note::Kind::clamped, run.budget());
   if (answer->kind == Decision::Kind::reroute)
-    at.notes.back().new_model = answer->reroute.name;
+    run.notes.back().new_model = answer->reroute.name;
   else
-    at.notes.back().ceiling = answer->max_output_tokens;
-  return at.change(*changed);
+    run.notes.back().ceiling = answer->max_output_tokens;
+  return run.change(*changed);
 }
 
-Turn wait(Case& at, const Policy& policy) {
+Turn wait(Case& run, const Policy& policy) {
   using Point = std::chrono::steady_clock::time_point;
-  const BudgetView& view = at.budget();
-  const Point now = at.moment.now;
+  const BudgetView& view = run.budget();
+  const Point now = run.moment.now;
   const auto after = [now](std::chrono::nanoseconds time) {
     return time >= Point::max() - now ? Point::max() : now + time;
   };
   Point until = after(std::get<Wait>(policy).timeout);
-  for (const Stood& stood : at.memory.stood)
+  for (const Stood& stood : run.memory.stood)
     if (stood.budget == view.budget) until = stood.deadline;
   if (now >= until) return Turn::pass;
 
@@ -191,18 +193,18 @@ Turn wait(Case& at, const Policy& policy) {
   bool alone = true, empty = true;
   for (std::size_t d = 0; d < dimension_count; ++d) {
     if (!view.counter->capped(d)) continue;
-    alone &= view.source == Source::unasked || at.quote.amounts[d] <= view.counter->cap[d] - view.counter->spent(d);
-    empty &= at.quote.amounts[d] <= view.counter->cap[d];
+    alone &= view.source == Source::unasked || run.quote.amounts[d] <= view.counter->cap[d] - view.counter->spent(d);
+    empty &= run.quote.amounts[d] <= view.counter->cap[d];
   }
   if (!empty || (!alone && after(view.turns_in) > until) ||
       (!alone && view.turns_in == std::chrono::nanoseconds::max()))
     return Turn::pass;
-  if (!at.memory.may_wait) {
-    if (at.memory.ask_program) at.note(Note::Kind::passed_wait, view);
+  if (!run.memory.may_wait) {
+    if (run.memory.ask_program) run.note(Note::Kind::passed_wait, view);
     return Turn::pass;
   }
-  at.verdict = {
-      .kind = Verdict::Kind::wait, .quote = at.quote, .budget = view.budget, .policy = at.policy, .until = until};
+  run.verdict = {
+      .kind = Verdict::Kind::wait, .quote = run.quote, .budget = view.budget, .policy = run.policy, .until = until};
   return Turn::decided;
 }
 
@@ -265,21 +267,21 @@ Turn Case::change(const Quote& to) noexcept {
   return Turn::changed;
 }
 
-void widen(Case& at) noexcept {
-  const std::int64_t upper = at.quote.upper();
-  const std::int64_t most = most_output(at, [](const BudgetView& view) { return !view.opens_at_once; });
+void widen(Case& run) noexcept {
+  const std::int64_t upper = run.quote.upper();
+  const std::int64_t most = most_output(run, [](const BudgetView& view) { return !view.opens_at_once; });
   if (most < 0 || (most == any_number && upper == any_number)) return;
-  const std::int64_t ceiling = std::min({upper, most / at.quote.choices, Usage::max_count});
-  if (ceiling <= at.quote.lower()) return;
-  if (const std::optional<Quote> wider = at.quote.with_open_ceiling(ceiling)) at.quote = *wider;
+  const std::int64_t ceiling = std::min({upper, most / run.quote.choices, Usage::max_count});
+  if (ceiling <= run.quote.lower()) return;
+  if (const std::optional<Quote> wider = run.quote.with_open_ceiling(ceiling)) run.quote = *wider;
 }
 
-void note_open_ceiling(Case& at) {
-  const Quote& quote = at.quote;
+void note_open_ceiling(Case& run) {
+  const Quote& quote = run.quote;
   if (quote.ceiling >= quote.model_maximum().value_or(any_number)) return;
   const auto clamping =
-      std::find_if(at.chain.begin(), at.chain.end(), [](const BudgetView& view) { return view.clamps; });
-  if (clamping == at.chain.end()) return;
+      std::find_if(run.chain.begin(), run.chain.end(), [](const BudgetView& view) { return view.clamps; });
+  if (clamping == run.chain.end()) return;
   // What one token more would have met.
   const std::int64_t tokens = (quote.ceiling + 1) * quote.choices;
   Note note{.kind = Note::Kind::clamped,
@@ -290,18 +292,18 @@ void note_open_ceiling(Case& at) {
             .model = quote.model.name,
             .ceiling = quote.ceiling};
   if (const std::optional<Quote> more = quote.with_open_ceiling(quote.ceiling + 1))
-    for (const BudgetView& view : at.chain) {
+    for (const BudgetView& view : run.chain) {
       if (view.opens_at_once || view.source == Source::granted || view.source == Source::unasked) continue;
       for (std::size_t d = 0; d < dimension_count; ++d)
         if (view.counter->in_the_way(more->amounts, d)) {
           note.dimension = static_cast<Dimension>(d);
           note.projected = saturating_add(view.counter->used[d], more->amounts[d]);
           note.cap = view.counter->cap[d];
-          at.notes.push_back(note);
+          run.notes.push_back(note);
           return;
         }
     }
-  at.notes.push_back(note);
+  run.notes.push_back(note);
 }
 
 }  // namespace outlay::detail

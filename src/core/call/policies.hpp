@@ -19,12 +19,12 @@ struct Case {
   const Moment& moment;
   Notes& notes;
   Quote quote;
-  std::size_t at = 0;          // the budget that is asked
+  std::size_t position = 0;    // of the budget that is asked
   std::size_t policy = 0;      // and its policy
   std::uint32_t replayed = 0;  // which answers have changed the call already
   Verdict verdict{};
 
-  [[nodiscard]] const BudgetView& budget() const noexcept { return chain[at]; }
+  [[nodiscard]] const BudgetView& budget() const noexcept { return chain[position]; }
   [[nodiscard]] bool fits(const BudgetView& view, const Quote& of) const noexcept;
   void note(Note::Kind kind, const BudgetView& view);
   Turn refuse(errc reason) noexcept;
@@ -40,8 +40,8 @@ struct PolicyRow {
 [[nodiscard]] const PolicyRow& row_of(const Policy& policy) noexcept;
 
 /// Sets an open ceiling to the largest that asks no policy.
-void widen(Case& at) noexcept;
+void widen(Case& run) noexcept;
 /// Notes an open ceiling that is below what the model writes at most.
-void note_open_ceiling(Case& at);
+void note_open_ceiling(Case& run);
 
 }  // namespace outlay::detail
