@@ -355,7 +355,7 @@ TEST_CASE("sqlite: options out of range are refused by name", "[sqlite][sink]") 
     return std::string(error.what());
   };
   CHECK(contains(message({}), "path is empty"));
-  CHECK(contains(message({.path = dir.db(), .batch = 0}), "batch is 0"));
+  CHECK(contains(message({.path = dir.db(), .batch = 0}), "batch must be between 1 and 65,536 rows, and is 0."));
   CHECK(contains(message({.path = dir.db(), .batch = 65'537}), "65537"));
   CHECK(contains(message({.path = dir.db(), .max_delay = -1ms}), "max_delay"));
   CHECK(contains(message({.path = dir.db(), .retain = {.age = -1s}}), "retain.age"));
