@@ -167,9 +167,12 @@ TEST_CASE("wait: a call with a Clamp further in is woken by room further out tha
   const Fixture fixture;
   Budget outermost({.tokens = 1'220});
   std::optional<Call> other;
+  std::optional<Waiting> plain;  // waited before, and does not look outward: it hides nobody behind it
   {
-    Budget sibling({.usd = 1_usd});
+    Budget sibling({.usd = 1_usd, .concurrent = 1, .on_exceed = Wait{}});
     other.emplace(CallRequest{.model = "gpt-4o", .input_tokens = 100, .max_output_tokens = 1'000});
+    plain.emplace(CallRequest{.model = "gpt-4o", .input_tokens = 10, .max_output_tokens = 10});
+    REQUIRE(plain->state == waiting);
   }
   Budget line({.usd = 0.011_usd, .on_exceed = Wait{}});
   Budget clamping({.usd = 1_usd, .on_exceed = Clamp{}});
