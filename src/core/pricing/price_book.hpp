@@ -40,7 +40,7 @@ struct PriceBook {
   [[nodiscard]] std::size_t size() const noexcept;
 
   /// Makes `name` cost what `like` costs. Only before the book is shared. False if `like` is not found.
-  bool deploy(std::string name, std::string_view like);
+  OUTLAY_EXPORT bool deploy(std::string name, std::string_view like);
 
   const std::uint64_t uid;  // unique per book in the process, never reused
   std::string version, source;
