@@ -476,7 +476,8 @@ class World {
     call.granted = fits;
     // A ceiling that was chosen without knowing what the store has, and that nothing else bounds, is chosen again.
     const Chain chain = look(call);
-    if (fits && blind && call.asked.open && Judge(chain, call.request, tariffs_).most_ceiling(call.asked.model) == endless)
+    if (fits && blind && call.asked.open &&
+        Judge(chain, call.request, tariffs_).most_ceiling(call.asked.model) == endless)
       release_grant(id);
     return true;
   }
