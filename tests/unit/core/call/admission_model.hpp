@@ -98,6 +98,7 @@ struct Call {
 
   std::map<int, Numbers> known{};  // what the store has said of its budgets
   bool granted = false;
+  bool stale = false;  // woken since the store said what is known
   int rounds = 0;
   Offer asked{};  // of the program or the store
   int asked_budget = -1;
@@ -284,6 +285,7 @@ class World {
         call.state = State::admitted;
         return;
       }
+      call.stale |= call.signalled && !call.known.empty();
       call.signalled = false;
       const Chain chain = look(call);
       const Judge judge(chain, call.request, tariffs_);
@@ -314,6 +316,12 @@ class World {
           call.state = State::asking_program;
           return;
         case Judgement::Kind::wait:
+          if (std::exchange(call.stale, false) && !call.known.empty()) {
+            call.known.clear();
+            call.rounds = 0;
+            call.moment.now = ++clock_;
+            break;
+          }
           return wait(id, judgement);
       }
     }
@@ -438,6 +446,7 @@ class World {
       if (event.kind == Kind::warned || event.kind == Kind::allowed) rooms[event.budget] = Room::any;
       if (event.kind == Kind::below) rooms[event.budget] = Room::below;
     }
+    call.stale = false;
     if (++call.rounds > 16) return unreachable(id, false);
     const bool extends = call.moment.stream;
     const bool blind = call.known.empty();

@@ -845,3 +845,18 @@ TEST_CASE("shared: what a stream was given while its store was down is counted w
   REQUIRE(cut.failure->breaches().at(0).requested.count() == 200);
   CHECK(call.extend_output(600).extension == Extension::granted);
 }
+
+TEST_CASE("shared: a call whose ceiling only its budgets bound is let through while their store is down",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  Budget day({.name = "down",
+              .usd = 1_usd,
+              .on_exceed = Clamp{},
+              .window = Window::day(),
+              .store = stormy(weather, OnUnreachable::allow_and_mark(), StoreBackend::Distance::memory)});
+  weather->down();
+  Call call({.model = "unit", .input_tokens = 10});
+  CHECK(call.max_output_tokens() == 256);
+  CHECK(actions(fixture.ledger).front() == Action::unshared);
+}
