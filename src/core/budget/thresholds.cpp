@@ -37,11 +37,11 @@ Thresholds::Thresholds(const std::vector<double>& fractions, const Vector& caps)
   for (const double fraction : fractions) all_.push_back({fraction, threshold_amounts(fraction, caps)});
 }
 
-double Thresholds::reached(const Counter& counter) const noexcept {
-  if (!pending()) return 0;
+std::optional<double> Thresholds::reached(const Counter& counter) const noexcept {
+  if (!pending()) return std::nullopt;
   for (std::size_t d = 0; d < dimension_count; ++d)
     if (counter.spent(d) >= all_[next_].at[d]) return all_[next_].fraction;
-  return 0;
+  return std::nullopt;
 }
 
 void Thresholds::adapt(const Vector& caps) noexcept {

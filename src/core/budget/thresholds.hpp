@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "core/budget/counter.hpp"
@@ -20,8 +21,8 @@ class Thresholds {
   Thresholds(const std::vector<double>& fractions, const Vector& caps);
 
   [[nodiscard]] bool pending() const noexcept { return next_ < all_.size(); }
-  /// The next fraction, if `counter` has reached it; else 0.
-  [[nodiscard]] double reached(const Counter& counter) const noexcept;
+  /// The next fraction, if `counter` has reached it.
+  [[nodiscard]] std::optional<double> reached(const Counter& counter) const noexcept;
   /// The next fraction has been announced.
   void announced() noexcept { ++next_; }
   /// After a change of caps. Those that were announced stay so.

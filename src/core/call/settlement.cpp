@@ -60,10 +60,10 @@ void compare(const BudgetNode& budget, const Counter& before, const Counter& aft
 }
 
 void take_thresholds(BudgetNode& budget, Aftermath& aftermath) {
-  while (const double fraction = budget.thresholds.reached(budget.counter)) {
+  while (const auto fraction = budget.thresholds.reached(budget.counter)) {
     const Dimension dimension = most_spent(budget.counter);
     aftermath.notes.push_back({&budget, Action::threshold, dimension, budget.counter.spent(index(dimension)),
-                               budget.counter.cap[index(dimension)], fraction});
+                               budget.counter.cap[index(dimension)], *fraction});
     budget.thresholds.announced();
   }
 }

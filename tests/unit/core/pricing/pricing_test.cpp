@@ -116,7 +116,7 @@ void check_inverse(const Pricing& pricing, std::int64_t input, Usd money, const 
 }  // namespace
 
 TEST_CASE("pricing: an unpriced call costs nothing and is never in the way", "[core][pricing]") {
-  constexpr Pricing none;
+  constexpr Pricing none{};
   STATIC_REQUIRE(none.kind() == Kind::unpriced);
   CHECK_FALSE(none.model());
   CHECK(none.worst(INT64_MAX, INT64_MAX) == Usd{});
