@@ -140,17 +140,17 @@ void StreamMeter::Impl::feed_json(std::string_view bytes) {
   }
 }
 
-void StreamMeter::Impl::event_read() {
-  if (stopped || error) return;
+bool StreamMeter::Impl::event_read() {
   event_seen_ = true;
   count_pieces();
   note_error();
   deliver({.last = facts().done});
   reader.begin_event();
+  return !ended();
 }
 
 void StreamMeter::Impl::feed_event_stream() {
-  while (!stopped && !error && event_stream_.next()) {
+  while (!ended() && event_stream_.next()) {
     reader.begin_event();
     if (event_stream_.exception()) {
       error.emplace();

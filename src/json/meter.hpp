@@ -50,7 +50,7 @@ struct StreamMeter::Impl final : private detail::EventSink {
  private:
   enum class Wire : std::uint8_t { unknown, sse, json, event_stream };
 
-  void event_read() override;
+  bool event_read() override;
   void see_wire(std::string_view bytes);
   void feed_sse();
   void sse_event();

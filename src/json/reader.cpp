@@ -74,7 +74,7 @@ bool Reader::begin(bool array) {
     return true;  // a stream of one array: each element is a root of its own
   }
   const Paths::NodeId node = place();
-  if (node == Paths::nowhere) {
+  if (node == Paths::nowhere || (depth_ == 0 && over_)) {
     skip_ = 1;
     return true;
   }
@@ -117,7 +117,7 @@ bool Reader::end(bool array) {
     if (facts.done_now) facts.done = true;
     format_->event(facts, pieces);
     if (facts.usage_now && facts.empty_choices) facts.final_usage = true;
-    if (sink_ != nullptr) sink_->event_read();
+    if (sink_ != nullptr) over_ = !sink_->event_read();
   }
   return true;
 }

@@ -16,7 +16,8 @@ namespace outlay::detail {
 /// Called when a root object, or an element of a root array, is complete.
 class EventSink {
  public:
-  virtual void event_read() = 0;
+  /// \return False: what follows is skipped.
+  virtual bool event_read() = 0;
 
  protected:
   ~EventSink() = default;
@@ -145,6 +146,7 @@ class Reader {
   const Format* format_;
   const Paths* paths_;
   EventSink* sink_ = nullptr;
+  bool over_ = false;  // the sink wants no more
   std::array<Frame, max_depth + 2> frames_;
   std::uint32_t depth_ = 0;  // of frames: containers on a path
   std::uint32_t skip_ = 0;   // containers entered off every path

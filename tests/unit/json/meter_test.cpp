@@ -362,6 +362,30 @@ TEST_CASE("meter: a count that a broken connection tore is not believed", "[json
   CHECK(plain.estimated());
 }
 
+TEST_CASE("meter: nothing behind the end is read, however the stream is cut", "[json][meter]") {
+  const std::string ollama_end = R"({"done":true,"prompt_eval_count":4,"eval_count":5})";
+  for (const auto& [api, end, behind] : std::vector<std::tuple<Api, std::string, std::string>>{
+           {Api::openai_chat, "data: {\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":5}}\n\ndata: [DONE]\n\n",
+            "data: {broken\n\n"},
+           {Api::ollama_chat, ollama_end, "{broken"},
+           {Api::ollama_chat, "[" + ollama_end, R"(,{"prompt_eval_count":400,"eval_count":500}])"},
+           {Api::gemini, R"([{"error":{"code":429}})", R"(,{"usageMetadata":{"promptTokenCount":400}}])"},
+           {Api::bedrock_converse, bedrock_stream(), event("messageStop", "{broken")}}) {
+    CAPTURE(api.name(), end);
+    StreamMeter alone(api);
+    alone.feed(end);
+    StreamMeter whole(api);
+    whole.feed(end + behind);
+    StreamMeter split(api);
+    for (const char byte : end + behind) split.feed({&byte, 1});
+    for (const StreamMeter* const meter : {&whole, &split}) {
+      CHECK(meter->ended());
+      CHECK(meter->complete() == alone.complete());
+      CHECK(meter->usage() == alone.usage());
+    }
+  }
+}
+
 TEST_CASE("meter: broken bytes are a typed error that names no text", "[json][meter]") {
   const auto refused = [](Api api, const std::string& bytes) {
     StreamMeter meter(api);
