@@ -143,7 +143,7 @@ template <class R>
 concept Reply = PlainReply<R> || std::is_same_v<std::remove_cvref_t<R>, HttpReply>;
 
 /// Throws for a request that asks for a stream: guard() returns one JSON value, by which a stream cannot be booked.
-void refuse_stream(const GuardedRequest& request, const boost::json::object& body);
+OUTLAY_EXPORT void refuse_stream(const GuardedRequest& request, const boost::json::object& body);
 
 }  // namespace detail
 
