@@ -19,6 +19,8 @@ struct RawBreach {
 };
 
 struct FailureFacts {
+  FailureFacts() noexcept {}  // not = default, by which make_unique would clear `first`: a refusal must be cheap
+
   Counted references;
   errc code = errc::ok;
   NodeRef scope;  // keeps the budgets that are named below
@@ -28,16 +30,11 @@ struct FailureFacts {
   bool booked = false;  // `spent` of the breaches has this call in it
   bool stream = false;  // a running stream asked for more
   std::size_t count = 0;
-  std::array<RawBreach, 4> first{};
+  std::array<RawBreach, 4> first;  // of which `count` are there
   std::vector<RawBreach> more;
 
-  void add(const RawBreach& breach) {
-    if (count < first.size())
-      first[count] = breach;
-    else
-      more.push_back(breach);
-    ++count;
-  }
+  /// Room for one more breach.
+  [[nodiscard]] RawBreach& add() { return count++ < first.size() ? first[count - 1] : more.emplace_back(); }
   [[nodiscard]] const RawBreach& at(std::size_t i) const {
     return i < first.size() ? first[i] : more[i - first.size()];
   }

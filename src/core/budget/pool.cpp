@@ -52,7 +52,7 @@ Result<Amounts> Pool::book(const Usage& usage, Usd cost) {
     detail::add(node.counter.used, by);
     for (std::size_t d = 0; d < detail::dimension_count; ++d)
       if (node.counter.room(d) < 0)
-        facts->add({&node, static_cast<Dimension>(d), node.counter.cap[d], node.counter.used[d], 0, by[d], {}});
+        facts->add() = {&node, static_cast<Dimension>(d), node.counter.cap[d], node.counter.used[d], 0, by[d], {}};
     totals = node.counter.used;
   }
   if (facts->count == 0) return detail::to_amounts(totals);

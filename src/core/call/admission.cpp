@@ -65,8 +65,6 @@ Admission::Admission(Arrival& arrival, Caller caller)
       request_(reservation_.quote) {
   memory_.ask_program = !observing();  // an answer could have effects
   memory_.may_wait = caller_.may_wait && !observing();
-  // Where only Block can speak, the decision comes before this thread looks up another price.
-  if (budget_.only_blocks && !budget_.store) return;
   prices_ = books_.prices.find(reservation_.prices_uid);
   if (!prices_) {  // replaced many times since: the present one counts
     prices_ = books_.prices.present();
@@ -152,30 +150,17 @@ const std::shared_ptr<Waiter>& Admission::waiter() {
 }
 
 ChainView Admission::look(bool ignore_grant) {
-  if (budget_.depth > few_.size()) many_.resize(budget_.depth);
-  const std::span<BudgetView> chain =
-      many_.empty() ? std::span<BudgetView>(few_).first(budget_.depth) : std::span<BudgetView>(many_);
-  std::size_t at = 0;
-  for (const BudgetNode* budget = &budget_; budget; budget = budget->outer) {
-    BudgetView view{.budget = budget,
-                    .counter = &budget->counter,
-                    .policies = budget->policy_list(),
-                    .enforces = budget->enforces,
-                    .clamps = budget->clamps,
-                    .opens_at_once = budget->opens_at_once,
-                    .closed = budget->closed,
-                    .line_ahead = !budget->line.empty() && budget->line.first() != &ticket_,
-                    .in_callback = in_callback_of(*budget)};
-    if (budget->outside) {
-      const Counter* numbers = claim_->numbers(*budget, budget->counter.cap);
+  return chain_.look(budget_, [&](const BudgetNode& budget) {
+    BudgetView view = view_of(budget, &ticket_);
+    if (budget.outside) {
+      const Counter* numbers = claim_->numbers(budget, budget.counter.cap);
       view.source = numbers ? Source::answered : Source::unasked;
       if (numbers) view.counter = numbers;
       if (granted_ && (!ignore_grant || !numbers)) view.source = Source::granted;
-      if (budget->waits) view.turns_in = claim_->turns_in(*budget, books_.time());
+      if (budget.waits) view.turns_in = claim_->turns_in(budget, books_.time());
     }
-    chain[at++] = view;
-  }
-  return chain;
+    return view;
+  });
 }
 
 Admission::State Admission::decide_and_act() {
@@ -369,7 +354,7 @@ SharedClaim::Question Admission::question(const Quote& quote, Room otherwise) co
 }
 
 Admission::State Admission::ask_store(const Quote& quote, Room otherwise) {
-  if (observing()) asked_ = {.kind = Verdict::Kind::admit, .quote = quote};
+  if (observing()) asked_ = Verdict(quote);
   rooms_.clear();
   for (const Note& note : asked_notes_)
     if (note.lets_through()) rooms_.emplace_back(note.budget, note.kind == Note::Kind::below ? Room::below : Room::any);

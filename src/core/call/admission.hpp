@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "core/call/arrival.hpp"
+#include "core/call/chain.hpp"
 #include "core/call/decide.hpp"
 #include "outlay/detail/access.hpp"
 #include "outlay/detail/export.hpp"
@@ -109,8 +109,7 @@ class OUTLAY_EXPORT Admission {
   std::optional<Exceeded> exceeded_;
   const BudgetNode* waited_at_ = nullptr;
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
-  std::array<BudgetView, 4> few_;  // what look() shows; `many_` in deeper trees
-  std::vector<BudgetView> many_;
+  ChainRoom chain_;
   Notes said_;  // what is to be said when the lock has been let go
   std::unique_ptr<FailureFacts> failure_;
   Wakes wakes_;  // woken last

@@ -2,6 +2,8 @@
 
 #include "core/base/traceparent.hpp"
 #include "core/budget/rules.hpp"
+#include "core/call/call_events.hpp"
+#include "core/call/chain.hpp"
 #include "core/call/refusal.hpp"
 #include "core/context/misuse.hpp"
 #include "core/context/scopes.hpp"
@@ -142,12 +144,31 @@ Arrival::Step Arrival::enter() {
   if (budget_) {
     const Quote& quote = reservation_->quote;
     if (budget_->store || quote.open || observing()) return Step::undecided;
-    const std::lock_guard lock(budget_->root->mutex);
-    if (!fits_chain(*budget_, quote.amounts)) return Step::undecided;
+    std::unique_lock lock = budget_->lock_tree();
+    if (!fits_chain(*budget_, quote.amounts)) {
+      if (!budget_->only_blocks) return Step::undecided;
+      refuse_by_block(lock);
+      return Step::refused;
+    }
     hold_in_chain(*budget_, quote.amounts);
   }
   admitted();
   return Step::admitted;
+}
+
+void Arrival::refuse_by_block(std::unique_lock<std::mutex>& lock) {
+  Notes notes;
+  ChainRoom room;
+  const Moment moment;
+  const ChainView chain = room.look(*budget_, [](const BudgetNode& budget) { return view_of(budget, nullptr); });
+  const Verdict verdict = decide(chain, reservation_->quote, Memory(), moment, notes);
+  failure_ = facts_of(verdict, chain, moment, [](const BudgetNode&) { return std::optional<Time>(); });
+  const Note note = note_of_refusal(verdict, chain, moment);
+  lock.unlock();
+  failure_->scope = NodeRef::share(scope_);
+  const AttributionRef own = attribution();
+  book_notes({.books = *books_, .id = reservation_->call_id, .attribution = own.get(), .traceparent = traceparent()},
+             {&note, 1}, failure_.get());
 }
 
 void Arrival::admitted() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "core/budget/failure.hpp"
@@ -10,8 +11,8 @@
 
 namespace outlay::detail {
 
-/// A call that is not yet admitted. Its request is checked and priced, and nearly always it is admitted here, under one lock. Where it does not fit
-/// as it is, or budgets count in a store, an Admission goes on with it.
+/// A call that is not yet admitted. Its request is checked and priced, and nearly always it is admitted here, under one lock; or refused, where
+/// no policy but Block can speak. Otherwise, and where budgets count in a store, an Admission goes on with it.
 class OUTLAY_EXPORT Arrival {
  public:
   /// The request and the current scope are looked at until the call is admitted or refused.
@@ -33,6 +34,7 @@ class OUTLAY_EXPORT Arrival {
   bool prepare();  // false: refused
   void refuse(errc code, std::string text);
   bool refuse_outright(errc code);
+  void refuse_by_block(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] std::string reason_of(errc code) const;
   void book_outright(Action action, const std::string& reason);
   void admitted();  // the amounts are held

@@ -46,7 +46,7 @@ bool acts_on_call(Note::Kind kind) noexcept {
 
 }  // namespace
 
-void book_notes(const CallFacts& call, const Notes& notes, const FailureFacts* failure) {
+void book_notes(const CallFacts& call, std::span<const Note> notes, const FailureFacts* failure) {
   for (const Note& note : notes) {
     if (note.kind == Note::Kind::below) continue;  // the settle that crosses the cap reports a Raise
     if (note.kind == Note::Kind::passed_wait) {

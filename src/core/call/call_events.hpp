@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "core/budget/failure.hpp"
@@ -21,6 +22,6 @@ struct CallFacts {
 /// `observed` event.
 ///
 /// \param failure Of a call that is refused; null otherwise.
-void book_notes(const CallFacts& call, const Notes& notes, const FailureFacts* failure);
+void book_notes(const CallFacts& call, std::span<const Note> notes, const FailureFacts* failure);
 
 }  // namespace outlay::detail

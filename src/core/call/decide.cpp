@@ -10,7 +10,7 @@ namespace {
 /// A Clamp looks outward from its budget: whether every enforcing budget around it has room.
 bool room_around(const Case& run) noexcept {
   for (std::size_t i = run.position + 1; i < run.chain.size(); ++i)
-    if (run.chain[i].enforces && !run.fits(run.chain[i], run.quote)) return false;
+    if (run.chain[i].enforces && !run.fits(run.chain[i], run.quote())) return false;
   return true;
 }
 
@@ -34,12 +34,12 @@ Turn ask(Case& run, bool fits_here) {
 Turn ask_all(Case& run) {
   for (run.position = 0; run.position < run.chain.size(); ++run.position) {
     const BudgetView& view = run.budget();
-    const bool fits_here = run.fits(view, run.quote);
+    const bool fits_here = run.fits(view, run.quote());
     if (fits_here && (!view.clamps || run.moment.stream || room_around(run))) continue;
     const Turn turn = ask(run, fits_here);
     if (turn == Turn::changed || turn == Turn::decided) return turn;
     // What is let through must still fit 64 bits, or its end would subtract more than was added.
-    Vector more = minus(run.quote.amounts, run.moment.held);
+    Vector more = minus(run.quote().amounts, run.moment.held);
     if (!fits_here && (turn == Turn::pass || !view.counter->can_count(more))) return run.refuse(errc::budget_exceeded);
   }
   return Turn::pass;
@@ -55,21 +55,21 @@ const Model* Models::find(std::string_view name) const noexcept {
 
 Verdict decide(ChainView chain, const Quote& request, const Memory& memory, const Moment& moment, Notes& notes) {
   notes.clear();
-  Case run{.chain = chain, .memory = memory, .moment = moment, .notes = notes, .quote = request};
+  Verdict verdict(request);
+  Case run{.chain = chain, .memory = memory, .moment = moment, .notes = notes, .verdict = verdict};
   if (!moment.stream)
     for (run.position = 0; run.position < chain.size(); ++run.position)
       if (chain[run.position].closed) {
         run.refuse(errc::closed_to_new_calls);
-        return run.verdict;
+        return verdict;
       }
   Turn turn = Turn::changed;
   while (turn == Turn::changed) {
-    if (run.quote.open) widen(run);
+    if (run.quote().open) widen(run);
     turn = ask_all(run);
   }
-  if (turn == Turn::decided) return run.verdict;
-  if (run.quote.open) note_open_ceiling(run);
-  return {.kind = Verdict::Kind::admit, .quote = run.quote};
+  if (turn != Turn::decided && run.quote().open) note_open_ceiling(run);
+  return verdict;
 }
 
 }  // namespace outlay::detail

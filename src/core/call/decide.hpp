@@ -123,12 +123,20 @@ struct Note {
 using Notes = std::vector<Note>;
 
 /// Whether this dimension of a budget is in the way of a quote. Of a stream only what it needs beside what it holds counts.
-[[nodiscard]] bool in_the_way(const BudgetView& view, const Quote& quote, const Moment& moment, std::size_t d) noexcept;
+[[nodiscard]] inline bool in_the_way(const BudgetView& view, const Quote& quote, const Moment& moment,
+                                     std::size_t d) noexcept {
+  const std::int64_t more = quote.amounts[d] - moment.held[d];
+  return (!moment.stream || more > 0) && more > view.counter->room(d);
+}
 /// With the numbers of the first dimension in the way; where none is, of the first that is capped.
 [[nodiscard]] Note note_of(Note::Kind kind, const BudgetView& view, const Quote& quote, const Moment& moment) noexcept;
 
 struct Verdict {
   enum class Kind : std::uint8_t { admit, refuse, ask, wait };
+
+  Verdict() noexcept = default;
+  /// Admits it.
+  explicit Verdict(const Quote& call) noexcept : quote(call) {}
 
   Kind kind = Kind::admit;
   Quote quote{};                                  // as far as the call came

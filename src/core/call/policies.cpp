@@ -12,7 +12,7 @@ constexpr std::int64_t any_number = INT64_MAX;
 /// The most output over all choices that the budgets chosen by `counts` can hold; any_number; -1: not even none.
 template <class Counts>
 std::int64_t most_output(const Case& run, const Counts& counts) noexcept {
-  const Quote& quote = run.quote;
+  const Quote& quote = run.quote();
   std::int64_t most = any_number;
   for (const BudgetView& view : run.chain) {
     if (!counts(view) || view.source == Source::granted) continue;
@@ -52,7 +52,7 @@ Turn warn(Case& run, const Policy&) {
 Turn raise(Case& run, const Policy&) {
   const BudgetView& view = run.budget();
   for (std::size_t d = 0; d < dimension_count; ++d)
-    if (in_the_way(view, run.quote, run.moment, d) && view.counter->room(d) <= 0)
+    if (in_the_way(view, run.quote(), run.moment, d) && view.counter->room(d) <= 0)
       return run.refuse(errc::budget_exceeded);
   run.note(Note::Kind::below, view);
   return Turn::through;
@@ -69,21 +69,22 @@ Turn downgrade(Case& run, const Policy& policy) {
   const auto& map = std::get<Downgrade>(policy);
   const BudgetView& view = run.budget();
   // A cheaper model saves money, and neither tokens nor calls.
-  if (!in_the_way(view, run.quote, run.moment, index(Dimension::usd)) ||
-      run.quote.pricing.kind() == Pricing::Kind::flat)
+  if (!in_the_way(view, run.quote(), run.moment, index(Dimension::usd)) ||
+      run.quote().pricing.kind() == Pricing::Kind::flat)
     return Turn::pass;
   // An open ceiling has grown to what the present model can afford, so the smallest ceilings of both models are compared.
-  std::int64_t present = run.quote.amounts[0];
-  if (run.quote.open)
-    if (const std::optional<Quote> least = run.quote.with_open_ceiling(run.quote.lower())) present = least->amounts[0];
+  std::int64_t present = run.quote().amounts[0];
+  if (run.quote().open)
+    if (const std::optional<Quote> least = run.quote().with_open_ceiling(run.quote().lower()))
+      present = least->amounts[0];
 
-  const std::string* to = next_of(map, run.quote.model.name->text);
+  const std::string* to = next_of(map, run.quote().model.name->text);
   // A prefixed or dated name takes the route of the entry that prices it.
-  if (!to && run.quote.model.priced) to = next_of(map, run.quote.model.priced->name);
+  if (!to && run.quote().model.priced) to = next_of(map, run.quote().model.priced->name);
   for (std::size_t steps = 0; to && steps < map.map.size(); ++steps, to = next_of(map, *to)) {
     const Model* model = run.memory.models.find(*to);
     if (!model || !model->priced || !model->named()) continue;
-    const std::optional<Quote> cheaper = run.quote.with_model(*model);
+    const std::optional<Quote> cheaper = run.quote().with_model(*model);
     if (!cheaper || cheaper->amounts[0] >= present || !run.fits(view, *cheaper)) continue;
     run.note(Note::Kind::downgraded, view);
     run.notes.back().new_model = model->name;
@@ -94,7 +95,7 @@ Turn downgrade(Case& run, const Policy& policy) {
 
 Turn clamp(Case& run, const Policy& policy) {
   const auto& limits = std::get<Clamp>(policy);
-  const Quote& quote = run.quote;
+  const Quote& quote = run.quote();
   if (quote.fixed_ceiling) return Turn::pass;
   // Its own budget counts even where a policy behind the Clamp would let the call through.
   const BudgetView& own = run.budget();
@@ -123,7 +124,7 @@ Turn clamp(Case& run, const Policy& policy) {
 const Answer* known(const Case& run) noexcept {
   for (const Answer& answer : run.memory.answers)
     if (answer.budget == run.budget().budget && answer.policy == run.policy && answer.stream == run.moment.stream &&
-        answer.model == run.quote.model.name && answer.ceiling == run.quote.ceiling)
+        answer.model == run.quote().model.name && answer.ceiling == run.quote().ceiling)
       return &answer;
   return nullptr;
 }
@@ -133,8 +134,7 @@ Turn callback(Case& run, const Policy&) {
   const Answer* answer = known(run);
   if (!answer) {
     if (run.memory.answers.size() >= Memory::max_answers) return run.refuse(errc::budget_exceeded);
-    run.verdict = {.kind = Verdict::Kind::ask, .quote = run.quote, .budget = run.budget().budget, .policy = run.policy};
-    return Turn::decided;
+    return run.decided(Verdict::Kind::ask);
   }
   const std::uint32_t bit = std::uint32_t{1} << static_cast<unsigned>(answer - run.memory.answers.data());
   std::optional<Quote> changed;
@@ -150,21 +150,21 @@ Turn callback(Case& run, const Policy&) {
       return run.refuse(errc::budget_exceeded);
     case Decision::Kind::reroute:
       // A change that leads here again, or changes nothing, counts as block.
-      if (run.moment.stream || (run.replayed & bit) || answer->reroute.name == run.quote.model.name)
+      if (run.moment.stream || (run.replayed & bit) || answer->reroute.name == run.quote().model.name)
         return run.refuse(errc::budget_exceeded);
-      if (!answer->reroute.named() || !run.quote.allows(answer->reroute)) {
+      if (!answer->reroute.named() || !run.quote().allows(answer->reroute)) {
         run.refuse(errc::price_unknown);
         run.verdict.unpriced = answer->reroute.name;
         return Turn::decided;
       }
-      changed = run.quote.with_model(answer->reroute);
+      changed = run.quote().with_model(answer->reroute);
       break;
     case Decision::Kind::clamp:
-      if (run.moment.stream || (run.replayed & bit) || run.quote.fixed_ceiling ||
-          answer->max_output_tokens < run.quote.min_ceiling ||
-          (run.quote.ceiling != Quote::no_ceiling && answer->max_output_tokens >= run.quote.ceiling))
+      if (run.moment.stream || (run.replayed & bit) || run.quote().fixed_ceiling ||
+          answer->max_output_tokens < run.quote().min_ceiling ||
+          (run.quote().ceiling != Quote::no_ceiling && answer->max_output_tokens >= run.quote().ceiling))
         return run.refuse(errc::budget_exceeded);
-      changed = run.quote.with_ceiling(answer->max_output_tokens);
+      changed = run.quote().with_ceiling(answer->max_output_tokens);
       break;
   }
   if (!changed) return run.refuse(errc::overflow);
@@ -193,8 +193,8 @@ Turn wait(Case& run, const Policy& policy) {
   bool alone = true, empty = true;
   for (std::size_t d = 0; d < dimension_count; ++d) {
     if (!view.counter->capped(d)) continue;
-    alone &= view.source == Source::unasked || run.quote.amounts[d] <= view.counter->cap[d] - view.counter->spent(d);
-    empty &= run.quote.amounts[d] <= view.counter->cap[d];
+    alone &= view.source == Source::unasked || run.quote().amounts[d] <= view.counter->cap[d] - view.counter->spent(d);
+    empty &= run.quote().amounts[d] <= view.counter->cap[d];
   }
   if (!empty || (!alone && after(view.turns_in) > until) ||
       (!alone && view.turns_in == std::chrono::nanoseconds::max()))
@@ -203,9 +203,8 @@ Turn wait(Case& run, const Policy& policy) {
     if (run.memory.ask_program) run.note(Note::Kind::passed_wait, view);
     return Turn::pass;
   }
-  run.verdict = {
-      .kind = Verdict::Kind::wait, .quote = run.quote, .budget = view.budget, .policy = run.policy, .until = until};
-  return Turn::decided;
+  run.verdict.until = until;
+  return run.decided(Verdict::Kind::wait);
 }
 
 /// What each policy does. Rows in the order of Policy's alternatives.
@@ -224,11 +223,6 @@ constexpr std::array<PolicyRow, std::variant_size_v<Policy>> table{{
 }  // namespace
 
 const PolicyRow& row_of(const Policy& policy) noexcept { return table[policy.index()]; }
-
-bool in_the_way(const BudgetView& view, const Quote& quote, const Moment& moment, std::size_t d) noexcept {
-  const std::int64_t more = quote.amounts[d] - moment.held[d];
-  return (!moment.stream || more > 0) && more > view.counter->room(d);
-}
 
 Note note_of(Note::Kind kind, const BudgetView& view, const Quote& quote, const Moment& moment) noexcept {
   std::size_t d = 0;
@@ -253,31 +247,37 @@ bool Case::fits(const BudgetView& view, const Quote& of) const noexcept {
   return true;
 }
 
-void Case::note(Note::Kind kind, const BudgetView& view) { notes.push_back(note_of(kind, view, quote, moment)); }
+void Case::note(Note::Kind kind, const BudgetView& view) { notes.push_back(note_of(kind, view, quote(), moment)); }
 
-Turn Case::refuse(errc reason) noexcept {
-  verdict = {
-      .kind = Verdict::Kind::refuse, .quote = quote, .budget = budget().budget, .policy = policy, .reason = reason};
+Turn Case::decided(Verdict::Kind kind) noexcept {
+  verdict.kind = kind;
+  verdict.budget = budget().budget;
+  verdict.policy = policy;
   return Turn::decided;
 }
 
+Turn Case::refuse(errc reason) noexcept {
+  verdict.reason = reason;
+  return decided(Verdict::Kind::refuse);
+}
+
 Turn Case::change(const Quote& to) noexcept {
-  quote = to;
+  verdict.quote = to;
   std::erase_if(notes, [](const Note& note) { return !note.changes_call(); });
   return Turn::changed;
 }
 
 void widen(Case& run) noexcept {
-  const std::int64_t upper = run.quote.upper();
+  const std::int64_t upper = run.quote().upper();
   const std::int64_t most = most_output(run, [](const BudgetView& view) { return !view.opens_at_once; });
   if (most < 0 || (most == any_number && upper == any_number)) return;
-  const std::int64_t ceiling = std::min({upper, most / run.quote.choices, Usage::max_count});
-  if (ceiling <= run.quote.lower()) return;
-  if (const std::optional<Quote> wider = run.quote.with_open_ceiling(ceiling)) run.quote = *wider;
+  const std::int64_t ceiling = std::min({upper, most / run.quote().choices, Usage::max_count});
+  if (ceiling <= run.quote().lower()) return;
+  if (const std::optional<Quote> wider = run.quote().with_open_ceiling(ceiling)) run.verdict.quote = *wider;
 }
 
 void note_open_ceiling(Case& run) {
-  const Quote& quote = run.quote;
+  const Quote& quote = run.quote();
   if (quote.ceiling >= quote.model_maximum().value_or(any_number)) return;
   const auto clamping =
       std::find_if(run.chain.begin(), run.chain.end(), [](const BudgetView& view) { return view.clamps; });

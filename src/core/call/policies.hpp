@@ -18,16 +18,17 @@ struct Case {
   const Memory& memory;
   const Moment& moment;
   Notes& notes;
-  Quote quote;
+  Verdict& verdict;            // its quote is the call as it is now
   std::size_t position = 0;    // of the budget that is asked
   std::size_t policy = 0;      // and its policy
   std::uint32_t replayed = 0;  // which answers have changed the call already
-  Verdict verdict{};
 
+  [[nodiscard]] const Quote& quote() const noexcept { return verdict.quote; }
   [[nodiscard]] const BudgetView& budget() const noexcept { return chain[position]; }
   [[nodiscard]] bool fits(const BudgetView& view, const Quote& of) const noexcept;
   void note(Note::Kind kind, const BudgetView& view);
   Turn refuse(errc reason) noexcept;
+  Turn decided(Verdict::Kind kind) noexcept;
   Turn change(const Quote& to) noexcept;
 };
 

@@ -41,12 +41,11 @@ std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, 
       for (std::size_t d = 0; d < dimension_count; ++d) {
         if (!in_the_way(view, verdict.quote, moment, d)) continue;
         const std::int64_t more = verdict.quote.amounts[d] - moment.held[d];
-        RawBreach breach{
-            view.budget, static_cast<Dimension>(d), counter.cap[d], counter.spent(d), counter.held[d], more, {}};
+        RawBreach& breach = facts->add();
+        breach = {view.budget, static_cast<Dimension>(d), counter.cap[d], counter.spent(d), counter.held[d], more, {}};
         // Where it would fit an empty window, and time empties it: calls in flight only end by ending.
         if (!moment.stream && more <= counter.cap[d] && d != index(Dimension::concurrent))
           breach.retry_at = retry_at(*view.budget);
-        facts->add(breach);
       }
     }
   describe(*facts, verdict, moment);

@@ -54,8 +54,8 @@ void compare(const BudgetNode& budget, const Counter& before, const Counter& aft
       aftermath.crossed->text =
           "The call was booked and its reply is yours; the next call is refused. Raise the cap, or stop here.";
     }
-    aftermath.crossed->add(
-        {&budget, static_cast<Dimension>(d), after.cap[d], after.spent(d), after.held[d], actual[d], {}});
+    aftermath.crossed->add() = {
+        &budget, static_cast<Dimension>(d), after.cap[d], after.spent(d), after.held[d], actual[d], {}};
   }
 }
 
