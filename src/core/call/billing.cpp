@@ -81,7 +81,7 @@ void record(const Reservation& reservation, const Bill& bill, const Priced& pric
   }
   if (!books.recording()) return;
   const Usage& usage = bill.usage;
-  Row row{};
+  Row row;
   row.call_id = reservation.call_id;
   row.started = reservation.started;
   row.ended = books.now();

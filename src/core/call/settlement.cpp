@@ -26,11 +26,15 @@ struct Aftermath {
   Wakes wakes;
 };
 
-/// What the caller learns of an ending: `settled` is filled in where this was the first.
+/// What the caller learns of an ending.
 struct Ending {
-  Settled& settled;
-  std::unique_ptr<FailureFacts> crossed{};  // a Raise budget went over its cap
-  const char* invalid = nullptr;            // the member of the usage that is not valid
+  Ending() noexcept {}  // not = default, which would clear `settled`
+
+  std::optional<Settled> settled;         // empty: the call had ended before
+  std::unique_ptr<FailureFacts> crossed;  // a Raise budget went over its cap
+  const char* invalid = nullptr;          // the member of the usage that is not valid
+
+  [[nodiscard]] Settled result() const { return settled ? *settled : Settled(); }
 };
 
 /// Compares a budget before and after the end of a call that may have taken it over a cap or a threshold.
@@ -198,12 +202,12 @@ void finish(Reservation& reservation, const Vector& actual, const Bill& bill, co
   Aftermath aftermath;
   if (!end_in_tree(reservation, actual, aftermath)) return;
   if (reservation.claim) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
-  Settled& settled = ending.settled;
-  settled.usd = priced.usd;
-  settled.usage = bill.usage;
-  settled.overrun = Usd::from_nanos(std::max<std::int64_t>(0, priced.usd.nanos() - reservation.quote.amounts[0]));
-  settled.over_cap = aftermath.over_cap;
-  settled.first = true;
+  ending.settled = {
+      .usd = priced.usd,
+      .usage = bill.usage,
+      .overrun = Usd::from_nanos(std::max<std::int64_t>(0, priced.usd.nanos() - reservation.quote.amounts[0])),
+      .over_cap = aftermath.over_cap,
+      .first = true};
   tell(reservation, bill, priced, status, reason, aftermath);
   if (aftermath.crossed) {
     aftermath.crossed->scope = reservation.scope;
@@ -260,9 +264,10 @@ void charge_without_fail(Reservation& reservation, std::string_view reason, Endi
   }
   Aftermath aftermath;
   const Vector actual = whole_reservation(reservation);
-  ending.settled.first = end_in_tree(reservation, actual, aftermath);
-  if (ending.settled.first && reservation.claim) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
-  ending.settled.usd = Usd::from_nanos(reservation.quote.amounts[0]);
+  if (end_in_tree(reservation, actual, aftermath)) {
+    if (reservation.claim) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
+    ending.settled = {.usd = Usd::from_nanos(reservation.quote.amounts[0]), .first = true};
+  }
   aftermath.wakes.tell();
   say_lost_record("out of memory");
 }
@@ -289,13 +294,12 @@ Bill bill_of(const Settlement& settlement) noexcept {
 }
 
 Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
-  Settled settled;
-  Ending ending{settled};
+  Ending ending;
   settle_bill(reservation, bill, ending);
-  if (!settled.first) say_late(reservation, "settle");
-  if (settled.first && ending.invalid) throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  if (!ending.settled) say_late(reservation, "settle");
+  if (ending.settled && ending.invalid) throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
   if (ending.crossed) throw BudgetExceeded(Access::failure(ending.crossed.release()));
-  return settled;
+  return ending.result();
 }
 
 }  // namespace
@@ -317,15 +321,14 @@ Settled settle(Reservation& reservation, const Settlement& settlement) {
 }
 
 Result<Settled> try_settle(Reservation& reservation, const Settlement& settlement) noexcept {
-  Settled settled;
-  Ending ending{settled};
+  Ending ending;
   try {
     settle_bill(reservation, bill_of(settlement), ending);
   } catch (...) {
     charge_without_fail(reservation, "no memory to settle it", ending);
   }
-  if (settled.first && ending.invalid) return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
-  return settled;
+  if (ending.settled && ending.invalid) return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  return ending.result();
 }
 
 bool release_call(Reservation& reservation, std::string_view reason) noexcept {
@@ -344,10 +347,9 @@ bool release_call(Reservation& reservation, std::string_view reason) noexcept {
 }
 
 Settled end_indeterminate(Reservation& reservation, std::string_view reason) noexcept {
-  Settled settled;
-  Ending ending{settled};
+  Ending ending;
   if (reservation.open()) charge_without_fail(reservation, reason, ending);
-  return settled;
+  return ending.result();
 }
 
 void end_without_verdict(Reservation& reservation) noexcept {

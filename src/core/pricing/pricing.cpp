@@ -11,7 +11,7 @@ __extension__ using Wide = unsigned __int128;
 // So much input and so much output at max_narrow_rate, with the largest short request fee, are below 2^63 pico-dollars.
 constexpr std::int64_t max_narrow_count = 4'000'000'000;
 
-constexpr std::int64_t too_large = -1;
+constexpr std::int64_t too_large = -1;  // in place of nano-dollars
 
 /// Half to even; `picos` is not negative.
 constexpr std::int64_t to_nanos(std::int64_t picos) noexcept {
@@ -117,38 +117,34 @@ std::int64_t affordable_at(std::int64_t rate, Wide fixed, Usd money) noexcept {
   return count > static_cast<Wide>(INT64_MAX) ? INT64_MAX : static_cast<std::int64_t>(count);
 }
 
-std::optional<Usd> to_usd(std::int64_t nanos) noexcept {
-  return nanos == too_large ? std::nullopt : std::optional(Usd::from_nanos(nanos));
-}
-
 }  // namespace
 
-std::optional<Usd> Pricing::worst(std::int64_t input, std::int64_t output, const PriceTerms& terms) const noexcept {
+std::int64_t Pricing::worst_nanos(std::int64_t input, std::int64_t output, const PriceTerms& terms) const noexcept {
   input = std::max<std::int64_t>(input, 0);
   output = std::max<std::int64_t>(output, 0);
   switch (kind_) {
     case Kind::table:
-      return to_usd(table_worst(*model_, input, output, terms));
+      return table_worst(*model_, input, output, terms);
     case Kind::assumed:
-      return to_usd(wide_worst(input, number_, output, number_, nullptr));
+      return wide_worst(input, number_, output, number_, nullptr);
     case Kind::unpriced:
     case Kind::flat:
       break;
   }
-  return Usd::from_nanos(number_);
+  return number_;
 }
 
-std::optional<Usd> Pricing::cost(const Usage& usage, std::string_view tier) const noexcept {
+std::int64_t Pricing::cost_nanos(const Usage& usage, std::string_view tier) const noexcept {
   switch (kind_) {
     case Kind::table:
-      return to_usd(table_cost(*model_, usage, tier));
+      return table_cost(*model_, usage, tier);
     case Kind::assumed:
-      return to_usd(to_nanos(times(usage.total(), number_)));
+      return to_nanos(times(usage.total(), number_));
     case Kind::unpriced:
     case Kind::flat:
       break;
   }
-  return Usd::from_nanos(number_);
+  return number_;
 }
 
 std::int64_t Pricing::affordable(std::int64_t input, Usd money, const PriceTerms& terms) const noexcept {

@@ -53,10 +53,14 @@ class Pricing {
   /// A table's input is at the dearest of input and cache_write (and cache_write_1h for a long cache), its output at the dearest of
   /// its rates, at the tier and long-context step that the input falls in, plus Price::request. Negative counts are 0.
   [[nodiscard]] std::optional<Usd> worst(std::int64_t input, std::int64_t output,
-                                         const PriceTerms& terms = {}) const noexcept;
+                                         const PriceTerms& terms = {}) const noexcept {
+    return to_usd(worst_nanos(input, output, terms));
+  }
   /// What a valid usage costs; empty on overflow. `tier` is the one that the provider says it served, or else the one that was
   /// asked for.
-  [[nodiscard]] std::optional<Usd> cost(const Usage& usage, std::string_view tier = {}) const noexcept;
+  [[nodiscard]] std::optional<Usd> cost(const Usage& usage, std::string_view tier = {}) const noexcept {
+    return to_usd(cost_nanos(usage, tier));
+  }
   /// The most output tokens that `money` pays for beside the input: the exact inverse of worst(). -1: not even the input;
   /// INT64_MAX: any number.
   [[nodiscard]] std::int64_t affordable(std::int64_t input, Usd money, const PriceTerms& terms = {}) const noexcept;
@@ -64,6 +68,14 @@ class Pricing {
  private:
   constexpr Pricing(Kind kind, std::int64_t number) noexcept : kind_(kind), number_(number) {}
   explicit Pricing(const PricedModel& model) noexcept : kind_(Kind::table), model_(&model) {}
+
+  // Nano-dollars; -1 where they do not fit. An optional would leave these functions through memory.
+  [[nodiscard]] std::int64_t worst_nanos(std::int64_t input, std::int64_t output,
+                                         const PriceTerms& terms) const noexcept;
+  [[nodiscard]] std::int64_t cost_nanos(const Usage& usage, std::string_view tier) const noexcept;
+  [[nodiscard]] static std::optional<Usd> to_usd(std::int64_t nanos) noexcept {
+    return nanos < 0 ? std::nullopt : std::optional(Usd::from_nanos(nanos));
+  }
 
   Kind kind_ = Kind::unpriced;
   union {
