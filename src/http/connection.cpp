@@ -6,7 +6,9 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
@@ -15,10 +17,11 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/execution/blocking.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/prefer.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/require.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -52,14 +55,37 @@ struct Relay {
   bool over = false;
 };
 
-template <class T>
-asio::awaitable<T, Strand> until_over(asio::awaitable<T, Strand> work, std::shared_ptr<Relay> relay) {
-  struct Over {
-    Relay& relay;
-    ~Over() { relay.over = true; }
-  };
-  const Over over{*relay};
-  co_return co_await std::move(work);
+/// Runs an operation on a strand, and resumes the caller outside of it with what the operation ended with.
+///
+/// \param start Starts the operation on the strand, with the handler that it is to call.
+template <class... Results, class Start>
+asio::awaitable<std::tuple<Results...>> run_on(Strand where, Start work) {
+  return asio::async_initiate<const asio::as_tuple_t<asio::use_awaitable_t<>>, void(Results...)>(
+      [](auto handler, Strand strand, Start start) {
+        // Tracked: the caller's io_context may have nothing else to run meanwhile.
+        asio::any_io_executor caller =
+            asio::prefer(asio::get_associated_executor(handler), asio::execution::outstanding_work.tracked);
+        const auto relay = std::make_shared<Relay>(strand);
+        if (asio::cancellation_slot slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
+          slot.assign([weak = std::weak_ptr(relay)](asio::cancellation_type type) {
+            if (const auto alive = weak.lock())
+              asio::dispatch(alive->strand, [alive, type] {
+                if (!alive->over) alive->signal.emit(type);
+              });
+          });
+        auto end = [relay, caller = std::move(caller), h = std::move(handler)](Results... results) mutable {
+          relay->over = true;
+          // Never inline: the caller's own code must not run on the strand, on which the next user of a pooled connection may wait.
+          asio::post(caller,
+                     [h = std::move(h), ... r = std::move(results)]() mutable { std::move(h)(std::move(r)...); });
+        };
+        asio::dispatch(strand, [start = std::move(start),
+                                handler = asio::bind_cancellation_slot(
+                                    relay->signal.slot(), asio::bind_executor(strand, std::move(end)))]() mutable {
+          start(std::move(handler));
+        });
+      },
+      asio::as_tuple(asio::use_awaitable), std::move(where), std::move(work));
 }
 
 bool unreachable(const error_code& error) {
@@ -87,42 +113,50 @@ Deadline within(std::chrono::milliseconds allowed, const char* waited_for) noexc
   return {Clock::now() + allowed, allowed, waited_for};
 }
 
-template <class T>
-asio::awaitable<T> Connection::run(OnStrand<T> work) {
-  const asio::any_io_executor caller = co_await asio::this_coro::executor;
-  // Never inline: the caller's own code must not run on the strand, on which the next user of a pooled connection may wait.
-  const asio::any_io_executor later = asio::require(caller, asio::execution::blocking.never);
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr, T)>(
-      [](auto handler, const Strand& strand, const asio::any_io_executor& ex, OnStrand<T> todo) {
-        const auto relay = std::make_shared<Relay>(strand);
-        if (asio::cancellation_slot slot = asio::get_associated_cancellation_slot(handler); slot.is_connected())
-          slot.assign([weak = std::weak_ptr(relay)](asio::cancellation_type type) {
-            if (const auto alive = weak.lock())
-              asio::dispatch(alive->strand, [alive, type] {
-                if (!alive->over) alive->signal.emit(type);
-              });
-          });
-        asio::co_spawn(
-            strand, until_over(std::move(todo), relay),
-            asio::bind_cancellation_slot(
-                relay->signal.slot(),
-                asio::bind_executor(ex, [relay, h = std::move(handler)](std::exception_ptr error, T result) mutable {
-                  std::move(h)(error, std::move(result));
-                })));
-      },
-      asio::use_awaitable, stream_.get_executor(), later, std::move(work));
+asio::awaitable<Fault> Connection::connect(const Url& url, asio::ssl::context* tls, const Deadline& deadline) {
+  const Strand strand = stream_.get_executor();
+  // Named, since g++ 12 destroys a temporary of an awaited expression twice.
+  auto start = [strand, work = connect_here(url, tls, deadline)](auto handler) mutable {
+    asio::co_spawn(strand, std::move(work), std::move(handler));
+  };
+  auto [error, fault] = co_await run_on<std::exception_ptr, Fault>(strand, std::move(start));
+  if (error) std::rethrow_exception(error);
+  co_return std::move(fault);
 }
 
-asio::awaitable<Fault> Connection::connect(const Url& url, asio::ssl::context* tls, const Deadline& deadline) {
-  return run(connect_here(url, tls, deadline));
+template <class Start>
+asio::awaitable<Connection::Moved> Connection::move_bytes(Clock::time_point deadline, Start start) {
+  return run_on<error_code, std::size_t>(stream_.get_executor(), [this, deadline, start](auto handler) {
+    stream_.expires_at(deadline);
+    // Beast times out only what has to wait.
+    if (Clock::now() >= deadline)
+      std::move(handler)(beast::error::timeout, 0);
+    else if (tls_)
+      start(*tls_, std::move(handler));
+    else
+      start(stream_, std::move(handler));
+  });
 }
 
 asio::awaitable<error_code> Connection::write_some(std::string_view bytes, std::size_t& sent,
                                                    const Deadline& deadline) {
-  return run(write_here(bytes, sent, deadline.at));
+  const asio::const_buffer buffer(bytes.data(), bytes.size());
+  const auto [error, bytes_sent] = co_await move_bytes(
+      deadline.at, [buffer](auto& stream, auto handler) { stream.async_write_some(buffer, std::move(handler)); });
+  sent += bytes_sent;
+  co_return error;
 }
 
-asio::awaitable<error_code> Connection::read_some(const Deadline& deadline) { return run(read_here(deadline.at)); }
+asio::awaitable<error_code> Connection::read_some(const Deadline& deadline) {
+  constexpr std::size_t one_read = std::size_t{64} << 10;
+  const std::size_t room = beast::read_size(buffer_, one_read);
+  if (room == 0) co_return beast::http::error::buffer_overflow;
+  const auto free = buffer_.prepare(room);
+  const auto [error, arrived] = co_await move_bytes(
+      deadline.at, [free](auto& stream, auto handler) { stream.async_read_some(free, std::move(handler)); });
+  buffer_.commit(arrived);
+  co_return error;
+}
 
 auto Connection::connect_here(const Url& url, asio::ssl::context* tls, const Deadline& deadline) -> OnStrand<Fault> {
   Endpoints endpoints;
@@ -210,39 +244,6 @@ auto Connection::shake_hands(const Url& url, asio::ssl::context& tls, const Dead
     co_return Fault{errc::network, false,
                     std::string("the certificate was not accepted: ") + X509_verify_cert_error_string(verdict)};
   co_return Fault{errc::network, false, "the TLS handshake: " + error.message()};
-}
-
-bool Connection::allow_until(Clock::time_point deadline) {
-  stream_.expires_at(deadline);
-  return Clock::now() < deadline;
-}
-
-auto Connection::write_here(std::string_view bytes, std::size_t& sent, Clock::time_point deadline)
-    -> OnStrand<error_code> {
-  if (!allow_until(deadline)) co_return beast::error::timeout;
-  error_code error;
-  const asio::const_buffer buffer(bytes.data(), bytes.size());
-  if (tls_) {
-    sent += co_await tls_->async_write_some(buffer, into(error));
-  } else {
-    sent += co_await stream_.async_write_some(buffer, into(error));
-  }
-  co_return error;
-}
-
-auto Connection::read_here(Clock::time_point deadline) -> OnStrand<error_code> {
-  if (!allow_until(deadline)) co_return beast::error::timeout;
-  constexpr std::size_t one_read = std::size_t{64} << 10;
-  const std::size_t room = beast::read_size(buffer_, one_read);
-  if (room == 0) co_return beast::http::error::buffer_overflow;
-  error_code error;
-  const auto free = buffer_.prepare(room);
-  if (tls_) {
-    buffer_.commit(co_await tls_->async_read_some(free, into(error)));
-  } else {
-    buffer_.commit(co_await stream_.async_read_some(free, into(error)));
-  }
-  co_return error;
 }
 
 bool Connection::quiet() noexcept {

@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -101,18 +102,17 @@ class OUTLAY_EXPORT Connection {
   template <class T>
   using OnStrand = boost::asio::awaitable<T, Strand>;
 
-  /// Runs work on the strand and resumes the caller outside of it.
-  template <class T>
-  boost::asio::awaitable<T> run(OnStrand<T> work);
-
   OnStrand<Fault> connect_here(const Url& url, boost::asio::ssl::context* tls, const Deadline& deadline);
   OnStrand<Fault> look_up(const Url& url, Endpoints& endpoints, const Deadline& deadline);
   OnStrand<Fault> connect_to(const Endpoints& endpoints, const Deadline& deadline);
   OnStrand<Fault> shake_hands(const Url& url, boost::asio::ssl::context& tls, const Deadline& deadline);
-  /// False if that has passed: Beast times out only what has to wait.
-  [[nodiscard]] bool allow_until(Deadline::Clock::time_point deadline);
-  OnStrand<error_code> write_here(std::string_view bytes, std::size_t& sent, Deadline::Clock::time_point deadline);
-  OnStrand<error_code> read_here(Deadline::Clock::time_point deadline);
+
+  using Moved = std::tuple<error_code, std::size_t>;
+  /// One read or write on the strand, without a coroutine of its own there: a reply comes in many pieces.
+  ///
+  /// \param start `void(auto& stream, auto handler)`: starts it on the plain stream, or on TLS.
+  template <class Start>
+  boost::asio::awaitable<Moved> move_bytes(Deadline::Clock::time_point deadline, Start start);
 
   Stream stream_;
   std::optional<boost::asio::ssl::stream<Stream&>> tls_{};
