@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/hash.hpp"
+#include "core/base/iso_time.hpp"
 #include "core/ledger/books.hpp"
 #include "core/ledger/report_source.hpp"
 #include "outlay/detail/access.hpp"
@@ -77,8 +78,6 @@ struct Sums {
     return result;
   }
 };
-
-std::string day_of(std::int64_t nanos) { return to_iso8601(Time(std::chrono::nanoseconds(nanos))).substr(0, 10); }
 
 constexpr std::int64_t day_length = 86'400'000'000'000;
 
@@ -189,7 +188,8 @@ Pass pass_over(const Books& books, Fields fields, const Records::Horizon* upto) 
       if (fields.model) cell.model = names.name(key.model);
       if (fields.provider) cell.provider = names.name(key.provider);
     }
-    if (fields.day) cell.day = day_of(static_cast<std::int64_t>(key.day) * day_length);
+    if (fields.day)
+      cell.day = iso_date(Time(std::chrono::nanoseconds(static_cast<std::int64_t>(key.day) * day_length)));
     pass.cells.push_back(std::move(cell));
   }
   return pass;
