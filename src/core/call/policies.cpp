@@ -69,14 +69,7 @@ Turn downgrade(Case& run, const Policy& policy) {
   const auto& map = std::get<Downgrade>(policy);
   const BudgetView& view = run.budget();
   // A cheaper model saves money, and neither tokens nor calls.
-  if (!in_the_way(view, run.quote(), run.moment, index(Dimension::usd)) ||
-      run.quote().pricing.kind() == Pricing::Kind::flat)
-    return Turn::pass;
-  // An open ceiling has grown to what the present model can afford, so the smallest ceilings of both models are compared.
-  std::int64_t present = run.quote().amounts[0];
-  if (run.quote().open)
-    if (const std::optional<Quote> least = run.quote().with_open_ceiling(run.quote().lower()))
-      present = least->amounts[0];
+  if (!in_the_way(view, run.quote(), run.moment, index(Dimension::usd))) return Turn::pass;
 
   const std::string* to = next_of(map, run.quote().model.name->text);
   // A prefixed or dated name takes the route of the entry that prices it.
@@ -84,8 +77,9 @@ Turn downgrade(Case& run, const Policy& policy) {
   for (std::size_t steps = 0; to && steps < map.map.size(); ++steps, to = next_of(map, *to)) {
     const Model* model = run.memory.models.find(*to);
     if (!model || !model->priced || !model->named()) continue;
+    // What fits where this call does not is cheaper.
     const std::optional<Quote> cheaper = run.quote().with_model(*model);
-    if (!cheaper || cheaper->amounts[0] >= present || !run.fits(view, *cheaper)) continue;
+    if (!cheaper || !run.fits(view, *cheaper)) continue;
     run.note(Note::Kind::downgraded, view);
     run.notes.back().new_model = model->name;
     return run.change(*cheaper);

@@ -382,6 +382,19 @@ TEST_CASE("call: a million charges of $0.00000015 are exactly $0.15", "[core][ca
   REQUIRE(fixture.ledger.audit().verdict == outlay::Audit::Verdict::agrees);
 }
 
+TEST_CASE("call: a stream whose prices were replaced by cheaper ones holds no less", "[core][call][stream]") {
+  Fixture fixture;
+  outlay::Budget budget({.usd = 1_usd, .output_reserve = 1'000});
+  Call call({.model = "gpt-4o", .input_tokens = 1'000});
+  REQUIRE(budget.reserved().usd == 0.0125_usd);
+  outlay::PriceTable free;
+  free.register_model("gpt-4o", outlay::Price::free());
+  for (int i = 0; i < 20; ++i) fixture.ledger.set_prices(free);  // so often that what it was admitted by is forgotten
+  REQUIRE(call.extend_output(1'100).extension == outlay::Extension::granted);
+  REQUIRE(budget.reserved().usd == 0.0125_usd);
+  REQUIRE(budget.reserved().output_tokens == 1'100);
+}
+
 TEST_CASE("call: a stream without a ceiling extends its reservation, and each policy answers in its way",
           "[core][call][stream]") {
   const Fixture fixture;

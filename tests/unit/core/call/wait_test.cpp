@@ -230,6 +230,27 @@ TEST_CASE("wait: the event of a call that has waited counts the call once", "[co
   REQUIRE(event.cap == 1);
 }
 
+TEST_CASE("wait: a call with a Clamp is woken when a line further out has emptied", "[core][wait]") {
+  const Fixture fixture;
+  Budget outer({.usd = 0.02_usd, .on_exceed = {Wait{1s}, Block{}}});
+  Call running(large_request());
+  const Context outside = Context::current();
+  Budget inner({.usd = 0.0125_usd, .on_exceed = {Clamp{}, Wait{}}});
+  Call beside({.model = "cent", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.002_usd});
+  const Context inside = Context::current();
+  const Attach attach_outside(outside);
+  Waiting ahead(large_request());
+  REQUIRE(ahead.state == waiting);
+  // Its own budget lacks room for the call as it is; a Clamp could make it fit, but for the line further out.
+  const Attach attach_inside(inside);
+  Waiting clamped(large_request());
+  REQUIRE(clamped.state == waiting);
+  const int before = clamped.waiter->wakes;
+  REQUIRE(ahead.time_out() == refused);
+  REQUIRE(clamped.waiter->wakes == before + 1);
+  REQUIRE(clamped.woken() == admitted);
+}
+
 TEST_CASE("wait: a Wait that was passed over is said, also where the call is refused then", "[core][wait]") {
   const Fixture fixture;
   int said = 0;
