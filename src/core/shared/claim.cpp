@@ -182,13 +182,12 @@ const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps
 }
 
 std::optional<Time> SharedClaim::slot_end(const BudgetNode& budget, Time callers) const {
-  return budget.window.at(store_.now(callers)).end;
+  return budget.window.at(answered_ ? asked_at_ : store_.now(callers)).end;
 }
 
 std::chrono::nanoseconds SharedClaim::turns_in(const BudgetNode& budget, Time callers) const {
-  const Time now = store_.now(callers);
-  const std::optional<Time> end = budget.window.at(now).end;
-  return end ? *end - now : std::chrono::nanoseconds::max();
+  const std::optional<Time> end = slot_end(budget, callers);
+  return end ? std::max(*end - store_.now(callers), std::chrono::nanoseconds(0)) : std::chrono::nanoseconds::max();
 }
 
 void SharedClaim::release() noexcept {

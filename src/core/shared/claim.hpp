@@ -71,10 +71,10 @@ class SharedClaim {
   /// Forgets what the store has said: others may have changed it.
   void forget() noexcept { answered_ = false; }
   [[nodiscard]] bool answered() const noexcept { return answered_; }
-  /// How long until the slot of a budget ends; max: never.
-  [[nodiscard]] std::chrono::nanoseconds turns_in(const BudgetNode& budget, Time callers) const;
-  /// Of the slot that is charged, or would be.
+  /// When the slot of a budget ends that the numbers are of, or else the one that would be charged now; empty: never.
   [[nodiscard]] std::optional<Time> slot_end(const BudgetNode& budget, Time callers) const;
+  /// How long until then: 0 if that has passed; max: never.
+  [[nodiscard]] std::chrono::nanoseconds turns_in(const BudgetNode& budget, Time callers) const;
   /// The innermost budget that counts in the store.
   [[nodiscard]] BudgetNode& first() const noexcept { return *entries_.front().budget; }
   [[nodiscard]] StoreQueue& store() const noexcept { return store_; }

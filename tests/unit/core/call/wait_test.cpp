@@ -266,20 +266,22 @@ TEST_CASE("wait: a Wait that was passed over is said, also where the call is ref
 
 namespace {
 
-/// A store that is far away. While it reserves, calls of this process end.
+/// A store during whose reservations something else happens.
 class BusyBackend final : public StoreBackend {
  public:
-  explicit BusyBackend(std::function<void()> meanwhile) : meanwhile_(std::move(meanwhile)) {}
+  BusyBackend(Distance distance, std::function<void()> meanwhile)
+      : distance_(distance), meanwhile_(std::move(meanwhile)) {}
   std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
                                           std::chrono::milliseconds timeout) override {
     for (const StoreCommand& command : commands)
       if (command.op == StoreCommand::Op::reserve) meanwhile_();
     return memory_->execute(commands, timeout);
   }
-  [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
+  [[nodiscard]] Distance distance() const noexcept override { return distance_; }
   [[nodiscard]] std::string description() const override { return "a busy store"; }
 
  private:
+  Distance distance_;
   std::function<void()> meanwhile_;
   std::unique_ptr<StoreBackend> memory_ = memory_backend();
 };
@@ -290,16 +292,39 @@ TEST_CASE("wait: a call that asks a store again because others have ended is not
           "[core][wait][store]") {
   const Fixture fixture;
   std::deque<Call> others;
-  const auto store = std::make_shared<Store>(std::make_unique<BusyBackend>([&] {
-                                               if (others.size() > 20 && others.size() < 60) others.pop_front();
-                                             }),
-                                             StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  const auto store =
+      std::make_shared<Store>(std::make_unique<BusyBackend>(StoreBackend::Distance::remote,
+                                                            [&] {
+                                                              if (others.size() > 20 && others.size() < 60)
+                                                                others.pop_front();
+                                                            }),
+                              StoreOptions{.on_unreachable = OnUnreachable::deny()});
   Budget day({.name = "busy", .usd = 1_usd, .on_exceed = Wait{300ms}, .window = Window::forever(), .store = store});
   for (int i = 0; i < 60; ++i) others.emplace_back(cent_request());
   others.pop_back();  // from now on one ends whenever the store is asked
   const Result<Call> late = try_call({.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.9_usd});
   REQUIRE_FALSE(late);
   REQUIRE(late.error().reason() == errc::budget_exceeded);
+}
+
+TEST_CASE("wait: a window that turns after the store was asked lets the call try again at once",
+          "[core][wait][store]") {
+  using namespace std::chrono;
+  const Fixture fixture;
+  const Time midnight = sys_days(2026y / January / 2);
+  fixture.clock->set(midnight - 1s);
+  int asked = 0;
+  const auto store = std::make_shared<Store>(std::make_unique<BusyBackend>(StoreBackend::Distance::local,
+                                                                           [&] {
+                                                                             // What it answers is of the day that has just ended.
+                                                                             if (++asked == 2)
+                                                                               fixture.clock->set(midnight);
+                                                                           }),
+                                             StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  Budget day({.name = "turns", .calls = 1, .on_exceed = Wait{1min}, .window = Window::day(), .store = store});
+  Call(cent_request()).settle(Usage{});
+  REQUIRE(Call(cent_request()).open());
+  REQUIRE(asked == 3);
 }
 
 TEST_CASE("wait: the blocking form waits for room on its thread", "[core][wait]") {
