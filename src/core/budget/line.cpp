@@ -41,7 +41,6 @@ void leave_line(Ticket& ticket, Wakes& wakes) noexcept {
   BudgetNode& budget = *std::exchange(ticket.at, nullptr);
   budget.line.erase(ticket);
   budget.root->waiting.erase(ticket);
-  ticket.signalled = false;
   if (Ticket* next = budget.line.first())
     wakes.signal(*next);
   else

@@ -3,6 +3,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "core/call/admission.hpp"
@@ -251,6 +252,26 @@ TEST_CASE("wait: a call with a Clamp is woken when a line further out has emptie
   REQUIRE(clamped.woken() == admitted);
 }
 
+TEST_CASE("wait: a call that was woken for one line, and must wait in another, stands in that one", "[core][wait]") {
+  const Fixture fixture;
+  Budget outer({.concurrent = 1, .on_exceed = Wait{}});
+  const Context outside = Context::current();
+  Budget inner({.concurrent = 1, .on_exceed = Wait{}});
+  const Context inside = Context::current();
+  auto running = std::make_unique<Call>(cent_request());
+  Waiting late(cent_request());
+  REQUIRE(late.state == waiting);
+  running.reset();
+  REQUIRE(late.waiter->wakes == 1);
+  const Attach attach_outside(outside);
+  auto other = std::make_unique<Call>(cent_request());  // it was faster, and the line further out was empty
+  const Attach attach_inside(inside);
+  REQUIRE(late.woken() == waiting);
+  other.reset();
+  REQUIRE(late.waiter->wakes == 2);
+  REQUIRE(late.woken() == admitted);
+}
+
 TEST_CASE("wait: a Wait that was passed over is said, also where the call is refused then", "[core][wait]") {
   const Fixture fixture;
   int said = 0;
@@ -305,6 +326,26 @@ TEST_CASE("wait: a call that asks a store again because others have ended is not
   const Result<Call> late = try_call({.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.9_usd});
   REQUIRE_FALSE(late);
   REQUIRE(late.error().reason() == errc::budget_exceeded);
+}
+
+TEST_CASE("wait: what a store has granted is given back where a budget here has no room any more",
+          "[core][wait][store]") {
+  const Fixture fixture;
+  Budget outer({.name = "outer", .calls = 1});
+  const Context here = Context::current();
+  std::optional<Call> other;
+  const auto store = std::make_shared<Store>(std::make_unique<BusyBackend>(StoreBackend::Distance::remote,
+                                                                           [&] {
+                                                                             const Attach attach(here);
+                                                                             other.emplace(cent_request());
+                                                                           }),
+                                             StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  Budget day({.name = "given back", .calls = 10, .window = Window::forever(), .store = store});
+  const Result<Call> late = try_call(cent_request());
+  REQUIRE_FALSE(late);
+  REQUIRE(late.error().budget() == "outer");
+  REQUIRE(outer.reserved().calls == 1);
+  REQUIRE(day.reserved().calls == 0);
 }
 
 TEST_CASE("wait: a window that turns after the store was asked lets the call try again at once",

@@ -212,6 +212,16 @@ TEST_CASE("shared: Wait waits for a call of this process to end", "[core][store]
   CHECK(day.reserved() == Amounts{});
 }
 
+TEST_CASE("shared: a Warn around a shared budget is said once a call", "[core][store]") {
+  const Fixture fixture;
+  Budget outer({.usd = 0.005_usd, .on_exceed = Warn{}});
+  Budget day({.name = "said once", .calls = 10, .window = Window::day()});
+  spend_a_cent();
+  const std::vector<BudgetEvent> events = fixture.ledger.events();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].action == Action::warned);
+}
+
 TEST_CASE("shared: Wait waits for the window to turn", "[core][store]") {
   const Fixture fixture;
   fixture.clock->set(midnight - 10s);
