@@ -126,10 +126,7 @@ Admission::State Admission::advance(Event event) {
     case Event::timer:
       if (state_ == State::asking_store) {
         std::optional<SharedClaim::Outcome> outcome = claim_->answer();
-        if (!outcome && event == Event::woken) {
-          stale_ = true;  // room was released meanwhile, and the answer that comes may be older
-          return state_;
-        }
+        if (!outcome && event == Event::woken) return state_;  // by room that was released; the answer is still to come
         if (store_answered(outcome ? *outcome : claim_->give_up()) != State::deciding) return state_;
         return observing() ? observe() : decide_and_act();
       }
