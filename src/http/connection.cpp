@@ -70,7 +70,9 @@ asio::awaitable<std::tuple<Results...>> run_on(Strand where, Start work) {
           slot.assign([weak = std::weak_ptr(relay)](asio::cancellation_type type) {
             if (const auto alive = weak.lock())
               asio::dispatch(alive->strand, [alive, type] {
-                if (!alive->over) alive->signal.emit(type);
+                // As a coroutine there would be: a read or a write that has done something is not to be lost.
+                const bool terminal = (type & asio::cancellation_type::terminal) != asio::cancellation_type::none;
+                if (!alive->over && terminal) alive->signal.emit(type);
               });
           });
         auto end = [relay, caller = std::move(caller), h = std::move(handler)](Results... results) mutable {
@@ -139,21 +141,21 @@ asio::awaitable<Connection::Moved> Connection::move_bytes(Clock::time_point dead
 }
 
 asio::awaitable<error_code> Connection::write_some(std::string_view bytes, std::size_t& sent,
-                                                   const Deadline& deadline) {
+                                                   Clock::time_point deadline) {
   const asio::const_buffer buffer(bytes.data(), bytes.size());
   const auto [error, bytes_sent] = co_await move_bytes(
-      deadline.at, [buffer](auto& stream, auto handler) { stream.async_write_some(buffer, std::move(handler)); });
+      deadline, [buffer](auto& stream, auto handler) { stream.async_write_some(buffer, std::move(handler)); });
   sent += bytes_sent;
   co_return error;
 }
 
-asio::awaitable<error_code> Connection::read_some(const Deadline& deadline) {
+asio::awaitable<error_code> Connection::read_some(Clock::time_point deadline) {
   constexpr std::size_t one_read = std::size_t{64} << 10;
   const std::size_t room = beast::read_size(buffer_, one_read);
   if (room == 0) co_return beast::http::error::buffer_overflow;
   const auto free = buffer_.prepare(room);
   const auto [error, arrived] = co_await move_bytes(
-      deadline.at, [free](auto& stream, auto handler) { stream.async_read_some(free, std::move(handler)); });
+      deadline, [free](auto& stream, auto handler) { stream.async_read_some(free, std::move(handler)); });
   buffer_.commit(arrived);
   co_return error;
 }

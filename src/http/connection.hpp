@@ -84,9 +84,10 @@ class OUTLAY_EXPORT Connection {
   /// Looks up the name, connects and shakes hands. `tls` is null for plain HTTP.
   boost::asio::awaitable<Fault> connect(const Url& url, boost::asio::ssl::context* tls, const Deadline& deadline);
   /// Writes as many bytes as the peer takes at once, and adds their number to `sent`.
-  boost::asio::awaitable<error_code> write_some(std::string_view bytes, std::size_t& sent, const Deadline& deadline);
+  boost::asio::awaitable<error_code> write_some(std::string_view bytes, std::size_t& sent,
+                                                Deadline::Clock::time_point deadline);
   /// Waits for data and appends what has arrived to buffer().
-  boost::asio::awaitable<error_code> read_some(const Deadline& deadline);
+  boost::asio::awaitable<error_code> read_some(Deadline::Clock::time_point deadline);
 
   [[nodiscard]] bool open() const noexcept { return stream_.socket().is_open(); }
   /// Nothing has arrived and the peer has not hung up: fit for another request.

@@ -60,7 +60,7 @@ std::string wire_text(beast_http::request<beast_http::empty_body> head, std::str
 asio::awaitable<Fault> Exchange::send(std::string_view message) {
   while (sent_bytes_ < message.size()) {
     const Deadline deadline = earlier(last_, within(timeouts_.idle, "without progress"));
-    const error_code error = co_await connection_->write_some(message.substr(sent_bytes_), sent_bytes_, deadline);
+    const error_code error = co_await connection_->write_some(message.substr(sent_bytes_), sent_bytes_, deadline.at);
     if (error == beast::error::timeout) co_return fault(error, "sending the request", deadline);
     if (error) co_return Fault{errc::network, false, "sending the request: " + error.message()};
   }
@@ -87,7 +87,7 @@ error_code Exchange::parse() {
 }
 
 asio::awaitable<error_code> Exchange::receive(const Deadline& deadline) {
-  error_code error = co_await connection_->read_some(deadline);
+  error_code error = co_await connection_->read_some(deadline.at);
   replied_ = replied_ || connection_->buffer().size() > 0;
   if (error != asio::error::eof) co_return error;
   if (!parser_->got_some()) co_return beast_http::error::end_of_stream;

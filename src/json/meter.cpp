@@ -128,6 +128,7 @@ void StreamMeter::Impl::feed_json(std::string_view bytes) {
     event_seen_ = false;
     json::error_code reason;
     const std::size_t read = parser.write_some(true, bytes.data(), std::min(bytes.size(), slice), reason);
+    if (ended()) return;  // what is behind the end, in the same array, is not looked at
     if (reason.failed()) bad_json(reason);
     bytes.remove_prefix(read);
     document_bytes_ = event_seen_ ? 0 : document_bytes_ + read;

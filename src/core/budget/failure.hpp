@@ -34,7 +34,11 @@ struct FailureFacts {
   std::vector<RawBreach> more;
 
   /// Room for one more breach.
-  [[nodiscard]] RawBreach& add() { return count++ < first.size() ? first[count - 1] : more.emplace_back(); }
+  [[nodiscard]] RawBreach& add() {
+    RawBreach& room = count < first.size() ? first[count] : more.emplace_back();
+    ++count;  // last: without memory for it there is none
+    return room;
+  }
   [[nodiscard]] const RawBreach& at(std::size_t i) const {
     return i < first.size() ? first[i] : more[i - first.size()];
   }

@@ -369,7 +369,9 @@ TEST_CASE("meter: nothing behind the end is read, however the stream is cut", "[
             "data: {broken\n\n"},
            {Api::ollama_chat, ollama_end, "{broken"},
            {Api::ollama_chat, "[" + ollama_end, R"(,{"prompt_eval_count":400,"eval_count":500}])"},
+           {Api::ollama_chat, "[" + ollama_end, ",<html>"},
            {Api::gemini, R"([{"error":{"code":429}})", R"(,{"usageMetadata":{"promptTokenCount":400}}])"},
+           {Api::gemini, R"([{"error":{"code":429}})", ",{broken"},
            {Api::bedrock_converse, bedrock_stream(), event("messageStop", "{broken")}}) {
     CAPTURE(api.name(), end);
     StreamMeter alone(api);

@@ -132,4 +132,29 @@ TEST_CASE("allocation: a call that runs out of memory on its way in leaves nothi
   set_log_handler({});
 }
 
+TEST_CASE("allocation: without memory for a breach beyond the fourth, a failure has those before it",
+          "[core][allocation]") {
+  const Fixture fixture;
+  const auto options = [] {
+    return BudgetOptions{.usd = 0.0001_usd, .tokens = 1, .input_tokens = 1, .output_tokens = 1, .on_exceed = Raise{}};
+  };
+  bool thrown = false;
+  for (long nth = 0; nth < 60; ++nth) {
+    Budget outer(options());
+    Budget inner(options());
+    Call call({.model = "gpt-4o", .input_tokens = 1, .max_output_tokens = 0});
+    fail_at = nth;
+    try {
+      call.settle({.input = 100, .output = 100});
+    } catch (const BudgetExceeded& over) {
+      fail_at = -1;
+      for (const Breach& breach : over.breaches()) REQUIRE(breach.budget == "(unnamed)");
+      thrown = true;
+    } catch (const std::bad_alloc&) {
+    }
+    fail_at = -1;
+  }
+  REQUIRE(thrown);
+}
+
 #endif
