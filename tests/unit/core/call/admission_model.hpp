@@ -97,6 +97,7 @@ struct Call {
   std::int64_t deadline = endless;
 
   std::map<int, Numbers> known{};  // what the store has said of its budgets
+  int known_day = 0;               // when
   bool granted = false;
   bool stale = false;  // woken since the store said what is known
   int rounds = 0;
@@ -248,6 +249,11 @@ class World {
     return -1;
   }
 
+  /// Of a budget that counts in the store: how long until the day ends that the call knows its numbers of.
+  [[nodiscard]] std::int64_t turns_in(const Call& call, int at) const {
+    if (!budgets[static_cast<std::size_t>(at)].turns()) return endless;
+    return !call.known.empty() && call.known_day < day ? 0 : until_tomorrow;
+  }
   /// The budgets as a call sees them now.
   [[nodiscard]] Chain look(const Call& call) const {
     Chain chain;
@@ -261,7 +267,7 @@ class World {
         numbers_now = numbers(at);
       } else {
         level.known = Level::Known::not_yet;
-        if (budget.turns()) level.turns_in = until_tomorrow;
+        level.turns_in = turns_in(call, at);
         if (const auto said = call.known.find(at); said != call.known.end()) {
           level.known = Level::Known::by_its_store;
           numbers_now = said->second;
@@ -428,7 +434,7 @@ class World {
     };
     if (!call.known.empty()) {
       no_later_than(look_again_after);
-      if (budgets[static_cast<std::size_t>(call.line)].turns()) no_later_than(until_tomorrow);
+      if (budgets[static_cast<std::size_t>(call.line)].turns()) no_later_than(turns_in(call, call.line));
     }
     call.state = State::in_line;
   }
@@ -447,6 +453,7 @@ class World {
       if (event.kind == Kind::below) rooms[event.budget] = Room::below;
     }
     call.stale = false;
+    call.known_day = day;
     if (++call.rounds > 16) return unreachable(id, false);
     const bool extends = call.moment.stream;
     const bool blind = call.known.empty();
