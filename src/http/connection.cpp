@@ -57,7 +57,7 @@ struct Relay {
 
 /// Runs an operation on a strand, and resumes the caller outside of it with what the operation ended with.
 ///
-/// \param start Starts the operation on the strand, with the handler that it is to call.
+/// \param work `void(auto handler)`: runs on the strand, and starts the operation with this handler.
 template <class... Results, class Start>
 asio::awaitable<std::tuple<Results...>> run_on(Strand where, Start work) {
   return asio::async_initiate<const asio::as_tuple_t<asio::use_awaitable_t<>>, void(Results...)>(
@@ -70,7 +70,7 @@ asio::awaitable<std::tuple<Results...>> run_on(Strand where, Start work) {
           slot.assign([weak = std::weak_ptr(relay)](asio::cancellation_type type) {
             if (const auto alive = weak.lock())
               asio::dispatch(alive->strand, [alive, type] {
-                // As a coroutine there would be: a read or a write that has done something is not to be lost.
+                // Asio's coroutines and TLS let only this kind through: the others must not lose what was read.
                 const bool terminal = (type & asio::cancellation_type::terminal) != asio::cancellation_type::none;
                 if (!alive->over && terminal) alive->signal.emit(type);
               });

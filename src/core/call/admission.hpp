@@ -100,7 +100,7 @@ class OUTLAY_EXPORT Admission {
   std::unique_ptr<SharedClaim> own_claim_;
   SharedClaim* claim_ = nullptr;  // null where no budget counts in a store
   bool granted_ = false;          // the store holds `asked_` for this decision
-  bool stale_ = false;            // the call was woken later than what the store has said is of
+  bool stale_ = false;            // room was released after the store had said what is known
   bool asked_blindly_ = false;    // nothing was known of the store when it was asked
   int rounds_ = 0;
   Verdict asked_;  // of the program, or what a store was asked for

@@ -71,7 +71,7 @@ class SharedClaim {
   /// Forgets what the store has said: others may have changed it.
   void forget() noexcept { answered_ = false; }
   [[nodiscard]] bool answered() const noexcept { return answered_; }
-  /// When the slot of a budget ends that the numbers are of, or else the one that would be charged now; empty: never.
+  /// When a budget's slot ends: the slot of its numbers, where the store has said any, otherwise the present one. Empty: never.
   [[nodiscard]] std::optional<Time> slot_end(const BudgetNode& budget, Time callers) const;
   /// How long until then: 0 if that has passed; max: never.
   [[nodiscard]] std::chrono::nanoseconds turns_in(const BudgetNode& budget, Time callers) const;
