@@ -37,7 +37,7 @@ bool Quote::allows(Model other) const noexcept {
 }
 
 void Quote::take_model(Model other) noexcept {
-  model.name = other.name, model.priced = other.priced;
+  model = other;
   if (pricing.kind() != Pricing::Kind::flat) {
     if (other.priced)
       pricing = Pricing::table(*other.priced);
