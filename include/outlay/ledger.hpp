@@ -86,7 +86,8 @@ class OUTLAY_EXPORT Ledger {
   /// From now on, calls whose tags match count in the rule's caps too, beside the Budgets around them.
   ///
   /// \par Errors
-  /// ConfigError for a rule without caps, without a window, or with soft fractions out of range. A call whose tag's value has
+  /// ConfigError for a rule without caps, without a window, with soft fractions out of range, or in another store than a rule that may
+  /// apply to the same call. A call whose tag's value has
   /// more than 200 bytes, or whose budgets are in another store, is refused (errc::config): a cap that cannot be kept is not ignored.
   void add_rule(Rule rule);
   /// Adds the rules that the environment asks for: `OUTLAY_DAILY_USER_USD` for each `user_id`, `OUTLAY_DAILY_PROJECT_USD` for each
@@ -96,6 +97,10 @@ class OUTLAY_EXPORT Ledger {
   /// \par Errors
   /// ConfigError for one that is not an amount of money.
   std::size_t add_rules_from_environment(const std::shared_ptr<Store>& store = nullptr);
+
+  /// Where the windows of budgets and rules without a store of their own count: in this process's memory, by this ledger's clock. Budgets of
+  /// other ledgers count elsewhere, under the same names too.
+  [[nodiscard]] const std::shared_ptr<Store>& store() const noexcept;
 
   /// Calls admitted from now on are priced by this table; those under way keep theirs, over the last 16 replacements.
   void set_prices(PriceTable prices);
@@ -122,7 +127,8 @@ class OUTLAY_EXPORT Ledger {
   void on_spend(std::function<void(const Record&)> callback);
   void on_refused(std::function<void(const BudgetEvent&)> callback);
 
-  /// Forgets records, events and counters. For tests. Running calls settle into the emptied books.
+  /// Forgets records, events, counters, and what was spent in store(). For tests. Running calls go on holding what they hold, and settle into
+  /// the emptied books.
   void reset();
 
  private:

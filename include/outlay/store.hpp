@@ -72,23 +72,27 @@ enum class Room : std::uint8_t {
   any,    ///< Not at all: a policy has let the call through.
 };
 
-/// One counter: a name, in one window of time.
+/// One counter: a name, in one slot of a kind of window.
 struct StoreCounter {
   std::string name{};    ///< The budget's; any bytes, 1 to 256.
   std::string window{};  ///< Window::id().
   Time begin{};          ///< Of the slot that is charged.
-  Time end{};  ///< Of the same, exclusive; Time::max() without one. A store may forget the slot `keep` after it.
-  /// Slots of this name and window that begin there or later count together. Where it is `begin` that slot counts alone, whatever
-  /// came after it: a call settles and extends in the window in which it was admitted.
+  Time end{};            ///< Of the same, exclusive; Time::max() without one.
+  /// Slots of this name and window that begin between these two, both included, count together: the one slot that is charged, or in a
+  /// rolling window all that it covers. `concurrent` is a state of the name: calls in flight count in whatever slot they began.
   Time counted_from{};
+  Time counted_to{};
+  /// Until then the slot is kept, and longer while a call holds it.
+  Time keep_until{Time::max()};
   Limits limits{};
   Room room{};
-  /// What `spent` has to reach for each notify_at fraction, ascending.
+  /// What `spent` has to reach, in any of the dimensions that have an amount. An amount of a dimension is announced once in a slot: a
+  /// threshold, one of whose amounts was announced before, is not announced again, whichever fraction of whichever cap it is.
   struct Threshold {
-    double fraction{};
+    double fraction{};  ///< Of notify_at.
     Limits at{};
   };
-  std::vector<Threshold> thresholds{};
+  std::vector<Threshold> thresholds{};  ///< In the order in which they are announced.
 };
 
 /// One step of a store, all of it or nothing. Repeating it under the same id changes nothing.
@@ -134,14 +138,21 @@ struct StoreReply {
   std::int64_t version{};  ///< Grows with every change within an epoch.
   struct State {
     Amounts spent{};
-    Amounts reserved{};
+    Amounts reserved{};  ///< `concurrent`: of the name, in whatever slot the calls began.
+    /// refused: when so many of the oldest slots will count no more that the amount fits, if nothing else is spent. Empty where time
+    /// alone does not help, the counter is not in the way, or only one slot counts: that one ends at StoreCounter::end.
+    std::optional<Time> fits_at{};
+    /// Which life of this name's data it is, where a store may lose one name and keep others: another number after it was lost. 0:
+    /// nothing of the name is kept, or the store does not say.
+    std::uint64_t life{};
   };
   std::vector<State> states{};  ///< Of every counter, after the command.
   struct Crossed {
-    std::size_t counter{};
-    double fraction{};
+    std::size_t counter{};    ///< Its place in StoreCommand::counters.
+    std::size_t threshold{};  ///< Its place in StoreCounter::thresholds.
+    double fraction{};        ///< Of that threshold.
   };
-  /// settle, adjust: thresholds that this change was the first to reach, in the window, of all processes.
+  /// settle, adjust: thresholds that this change was the first to reach, in the slot, of all processes.
   std::vector<Crossed> crossed{};
 };
 

@@ -85,13 +85,28 @@ std::string checked_prefix(std::string_view prefix) {
   return std::string(prefix);
 }
 
+/// The script without indentation and lines of comment. A server takes 16 KiB from who has not said the password yet, and to more it answers
+/// nothing of a password.
+std::string as_sent(std::string_view arithmetic) {
+  std::string script;
+  for (std::string_view text : {arithmetic, std::string_view(redis_script)})
+    while (!text.empty()) {
+      std::string_view line = text.substr(0, text.find('\n'));
+      text.remove_prefix(std::min(text.size(), line.size() + 1));
+      line.remove_prefix(std::min(line.size(), line.find_first_not_of(' ')));
+      if (line.empty() || line.starts_with("--")) continue;
+      script.append(line).push_back('\n');
+    }
+  return script;
+}
+
 }  // namespace
 
 RedisBackend::RedisBackend(std::string_view url, std::string_view prefix)
     : url_(parse_redis_url(url)),
       keys_(checked_prefix(prefix)),
-      fast_{std::string(redis_fast_arithmetic) + redis_script, {}},
-      exact_{std::string(redis_exact_arithmetic) + redis_script, {}},
+      fast_{as_sent(redis_fast_arithmetic), {}},
+      exact_{as_sent(redis_exact_arithmetic), {}},
       random_([] {
         std::random_device device;
         std::seed_seq seed{device(), device(), device(), device(), device(), device(), device(), device()};

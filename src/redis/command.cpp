@@ -21,8 +21,6 @@ using Op = StoreCommand::Op;
 constexpr std::size_t most_counters = 64, most_ids = 10'000, most_thresholds = 64;
 constexpr std::size_t epoch_size = 32, id_size = 32, vector_size = 6;
 constexpr double never = 9'007'199'254'740'991.0;  // microseconds; the script's NEVER
-/// How long a slot is kept beyond the time in which it counts, a lease, and its own length: as long as the id of a call that ended.
-constexpr double keep = 3'600e6;
 constexpr std::chrono::milliseconds longest_lease = std::chrono::hours(24);
 constexpr unsigned overflow_outcome = 4;  // beyond StoreReply::Outcome
 constexpr unsigned changed_flag = 16, crossed_flag = 32;
@@ -160,18 +158,19 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
     // Rounded up, so that the slot's last instant is inside.
     const double end =
         counter.end == Time::max() ? never : static_cast<double>(micros(counter.end - std::chrono::nanoseconds(1)) + 1);
-    const double expires = std::min(never, end + (begin - from) + (end - begin) + lease + keep);
+    const double to = static_cast<double>(micros(counter.counted_to));
+    // A call that holds the slot has renewed its lease at most one lease before.
+    const double expires = std::min(never, std::max(end, static_cast<double>(micros(counter.keep_until))) + lease);
     const std::string field = std::to_string(micros(counter.begin));
     std::string place;
     put_short(place, counter_keys_.number_of(keys_.counter(counter)) - 1);
     put_byte(place, field.size());
     place += field;
-    for (const double time : {begin, end, from, expires}) put(place, time);
+    for (const double time : {begin, end, from, to, expires}) put(place, time);
     put_byte(place, static_cast<std::size_t>(counter.room));
     put_byte(place, counter.thresholds.size());
     put(place, counter.limits);
     for (const StoreCounter::Threshold& threshold : counter.thresholds) {
-      put(place, threshold.fraction);
       put(place, threshold.at);
     }
     put_short(packed, places_.number_of(std::move(place)));
@@ -198,7 +197,8 @@ void RedisBatch::append(std::string& bytes, std::string_view sha, std::string_vi
 }
 
 bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
-  constexpr std::size_t head = 1 + 8 + 8 + epoch_size, vector_bytes = 8 * vector_size;
+  constexpr std::size_t head = 1 + 8 + 8 + epoch_size, vector_bytes = 8 * vector_size,
+                        state_bytes = 2 * vector_bytes + 8 + 8;
   if (bytes.size() < head) return false;
   const double now = get_double(bytes, 1), version = get_double(bytes, 9);
   if (!(now >= 0 && now <= never && version >= 0 && version <= never)) return false;
@@ -208,7 +208,7 @@ bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
   answer.leases_due = bytes[0] != 0;
   bytes.remove_prefix(head);
   for (const StoreCommand* command : commands_) {
-    const std::size_t count = command->counters.size(), fixed = 1 + count * 2 * vector_bytes;
+    const std::size_t count = command->counters.size(), fixed = 1 + count * state_bytes;
     if (bytes.size() < fixed) return false;
     const auto flags = static_cast<unsigned char>(bytes[0]);
     const unsigned outcome = flags & 15U;
@@ -221,8 +221,15 @@ bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
     reply.epoch = epoch;
     reply.version = changes;
     reply.states.reserve(count);
-    for (std::size_t at = 1; at < fixed; at += 2 * vector_bytes)
-      reply.states.push_back({get_amounts(bytes, at), get_amounts(bytes, at + vector_bytes)});
+    for (std::size_t at = 1; at < fixed; at += state_bytes) {
+      StoreReply::State& state =
+          reply.states.emplace_back(StoreReply::State{get_amounts(bytes, at), get_amounts(bytes, at + vector_bytes)});
+      const double fits_at = get_double(bytes, at + 2 * vector_bytes),
+                   life = get_double(bytes, at + 2 * vector_bytes + 8);
+      if (!(fits_at >= -never && fits_at <= never && life >= 0 && life <= never)) return false;
+      if (fits_at != 0) state.fits_at = Time(std::chrono::microseconds(static_cast<std::int64_t>(fits_at)));
+      state.life = static_cast<std::uint64_t>(life);
+    }
     bytes.remove_prefix(fixed);
     if ((flags & crossed_flag) == 0) continue;
     if (bytes.size() < 2) return false;
@@ -233,7 +240,7 @@ bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
       const std::size_t counter = static_cast<unsigned char>(bytes[i]);
       const std::size_t threshold = static_cast<unsigned char>(bytes[i + 1]);
       if (counter >= count || threshold >= command->counters[counter].thresholds.size()) return false;
-      reply.crossed.push_back({counter, command->counters[counter].thresholds[threshold].fraction});
+      reply.crossed.push_back({counter, threshold, command->counters[counter].thresholds[threshold].fraction});
     }
     bytes.remove_prefix(2 * crossed);
   }

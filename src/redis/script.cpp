@@ -8,6 +8,7 @@ local NEVER, HOUR, SMALL = 9007199254740991, 3600000000, 4398046511104
 local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT = 0, 1, 2, 3, 4, 5, 6
 local DONE, REFUSED, TURNED, ENDED, OVERFLOW, CHANGED, CROSSED = 0, 1, 2, 3, 4, 16, 32
 local HELD, EXPIRED, OVER = 1, 2, 3
+local NO_LIFE = string.rep(char(0), 8)
 local META, LEASES, HOLDS, FIRST_COUNTER = KEYS[1], KEYS[2], KEYS[3], 7
 
 local clock = call('TIME')
@@ -45,6 +46,10 @@ local function slot_of(key, field)
   end
   return slot
 end
+-- What the running calls of a counter's name hold, in whatever slot they began, is kept as a slot of its own; what it told is its life.
+local function in_flight_of(key)
+  return slot_of(key, 'in_flight')
+end
 local function change_slot(slot, more_spent, less_spent, more_reserved, less_reserved)
   if more_spent or less_spent then
     if more_spent then add(slot.spent, more_spent) end
@@ -58,6 +63,8 @@ local function change_slot(slot, more_spent, less_spent, more_reserved, less_res
       raise_to_zero(slot.reserved)  -- the slot was forgotten, and with it what was reserved in it
     end
     slot.packed_reserved = nil
+    local running = in_flight_of(slot.key)
+    if running ~= slot then change_slot(running, nil, nil, more_reserved, less_reserved) end
   end
   if not slot.written then
     slot.written = true
@@ -97,8 +104,12 @@ if due <= now then
       end
       while at <= #record.slots do
         name, field, at = unpack('<Hc0Bc0', record.slots, at)
-        local slot = slot_of(name, field)
-        if slot.expires > 0 then change_slot(slot, charged, nil, nil, held) end  -- else the slot was forgotten
+        local slot, running = slot_of(name, field), in_flight_of(name)
+        if slot.expires > 0 then
+          change_slot(slot, charged, nil, nil, held)
+        elseif running.told ~= '' then  -- the slot alone was forgotten
+          change_slot(running, nil, nil, nil, held)
+        end
       end
       record.is, record.amount = EXPIRED, write(charged or zero())
       records[id] = record
@@ -149,24 +160,25 @@ for number = last_command + 1, #ARGV do
   local packed = ARGV[number]
   local place = {limits = {}, marks = {}}
   local index, limits, marks, at
-  index, place.field, place.first, place.last, place.from, place.expires, place.room, marks, limits, at = unpack('<HBc0ddddBBB', packed)
+  index, place.field, place.first, place.last, place.from, place.to, place.expires, place.room, marks, limits, at =
+    unpack('<HBc0dddddBBB', packed)
   place.name = KEYS[FIRST_COUNTER + index]
   for i = 1, limits do
     place.limits[i] = limit_at(packed, at)
     at = at + 9
   end
   for i = 1, marks do
-    local mark = {fraction = sub(packed, at, at + 7)}
-    local dimensions = byte(packed, at + 8)
-    at = at + 9
+    local mark, dimensions = {}, byte(packed, at)
+    at = at + 1
     for k = 1, dimensions do
       mark[k] = limit_at(packed, at)
+      mark[k].amount = sub(packed, at, at + 8)
       at = at + 9
     end
     place.marks[i] = mark
   end
   -- In a rolling window other slots count too.
-  place.alone = place.from == place.first
+  place.alone = place.from == place.to
   if not place.alone and not (counters[place.name] and counters[place.name].all) then
     local counter = counters[place.name] or {}
     counters[place.name] = counter
@@ -184,17 +196,50 @@ for number = last_command + 1, #ARGV do
   place.reference = pack('<Hc0Bc0', #place.name, place.name, #place.field, place.field)
   places[number - last_command] = place
 end
--- The sums of the other slots that count at a place, and the thresholds that these have told.
+local function counts_at(place, field)
+  local begin = tonumber(field)
+  return begin and begin >= place.from and begin <= place.to
+end
+-- The sums of the other slots that count at a place, and the amounts that these have told.
 local function others_at(place)
   local others, told = {spent = zero(), reserved = zero()}, ''
   for field, slot in pairs(counters[place.name]) do
-    if field ~= 'all' and field ~= place.field and tonumber(field) >= place.from then
+    if field ~= place.field and counts_at(place, field) then
       add(others.spent, slot.spent)
       add(others.reserved, slot.reserved)
       told = told .. slot.told
     end
   end
   return others, told
+end
+-- Whether a limit at a place has no room for what is asked. Calls in flight count in whatever slot they began.
+local function passes(place, limit, slot, others, asked)
+  if limit.number == 6 then return passes_limit(limit, in_flight_of(place.name), nil, asked, place.room == 1) end
+  return passes_limit(limit, slot, others, asked, place.room == 1)
+end
+-- Of a place without room for what is asked: when so many of the oldest slots will count no more that it fits; 0 where that never is.
+local function fits_at(place, asked)
+  if place.alone or place.room == 2 or place.last >= NEVER then return 0 end
+  local slots, rest = {}, others_at(place)
+  add(rest.spent, place.slot.spent)
+  add(rest.reserved, place.slot.reserved)
+  local function blocked()
+    for _, limit in ipairs(place.limits) do
+      if passes(place, limit, rest, nil, asked) then return true end
+    end
+    return false
+  end
+  if not blocked() then return 0 end
+  for field in pairs(counters[place.name]) do
+    if counts_at(place, field) then slots[#slots + 1] = field end
+  end
+  table.sort(slots, function(a, b) return tonumber(a) < tonumber(b) end)
+  for _, field in ipairs(slots) do
+    subtract(rest.spent, counters[place.name][field].spent)
+    subtract(rest.reserved, counters[place.name][field].reserved)
+    if not blocked() then return tonumber(field) + place.last - place.from end
+  end
+  return 0
 end
 
 local longer, deadlines, first_version = {}, {}, version
@@ -256,7 +301,7 @@ for number = 3, last_command do
       if more_reserved then
         if place.room < 2 then
           for _, limit in ipairs(place.limits) do
-            if passes_limit(limit, slot, others, more_reserved, place.room == 1) and outcome == DONE then outcome = REFUSED end
+            if passes(place, limit, slot, others, more_reserved) and outcome == DONE then outcome = REFUSED end
           end
         end
         if op == RESERVE and (now < place.first or now >= place.last) then outcome = TURNED end
@@ -307,6 +352,11 @@ for number = 3, last_command do
     local slot = place.slot
     if changes then
       change_slot(slot, more_spent, less_spent, more_reserved, less_reserved)
+      local running = in_flight_of(place.name)
+      if running.told == '' then
+        running.told = pack('<d', version)
+        change_slot(running)
+      end
       if slot.expires < place.expires then
         slot.expires = place.expires
         longer[place.name] = true
@@ -320,20 +370,24 @@ for number = 3, last_command do
       add(others.reserved, slot.reserved)
       total = others
     end
-    results[n + 1], results[n + 2] = total.packed_spent or packed_spent(total), total.packed_reserved or packed_reserved(total)
-    n = n + 2
+    local running = in_flight_of(place.name)
+    local reserved = total.packed_reserved or packed_reserved(total)
+    results[n + 1] = total.packed_spent or packed_spent(total)
+    results[n + 2] = sub(reserved, 1, 40) .. sub(packed_reserved(running), 41)
+    results[n + 3] = pack('<d', outcome == REFUSED and more_reserved and fits_at(place, more_reserved) or 0)
+    results[n + 4] = running.told ~= '' and running.told or NO_LIFE
+    n = n + 4
     if changes and more_spent then
       for j, mark in ipairs(place.marks) do
-        local reached = false
-        for _, limit in ipairs(mark) do reached = reached or reaches(limit, total.spent) end
-        if reached then
-          local list = told .. slot.told
-          for p = 1, #list, 8 do
-            if sub(list, p, p + 7) == mark.fraction then reached = false end
+        local list, reached, before = told .. slot.told, '', false
+        for _, limit in ipairs(mark) do
+          if reaches(limit, total.spent) then reached = reached .. limit.amount end
+          for p = 1, #list, 9 do
+            if sub(list, p, p + 8) == limit.amount then before = true end
           end
         end
-        if reached then
-          slot.told = slot.told .. mark.fraction
+        if reached ~= '' and not before then
+          slot.told = slot.told .. reached
           crossed = crossed .. char(i - 1, j - 1)
         end
       end
@@ -366,9 +420,15 @@ if change then
     local all, last = call('HGETALL', name), 0
     for i = 1, #all, 2 do
       local expires = unpack('<d', all[i + 1], 97)
-      if expires <= now then call('HDEL', name, all[i]) elseif expires > last then last = expires end
+      if all[i] == 'in_flight' then
+      elseif expires <= now then call('HDEL', name, all[i])
+      elseif expires > last then last = expires end
     end
-    if last > 0 and last < NEVER then call('PEXPIREAT', name, math.ceil(last / 1000)) end
+    if last == 0 then
+      call('UNLINK', name)
+    elseif last < NEVER then
+      call('PEXPIREAT', name, math.ceil(last / 1000))
+    end
   end
   if #holds > 2 then call(spread(holds)) end
   if #made > 2 then call(spread(made)) end

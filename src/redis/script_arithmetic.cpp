@@ -30,7 +30,7 @@ end
 local function set_zero(v, k) v[k] = 0 end
 local function limit_at(bytes, at)
   local k, limit = unpack('<Bi8', bytes, at)
-  return {k = k, limit = limit}
+  return {k = k, number = k, limit = limit}
 end
 local function passes_limit(its, slot, others, asked, below)
   local k = its.k
@@ -75,7 +75,7 @@ end
 local function set_zero(v, k) v[2 * k - 1], v[2 * k] = 0, 0 end
 local function limit_at(bytes, at)
   local k, lo, hi = unpack('<BI4i4', bytes, at)
-  return {k = 2 * k - 1, lo = lo, hi = hi}
+  return {k = 2 * k - 1, number = k, lo = lo, hi = hi}
 end
 local function passes_limit(its, slot, others, asked, below)
   local k = its.k

@@ -178,48 +178,57 @@ namespace {
 // Each admission is a transaction of its own, and what that costs is the pages it changes. So a slot is one row with everything in it, the
 // calls in flight too, in one blob that store_slot.cpp reads and writes; only ids that have ended are elsewhere. Names are blobs since
 // they may hold any byte.
-constexpr std::int64_t store_format = 1;
+constexpr std::int64_t store_format = 2;
 constexpr const char* store_tables = R"sql(
 CREATE TABLE store_info(format INTEGER NOT NULL, epoch TEXT NOT NULL, version INTEGER NOT NULL) STRICT;
-INSERT INTO store_info VALUES(1, lower(hex(randomblob(16))), 0);
+INSERT INTO store_info VALUES(2, lower(hex(randomblob(16))), 0);
 
 CREATE TABLE store_slots(
   id INTEGER PRIMARY KEY AUTOINCREMENT, state BLOB NOT NULL, begins INTEGER NOT NULL, forget_at INTEGER NOT NULL,
-  name BLOB NOT NULL, "window" BLOB NOT NULL, UNIQUE(name, "window", begins)
+  name BLOB NOT NULL, "window" BLOB NOT NULL, holds INTEGER NOT NULL DEFAULT 0, UNIQUE(name, "window", begins)
 ) STRICT;
 CREATE INDEX store_slots_to_forget ON store_slots(forget_at);
+CREATE INDEX store_slots_in_flight ON store_slots(name, "window") WHERE holds;
 
 CREATE TABLE store_ids(
   id BLOB NOT NULL, slot INTEGER NOT NULL, until INTEGER NOT NULL, charged BLOB NOT NULL, PRIMARY KEY(id, slot)
 ) STRICT, WITHOUT ROWID;
 )sql";
+/// Which slots have calls in flight was not said beside the blob before: any of them may.
+constexpr const char* store_tables_1_to_2 = R"sql(
+ALTER TABLE store_slots ADD COLUMN holds INTEGER NOT NULL DEFAULT 0;
+UPDATE store_slots SET holds = 1;
+CREATE INDEX store_slots_in_flight ON store_slots(name, "window") WHERE holds;
+UPDATE store_info SET format = 2;
+)sql";
 
-/// \return Whether the file has a store's tables.
-bool has_store(Database& database) {
+/// \return The format of the store's tables; 0 where the file has none.
+std::int64_t store_format_of(Database& database) {
   std::optional<Transaction> snapshot;
   if (!database.in_transaction()) snapshot.emplace(database, Transaction::Kind::read);
   const Format format = read_format(database);
   if (format.application != application_id && !format.fresh()) refuse_foreign(database);
-  if (database.query_int("SELECT count(*) FROM sqlite_schema WHERE name = 'store_info'") == 0) return false;
-  if (const std::int64_t version = database.query_int("SELECT format FROM store_info"); version > store_format)
-    refuse_newer(database, version, store_format);
-  return true;
+  if (database.query_int("SELECT count(*) FROM sqlite_schema WHERE name = 'store_info'") == 0) return 0;
+  const std::int64_t version = database.query_int("SELECT format FROM store_info");
+  if (version > store_format) refuse_newer(database, version, store_format);
+  return version;
 }
 
 }  // namespace
 
 void prepare_for_store(Database& database) {
-  const bool there = has_store(database);
-  if (!there) {
+  std::int64_t format = store_format_of(database);
+  if (format == 0) {
     // Fixed with the first page of a file; no-ops later. Small pages, for commits that change two or three rows.
     database.exec("PRAGMA page_size = 1024");
     database.exec("PRAGMA auto_vacuum = INCREMENTAL");
   }
   use_write_ahead_log(database);
-  if (there) return;
+  if (format == store_format) return;
   Transaction transaction(database, Transaction::Kind::write);
-  if (has_store(database)) return;  // another process was first
-  database.exec(store_tables);
+  format = store_format_of(database);
+  if (format == store_format) return;  // another process was first
+  database.exec(format == 0 ? store_tables : store_tables_1_to_2);
   mark_as_ours(database);
   transaction.commit();
 }

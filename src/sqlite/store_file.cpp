@@ -61,12 +61,6 @@ std::string bytes_of(const std::string& id) {
   return bytes;
 }
 
-/// The shortest text that means exactly this number.
-std::string exact(double fraction) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, fraction).ptr};
-}
-
 bool is_there(const std::filesystem::path& path) noexcept {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
@@ -126,6 +120,7 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& command) {
   tables_.load(command.counters, now);
   StoreReply reply;
   bool fits = true;
+  fits_at_.clear();
   switch (command.op) {
     case Op::reserve:
     case Op::extend:
@@ -151,7 +146,11 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& command) {
   reply.epoch = tables_.epoch();
   reply.version = tables_.version();
   reply.states.reserve(tables_.views().size());
-  for (const StoreTables::View& view : tables_.views()) reply.states.push_back(tables_.state_of(view));
+  for (std::size_t i = 0; i < tables_.views().size(); ++i) {
+    const SlotSums sums = tables_.sums_of(tables_.views()[i]);
+    reply.states.push_back(
+        {to_amounts(sums.spent), to_amounts(sums.held), fits_at_.empty() ? std::nullopt : fits_at_[i]});
+  }
   return reply;
 }
 
@@ -178,7 +177,7 @@ StoreFile::Outcome StoreFile::hold(const StoreCommand& command, std::int64_t now
     for (std::size_t d = 0; d < dimension_count; ++d) more[d] = std::max<std::int64_t>(0, more[d] - held->amount[d]);
     if (more == Vector{}) return Outcome::done;
   }
-  if (!fit(command.counters, more)) return Outcome::refused;
+  if (!has_room(command.counters, more)) return Outcome::refused;
   for (const std::size_t i : touched)
     if (!tables_.slot(i).fits({}, more)) return Outcome::refused;
   for (const std::size_t i : touched) {
@@ -195,22 +194,21 @@ StoreFile::Outcome StoreFile::hold(const StoreCommand& command, std::int64_t now
   return Outcome::done;
 }
 
-/// Whether every counter has room, and no sum overflows.
-bool StoreFile::fit(const std::vector<StoreCounter>& counters, const Vector& more) const noexcept {
-  for (std::size_t i = 0; i < tables_.views().size(); ++i) {
-    const StoreReply::State state = tables_.state_of(tables_.views()[i]);
-    const Vector spent = to_vector(state.spent), reserved = to_vector(state.reserved);
-    const auto limits = to_vector(counters[i].limits);
-    for (std::size_t d = 0; d < dimension_count; ++d) {
-      std::int64_t used = 0, with = 0;
-      if (more[d] == 0) continue;
-      if (__builtin_add_overflow(spent[d], reserved[d], &used) || __builtin_add_overflow(used, more[d], &with))
-        return false;
-      if (limits[d] == no_cap || counters[i].room == Room::any) continue;
-      if (counters[i].room == Room::fits ? with > limits[d] : used >= limits[d]) return false;
+/// Whether every counter has room. Where one has none, it is noted when it may have.
+bool StoreFile::has_room(const std::vector<StoreCounter>& counters, const Vector& more) {
+  const std::vector<StoreTables::View>& views = tables_.views();
+  bool all = true;
+  for (std::size_t i = 0; i < views.size(); ++i)
+    all = all && detail::has_room(counters[i], tables_.sums_of(views[i]), more);
+  for (std::size_t i = 0; !all && i < views.size(); ++i) {
+    std::vector<CountedSlot> slots;
+    for (const std::size_t place : tables_.slots_of(views[i])) {
+      const StoreSlot& slot = tables_.slot(place);
+      slots.push_back({slot.begins, {slot.spent, slot.reserved}});
     }
+    fits_at_.push_back(fits_at(counters[i], slots, tables_.sums_of(views[i]), more));
   }
-  return true;
+  return all;
 }
 
 /// Settles, releases or adjusts; false where a sum does not fit, and then nothing is changed.
@@ -252,27 +250,22 @@ bool StoreFile::end(const StoreCommand& command, std::int64_t now, StoreReply& r
   return true;
 }
 
-/// Reports the thresholds that are reached and were not reported in any slot that counts.
+/// Announces the thresholds that are reached and were not announced in any slot that counts.
 void StoreFile::tell(const std::vector<StoreCounter>& counters, std::vector<StoreReply::Crossed>& crossed) {
   for (std::size_t i = 0; i < tables_.views().size(); ++i) {
-    if (counters[i].thresholds.empty()) continue;
+    const std::vector<StoreCounter::Threshold>& thresholds = counters[i].thresholds;
+    if (thresholds.empty()) continue;
     const StoreTables::View& view = tables_.views()[i];
-    const Vector spent = to_vector(tables_.state_of(view).spent);
-    for (const StoreCounter::Threshold& threshold : counters[i].thresholds) {
-      const auto at = to_vector(threshold.at);
-      bool reached = false;
-      for (std::size_t d = 0; d < dimension_count; ++d) reached = reached || (at[d] != no_cap && spent[d] >= at[d]);
-      if (!reached) continue;
-      const std::string word = exact(threshold.fraction);
-      bool told = false;
-      for (const std::size_t place : tables_.slots_of(view)) told = told || tables_.slot(place).has_told(word);
-      if (told) continue;
-      StoreSlot& own = tables_.slot(view.own);
-      if (!own.told.empty()) own.told += ' ';
-      own.told += word;
-      own.changed = true;
-      crossed.push_back({i, threshold.fraction});
-    }
+    const Vector spent = tables_.sums_of(view).spent;
+    const auto told = [&](const Announced& one) {
+      const auto places = tables_.slots_of(view);
+      return std::any_of(places.begin(), places.end(),
+                         [&](std::size_t place) { return tables_.slot(place).has_told(one); });
+    };
+    for (std::size_t t = 0; t < thresholds.size(); ++t)
+      if (announce(to_vector(thresholds[t].at), spent, told,
+                   [&](const Announced& one) { tables_.slot(view.own).tell(one); }))
+        crossed.push_back({i, t, thresholds[t].fraction});
   }
 }
 

@@ -35,7 +35,7 @@ class StoreFile {
   Database& prepared(const std::filesystem::path& path, Deadline deadline);
   Result<StoreReply> apply(const StoreCommand& command);
   Outcome hold(const StoreCommand& command, std::int64_t now);
-  [[nodiscard]] bool fit(const std::vector<StoreCounter>& counters, const Vector& more) const noexcept;
+  [[nodiscard]] bool has_room(const std::vector<StoreCounter>& counters, const Vector& more);
   bool end(const StoreCommand& command, std::int64_t now, StoreReply& reply);
   void tell(const std::vector<StoreCounter>& counters, std::vector<StoreReply::Crossed>& crossed);
   void renew(const StoreCommand& command, std::int64_t until);
@@ -44,6 +44,7 @@ class StoreFile {
   Database database_;
   StoreTables tables_;
   Statement begin_, commit_;
+  std::vector<std::optional<Time>> fits_at_;  // of each counter of a command that was refused
   // The slots of the calls that were reserved through this connection, since a renewal names the id only.
   std::unordered_map<std::string, std::vector<std::int64_t>> held_in_;
 };

@@ -46,11 +46,24 @@ HeldCall* StoreSlot::find(const std::string& key) noexcept {
   return at == held.end() ? nullptr : &*at;
 }
 
-bool StoreSlot::has_told(std::string_view fraction) const noexcept {
+namespace {
+
+std::string word_of(const Announced& one) { return std::to_string(one.dimension) + ':' + std::to_string(one.amount); }
+
+}  // namespace
+
+void StoreSlot::tell(const Announced& one) {
+  if (!told.empty()) told += ' ';
+  told += word_of(one);
+  changed = true;
+}
+
+bool StoreSlot::has_told(const Announced& one) const {
+  const std::string word = word_of(one);
   std::string_view list = told;
   while (!list.empty()) {
     const std::size_t end = std::min(list.find(' '), list.size());
-    if (list.substr(0, end) == fraction) return true;
+    if (list.substr(0, end) == word) return true;
     list.remove_prefix(std::min(end + 1, list.size()));
   }
   return false;
@@ -69,11 +82,6 @@ bool StoreSlot::fits(const Vector& more_spent, const Vector& more_reserved) cons
 void StoreSlot::add(const Vector& more_spent, const Vector& more_reserved) noexcept {
   for (std::size_t d = 0; d < dimension_count; ++d) spent[d] += more_spent[d], reserved[d] += more_reserved[d];
   changed = true;
-}
-
-Vector spendable(Vector amount) noexcept {
-  amount[index(Dimension::concurrent)] = 0;  // a call in flight is never spent
-  return amount;
 }
 
 void pack(std::string& bytes, const Vector& amount) {

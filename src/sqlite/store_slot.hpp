@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/vector.hpp"
+#include "core/shared/slot_rules.hpp"
 #include "outlay/store.hpp"
 #include "sqlite/database.hpp"
 
@@ -30,21 +31,20 @@ struct HeldCall {
 struct StoreSlot {
   std::int64_t id = 0;                    // 0: not in the file yet
   const StoreCounter* counter = nullptr;  // of a slot that is not
-  std::int64_t version = 0;               // of its last change
+  Time begins{};
+  std::int64_t version = 0;  // of its last change
   Vector spent{}, reserved{};
   std::vector<HeldCall> held{};
-  std::string told{};  // the fractions whose thresholds have been reported, separated by blanks
+  std::string told{};  // the amounts that were announced, `dimension:amount`, separated by blanks
   bool changed = false;
 
   HeldCall* find(const std::string& key) noexcept;
-  [[nodiscard]] bool has_told(std::string_view fraction) const noexcept;
+  [[nodiscard]] bool has_told(const Announced& one) const;
+  void tell(const Announced& one);
   /// Whether the sums fit, and the sum of both too, so that an expiry always fits.
   [[nodiscard]] bool fits(const Vector& more_spent, const Vector& more_reserved) const noexcept;
   void add(const Vector& more_spent, const Vector& more_reserved) noexcept;
 };
-
-/// What of an amount is spent where it is charged.
-Vector spendable(Vector amount) noexcept;
 
 // The blobs of the tables. Reading one that is damaged throws SqliteError with errc::bad_file, which names the database.
 void pack(std::string& bytes, const Vector& amount);

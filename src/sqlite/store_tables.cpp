@@ -12,8 +12,6 @@ using namespace std::chrono_literals;
 /// How long the id of a call that ended is remembered, and of one whose lease ran out: that call may still settle.
 constexpr auto remember_ended_for = 1h;
 constexpr auto remember_expired = 24h;
-/// How long a slot is kept after the last window that counts it: longer than any correction can be late.
-constexpr auto remember_slot = 48h;
 constexpr auto purge_every = 10min;
 constexpr std::int64_t purge_at_once = 1'000;
 
@@ -33,22 +31,26 @@ class Reading {
 
 StoreTables::StoreTables(Database& database)
     : database_(database),
-      get_slot_(database_, "SELECT id, state FROM store_slots WHERE id = ?1"),
+      get_slot_(database_, "SELECT id, state, begins FROM store_slots WHERE id = ?1"),
       find_slots_(database_,
                   "SELECT id, state, begins FROM store_slots "
                   "WHERE name = ?1 AND \"window\" = ?2 AND begins >= ?3 AND begins <= ?4"),
-      all_slots_(database_, "SELECT id, state FROM store_slots"),
-      update_slot_(database_, "UPDATE store_slots SET state = ?2 WHERE id = ?1"),
+      in_flight_(database_,
+                 "SELECT id, state, begins FROM store_slots "
+                 "WHERE name = ?1 AND \"window\" = ?2 AND holds AND (begins < ?3 OR begins > ?4)"),
+      all_slots_(database_, "SELECT id, state, begins FROM store_slots"),
+      update_slot_(database_, "UPDATE store_slots SET state = ?2, holds = ?3 WHERE id = ?1"),
       insert_slot_(database_,
-                   "INSERT INTO store_slots(state, begins, forget_at, name, \"window\") "
-                   "VALUES(?1, ?2, ?3, ?4, ?5)"),
+                   "INSERT INTO store_slots(state, begins, forget_at, name, \"window\", holds) "
+                   "VALUES(?1, ?2, ?3, ?4, ?5, ?6)"),
       find_id_(database_, "SELECT slot, charged FROM store_ids WHERE id = ?1"),
       insert_id_(database_, "INSERT OR REPLACE INTO store_ids VALUES(?1, ?2, ?3, ?4)"),
       delete_id_(database_, "DELETE FROM store_ids WHERE id = ?1"),
       purge_ids_(database_,
                  "DELETE FROM store_ids WHERE (id, slot) IN "
                  "(SELECT id, slot FROM store_ids WHERE until <= ?1 LIMIT ?2)"),
-      old_slots_(database_, "SELECT id, state FROM store_slots WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2"),
+      old_slots_(database_,
+                 "SELECT id, state, begins FROM store_slots WHERE forget_at <= ?1 ORDER BY forget_at LIMIT ?2"),
       delete_slot_(database_, "DELETE FROM store_slots WHERE id = ?1"),
       raise_version_(database_, "UPDATE store_info SET version = max(version, ?1)"),
       epoch_(database_.query_text("SELECT epoch FROM store_info")) {
@@ -61,7 +63,9 @@ StoreTables::StoreTables(Database& database)
 // --- rows ---
 
 StoreSlot StoreTables::read_slot(const Statement& row) const {
-  return unpack_slot(row.integer(0), row.blob(1), database_);
+  StoreSlot slot = unpack_slot(row.integer(0), row.blob(1), database_);
+  slot.begins = Time(std::chrono::nanoseconds(row.integer(2)));
+  return slot;
 }
 
 std::string_view StoreTables::packed(const StoreSlot& slot) {
@@ -152,37 +156,43 @@ void StoreTables::load(const std::vector<StoreCounter>& counters, std::int64_t n
 StoreTables::View StoreTables::view_of(const StoreCounter& counter) {
   View view;
   view.first = rows_.size();
-  // A window of one slot counts that slot only, even where a process whose clock was ahead has made later ones.
-  const bool one_slot = counter.counted_from == counter.begin;
   bool there = false;
   {
     const Reading reading(find_slots_);
     find_slots_.bind_blob(1, counter.name);
     find_slots_.bind_blob(2, counter.window);
     find_slots_.bind(3, nanos(counter.counted_from));
-    find_slots_.bind(4, one_slot ? nanos(counter.begin) : INT64_MAX);
+    find_slots_.bind(4, nanos(counter.counted_to));
     while (find_slots_.step()) {
       rows_.push_back(place_of(read_slot(find_slots_)));
-      if (find_slots_.integer(2) == nanos(counter.begin)) view.own = rows_.back(), there = true;
+      if (slots_[rows_.back()].begins == counter.begin) view.own = rows_.back(), there = true;
     }
   }
   if (!there) {
     StoreSlot slot;
     slot.counter = &counter;
+    slot.begins = counter.begin;
     rows_.push_back(view.own = place_of(std::move(slot)));
   }
   view.last = rows_.size();
+  const Reading reading(in_flight_);
+  in_flight_.bind_blob(1, counter.name);
+  in_flight_.bind_blob(2, counter.window);
+  in_flight_.bind(3, nanos(counter.counted_from));
+  in_flight_.bind(4, nanos(counter.counted_to));
+  while (in_flight_.step()) rows_.push_back(place_of(read_slot(in_flight_)));
+  view.end = rows_.size();
   return view;
 }
 
-StoreReply::State StoreTables::state_of(const View& view) const noexcept {
-  Vector spent{}, reserved{};
+SlotSums StoreTables::sums_of(const View& view) const noexcept {
+  constexpr std::size_t in_flight = index(Dimension::concurrent);
+  SlotSums sum;
   for (std::size_t row = view.first; row < view.last; ++row)
-    for (std::size_t d = 0; d < dimension_count; ++d) {
-      spent[d] = saturating_add(spent[d], slots_[rows_[row]].spent[d]);
-      reserved[d] = saturating_add(reserved[d], slots_[rows_[row]].reserved[d]);
-    }
-  return {to_amounts(spent), to_amounts(reserved)};
+    sum += {slots_[rows_[row]].spent, slots_[rows_[row]].reserved};
+  for (std::size_t row = view.last; row < view.end; ++row)
+    sum.held[in_flight] = saturating_add(sum.held[in_flight], slots_[rows_[row]].reserved[in_flight]);
+  return sum;
 }
 
 void StoreTables::write_slots() {
@@ -196,6 +206,7 @@ void StoreTables::write_slots() {
     }
     update_slot_.bind(1, slot.id);
     update_slot_.bind_blob(2, packed(slot));
+    update_slot_.bind(3, std::int64_t{!slot.held.empty()});
     update_slot_.run();
   }
 }
@@ -204,12 +215,10 @@ void StoreTables::insert_slot(StoreSlot& slot) {
   const StoreCounter& counter = *slot.counter;
   insert_slot_.bind_blob(1, packed(slot));
   insert_slot_.bind(2, nanos(counter.begin));
-  // A rolling window counts a slot for as long again as it looks back.
-  const std::int64_t looks_back = saturating_add(nanos(counter.begin), -nanos(counter.counted_from));
-  insert_slot_.bind(
-      3, counter.end == Time::max() ? INT64_MAX : later(saturating_add(nanos(counter.end), looks_back), remember_slot));
+  insert_slot_.bind(3, nanos(counter.keep_until));
   insert_slot_.bind_blob(4, counter.name);
   insert_slot_.bind_blob(5, counter.window);
+  insert_slot_.bind(6, std::int64_t{!slot.held.empty()});
   insert_slot_.run();
   slot.id = database_.last_insert_id();
 }

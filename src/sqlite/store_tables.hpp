@@ -18,9 +18,10 @@ namespace outlay::detail {
 /// The tables of a store, and the slots of them that a command works on. Every member runs inside a transaction of the caller's.
 class StoreTables {
  public:
-  /// A counter of the command: rows_[first .. last) are its slots, `own` the one that is charged.
+  /// A counter of the command: rows_[first .. last) are the slots that count, `own` the one that is charged, rows_[last .. end) the other
+  /// slots of its name in which calls are in flight.
   struct View {
-    std::size_t first = 0, last = 0, own = 0;
+    std::size_t first = 0, last = 0, end = 0, own = 0;
   };
   /// The rows of an id in store_ids: one for each slot in which its lease has run out, or one for slot 0 once its call has ended.
   struct Past {
@@ -43,7 +44,7 @@ class StoreTables {
   void load(const std::vector<StoreCounter>& counters, std::int64_t now);
   /// One for each of the counters.
   [[nodiscard]] const std::vector<View>& views() const noexcept { return views_; }
-  [[nodiscard]] StoreReply::State state_of(const View& view) const noexcept;
+  [[nodiscard]] SlotSums sums_of(const View& view) const noexcept;
   /// The places of a counter's slots.
   [[nodiscard]] std::span<const std::size_t> slots_of(const View& view) const noexcept {
     return std::span(rows_).subspan(view.first, view.last - view.first);
@@ -74,8 +75,8 @@ class StoreTables {
   void purge(std::int64_t now);
 
   Database& database_;
-  Statement get_slot_, find_slots_, all_slots_, update_slot_, insert_slot_, find_id_, insert_id_, delete_id_,
-      purge_ids_, old_slots_, delete_slot_, raise_version_;
+  Statement get_slot_, find_slots_, in_flight_, all_slots_, update_slot_, insert_slot_, find_id_, insert_id_,
+      delete_id_, purge_ids_, old_slots_, delete_slot_, raise_version_;
   const std::string epoch_;
   std::int64_t version_ = 0;
   std::int64_t purge_at_ = INT64_MIN;  // by the commands' clock

@@ -81,7 +81,7 @@ std::vector<outlay::StoreCounter> counters(int count) {
     outlay::StoreCounter counter;
     counter.name = "user:alice" + std::to_string(i);
     counter.window = outlay::Window::day().id();
-    counter.begin = counter.counted_from = span.begin;
+    counter.begin = counter.counted_from = counter.counted_to = span.begin;
     counter.end = span.end.value();
     counter.limits.usd = 9'000'000_usd;
     list.push_back(counter);

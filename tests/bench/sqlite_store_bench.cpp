@@ -92,7 +92,7 @@ double store_cost(int depth, int users, int before) {
       outlay::StoreCounter counter;
       counter.name = level == 0 ? "user_id:" + std::to_string(i % users) : "level" + std::to_string(level);
       counter.window = "day@UTC";
-      counter.begin = counter.counted_from = now;
+      counter.begin = counter.counted_from = counter.counted_to = now;
       counter.end = now + 24h;
       counter.limits.usd = outlay::Usd::from_nanos(1'000'000'000'000'000);
       command.counters.push_back(std::move(counter));

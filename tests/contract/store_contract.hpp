@@ -89,7 +89,7 @@ class Shop {
   [[nodiscard]] StoreCounter hourly(std::string name, std::chrono::nanoseconds ago) {
     StoreCounter c = counter(std::move(name));
     c.window = "hour";
-    c.begin = c.counted_from = start_ - ago;
+    c.begin = c.counted_from = c.counted_to = start_ - ago;
     c.end = c.begin + 1h;
     return c;
   }
@@ -773,7 +773,7 @@ OUTLAY_STORE_CASE("what was admitted in a slot extends, settles and is released 
   auto slot = shop.hourly("x", 1h - 2s);  // two seconds are left
   slot.limits.usd = cents(10);
   auto next = slot;
-  next.begin = next.counted_from = slot.end;
+  next.begin = next.counted_from = next.counted_to = slot.end;
   next.end = next.begin + 1h;
   CHECK(shop.one(shop.reserve(a, {slot}, money(2))).outcome == Outcome::done);
   CHECK(shop.one(shop.reserve(b, {slot}, money(3))).outcome == Outcome::done);
@@ -799,7 +799,7 @@ OUTLAY_STORE_CASE("a window that is one slot does not feel what came after it") 
   slot.limits.usd = cents(10);
   slot.thresholds.push_back({0.5, limit_of(0, cents(5).nanos())});
   auto next = slot;
-  next.begin = next.counted_from = slot.end;
+  next.begin = next.counted_from = next.counted_to = slot.end;
   next.end = next.begin + 1h;
   CHECK(shop.one(shop.reserve(a, {slot}, money(2))).outcome == Outcome::done);
   shop.pass(2s, [&] { return shop.one(shop.reserve(b, {next}, money(9))).outcome == Outcome::done; });
@@ -819,6 +819,7 @@ OUTLAY_STORE_CASE("the newest 61 slots of a rolling window count together") {
   newest.window = "rolling3600s";
   newest.end = newest.begin + 1min;
   newest.counted_from = newest.begin - 60min;
+  newest.counted_to = Time::max();
   std::uint64_t n = 1;
   for (int back = 62; back >= 0; --back) {  // two slots more than count
     auto slot = newest;
@@ -842,6 +843,7 @@ OUTLAY_STORE_CASE("what is reserved in older slots of a rolling window counts to
   slot.window = "rolling3600s";
   slot.end = slot.begin + 1min;
   slot.counted_from = slot.begin - 60min;
+  slot.counted_to = Time::max();
   slot.limits.usd = cents(10);
   auto next = slot;
   next.begin += 1min, next.end += 1min, next.counted_from += 1min;
@@ -854,6 +856,83 @@ OUTLAY_STORE_CASE("what is reserved in older slots of a rolling window counts to
   auto without = next;
   without.counted_from = next.begin;
   shop.expect(without, 0, 4);
+}
+
+OUTLAY_STORE_CASE("calls in flight count in whatever slot they began, until they end") {
+  Shop shop;
+  auto slot = shop.hourly("x", 1h - 2s);  // two seconds are left
+  slot.limits.concurrent = 2;
+  auto next = slot;
+  next.begin = next.counted_from = next.counted_to = slot.end;
+  next.end = next.begin + 1h;
+  auto other = next;
+  other.name = "y";
+  const Amounts one{cents(1), 0, 0, 0, 1, 1};
+  CHECK(shop.one(shop.reserve(a, {slot}, one)).outcome == Outcome::done);
+  CHECK(shop.one(shop.reserve(b, {slot}, one)).outcome == Outcome::done);
+  shop.pass(2s, [&] { return shop.one(shop.snapshot({slot})).now >= slot.end; });
+  const StoreReply refused = shop.one(shop.reserve(c, {next}, one));
+  CHECK(refused.outcome == Outcome::refused);
+  CHECK(refused.states.at(0).reserved == Amounts{{}, 0, 0, 0, 0, 2});
+  CHECK(shop.one(shop.reserve(c, {other}, one)).outcome == Outcome::done);
+  CHECK(shop.one(shop.settle(a, {slot}, one)).outcome == Outcome::done);
+  CHECK(shop.look(slot).reserved.concurrent == 1);
+  CHECK(shop.look(next).reserved.concurrent == 1);
+  CHECK(shop.one(shop.reserve(d, {next}, one)).outcome == Outcome::done);
+  CHECK(shop.look(slot).reserved == Amounts{cents(1), 0, 0, 0, 1, 2});
+  CHECK(shop.one(shop.release(b, {slot})).outcome == Outcome::done);
+  CHECK(shop.look(next).reserved == one);
+}
+
+OUTLAY_STORE_CASE("calls whose leases ran out in another slot are in flight no more") {
+  Shop shop;
+  auto slot = shop.hourly("x", 1h - 500ms);
+  auto next = slot;
+  next.begin = next.counted_from = next.counted_to = slot.end;
+  next.end = next.begin + 1h;
+  CHECK(shop.one(shop.reserve(a, {slot}, {cents(1), 0, 0, 0, 1, 1}, short_lease)).outcome == Outcome::done);
+  CHECK(shop.look(next).reserved.concurrent == 1);
+  shop.let_leases_end(next);
+  shop.expect(slot, 1, 0);
+}
+
+OUTLAY_STORE_CASE("a rolling window that refuses says when enough of it will have gone") {
+  Shop shop;
+  auto newest = shop.hourly("x", 30s);
+  newest.window = "rolling3600s";
+  newest.end = newest.begin + 1min;
+  newest.counted_from = newest.begin - 60min;
+  newest.counted_to = Time::max();
+  newest.limits.usd = cents(10);
+  const auto slot = [&](int back) {
+    auto older = newest;
+    older.begin -= std::chrono::minutes(back), older.end -= std::chrono::minutes(back);
+    older.counted_from -= std::chrono::minutes(back);
+    return older;
+  };
+  shop.one(shop.settle(store_id(1), {slot(60)}, money(3)));
+  shop.one(shop.settle(store_id(2), {slot(20)}, money(4)));
+  shop.one(shop.settle(store_id(3), {slot(10)}, money(3)));
+  // In how many minutes of the newest slot's begin. (Some stores keep microseconds.)
+  const auto fits_in = [&](std::int64_t amount) -> std::optional<std::int64_t> {
+    const StoreReply reply = shop.one(shop.reserve(a, {newest}, money(amount)));
+    CHECK(reply.outcome == Outcome::refused);
+    const std::optional<Time> when = reply.states.at(0).fits_at;
+    return when ? std::optional(std::chrono::round<std::chrono::minutes>(*when - newest.begin).count()) : std::nullopt;
+  };
+  // A slot counts until the window begins behind it: the oldest has one minute more.
+  CHECK(fits_in(3) == 1);
+  CHECK(fits_in(4) == 41);
+  CHECK(fits_in(7) == 41);
+  CHECK(fits_in(8) == 51);
+  CHECK_FALSE(fits_in(11));
+  auto full = newest;
+  full.limits = {};
+  full.limits.concurrent = 1;
+  CHECK(shop.one(shop.reserve(b, {newest}, {{}, 0, 0, 0, 0, 1})).outcome == Outcome::done);
+  const StoreReply busy = shop.one(shop.reserve(c, {full}, {{}, 0, 0, 0, 0, 1}));
+  CHECK(busy.outcome == Outcome::refused);
+  CHECK_FALSE(busy.states.at(0).fits_at);  // time does not end calls
 }
 
 OUTLAY_STORE_CASE("windows of other kinds are other counters") {
@@ -1008,15 +1087,42 @@ OUTLAY_STORE_CASE("a reservation, however large, reaches no threshold, nor does 
   CHECK(shop.one(shop.snapshot({counter})).crossed.empty());
 }
 
-OUTLAY_STORE_CASE("refunds and raised caps do not arm a threshold again") {
+OUTLAY_STORE_CASE(
+    "an amount is announced once, whatever is refunded, and other amounts of a raised cap are other thresholds") {
   Shop shop;
   const auto counter = with_thresholds("x", 100, {50, 80});
   CHECK(told(shop.one(shop.settle(a, {counter}, money(60)))) == Told{{0, 50}});
   CHECK(shop.one(shop.adjust(b, {counter}, money(-60))).crossed.empty());
   CHECK(told(shop.one(shop.settle(c, {counter}, money(60)))) == Told{});
   const auto raised = with_thresholds("x", 1'000, {50, 80});
-  CHECK(told(shop.one(shop.settle(d, {raised}, money(500)))) == Told{});
-  CHECK(told(shop.one(shop.settle(store_id(1), {raised}, money(300)))) == Told{{0, 80}});
+  CHECK(told(shop.one(shop.settle(d, {raised}, money(439)))) == Told{});
+  CHECK(told(shop.one(shop.settle(store_id(1), {raised}, money(1)))) == Told{{0, 50}});
+  const auto again = with_thresholds(
+      "x", 500, {10, 100});  // 50 cents were announced as half of the first cap, 500 as half of the second
+  CHECK(told(shop.one(shop.settle(store_id(2), {again}, money(1)))) == Told{});
+}
+
+OUTLAY_STORE_CASE("thresholds of budgets that share a name are all announced, and what they have in common once") {
+  Shop shop;
+  auto counter = with_thresholds("x", 100, {50});
+  const auto other = with_thresholds("x", 50, {50, 100});  // 25 cents and 50
+  counter.thresholds.insert(counter.thresholds.begin(), other.thresholds.begin(), other.thresholds.end());
+  const StoreReply reply = shop.one(shop.settle(a, {counter}, money(60)));
+  REQUIRE(reply.crossed.size() == 2);
+  CHECK((reply.crossed[0].threshold == 0 && reply.crossed[0].fraction == 0.5));
+  CHECK((reply.crossed[1].threshold == 1 && reply.crossed[1].fraction == 1.0));
+  CHECK(reply.states.at(0).spent == money(60));  // the numbers that they were reached with
+}
+
+OUTLAY_STORE_CASE("a threshold of several dimensions is announced once, by the first that reaches it") {
+  Shop shop;
+  auto counter = Shop::counter("x");
+  counter.thresholds.push_back({0.5, {cents(50), {}, {}, {}, 5, {}}});
+  CHECK(told(shop.one(shop.settle(a, {counter}, {cents(1), 0, 0, 0, 5, 0}))) == Told{{0, 50}});
+  CHECK(told(shop.one(shop.settle(b, {counter}, money(60)))) == Told{});
+  auto money_alone = Shop::counter("x");  // of another budget, which caps money alone
+  money_alone.thresholds.push_back({0.5, {cents(50), {}, {}, {}, {}, {}}});
+  CHECK(told(shop.one(shop.settle(c, {money_alone}, money(1)))) == Told{{0, 50}});
 }
 
 OUTLAY_STORE_CASE("a correction may be the first to reach a threshold") {
@@ -1039,7 +1145,7 @@ OUTLAY_STORE_CASE("thresholds are of any dimension, and of one window each") {
   auto counter = shop.hourly("x", 30min);
   counter.thresholds.push_back({0.5, {cents(50), {}, {}, {}, 5, {}}});
   auto before = counter;
-  before.begin -= 1h, before.end -= 1h, before.counted_from -= 1h;
+  before.begin -= 1h, before.end -= 1h, before.counted_from -= 1h, before.counted_to -= 1h;
   CHECK(told(shop.one(shop.settle(a, {before}, {{}, 0, 0, 0, 4, 0}))) == Told{});
   CHECK(told(shop.one(shop.settle(b, {before}, {{}, 0, 0, 0, 1, 0}))) == Told{{0, 50}});
   CHECK(told(shop.one(shop.settle(c, {counter}, money(49)))) == Told{});
@@ -1106,6 +1212,18 @@ OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential m
     counter.begin = origin + slots * 10s;
     counter.end = clock_moves ? counter.begin + 10s : Time::max();
     counter.counted_from = counter.begin - 60 * 10s;
+    counter.counted_to = Time::max();
+    return counter;
+  };
+  // Slots that turn, and in which calls stay in flight; under one of two caps, as two programs may see it.
+  const auto turning = [&] {
+    StoreCounter counter =
+        pick(2) == 0 ? with_thresholds("turning", 90, {50, 100}) : with_thresholds("turning", 60, {50, 75});
+    counter.window = "20s";
+    const auto slots = clock_moves ? (shop.fixture.now() - origin) / 20s : 0;
+    counter.begin = counter.counted_from = counter.counted_to = origin + slots * 20s;
+    counter.end = clock_moves ? counter.begin + 20s : Time::max();
+    counter.limits.concurrent = 5;
     return counter;
   };
   struct Used {
@@ -1119,9 +1237,12 @@ OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential m
   for (int step = 0; step < 400; ++step) {
     std::vector<StoreCommand> batch;
     if (clock_moves && pick(6) == 0) {
-      shop.fixture.advance(std::chrono::milliseconds(1 + pick(15'000)));
+      // Ahead, and now and then back, but never before the beginning.
+      const auto step_by = std::chrono::milliseconds(1 + pick(15'000));
+      shop.fixture.advance(pick(8) == 0 && shop.fixture.now() - step_by > origin ? -step_by : step_by);
       auto all = counters;
       all.push_back(rolling());
+      all.push_back(turning());
       batch.push_back(shop.snapshot(all));
     }
     for (std::uint64_t n = 1 + pick(5); n != 0; --n) {
@@ -1132,6 +1253,7 @@ OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential m
         for (const StoreCounter& counter : counters)
           if (pick(2) == 0) use.counters.push_back(counter);
         if (pick(3) == 0) use.counters.push_back(rolling());
+        if (pick(3) == 0) use.counters.push_back(turning());
         if (use.counters.empty()) use.counters.push_back(counters[pick(counters.size())]);
         for (StoreCounter& counter : use.counters)
           if (pick(5) == 0) counter.room = pick(2) == 0 ? Room::below : Room::any;
@@ -1174,6 +1296,7 @@ OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential m
         default: {
           auto all = counters;
           all.push_back(rolling());
+          all.push_back(turning());
           if (pick(3) != 0)
             batch.push_back(shop.snapshot(all));
           else
@@ -1199,6 +1322,9 @@ OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential m
         INFO("counter " << batch[i].counters[s].name);
         REQUIRE(dims(reply.states[s].spent) == dims(expected.states[s].spent));
         REQUIRE(dims(reply.states[s].reserved) == dims(expected.states[s].reserved));
+        const auto apart = reply.states[s].fits_at.value_or(Time{}) - expected.states[s].fits_at.value_or(Time{});
+        REQUIRE(reply.states[s].fits_at.has_value() == expected.states[s].fits_at.has_value());
+        REQUIRE((apart < 2us && apart > -2us));  // some stores keep microseconds
       }
       REQUIRE(told(reply) == told(expected));
       REQUIRE((changed ? reply.version > version : reply.version >= version));

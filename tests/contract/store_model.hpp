@@ -81,7 +81,11 @@ class StoreModel {
     outlay::StoreReply reply;
     reply.now = command.now;
     reply.outcome = decide(command, changed);
-    for (const outlay::StoreCounter& counter : command.counters) reply.states.push_back(state(counter));
+    const Dimensions more = reply.outcome == Outcome::refused ? missing(command) : Dimensions{};
+    for (const outlay::StoreCounter& counter : command.counters) {
+      reply.states.push_back(state(counter));
+      if (reply.outcome == Outcome::refused) reply.states.back().fits_at = fits_at(counter, more);
+    }
     if ((command.op == Op::settle || command.op == Op::adjust) && reply.outcome == Outcome::done)
       for (std::size_t i = 0; i < command.counters.size(); ++i)
         cross(command.counters[i], reply.states[i].spent, i, reply.crossed);
@@ -92,17 +96,20 @@ class StoreModel {
     Dimensions spent{}, reserved{};
     const auto found = counters_.find({counter.name, counter.window});
     if (found != counters_.end())
-      for (auto slot = found->second.lower_bound(counter.counted_from); counts(counter, slot, found->second); ++slot)
-        for (std::size_t d = 0; d < dimensions; ++d)
-          spent[d] += slot->second.spent[d], reserved[d] += slot->second.reserved[d];
-    return {amounts(spent), amounts(reserved)};
+      for (const auto& [begin, slot] : found->second)
+        for (std::size_t d = 0; d < dimensions; ++d) {
+          const bool counts = begin >= counter.counted_from && begin <= counter.counted_to;
+          if (counts) spent[d] += slot.spent[d];
+          if (counts || d == in_flight) reserved[d] += slot.reserved[d];
+        }
+    return {amounts(spent), amounts(reserved), {}, 0};
   }
 
  private:
   using Name = std::pair<std::string, std::string>;
   struct Slot {
     Dimensions spent{}, reserved{};
-    std::set<double> told{};
+    std::set<std::pair<std::size_t, std::int64_t>> told{};  // dimensions and amounts
   };
   struct Held {
     std::vector<std::pair<Name, outlay::Time>> at{};
@@ -114,11 +121,7 @@ class StoreModel {
     bool ended = false;
   };
 
-  /// A window that is one slot is that slot alone.
-  template <class Iterator, class Slots>
-  static bool counts(const outlay::StoreCounter& counter, Iterator slot, const Slots& slots) {
-    return slot != slots.end() && (counter.counted_from != counter.begin || slot->first == counter.begin);
-  }
+  static constexpr std::size_t in_flight = 5;
 
   Slot& slot(const std::pair<Name, outlay::Time>& at) { return counters_[at.first][at.second]; }
 
@@ -139,6 +142,30 @@ class StoreModel {
   static Dimensions spendable(Dimensions amount) {
     amount[5] = 0;  // a call in flight is never spent
     return amount;
+  }
+
+  /// What a command that reserves asks for beside what its id holds.
+  [[nodiscard]] Dimensions missing(const outlay::StoreCommand& command) const {
+    Dimensions more = dims(command.amount);
+    const auto held = ids_.find(command.id);
+    if (held != ids_.end())
+      for (std::size_t d = 0; d < dimensions; ++d)
+        more[d] = std::max<std::int64_t>(0, more[d] - held->second.amount[d]);
+    return more;
+  }
+
+  /// The first moment at which a window of this length, whose slots are as they are, has room.
+  [[nodiscard]] std::optional<outlay::Time> fits_at(const outlay::StoreCounter& counter, const Dimensions& more) const {
+    if (counter.counted_from == counter.counted_to || counter.end == outlay::Time::max() || fits(counter, more))
+      return {};
+    std::optional<outlay::Time> first;
+    for (const auto& [begin, slot] : counters_.at({counter.name, counter.window})) {
+      if (begin < counter.counted_from || begin > counter.counted_to) continue;
+      outlay::StoreCounter later = counter;
+      later.counted_from = begin + std::chrono::nanoseconds(1);
+      if (!first && fits(later, more)) first = begin + (counter.end - counter.counted_from);
+    }
+    return first;
   }
 
   [[nodiscard]] bool fits(const outlay::StoreCounter& counter, const Dimensions& more) const {
@@ -219,15 +246,20 @@ class StoreModel {
              std::vector<outlay::StoreReply::Crossed>& crossed) {
     auto& slots = counters_[{counter.name, counter.window}];
     const Dimensions reached = dims(spent);
-    for (const auto& threshold : counter.thresholds) {
-      const auto at = dims(threshold.at);
-      bool reaches = false, told = false;
-      for (std::size_t d = 0; d < dimensions; ++d) reaches = reaches || (at[d] && reached[d] >= *at[d]);
-      for (auto slot = slots.lower_bound(counter.counted_from); counts(counter, slot, slots); ++slot)
-        told = told || slot->second.told.count(threshold.fraction) != 0;
-      if (!reaches || told) continue;
-      slots[counter.begin].told.insert(threshold.fraction);
-      crossed.push_back({index, threshold.fraction});
+    for (std::size_t t = 0; t < counter.thresholds.size(); ++t) {
+      const auto at = dims(counter.thresholds[t].at);
+      bool told = false;
+      std::set<std::pair<std::size_t, std::int64_t>> fresh;
+      for (std::size_t d = 0; d < dimensions; ++d) {
+        if (!at[d]) continue;
+        for (const auto& [begin, slot] : slots)
+          if (begin >= counter.counted_from && begin <= counter.counted_to)
+            told = told || slot.told.count({d, *at[d]}) != 0;
+        if (reached[d] >= *at[d]) fresh.insert({d, *at[d]});
+      }
+      if (told || fresh.empty()) continue;
+      slots[counter.begin].told.insert(fresh.begin(), fresh.end());
+      crossed.push_back({index, t, counter.thresholds[t].fraction});
     }
   }
 

@@ -20,7 +20,7 @@ Budget::Budget(BudgetOptions options) {
   Books& books = books_of(outer);
   validate(options, books, outer ? outer->budget : nullptr);
   if (options.usd) books.warn_if_prices_are_stale();
-  auto node = std::make_unique<BudgetNode>(std::move(options), outer ? outer->budget : nullptr);
+  auto node = std::make_unique<BudgetNode>(std::move(options), outer ? outer->budget : nullptr, books.store);
   node->budget = node.get();
   node->attribute(
       books.dictionary.intern(outer ? outer->attribution : nullptr, {true, node->name, node->description, {}}));

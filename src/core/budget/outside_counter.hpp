@@ -37,7 +37,5 @@ class OutsideCounter {
 
 [[nodiscard]] std::shared_ptr<OutsideCounter> open_outside_counter(const std::shared_ptr<Store>& store,
                                                                    const std::string& name, const Window& window);
-/// The process's memory store, for windows without a store.
-[[nodiscard]] const std::shared_ptr<Store>& process_store();
 
 }  // namespace outlay::detail

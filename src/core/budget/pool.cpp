@@ -30,7 +30,7 @@ Pool::Pool(const PoolOptions& options) {
   caps.tokens = options.tokens;
   caps.input_tokens = options.input_tokens;
   caps.output_tokens = options.output_tokens;
-  auto node = std::make_unique<detail::BudgetNode>(std::move(caps), nullptr);
+  auto node = std::make_unique<detail::BudgetNode>(std::move(caps), nullptr, nullptr);
   node->budget = node.get();
   node_ = detail::NodeRef::adopt(node.release());
 }

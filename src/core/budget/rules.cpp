@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "core/budget/tree.hpp"
@@ -40,6 +41,15 @@ BudgetOptions options_of(const Rule& rule, std::string name) {
   return options;
 }
 
+/// Whether some call may be under both.
+bool may_meet(const Rule& a, const Rule& b) noexcept {
+  return a.match.key != b.match.key || a.match.value == b.match.value || a.match.value == "*" || b.match.value == "*";
+}
+
+const std::shared_ptr<Store>& store_of(const Rule& rule, const Books& books) noexcept {
+  return rule.store ? rule.store : books.store;
+}
+
 }  // namespace
 
 NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView& tags) {
@@ -68,12 +78,13 @@ NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView
     }
     NodeRef outer = innermost ? std::move(innermost) : NodeRef::share(scope);
     BudgetNode* const enclosing = outer ? outer->budget : nullptr;
-    const std::shared_ptr<Store>& store = rule.store ? rule.store : process_store();
+    const std::shared_ptr<Store>& store = store_of(rule, books);
     if (enclosing && enclosing->store && enclosing->store != store)
       throw ConfigError(where(rule) + " counts in " + store->description() +
-                        ", and a budget around the call counts in " + enclosing->store->description() +
+                        ", and a budget around the call counts in another store, in " +
+                        enclosing->store->description() +
                         ". One call can ask one store only: give both the same store.");
-    auto node = std::make_unique<BudgetNode>(options_of(rule, std::move(name)), enclosing);
+    auto node = std::make_unique<BudgetNode>(options_of(rule, std::move(name)), enclosing, books.store);
     node->budget = node.get();
     node->books = outer ? outer->books : nullptr;
     node->attribute(books.dictionary.intern(outer ? outer->attribution : nullptr, {true, node->name, {}, {}}));
@@ -96,6 +107,12 @@ void Ledger::add_rule(Rule rule) {
   validate(options_of(rule, rule.match.key.empty() ? "global" : rule.match.key + ":" + rule.match.value), *books_,
            nullptr);
   books_->change_rules([&](const RuleSet* present) {
+    for (const Rule& other : present ? std::span<const Rule>(present->rules) : std::span<const Rule>())
+      if (store_of(other, *books_) != store_of(rule, *books_) && may_meet(rule, other))
+        throw ConfigError(where(rule) + " counts in " + store_of(rule, *books_)->description() + ", and " +
+                          where(other) + ", which may apply to the same call, in another store, in " +
+                          store_of(other, *books_)->description() +
+                          ". One call can ask one store only: give both the same store.");
     auto more = present ? std::make_shared<RuleSet>(*present) : std::make_shared<RuleSet>();
     more->rules.push_back(std::move(rule));
     return more;

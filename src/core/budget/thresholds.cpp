@@ -1,5 +1,6 @@
 #include "core/budget/thresholds.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace outlay::detail {
@@ -34,18 +35,39 @@ Dimension most_spent(const Counter& counter) noexcept {
 
 Thresholds::Thresholds(const std::vector<double>& fractions, const Vector& caps) {
   all_.reserve(fractions.size());
-  for (const double fraction : fractions) all_.push_back({fraction, threshold_amounts(fraction, caps)});
+  told_.reserve(fractions.size());
+  for (const double fraction : fractions) all_.push_back({fraction, {}, false});
+  adapt(caps);
 }
 
-std::optional<double> Thresholds::reached(const Counter& counter) const noexcept {
-  if (!pending()) return std::nullopt;
-  for (std::size_t d = 0; d < dimension_count; ++d)
-    if (counter.spent(d) >= all_[next_].at[d]) return all_[next_].fraction;
+bool Thresholds::was_told(const Announced& one) const noexcept {
+  return std::find(told_.begin(), told_.end(), one) != told_.end();
+}
+
+std::optional<double> Thresholds::take(const Counter& counter) {
+  if (!pending_) return std::nullopt;
+  const Vector spent = counter.spent();
+  pending_ = false;
+  for (Threshold& threshold : all_) {
+    if (threshold.told) continue;
+    pending_ = true;
+    threshold.told = announce(
+        threshold.at, spent, [this](const Announced& one) { return was_told(one); },
+        [this](const Announced& one) { told_.push_back(one); });
+    if (threshold.told) return threshold.fraction;
+  }
   return std::nullopt;
 }
 
-void Thresholds::adapt(const Vector& caps) noexcept {
-  for (Threshold& threshold : all_) threshold.at = threshold_amounts(threshold.fraction, caps);
+void Thresholds::adapt(const Vector& caps) {
+  pending_ = false;
+  for (Threshold& threshold : all_) {
+    threshold.at = threshold_amounts(threshold.fraction, caps);
+    threshold.told = false;
+    for (std::size_t d = 0; d < dimension_count; ++d)
+      threshold.told |= was_told({static_cast<std::uint8_t>(d), threshold.at[d]});
+    pending_ |= !threshold.told;
+  }
 }
 
 }  // namespace outlay::detail

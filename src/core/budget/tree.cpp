@@ -31,7 +31,7 @@ bool lets_through(const Policy& policy) noexcept { return traits_of(policy).lets
 
 }  // namespace
 
-BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing)
+BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const std::shared_ptr<Store>& ledgers)
     : AttributedNode(NodeKind::budget),
       outer(enclosing),
       root(enclosing ? enclosing->root : this),
@@ -43,10 +43,8 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing)
       description(std::move(options.description)),
       policies(std::move(options.on_exceed)),
       window(std::move(options.window)),
-      outside(windowed(window) ? open_outside_counter(options.store ? options.store : process_store(), name, window)
-                               : nullptr),
-      store(windowed(window) ? (options.store ? options.store : process_store())
-                             : (enclosing ? enclosing->store : nullptr)),
+      outside(windowed(window) ? open_outside_counter(options.store ? options.store : ledgers, name, window) : nullptr),
+      store(windowed(window) ? (options.store ? options.store : ledgers) : (enclosing ? enclosing->store : nullptr)),
       notify_at(windowed(window) ? std::move(options.notify_at) : std::vector<double>()),
       clamps(has<Clamp>(policy_list())),
       enforces(std::none_of(policy_list().begin(), policy_list().end(), lets_through)),

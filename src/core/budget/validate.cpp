@@ -112,7 +112,7 @@ void check_reserve(const BudgetOptions& options, const char* name, const std::op
 
 namespace {
 
-void check_window(const BudgetOptions& options, const BudgetNode* enclosing) {
+void check_window(const BudgetOptions& options, const Books& books, const BudgetNode* enclosing) {
   const bool windowed = options.window.kind() != Window::Kind::scope;
   if (options.store && !windowed)
     refuse(options,
@@ -122,9 +122,10 @@ void check_window(const BudgetOptions& options, const BudgetNode* enclosing) {
   if (options.name.empty())
     throw ConfigError("a budget has the window " + options.window.id() +
                       " and no name, and its counter is found by its name. Set name.");
-  const std::shared_ptr<Store>& store = options.store ? options.store : process_store();
+  const std::shared_ptr<Store>& store = options.store ? options.store : books.store;
   if (enclosing && enclosing->store && enclosing->store != store)
-    refuse(options, "its counter is in " + store->description() + ", and the counter of an enclosing budget is in " +
+    refuse(options, "its counter is in " + store->description() +
+                        ", and the counter of an enclosing budget is in another store, in " +
                         enclosing->store->description() +
                         ". One call can ask one store only: give both budgets the same store.");
 }
@@ -171,7 +172,7 @@ void validate(const BudgetOptions& options, Books& books, const BudgetNode* encl
     refuse(options,
            "Unpriced::assume has a rate below one pico-dollar a token, which counts as $0.00. Use a larger rate.");
   check_notify_at(options);
-  check_window(options, enclosing);
+  check_window(options, books, enclosing);
   check_policies(options, books);
 }
 

@@ -154,7 +154,7 @@ ChainView Admission::look(bool ignore_grant) {
       view.source = numbers ? Source::answered : Source::unasked;
       if (numbers) view.counter = numbers;
       if (granted_ && (!ignore_grant || !numbers)) view.source = Source::granted;
-      if (budget.waits) view.turns_in = claim_->turns_in(budget, books_.time());
+      if (budget.waits) view.turns_in = claim_->may_fit_in(budget, books_.time());
     }
     return view;
   });
@@ -268,7 +268,7 @@ Admission::State Admission::admit(std::unique_lock<std::mutex>& lock, ChainView 
 Admission::State Admission::refuse(std::unique_lock<std::mutex>& lock, ChainView chain, const Verdict& verdict,
                                    const Notes& notes) {
   failure_ = facts_of(verdict, chain, moment_, [&](const BudgetNode& budget) -> std::optional<Time> {
-    return budget.outside ? claim_->slot_end(budget, books_.time()) : std::nullopt;
+    return budget.outside ? claim_->may_fit_at(budget, books_.time()) : std::nullopt;
   });
   if (verdict.reason == errc::truncated && !moment_.stream)
     verdict.budget->truncated.store(true, std::memory_order_relaxed);
@@ -339,7 +339,7 @@ Admission::State Admission::wait_in_line(std::unique_lock<std::mutex>& lock, con
   // The decision rests on numbers of a store, which does not report changes that other processes make.
   if (claim_ && claim_->answered()) {
     deadline_ = std::min(deadline_, later(moment_.now, look_again_after));
-    if (at->outside) deadline_ = std::min(deadline_, later(moment_.now, claim_->turns_in(*at, books_.time())));
+    if (at->outside) deadline_ = std::min(deadline_, later(moment_.now, claim_->may_fit_in(*at, books_.time())));
   }
   lock.unlock();
   wakes_.tell();

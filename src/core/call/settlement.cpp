@@ -64,11 +64,10 @@ void compare(const BudgetNode& budget, const Counter& before, const Counter& aft
 }
 
 void take_thresholds(BudgetNode& budget, Aftermath& aftermath) {
-  while (const auto fraction = budget.thresholds.reached(budget.counter)) {
+  while (const auto fraction = budget.thresholds.take(budget.counter)) {
     const Dimension dimension = most_spent(budget.counter);
     aftermath.notes.push_back({&budget, Action::threshold, dimension, budget.counter.spent(index(dimension)),
                                budget.counter.cap[index(dimension)], *fraction});
-    budget.thresholds.announced();
   }
 }
 
@@ -104,47 +103,43 @@ bool end_in_tree(Reservation& reservation, const Vector& actual, Aftermath& afte
 }
 
 /// Announces thresholds when the store says that this settle was the first to reach them: by its thread, long after the call.
-StoreQueue::Crossed announcement(const Reservation& reservation) {
-  struct Announced {
-    std::shared_ptr<SharedCounter> counter;
+StoreQueue::Crossed announcement(const Reservation& reservation, std::span<const SharedClaim::Watched> watched) {
+  struct Threshold {
+    std::size_t counter;  // its place in the command
     AttributionRef budget;
     Vector caps;
   };
   struct Facts {
     Ref<Books> books;
-    std::vector<Announced> budgets{};  // in the order of the command's counters
+    std::vector<Threshold> thresholds{};  // by counter, and in the order of the command's thresholds there
     AttributionRef call;
     std::uint64_t call_id = 0;
     const ModelName* model = nullptr;
     std::string traceparent{};
   };
-  bool any = false;
-  for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer) any |= !budget->notify_at.empty();
-  if (!any) return {};
+  if (watched.empty()) return {};
   auto facts = std::make_shared<Facts>();
   facts->books = Ref<Books>::share(reservation.books);
   facts->call = AttributionRef::share(reservation.attribution);
   facts->call_id = reservation.call_id;
   facts->model = reservation.quote.model.name;
   facts->traceparent = reservation.traceparent;
-  for (std::size_t place = 0; const BudgetNode* budget = reservation.claim->budget_at(place); ++place) {
-    facts->budgets.push_back({std::static_pointer_cast<SharedCounter>(budget->outside),
-                              facts->books->dictionary.translate(budget->attribution),
-                              {}});
-    const auto lock = budget->lock_tree();
-    facts->budgets.back().caps = budget->counter.cap;
-  }
-  return [facts](const std::vector<StoreReply::Crossed>& crossed) {
-    for (const StoreReply::Crossed& one : crossed) {
-      if (one.counter >= facts->budgets.size()) continue;
-      const Announced& budget = facts->budgets[one.counter];
-      StoreQueue& store = budget.counter->queue;
-      const Counter counter = store.view(*budget.counter, store.now(facts->books->time()), budget.caps);
+  for (const SharedClaim::Watched& one : watched)
+    facts->thresholds.push_back({one.place, facts->books->dictionary.translate(one.budget->attribution), one.caps});
+  return [facts](const StoreReply& reply) {
+    for (const StoreReply::Crossed& crossed : reply.crossed) {
+      const auto of_counter = std::find_if(facts->thresholds.begin(), facts->thresholds.end(),
+                                           [&](const Threshold& one) { return one.counter == crossed.counter; });
+      const std::size_t at = static_cast<std::size_t>(of_counter - facts->thresholds.begin()) + crossed.threshold;
+      if (at >= facts->thresholds.size() || crossed.counter >= reply.states.size()) continue;
+      const Threshold& threshold = facts->thresholds[at];
+      const StoreReply::State& state = reply.states[crossed.counter];
+      const Counter counter = Counter::of(to_vector(state.spent), to_vector(state.reserved), threshold.caps);
       const Dimension dimension = most_spent(counter);
       const std::size_t d = index(dimension);
-      EventDraft(*facts->books, Action::threshold, budget.budget.get())
-          .numbers(dimension, counter.spent(d), budget.caps[d])
-          .threshold(one.fraction)
+      EventDraft(*facts->books, Action::threshold, threshold.budget.get())
+          .numbers(dimension, counter.spent(d), threshold.caps[d])
+          .threshold(crossed.fraction)
           .call(facts->call_id, facts->call.get(), facts->model, facts->traceparent)
           .book();
     }
@@ -155,8 +150,10 @@ StoreQueue::Crossed announcement(const Reservation& reservation) {
 void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual, Aftermath& aftermath) noexcept {
   try {
     const bool settles = op == StoreCommand::Op::settle;
-    const std::vector<SharedClaim::Change> changes = reservation.claim->end(
-        op, actual, reservation.books->time(), settles ? announcement(reservation) : StoreQueue::Crossed());
+    const std::vector<SharedClaim::Watched> watched =
+        settles ? reservation.claim->watched() : std::vector<SharedClaim::Watched>();
+    const std::vector<SharedClaim::Change> changes =
+        reservation.claim->end(op, actual, reservation.books->time(), watched, announcement(reservation, watched));
     if (settles)
       for (const SharedClaim::Change& change : changes)
         compare(*change.budget, change.before, change.after, reservation.quote.amounts, actual,

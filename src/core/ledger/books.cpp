@@ -26,7 +26,8 @@ Books::Books(LedgerOptions ledger_options)
       records(options.max_records),
       events(options.max_events),
       prices(uid, dictionary, Access::book(options.prices)),
-      sinks(*this) {}
+      sinks(*this),
+      store(memory_store()) {}
 
 Books::~Books() = default;
 
@@ -115,6 +116,7 @@ void Books::reset() {
   }
   unpriced_calls = 0;
   unbounded_calls = 0;
+  reset_counters(*store);
 }
 
 bool Books::first_time(std::string_view kind, std::string_view model) {

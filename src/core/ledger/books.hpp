@@ -17,10 +17,16 @@
 #include "core/ledger/records.hpp"
 #include "core/ledger/sinks.hpp"
 #include "outlay/ledger.hpp"
+#include "outlay/store.hpp"
 
 namespace outlay::detail {
 
 struct RuleSet;
+
+// Of shared/, which stands behind the ledgers.
+
+/// Forgets what was spent in a store in memory; what running calls hold stays held.
+void reset_counters(Store& store);
 
 /// A ledger's shared state: its parts, and what takes more than one of them.
 ///
@@ -43,6 +49,8 @@ class Books {
   Events events;
   PricesInUse prices;
   Sinks sinks;
+  /// Of windows without a store of their own: in this process's memory.
+  const std::shared_ptr<Store> store;
 
   [[nodiscard]] std::int64_t now() const noexcept;
   [[nodiscard]] Time time() const noexcept { return Time(std::chrono::nanoseconds(now())); }

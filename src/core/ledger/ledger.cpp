@@ -117,6 +117,7 @@ void Ledger::on_spend(std::function<void(const Record&)> callback) { books_->sin
 void Ledger::on_refused(std::function<void(const BudgetEvent&)> callback) {
   books_->sinks.set_on_refused(std::move(callback));
 }
+const std::shared_ptr<Store>& Ledger::store() const noexcept { return books_->store; }
 void Ledger::reset() { books_->reset(); }
 
 }  // namespace outlay

@@ -35,6 +35,16 @@ void SharedClaim::make_slots(Time now) {
     hold_.slots.push_back(slot_of(*counter, now));
     hold_.slots.back().room = Room::any;
   }
+  hold_.known.clear();
+}
+
+/// The slots in which the call was admitted, with what counts there now.
+std::vector<StoreCounter> SharedClaim::slots_now(Time now) const {
+  std::vector<StoreCounter> slots;
+  slots.reserve(hold_.slots.size());
+  for (std::size_t i = 0; i < hold_.slots.size(); ++i)
+    slots.push_back(counted_now(*hold_.counters[i], hold_.slots[i], now));
+  return slots;
 }
 
 StoreCommand SharedClaim::command(const Question& question) {
@@ -45,8 +55,7 @@ StoreCommand SharedClaim::command(const Question& question) {
     hold_.id = store_.new_id();
     make_slots(now);
   }
-  std::vector<StoreCounter> slots = hold_.slots;
-  for (StoreCounter& slot : slots) slot.room = Room::any, slot.limits = {};
+  std::vector<StoreCounter> slots = slots_now(now);
   const auto lock = entries_.front().budget->lock_tree();
   for (const Entry& entry : entries_) {
     const Vector& caps = entry.budget->counter.cap;
@@ -54,7 +63,6 @@ StoreCommand SharedClaim::command(const Question& question) {
     for (const auto& [budget, how] : question.rooms)
       if (budget == entry.budget) room = how;
     StoreCounter& slot = slots[entry.place];
-    if (!kept_ && slot.thresholds.empty()) slot.thresholds = thresholds_of(entry.budget->notify_at, caps);
     // Of budgets that count in one counter the one that checks most strictly speaks, and of those that check alike the tighter cap.
     if (room == Room::any || room > slot.room) continue;
     Vector limits = caps;
@@ -65,14 +73,13 @@ StoreCommand SharedClaim::command(const Question& question) {
     slot.limits = to_limits(limits, limits);
     slot.room = room;
   }
-  if (!kept_) hold_.slots = slots;
   return store_.command(kept_ ? StoreCommand::Op::extend : StoreCommand::Op::reserve, hold_.id, std::move(slots),
                         question.amounts, now);
 }
 
 SharedClaim::Outcome SharedClaim::ask_here(const Question& question) {
   if (hold_.unshared) return unreachable("it could not be reached when the call was admitted");
-  if (store_.data_lost(store_.now(question.callers))) return unreachable("it was restarted without its data");
+  if (store_.data_lost(store_.now(question.callers))) return unreachable("it has lost data that it had");
   return take(store_.execute(command(question), hold_.counters));
 }
 
@@ -84,7 +91,7 @@ void SharedClaim::ask(const Question& question, std::shared_ptr<Waiter> waiter) 
   question_->waiter = std::move(waiter);
   question_->counters = hold_.counters;
   const char* known = hold_.unshared ? "it could not be reached when the call was admitted"
-                      : store_.data_lost(store_.now(question.callers)) ? "it was restarted without its data"
+                      : store_.data_lost(store_.now(question.callers)) ? "it has lost data that it had"
                                                                        : nullptr;
   if (known) {
     question_->result = Failure(errc::store_unavailable, known);
@@ -117,7 +124,7 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
   if (!reply) {
     // The command may have been executed, and its reply lost. The end of a stream corrects that.
     if (!kept_ && !hold_.id.empty()) {
-      StoreHold lost{hold_.id, hold_.counters, hold_.slots, {}, true};
+      StoreHold lost{hold_.id, hold_.counters, hold_.slots, {}, {}, true};
       store_.forget(lost, asked_at_);
     }
     return unreachable(reply.error().message());
@@ -132,6 +139,7 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
     const StoreReply::State& state = reply->states[entry.place];
     entry.spent = to_vector(state.spent);
     entry.held = to_vector(state.reserved);
+    entry.fits_at = state.fits_at;
     if (granted)
       subtract(entry.held, own);
     else
@@ -142,7 +150,7 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
     held_ = true;
     if (!kept_ && store_.data_lost(reply->now)) {
       release();
-      return unreachable("it was restarted without its data");
+      return unreachable("it has lost data that it had");
     }
     return Outcome::granted;
   }
@@ -168,6 +176,7 @@ bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
 
 void SharedClaim::keep() {
   kept_ = true;
+  hold_.known = store_.known_slots(hold_.counters, hold_.slots);
   if (!hold_.unshared) store_.keep_alive(hold_.id);
 }
 
@@ -181,13 +190,16 @@ const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps
   return nullptr;
 }
 
-std::optional<Time> SharedClaim::slot_end(const BudgetNode& budget, Time callers) const {
+std::optional<Time> SharedClaim::may_fit_at(const BudgetNode& budget, Time callers) const {
+  if (answered_ && budget.window.kind() == Window::Kind::rolling)
+    for (const Entry& entry : entries_)
+      if (entry.budget == &budget) return entry.fits_at;
   return budget.window.at(answered_ ? asked_at_ : store_.now(callers)).end;
 }
 
-std::chrono::nanoseconds SharedClaim::turns_in(const BudgetNode& budget, Time callers) const {
-  const std::optional<Time> end = slot_end(budget, callers);
-  return end ? std::max(*end - store_.now(callers), std::chrono::nanoseconds(0)) : std::chrono::nanoseconds::max();
+std::chrono::nanoseconds SharedClaim::may_fit_in(const BudgetNode& budget, Time callers) const {
+  const std::optional<Time> when = may_fit_at(budget, callers);
+  return when ? std::max(*when - store_.now(callers), std::chrono::nanoseconds(0)) : std::chrono::nanoseconds::max();
 }
 
 void SharedClaim::release() noexcept {
@@ -196,13 +208,29 @@ void SharedClaim::release() noexcept {
   store_.end(hold_, StoreCommand::Op::release, {}, asked_at_, {});
   hold_.id.clear();
   hold_.slots.clear();
+  hold_.known.clear();
   hold_.amount = told_ = {};
   hold_.unshared = false;
   hold_.local = 0;
 }
 
+std::vector<SharedClaim::Watched> SharedClaim::watched() const {
+  std::vector<Watched> all;
+  if (std::none_of(entries_.begin(), entries_.end(),
+                   [](const Entry& entry) { return !entry.budget->notify_at.empty(); }))
+    return all;
+  const auto lock = entries_.front().budget->lock_tree();
+  for (const Entry& entry : entries_)
+    for (StoreCounter::Threshold& threshold : thresholds_of(entry.budget->notify_at, entry.budget->counter.cap))
+      all.push_back({entry.budget, entry.place, std::move(threshold), entry.budget->counter.cap});
+  std::stable_sort(all.begin(), all.end(), [](const Watched& a, const Watched& b) {
+    return a.place != b.place ? a.place < b.place : a.threshold.fraction < b.threshold.fraction;
+  });
+  return all;
+}
+
 std::vector<SharedClaim::Change> SharedClaim::end(StoreCommand::Op op, const Vector& actual, Time callers,
-                                                  StoreQueue::Crossed crossed) {
+                                                  std::span<const Watched> watched, StoreQueue::Crossed crossed) {
   const Time now = store_.now(callers);
   std::vector<Change> changes;
   changes.reserve(entries_.size());
@@ -210,19 +238,30 @@ std::vector<SharedClaim::Change> SharedClaim::end(StoreCommand::Op op, const Vec
     const auto lock = entries_.front().budget->lock_tree();
     for (const Entry& entry : entries_) changes.push_back({entry.budget, {.cap = entry.budget->counter.cap}, {}});
   }
-  for (std::size_t i = 0; i < entries_.size(); ++i)
-    changes[i].before = store_.view(*entries_[i].counter, now, changes[i].before.cap);
+  if (hold_.known.empty()) hold_.known = store_.known_slots(hold_.counters, hold_.slots);
+  const std::vector<std::shared_ptr<KnownSlot>> known = hold_.known;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& entry = entries_[i];
+    changes[i].before = store_.view(*entry.counter, *known[entry.place], changes[i].before.cap);
+  }
+  hold_.slots = slots_now(now);
+  for (const Watched& one : watched) hold_.slots[one.place].thresholds.push_back(one.threshold);
+  const Vector held = hold_.unshared ? Vector{} : hold_.amount;
   held_ = false;
-  store_.end(hold_, op, actual, now, std::move(crossed));
-  for (std::size_t i = 0; i < entries_.size(); ++i)
-    changes[i].after = store_.view(*entries_[i].counter, now, changes[i].before.cap);
+  const std::optional<StoreReply> reply = store_.end(hold_, op, actual, now, std::move(crossed));
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& entry = entries_[i];
+    Change& change = changes[i];
+    if (!reply) {
+      change.after = store_.view(*entry.counter, *known[entry.place], change.before.cap);
+      continue;
+    }
+    const StoreReply::State& state = reply->states[entry.place];
+    change.after = Counter::of(to_vector(state.spent), to_vector(state.reserved), change.before.cap);
+    change.before = change.after;
+    change.before.end(minus(Vector{}, held), minus(Vector{}, actual));
+  }
   return changes;
-}
-
-BudgetNode* SharedClaim::budget_at(std::size_t place) const noexcept {
-  for (const Entry& entry : entries_)
-    if (entry.place == place) return entry.budget;
-  return nullptr;
 }
 
 }  // namespace outlay::detail

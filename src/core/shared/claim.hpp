@@ -71,10 +71,11 @@ class SharedClaim {
   /// Forgets what the store has said: others may have changed it.
   void forget() noexcept { answered_ = false; }
   [[nodiscard]] bool answered() const noexcept { return answered_; }
-  /// When a budget's slot ends: the slot of its numbers, where the store has said any, otherwise the present one. Empty: never.
-  [[nodiscard]] std::optional<Time> slot_end(const BudgetNode& budget, Time callers) const;
+  /// When time alone may make room in a budget: at the end of the slot of its numbers, where the store has said any, otherwise of the
+  /// present one; in a rolling window when the store says that enough of it will have passed. Empty: never.
+  [[nodiscard]] std::optional<Time> may_fit_at(const BudgetNode& budget, Time callers) const;
   /// How long until then: 0 if that has passed; max: never.
-  [[nodiscard]] std::chrono::nanoseconds turns_in(const BudgetNode& budget, Time callers) const;
+  [[nodiscard]] std::chrono::nanoseconds may_fit_in(const BudgetNode& budget, Time callers) const;
   /// The innermost budget that counts in the store.
   [[nodiscard]] BudgetNode& first() const noexcept { return *entries_.front().budget; }
   [[nodiscard]] StoreQueue& store() const noexcept { return store_; }
@@ -82,15 +83,24 @@ class SharedClaim {
   /// Releases what an admission holds. A running stream keeps what was added to it: its end corrects that.
   void release() noexcept;
 
-  /// Before and after the end of a call, as known here, of each budget that counts in the store.
+  /// A threshold of a budget that counts in the store. The store announces an amount once, whichever budgets of a name ask for it.
+  struct Watched {
+    BudgetNode* budget;
+    std::size_t place;  // of its counter in the command
+    StoreCounter::Threshold threshold;
+    Vector caps;
+  };
+  /// By place, then ascending: those of one place stand in the command in this order.
+  [[nodiscard]] std::vector<Watched> watched() const;
+
+  /// Before and after the end of a call, as known here, of the slot of each budget in which the call was admitted.
   struct Change {
     BudgetNode* budget;
     Counter before, after;
   };
   /// Ends the call: settled with `actual`, or released. The store's own thread delivers it.
-  std::vector<Change> end(StoreCommand::Op op, const Vector& actual, Time callers, StoreQueue::Crossed crossed);
-  /// The budget that counts in the counter at this place of a command; null if there is none.
-  [[nodiscard]] BudgetNode* budget_at(std::size_t place) const noexcept;
+  std::vector<Change> end(StoreCommand::Op op, const Vector& actual, Time callers, std::span<const Watched> watched,
+                          StoreQueue::Crossed crossed);
 
  private:
   struct Entry {
@@ -99,9 +109,11 @@ class SharedClaim {
     std::size_t place = 0;   // in the command: one name that stands in the chain twice is one counter
     Vector spent{}, held{};  // as the store has said, without this call
     Counter numbers{};       // the same under the budget's caps
+    std::optional<Time> fits_at{};
   };
 
   void make_slots(Time now);
+  [[nodiscard]] std::vector<StoreCounter> slots_now(Time now) const;
   [[nodiscard]] StoreCommand command(const Question& question);
   Outcome take(Result<StoreReply> reply);
   Outcome unreachable(std::string why);

@@ -1,10 +1,7 @@
 #include <algorithm>
-#include <map>
 #include <random>
-#include <set>
-#include <unordered_map>
 
-#include "core/base/vector.hpp"
+#include "core/shared/memory_backend.hpp"
 #include "outlay/store.hpp"
 
 namespace outlay {
@@ -14,269 +11,293 @@ namespace detail {
 namespace {
 
 constexpr std::chrono::hours keep_ended{1};
+/// How many slots whose time is over one command forgets: it makes at most one for each of its counters.
+constexpr std::size_t forget_at_once = 128;
+constexpr std::size_t in_flight = index(Dimension::concurrent);
 
-struct Slot {
-  Vector spent{}, held{};
-  double fired = 0;  // the largest fraction that was announced
-};
-using Slots = std::map<Time, Slot>;  // by begin
-
-bool add(Vector& to, const Vector& amount, int sign) noexcept {
+bool checked_add(Vector& to, const Vector& amount, int sign) noexcept {
   for (std::size_t d = 0; d < dimension_count; ++d)
     if (sign > 0 ? __builtin_add_overflow(to[d], amount[d], &to[d]) : __builtin_sub_overflow(to[d], amount[d], &to[d]))
       return false;
   return true;
 }
 
-Vector spendable(Vector amount) noexcept {
-  amount[index(Dimension::concurrent)] = 0;  // a call in flight is never spent
-  return amount;
+}  // namespace
+
+MemoryBackend::MemoryBackend() : epoch_(std::to_string(std::random_device{}())) {}
+
+std::vector<Result<StoreReply>> MemoryBackend::execute(std::span<const StoreCommand> commands,
+                                                       std::chrono::milliseconds) {
+  std::vector<Result<StoreReply>> results;
+  results.reserve(commands.size());
+  for (const StoreCommand& command : commands) {
+    expire(command.now);
+    forget_old(command.now);
+    if (can_end(command))
+      results.push_back(execute(command));
+    else
+      results.emplace_back(
+          Failure(errc::overflow, "memory_store: the amount spent would exceed 9.2 * 10^18, so nothing was changed."));
+  }
+  return results;
 }
 
-class MemoryBackend final : public StoreBackend {
- public:
-  MemoryBackend() : epoch_(std::to_string(std::random_device{}())) {}
-
-  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands, std::chrono::milliseconds) override {
-    std::vector<Result<StoreReply>> results;
-    results.reserve(commands.size());
-    for (const StoreCommand& command : commands) {
-      if (fits(command))
-        results.push_back(execute(command));
-      else
-        results.emplace_back(Failure(
-            errc::overflow, "memory_store: the amount spent would exceed 9.2 * 10^18, so nothing was changed."));
-    }
-    return results;
+StoreReply MemoryBackend::execute(const StoreCommand& command) {
+  StoreReply reply;
+  reply.states.resize(command.counters.size());
+  reply.outcome = apply(command, reply);
+  if (reply.outcome == StoreReply::Outcome::done && command.op != StoreCommand::Op::snapshot) ++version_;
+  reply.now = command.now;
+  reply.epoch = epoch_;
+  reply.version = version_;
+  for (std::size_t i = 0; i < command.counters.size(); ++i) {
+    const SlotSums sums = sums_of(command.counters[i]);
+    reply.states[i].spent = to_amounts(sums.spent);
+    reply.states[i].reserved = to_amounts(sums.held);
   }
-  [[nodiscard]] Distance distance() const noexcept override { return Distance::memory; }
-  [[nodiscard]] std::string description() const override { return "this process's memory"; }
+  return reply;
+}
 
- private:
-  enum class Stage : std::uint8_t { held, charged, ended };
-  using SlotKey = std::pair<std::pair<std::string, std::string>, Time>;
-  struct Hold {
-    Stage stage{};
-    std::vector<SlotKey> slots;
-    Vector amount{};
-    Time deadline = Time::max();  // of the lease, or of the memory that it has ended
-    OnExpiry on_expiry{};
-  };
-
-  StoreReply execute(const StoreCommand& command) {
-    expire(command.now);
-    StoreReply reply;
-    reply.outcome = apply(command, reply);
-    if (reply.outcome == StoreReply::Outcome::done && command.op != StoreCommand::Op::snapshot) ++version_;
-    reply.now = command.now;
-    reply.epoch = epoch_;
-    reply.version = version_;
-    reply.states.reserve(command.counters.size());
-    for (const StoreCounter& counter : command.counters) {
-      const Slot sum = sum_of(counter);
-      reply.states.push_back({to_amounts(sum.spent), to_amounts(sum.held)});
-    }
-    return reply;
-  }
-
-  StoreReply::Outcome apply(const StoreCommand& command, StoreReply& reply) {
-    using Op = StoreCommand::Op;
-    using Outcome = StoreReply::Outcome;
-    const bool spends = command.op == Op::settle || command.op == Op::adjust;
-    const Vector amount = spends ? spendable(to_vector(command.amount)) : to_vector(command.amount);
-    const auto found = holds_.find(command.id);
-    Hold* const hold = found == holds_.end() ? nullptr : &found->second;
-    switch (command.op) {
-      case Op::snapshot:
-        return Outcome::done;
-      case Op::renew:
-        for (const std::string& id : command.ids)
-          if (const auto at = holds_.find(id); at != holds_.end() && at->second.stage == Stage::held)
-            set_deadline(at->first, at->second, command.now, command.lease);
-        return Outcome::done;
-      case Op::reserve: {
-        if (hold) return hold->stage == Stage::held ? Outcome::done : Outcome::ended;
-        for (const StoreCounter& counter : command.counters)
-          if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
-        if (!room_for(command.counters, amount)) return Outcome::refused;
-        Hold made;
-        made.amount = amount;
-        made.on_expiry = command.on_expiry;
-        for (const StoreCounter& counter : command.counters) {
-          forget_old(counter);
-          made.slots.push_back({{counter.name, counter.window}, counter.begin});
-          add(slot(made.slots.back()).held, amount, 1);
-        }
-        auto& kept = holds_[command.id] = std::move(made);
-        set_deadline(command.id, kept, command.now, command.lease);
-        return Outcome::done;
+StoreReply::Outcome MemoryBackend::apply(const StoreCommand& command, StoreReply& reply) {
+  using Op = StoreCommand::Op;
+  using Outcome = StoreReply::Outcome;
+  const auto found = holds_.find(command.id);
+  Hold* const hold = found == holds_.end() ? nullptr : &found->second;
+  switch (command.op) {
+    case Op::snapshot:
+      return Outcome::done;
+    case Op::renew:
+      for (const std::string& id : command.ids)
+        if (const auto at = holds_.find(id); at != holds_.end() && at->second.stage == Stage::held)
+          set_deadline(at->first, at->second, command.now, command.lease);
+      return Outcome::done;
+    case Op::reserve:
+      return reserve(command, reply);
+    case Op::extend:
+      return extend(command, reply);
+    case Op::settle:
+    case Op::release: {
+      if (hold && hold->stage == Stage::ended) return Outcome::ended;
+      const bool settles = command.op == Op::settle;
+      std::vector<Place> places;
+      if (hold)
+        places = hold->places;
+      else if (settles)
+        for (const StoreCounter& counter : command.counters) places.push_back(place_of(counter));
+      for (const Place& place : places) {
+        if (hold && hold->stage == Stage::held) unhold_in(place, hold->amount);
+        if (hold && hold->stage == Stage::charged) subtract(place.slot->second.sums.spent, hold->amount);
+        if (settles) add(place.slot->second.sums.spent, spendable(to_vector(command.amount)));
       }
-      case Op::extend: {
-        if (!hold || hold->stage != Stage::held) return Outcome::ended;
-        Vector more;
-        bool any = false;
-        for (std::size_t d = 0; d < dimension_count; ++d) {
-          more[d] = std::max<std::int64_t>(0, amount[d] - hold->amount[d]);
-          any |= more[d] > 0;
-        }
-        if (!any) return Outcome::done;
-        if (!room_for(command.counters, more)) return Outcome::refused;
-        add(hold->amount, more, 1);
-        for (const SlotKey& key : hold->slots) add(slot(key).held, more, 1);
-        return Outcome::done;
-      }
-      case Op::settle:
-      case Op::release: {
-        if (hold && hold->stage == Stage::ended) return Outcome::ended;
-        const bool settles = command.op == Op::settle;
-        std::vector<SlotKey> slots;
-        if (hold) {
-          slots = hold->slots;
-        } else if (settles) {
-          for (const StoreCounter& counter : command.counters)
-            slots.push_back({{counter.name, counter.window}, counter.begin});
-        }
-        for (const SlotKey& key : slots) {
-          Slot& at = slot(key);
-          if (hold) add(hold->stage == Stage::held ? at.held : at.spent, hold->amount, -1);
-          if (settles) add(at.spent, amount, 1);
-        }
-        end(command);
-        if (settles) announce(command, reply);
-        return Outcome::done;
-      }
-      case Op::adjust: {
-        if (hold) return Outcome::ended;
-        for (const StoreCounter& counter : command.counters)
-          add(slot({{counter.name, counter.window}, counter.begin}).spent, amount, 1);
-        end(command);
-        announce(command, reply);
-        return Outcome::done;
-      }
+      end(command);
+      if (settles) announce(command, reply);
+      return Outcome::done;
     }
-    return Outcome::ended;
+    case Op::adjust:
+      if (hold) return Outcome::ended;
+      for (const StoreCounter& counter : command.counters)
+        add(place_of(counter).slot->second.sums.spent, spendable(to_vector(command.amount)));
+      end(command);
+      announce(command, reply);
+      return Outcome::done;
   }
+  return Outcome::ended;
+}
 
-  /// Whether what the command adds to what was spent is a number that exists; what is reserved counts too, as it may be charged.
-  bool fits(const StoreCommand& command) {
-    using Op = StoreCommand::Op;
-    if (command.op != Op::settle && command.op != Op::adjust) return true;
-    expire(command.now);
-    const auto found = holds_.find(command.id);
-    if (found != holds_.end() && found->second.stage == Stage::ended) return true;
-    for (const StoreCounter& counter : command.counters) {
-      Slot sum = sum_of(counter);
-      if (found != holds_.end())
-        add(found->second.stage == Stage::held ? sum.held : sum.spent, found->second.amount, -1);
-      if (!add(sum.spent, spendable(to_vector(command.amount)), 1) || !add(sum.spent, sum.held, 1)) return false;
+StoreReply::Outcome MemoryBackend::reserve(const StoreCommand& command, StoreReply& reply) {
+  using Outcome = StoreReply::Outcome;
+  if (const auto known = holds_.find(command.id); known != holds_.end())
+    return known->second.stage == Stage::held ? Outcome::done : Outcome::ended;
+  for (const StoreCounter& counter : command.counters)
+    if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
+  const Vector amount = to_vector(command.amount);
+  if (!has_room(command, amount, reply)) return Outcome::refused;
+  Hold made;
+  made.amount = amount;
+  made.on_expiry = command.on_expiry;
+  made.places.reserve(command.counters.size());
+  for (const StoreCounter& counter : command.counters) made.places.push_back(place_of(counter));
+  Hold& kept = holds_[command.id] = std::move(made);
+  for (const Place& place : kept.places) {
+    hold_in(place, amount);
+    ++place.slot->second.holds;
+  }
+  set_deadline(command.id, kept, command.now, command.lease);
+  return Outcome::done;
+}
+
+StoreReply::Outcome MemoryBackend::extend(const StoreCommand& command, StoreReply& reply) {
+  using Outcome = StoreReply::Outcome;
+  const auto known = holds_.find(command.id);
+  if (known == holds_.end() || known->second.stage != Stage::held) return Outcome::ended;
+  Hold& hold = known->second;
+  Vector more = to_vector(command.amount);
+  for (std::size_t d = 0; d < dimension_count; ++d) more[d] = std::max<std::int64_t>(0, more[d] - hold.amount[d]);
+  if (more == Vector{}) return Outcome::done;
+  if (!has_room(command, more, reply)) return Outcome::refused;
+  add(hold.amount, more);
+  for (const Place& place : hold.places) hold_in(place, more);
+  return Outcome::done;
+}
+
+/// Whether every counter has room. Where one has none, the reply says when it may have.
+bool MemoryBackend::has_room(const StoreCommand& command, const Vector& amount, StoreReply& reply) const {
+  bool all = true;
+  for (const StoreCounter& counter : command.counters) all = all && detail::has_room(counter, sums_of(counter), amount);
+  for (std::size_t i = 0; !all && i < command.counters.size(); ++i) {
+    std::vector<CountedSlot> slots;
+    const SlotSums sum = sums_of(command.counters[i], &slots);
+    reply.states[i].fits_at = fits_at(command.counters[i], slots, sum, amount);
+  }
+  return all;
+}
+
+/// Whether what the command adds to what was spent is a number that exists; what is reserved counts too, as it may be charged.
+bool MemoryBackend::can_end(const StoreCommand& command) {
+  using Op = StoreCommand::Op;
+  if (command.op != Op::settle && command.op != Op::adjust) return true;
+  const auto found = holds_.find(command.id);
+  if (found != holds_.end() && found->second.stage == Stage::ended) return true;
+  for (const StoreCounter& counter : command.counters) {
+    SlotSums sum = sums_of(counter);
+    if (found != holds_.end())
+      (void)checked_add(found->second.stage == Stage::held ? sum.held : sum.spent, found->second.amount, -1);
+    if (!checked_add(sum.spent, spendable(to_vector(command.amount)), 1) || !checked_add(sum.spent, sum.held, 1))
+      return false;
+  }
+  return true;
+}
+
+void MemoryBackend::announce(const StoreCommand& command, StoreReply& reply) {
+  for (std::size_t i = 0; i < command.counters.size(); ++i) {
+    const StoreCounter& counter = command.counters[i];
+    if (counter.thresholds.empty()) continue;
+    const Place place = place_of(counter);
+    const Slots& slots = place.counter->second.slots;
+    const Vector spent = sums_of(counter).spent;
+    const auto told = [&](const Announced& one) {
+      for (auto at = slots.lower_bound(counter.counted_from); at != slots.end() && at->first <= counter.counted_to;
+           ++at)
+        if (std::find(at->second.told.begin(), at->second.told.end(), one) != at->second.told.end()) return true;
+      return false;
+    };
+    for (std::size_t t = 0; t < counter.thresholds.size(); ++t)
+      if (detail::announce(to_vector(counter.thresholds[t].at), spent, told,
+                           [&](const Announced& one) { place.slot->second.told.push_back(one); }))
+        reply.crossed.push_back({i, t, counter.thresholds[t].fraction});
+  }
+}
+
+// --- slots ---
+
+MemoryBackend::Place MemoryBackend::place_of(const StoreCounter& counter) {
+  const auto named = counters_.try_emplace({counter.name, counter.window}).first;
+  const auto [slot, fresh] = named->second.slots.try_emplace(counter.begin);
+  const Place place{named, slot};
+  if (fresh && counter.keep_until != Time::max()) to_forget_.emplace(counter.keep_until, place);
+  return place;
+}
+
+void MemoryBackend::hold_in(const Place& place, const Vector& amount) noexcept {
+  add(place.slot->second.sums.held, amount);
+  place.counter->second.in_flight += amount[in_flight];
+}
+
+void MemoryBackend::unhold_in(const Place& place, const Vector& amount) noexcept {
+  subtract(place.slot->second.sums.held, amount);
+  place.counter->second.in_flight -= amount[in_flight];
+}
+
+SlotSums MemoryBackend::sums_of(const StoreCounter& counter, std::vector<CountedSlot>* slots) const {
+  SlotSums sum;
+  const auto found = counters_.find({counter.name, counter.window});
+  if (found == counters_.end()) return sum;
+  const Slots& all = found->second.slots;
+  for (auto at = all.lower_bound(counter.counted_from); at != all.end() && at->first <= counter.counted_to; ++at) {
+    sum += at->second.sums;
+    if (slots) slots->push_back({at->first, at->second.sums});
+  }
+  sum.held[in_flight] = found->second.in_flight;
+  return sum;
+}
+
+// --- time ---
+
+void MemoryBackend::set_deadline(const std::string& id, Hold& hold, Time now, std::chrono::milliseconds lease) {
+  if (hold.deadline != Time::max()) deadlines_.erase({hold.deadline, id});
+  hold.deadline = lease >= std::chrono::floor<std::chrono::milliseconds>(Time::max() - now) ? Time::max() : now + lease;
+  if (hold.deadline != Time::max()) deadlines_.insert({hold.deadline, id});
+}
+
+/// An id without a lease is of this process, which asks nothing twice, so it need not be remembered.
+void MemoryBackend::end(const StoreCommand& command) {
+  Hold& ended = holds_[command.id];
+  ended.stage = Stage::ended;
+  drop(ended);
+  const bool remember = command.lease != std::chrono::milliseconds::max();
+  set_deadline(command.id, ended, command.now,
+               remember ? std::chrono::milliseconds(keep_ended) : std::chrono::milliseconds::max());
+  if (!remember) holds_.erase(command.id);
+}
+
+/// The id does not refer to its slots any more.
+void MemoryBackend::drop(Hold& hold) noexcept {
+  for (const Place& place : hold.places) --place.slot->second.holds;
+  hold.places.clear();
+}
+
+void MemoryBackend::expire(Time now) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const std::string id = deadlines_.begin()->second;
+    deadlines_.erase(deadlines_.begin());
+    Hold& hold = holds_[id];
+    hold.deadline = Time::max();
+    if (hold.stage != Stage::held) {
+      drop(hold);
+      holds_.erase(id);
+      continue;
     }
-    return true;
-  }
-
-  Slot& slot(const SlotKey& key) { return counters_[key.first][key.second]; }
-
-  Slot sum_of(const StoreCounter& counter) const {
-    Slot sum;
-    const auto found = counters_.find({counter.name, counter.window});
-    if (found == counters_.end()) return sum;
-    for (auto at = found->second.lower_bound(counter.counted_from); at != found->second.end(); ++at) {
-      // A window that is one slot is that slot, even where a clock that was ahead has made later ones.
-      if (counter.counted_from == counter.begin && at->first > counter.begin) break;
-      add(sum.spent, at->second.spent, 1);
-      add(sum.held, at->second.held, 1);
-      sum.fired = std::max(sum.fired, at->second.fired);
+    const Vector charged = hold.on_expiry == OnExpiry::charge ? spendable(hold.amount) : Vector{};
+    for (const Place& place : hold.places) {
+      unhold_in(place, hold.amount);
+      add(place.slot->second.sums.spent, charged);
     }
-    return sum;
+    hold.amount = charged;
+    hold.stage = Stage::charged;
+    set_deadline(id, hold, now, std::chrono::milliseconds(keep_ended));
+    ++version_;
   }
+}
 
-  bool room_for(const std::vector<StoreCounter>& counters, const Vector& amount) const {
-    for (const StoreCounter& counter : counters) {
-      const Slot sum = sum_of(counter);
-      const Vector limit = to_vector(counter.limits);
-      Vector used = sum.spent;
-      if (!add(used, sum.held, 1)) return false;
-      for (std::size_t d = 0; d < dimension_count; ++d) {
-        std::int64_t after = 0;
-        if (__builtin_add_overflow(used[d], amount[d], &after)) return false;
-        if (amount[d] == 0 || limit[d] == no_cap || counter.room == Room::any) continue;
-        if (counter.room == Room::fits ? after > limit[d] : used[d] >= limit[d]) return false;
-      }
+void MemoryBackend::forget_old(Time now) {
+  for (std::size_t n = 0; n < forget_at_once && !to_forget_.empty() && to_forget_.begin()->first <= now; ++n) {
+    const Place place = to_forget_.begin()->second;
+    to_forget_.erase(to_forget_.begin());
+    if (place.slot->second.holds != 0) {
+      to_forget_.emplace(now + keep_ended, place);
+      continue;
     }
-    return true;
+    Slots& slots = place.counter->second.slots;
+    slots.erase(place.slot);
+    if (slots.empty()) counters_.erase(place.counter);
   }
+}
 
-  void announce(const StoreCommand& command, StoreReply& reply) {
-    for (std::size_t i = 0; i < command.counters.size(); ++i) {
-      const StoreCounter& counter = command.counters[i];
-      if (counter.thresholds.empty()) continue;
-      const Slot sum = sum_of(counter);
-      for (const StoreCounter::Threshold& threshold : counter.thresholds) {
-        const Vector at = to_vector(threshold.at);
-        bool reached = false;
-        for (std::size_t d = 0; d < dimension_count; ++d) reached |= at[d] != no_cap && sum.spent[d] >= at[d];
-        if (!reached || threshold.fraction <= sum.fired) continue;
-        slot({{counter.name, counter.window}, counter.begin}).fired = threshold.fraction;
-        reply.crossed.push_back({i, threshold.fraction});
-      }
+std::size_t MemoryBackend::slots() const noexcept {
+  std::size_t all = 0;
+  for (const auto& [name, counter] : counters_) all += counter.slots.size();
+  return all;
+}
+
+void MemoryBackend::reset() noexcept {
+  for (auto& [name, counter] : counters_)
+    for (auto& [begin, slot] : counter.slots) {
+      slot.sums.spent = {};
+      slot.told.clear();
     }
-  }
-
-  void set_deadline(const std::string& id, Hold& hold, Time now, std::chrono::milliseconds lease) {
-    if (hold.deadline != Time::max()) deadlines_.erase({hold.deadline, id});
-    hold.deadline =
-        lease >= std::chrono::floor<std::chrono::milliseconds>(Time::max() - now) ? Time::max() : now + lease;
-    if (hold.deadline != Time::max()) deadlines_.insert({hold.deadline, id});
-  }
-
-  /// An id without a lease is of this process, which asks nothing twice, so it need not be remembered.
-  void end(const StoreCommand& command) {
-    Hold& ended = holds_[command.id];
-    ended.stage = Stage::ended;
-    ended.slots.clear();
-    const bool remember = command.lease != std::chrono::milliseconds::max();
-    set_deadline(command.id, ended, command.now,
-                 remember ? std::chrono::milliseconds(keep_ended) : std::chrono::milliseconds::max());
-    if (!remember) holds_.erase(command.id);
-  }
-
-  void expire(Time now) {
-    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
-      const std::string id = deadlines_.begin()->second;
-      deadlines_.erase(deadlines_.begin());
-      Hold& hold = holds_[id];
-      hold.deadline = Time::max();
-      if (hold.stage != Stage::held) {
-        holds_.erase(id);
-        continue;
-      }
-      const bool charge = hold.on_expiry == OnExpiry::charge;
-      const Vector charged = charge ? spendable(hold.amount) : Vector{};
-      for (const SlotKey& key : hold.slots) {
-        add(slot(key).held, hold.amount, -1);
-        add(slot(key).spent, charged, 1);
-      }
-      hold.amount = charged;
-      hold.stage = Stage::charged;
-      set_deadline(id, hold, now, std::chrono::milliseconds(keep_ended));
-      ++version_;
-    }
-  }
-
-  /// What no longer counts: a call of such a window that settles later makes its slot again.
-  void forget_old(const StoreCounter& counter) {
-    Slots& slots = counters_[{counter.name, counter.window}];
-    while (!slots.empty() && slots.begin()->first < counter.counted_from && slots.begin()->second.held == Vector{})
-      slots.erase(slots.begin());
-  }
-
-  const std::string epoch_;
-  std::int64_t version_ = 0;
-  std::map<std::pair<std::string, std::string>, Slots> counters_;
-  std::unordered_map<std::string, Hold> holds_;
-  std::set<std::pair<Time, std::string>> deadlines_;
-};
-
-}  // namespace
+  for (auto& [id, hold] : holds_)
+    if (hold.stage == Stage::charged) hold.amount = {};
+}
 
 }  // namespace detail
 

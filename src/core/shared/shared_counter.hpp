@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,8 +11,16 @@ namespace outlay::detail {
 
 class StoreQueue;
 
-/// What this process knows of one name in one kind of window: the last answer of the store, and what has ended here since. Guarded by its
-/// queue's mutex.
+/// What this process knows of one slot of a counter, or of all slots that a rolling window counts now: the last answer of the store, and
+/// what has ended here since. Kept while a call that was admitted in it runs.
+struct KnownSlot {
+  Window::Span span{};
+  bool reported = false;
+  Vector spent{}, held{};
+  Vector spent_on_its_way{}, held_on_its_way{};
+};
+
+/// What this process knows of one name in one kind of window. Guarded by its queue's mutex.
 class SharedCounter final : public OutsideCounter, public std::enable_shared_from_this<SharedCounter> {
  public:
   SharedCounter(StoreQueue& store, std::string counter_name, Window counter_window)
@@ -27,15 +36,14 @@ class SharedCounter final : public OutsideCounter, public std::enable_shared_fro
  private:
   friend class StoreQueue;
 
-  /// Forgets what was known of another slot.
-  void turn_to(const Window::Span& span) noexcept;
+  /// What is known of a slot; of a rolling window, which has one that moves on, what counts from this span on.
+  std::shared_ptr<KnownSlot> slot(const Window::Span& span);
   [[nodiscard]] bool rolls() const noexcept { return window.kind() == Window::Kind::rolling; }
 
-  Window::Span span_{};
-  bool turned_ = false;    // to any span yet
-  bool reported_ = false;  // in this span
-  Vector spent_{}, held_{};
-  Vector spent_on_its_way_{}, held_on_its_way_{};
+  std::map<Time, std::shared_ptr<KnownSlot>> slots_;       // by begin; of a rolling window one
+  std::int64_t in_flight_ = 0, in_flight_on_its_way_ = 0;  // of the name, in whatever slots
+  std::uint64_t life_ = 0;                                 // StoreReply::State::life
+  std::optional<Time> counts_until_;  // when the last window turns in which anything was spent or held
 };
 
 using Counters = std::vector<std::shared_ptr<SharedCounter>>;

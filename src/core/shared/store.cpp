@@ -13,10 +13,7 @@ std::shared_ptr<OutsideCounter> open_outside_counter(const std::shared_ptr<Store
   return Access::queue(*store).counter(name, window);
 }
 
-const std::shared_ptr<Store>& process_store() {
-  static const auto* const store = new std::shared_ptr<Store>(memory_store());  // outlives every static that may use it
-  return *store;
-}
+void reset_counters(Store& store) { Access::queue(store).reset(); }
 
 }  // namespace detail
 

@@ -5,6 +5,7 @@
 
 #include "core/budget/thresholds.hpp"
 #include "core/budget/waiter.hpp"
+#include "core/shared/memory_backend.hpp"
 #include "outlay/log.hpp"
 
 namespace outlay::detail {
@@ -20,8 +21,14 @@ constexpr std::size_t most_deliveries = 1'000'000;
 constexpr std::size_t most_undone = 10'000;
 /// How long what ends a call may wait, at a store on this machine, for the next admission to take it along: half the transactions.
 constexpr std::chrono::milliseconds linger{5};
+/// How long a slot is kept after the last window that counts it: longer than any correction is late, or a clock is wrong.
+constexpr std::chrono::hours keep_slot{48};
 
 Time system_now() noexcept { return std::chrono::system_clock::now(); }
+
+Window::Span span_of(const StoreCounter& slot) noexcept {
+  return {slot.begin, slot.end == Time::max() ? std::nullopt : std::optional(slot.end), slot.counted_from};
+}
 
 std::uint64_t random_word() {
   std::random_device device;
@@ -75,13 +82,31 @@ Time StoreQueue::now(Time callers) const noexcept {
 
 Counter StoreQueue::view(SharedCounter& counter, Time now, const Vector& caps) {
   const Window::Span span = counter.window.at(now);
+  std::shared_ptr<KnownSlot> slot;
+  {
+    const std::lock_guard lock(mutex_);
+    slot = counter.slot(span);
+  }
+  return view(counter, *slot, caps);
+}
+
+Counter StoreQueue::view(const SharedCounter& counter, const KnownSlot& slot, const Vector& caps) {
   const std::lock_guard lock(mutex_);
-  counter.turn_to(span);
-  Vector spent = counter.spent_, held = counter.held_;
-  add(spent, counter.spent_on_its_way_);
-  add(held, counter.held_on_its_way_);
+  Vector spent = slot.spent, held = slot.held;
+  add(spent, slot.spent_on_its_way);
+  add(held, slot.held_on_its_way);
+  held[index(Dimension::concurrent)] = saturating_add(counter.in_flight_, counter.in_flight_on_its_way_);
   for (std::int64_t& amount : held) amount = std::max<std::int64_t>(0, amount);
   return Counter::of(spent, held, caps);
+}
+
+std::vector<std::shared_ptr<KnownSlot>> StoreQueue::known_slots(const Counters& counters,
+                                                                const std::vector<StoreCounter>& slots) {
+  std::vector<std::shared_ptr<KnownSlot>> known;
+  known.reserve(counters.size());
+  const std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < counters.size(); ++i) known.push_back(counters[i]->slot(span_of(slots[i])));
+  return known;
 }
 
 void StoreQueue::look(SharedCounter& counter, Time now) noexcept try {
@@ -89,8 +114,7 @@ void StoreQueue::look(SharedCounter& counter, Time now) noexcept try {
   StoreCounter slot = slot_of(counter, now);
   {
     const std::lock_guard lock(mutex_);
-    counter.turn_to(counter.window.at(now));
-    if (counter.reported_ && !counter.rolls()) return;
+    if (counter.slot(span_of(slot))->reported && !counter.rolls()) return;
   }
   (void)execute(command(Op::snapshot, {}, {std::move(slot)}, {}, now), {counter.shared_from_this()});
 } catch (...) {  // the view stays what it was
@@ -171,7 +195,7 @@ void StoreQueue::abandon(Question& question) {
       undo = question.command.op == Op::reserve && !question.command.id.empty();
   }
   if (!undo) return;
-  StoreHold hold{question.command.id, question.counters, question.command.counters, {}, false};
+  StoreHold hold{question.command.id, question.counters, question.command.counters, {}, {}, false};
   forget(hold, question.command.now);
 }
 
@@ -184,22 +208,27 @@ void StoreQueue::forget(StoreHold& hold, Time now) noexcept {
   end(hold, Op::release, {}, now, {});
 }
 
-void StoreQueue::end(StoreHold& hold, Op op, const Vector& amount, Time now, Crossed crossed) noexcept try {
+std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& amount, Time now,
+                                          Crossed crossed) noexcept try {
   {
     const std::lock_guard lock(mutex_);
     alive_.erase(hold.id);  // before anything can fail, since the reservation then lasts until its lease expires
     return_local(hold, amount[0]);
   }
-  Delivery delivery{
-      command(op, hold.id, std::move(hold.slots), amount, now), hold.counters, {}, {}, std::move(crossed)};
+  if (hold.known.empty()) hold.known = known_slots(hold.counters, hold.slots);
+  Delivery delivery{command(op, hold.id, std::move(hold.slots), amount, now),
+                    hold.counters,
+                    std::move(hold.known),
+                    {},
+                    {},
+                    std::move(crossed)};
   if (op == Op::settle) delivery.spent = amount;
   if (!hold.unshared) delivery.held = hold.amount;
   if (distance_ == StoreBackend::Distance::memory) {
-    const Result<StoreReply> done = execute(delivery.command, delivery.counters);
-    for (const auto& counter : delivery.counters)
-      if (counter->rolls()) look(*counter, now);  // the call's slot may be an older one
-    if (done && delivery.crossed && !done->crossed.empty()) delivery.crossed(done->crossed);
-    return;
+    Result<StoreReply> done = execute(delivery.command, delivery.counters);
+    if (!done) return {};
+    if (delivery.crossed && !done->crossed.empty()) delivery.crossed(*done);
+    return std::move(*done);
   }
   bool wake = false;
   {
@@ -213,19 +242,22 @@ void StoreQueue::end(StoreHold& hold, Op op, const Vector& amount, Time now, Cro
     if (wake) linger_until_ = Clock::now() + linger;
   }
   if (wake) changed_.notify_all();
+  return {};
 } catch (const std::exception& problem) {
   log(LogLevel::error,
       std::string(
           "a settle or release cannot be sent to its store, so its reservation lasts until the lease expires: ") +
           problem.what());
+  return {};
 }
 
 void StoreQueue::on_its_way(const Delivery& delivery, bool sent) noexcept {
   for (std::size_t i = 0; i < delivery.counters.size(); ++i) {
-    SharedCounter& counter = *delivery.counters[i];
-    if (delivery.command.counters[i].begin != counter.span_.begin && !counter.rolls()) continue;
-    (sent ? add : subtract)(counter.spent_on_its_way_, delivery.spent);
-    (sent ? subtract : add)(counter.held_on_its_way_, delivery.held);
+    KnownSlot& slot = *delivery.known[i];
+    (sent ? add : subtract)(slot.spent_on_its_way, delivery.spent);
+    (sent ? subtract : add)(slot.held_on_its_way, delivery.held);
+    const std::int64_t ended = delivery.held[index(Dimension::concurrent)];
+    delivery.counters[i]->in_flight_on_its_way_ += sent ? -ended : ended;
   }
 }
 
@@ -281,6 +313,20 @@ void StoreQueue::accept_lost_data() noexcept {
   allow_local_anew();
 }
 
+void StoreQueue::reset() {
+  const std::lock_guard backend_lock(backend_mutex_);
+  auto* const memory = dynamic_cast<MemoryBackend*>(backend_.get());
+  if (!memory) return;
+  memory->reset();
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, known] : counters_)
+    if (const std::shared_ptr<SharedCounter> counter = known.lock())
+      for (const auto& [begin, slot] : counter->slots_) {
+        slot->spent = {};
+        slot->reported = false;
+      }
+}
+
 void StoreQueue::keep_alive(const std::string& id) {
   if (distance_ == StoreBackend::Distance::memory) return;
   const std::lock_guard lock(mutex_);
@@ -304,6 +350,23 @@ StoreCounter slot_of(const SharedCounter& counter, Time now) {
   slot.begin = span.begin;
   slot.end = span.end.value_or(Time::max());
   slot.counted_from = span.counted_from;
+  slot.counted_to = counter.window.kind() == Window::Kind::rolling ? Time::max() : span.begin;
+  if (!span.end) return slot;
+  // The window that looks back on it is kept, too. A short rolling window has many short slots, and keeps fewer of them.
+  const auto looks_back = span.begin - span.counted_from;
+  const auto keep = looks_back > looks_back.zero() ? std::min<std::chrono::nanoseconds>(keep_slot, 60 * looks_back)
+                                                   : std::chrono::nanoseconds(keep_slot);
+  slot.keep_until = *span.end + looks_back + keep;
+  return slot;
+}
+
+StoreCounter counted_now(const SharedCounter& counter, StoreCounter slot, Time now) {
+  if (counter.window.kind() != Window::Kind::rolling) return slot;
+  const Window::Span present = counter.window.at(now);
+  const auto looks_back = slot.begin - slot.counted_from;
+  const bool counts = present.counted_from <= slot.begin;
+  slot.counted_from = counts ? present.counted_from : slot.begin;
+  slot.counted_to = counts ? Time::max() : slot.begin + looks_back;
   return slot;
 }
 

@@ -31,7 +31,8 @@ struct Waiter;
 struct StoreHold {
   std::string id;
   Counters counters;
-  std::vector<StoreCounter> slots;  // one for each of `counters`, as it was admitted
+  std::vector<StoreCounter> slots;                // one for each of `counters`, as it was admitted
+  std::vector<std::shared_ptr<KnownSlot>> known;  // of these
   Vector amount{};
   bool unshared = false;     // the store was not there to be asked: it learns of the call at its end
   std::int64_t local = 0;    // of `amount`, what was taken from the allowance of OnUnreachable::local
@@ -61,6 +62,11 @@ class StoreQueue {
   /// The time that decides which window it is: the store's own where it is far away, else the caller's.
   [[nodiscard]] Time now(Time callers) const noexcept;
   [[nodiscard]] Counter view(SharedCounter& counter, Time now, const Vector& caps);
+  /// The same of the slot in which a call was admitted.
+  [[nodiscard]] Counter view(const SharedCounter& counter, const KnownSlot& slot, const Vector& caps);
+  /// What is known of the slots of these counters.
+  [[nodiscard]] std::vector<std::shared_ptr<KnownSlot>> known_slots(const Counters& counters,
+                                                                    const std::vector<StoreCounter>& slots);
   /// Reads the counter from a store that is near, if nothing is known of its present window.
   void look(SharedCounter& counter, Time now) noexcept;
 
@@ -87,10 +93,13 @@ class StoreQueue {
   /// Undoes a reservation that may have been made, or may yet be: an id that is ended is not reserved any more.
   void forget(StoreHold& hold, Time now) noexcept;
 
-  /// Called with the thresholds that the end of a call was the first to reach.
-  using Crossed = std::function<void(const std::vector<StoreReply::Crossed>&)>;
+  /// Called with the answer to the end of a call that was the first to reach thresholds.
+  using Crossed = std::function<void(const StoreReply&)>;
   /// Ends what a call holds: settled with `amount`, or released. Repeated until it has arrived.
-  void end(StoreHold& hold, StoreCommand::Op op, const Vector& amount, Time now, Crossed crossed) noexcept;
+  ///
+  /// \return The answer, of a store in memory; empty elsewhere, where it comes later.
+  std::optional<StoreReply> end(StoreHold& hold, StoreCommand::Op op, const Vector& amount, Time now,
+                                Crossed crossed) noexcept;
   void flush(std::chrono::milliseconds timeout);
 
   /// OnUnreachable::local: takes from this process's allowance, until the hold ends. False: it is used up.
@@ -98,6 +107,8 @@ class StoreQueue {
   /// The store has lost what it knew of some window that is still the present one.
   [[nodiscard]] bool data_lost(Time now) noexcept;
   void accept_lost_data() noexcept;
+  /// Of a store in memory: forgets what was spent.
+  void reset();
   /// From now on its lease is renewed, until it ends.
   void keep_alive(const std::string& id);
 
@@ -105,7 +116,8 @@ class StoreQueue {
   struct Delivery {
     StoreCommand command;
     Counters counters;
-    Vector spent{}, held{};  // what the store will add and take off
+    std::vector<std::shared_ptr<KnownSlot>> known;  // the slots of the counters
+    Vector spent{}, held{};                         // what the store will add and take off
     Crossed crossed;
   };
 
@@ -121,9 +133,12 @@ class StoreQueue {
   void on_its_way(const Delivery& delivery, bool sent) noexcept;
   void take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
                  std::int64_t version_before);
-  /// A rolling window's sum that comes with the end of a call of an older slot is that of an older window: only the change is of use.
-  void add_to_older_slots(const Delivery& delivery) noexcept;
-  void lose(Time now);
+  void take_note_of(SharedCounter& counter, const StoreCounter& slot, const StoreReply::State& state, bool asked,
+                    Time now);
+  /// A rolling window has moved on since the end of a call was sent: of the answer, which is of an older window, only the change is of use.
+  void add_to_newer_window(const Delivery& delivery) noexcept;
+  /// \param until When the last window turns in which anything was spent or held that is lost.
+  void lose(Time now, std::optional<Time> until);
   void allow_local_anew() noexcept;
   void return_local(const StoreHold& hold, std::int64_t spent) noexcept;
   /// \param answered A call still waited for an answer that came: a store that only answers too late is not back.
@@ -166,6 +181,9 @@ class StoreQueue {
 
 /// The slot of a counter around `now`, without limits.
 [[nodiscard]] StoreCounter slot_of(const SharedCounter& counter, Time now);
+/// The same slot, and of a rolling window what counts with it now: what the present window counts, as long as that counts the slot, and
+/// then the last window that did.
+[[nodiscard]] StoreCounter counted_now(const SharedCounter& counter, StoreCounter slot, Time now);
 
 /// What StoreCounter::thresholds are, for the fractions of notify_at under these caps.
 [[nodiscard]] std::vector<StoreCounter::Threshold> thresholds_of(const std::vector<double>& fractions,

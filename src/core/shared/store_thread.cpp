@@ -63,7 +63,7 @@ void StoreQueue::queue_renewals() {
   constexpr std::size_t at_once = 1'000;
   auto id = alive_.begin();
   while (id != alive_.end()) {
-    Delivery delivery{command(Op::renew, {}, {}, {}, system_now() + offset_), {}, {}, {}, {}};
+    Delivery delivery{command(Op::renew, {}, {}, {}, system_now() + offset_), {}, {}, {}, {}, {}};
     for (; id != alive_.end() && delivery.command.ids.size() < at_once; ++id) delivery.command.ids.push_back(*id);
     deliveries_.push_back(std::move(delivery));
   }
@@ -88,7 +88,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
   std::vector<StoreCommand> commands;
   std::vector<Delivery> deliveries;
   std::vector<std::shared_ptr<Question>> questions;
-  std::vector<std::pair<Crossed, std::vector<StoreReply::Crossed>>> told;
+  std::vector<std::pair<Crossed, StoreReply>> told;
   std::vector<std::shared_ptr<Waiter>> wakes;
   std::optional<Result<StoreReply>> own_result;
   std::vector<std::pair<LogLevel, std::string>> said;
@@ -140,8 +140,8 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
         continue;
       }
       take_note(delivery.command, delivery.counters, *result, version_before);
-      add_to_older_slots(delivery);
-      if (delivery.crossed && !result->crossed.empty()) told.emplace_back(std::move(delivery.crossed), result->crossed);
+      add_to_newer_window(delivery);
+      if (delivery.crossed && !result->crossed.empty()) told.emplace_back(std::move(delivery.crossed), *result);
     }
     delivering_ -= deliveries.size();
     deliveries_.insert(deliveries_.begin(), std::make_move_iterator(again.begin()),
@@ -170,7 +170,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
     if (deliveries_.empty() && delivering_ == 0) delivered_.notify_all();
   }
   for (const auto& [level, text] : said) log(level, text);
-  for (const auto& [tell, crossed] : told) tell(crossed);
+  for (const auto& [tell, reply] : told) tell(reply);
   for (const auto& waiter : wakes) waiter->wake();
   return own_result;
 }
@@ -193,45 +193,58 @@ void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
 void StoreQueue::take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
                            std::int64_t version_before) {
   offset_ = reply.now - system_now();
-  if (!epoch_.empty() && (reply.epoch != epoch_ || reply.version < version_before)) lose(reply.now);
+  if (!epoch_.empty() && (reply.epoch != epoch_ || reply.version < version_before))
+    lose(reply.now, std::exchange(known_until_, std::nullopt));
   version_ =
       reply.epoch == epoch_ && reply.version >= version_before ? std::max(version_, reply.version) : reply.version;
   epoch_ = reply.epoch;
-  for (std::size_t i = 0; i < counters.size() && i < reply.states.size(); ++i) {
-    SharedCounter& counter = *counters[i];
-    const StoreCounter& slot = command.counters[i];
-    if (!(reply.states[i].spent == Amounts{} && reply.states[i].reserved == Amounts{})) {
-      const Time turns = slot.end == Time::max() ? slot.end : slot.end + (slot.begin - slot.counted_from);
-      known_until_ = std::max(known_until_.value_or(turns), turns);
-    }
-    if (slot.begin < counter.span_.begin) continue;  // of a window that has turned
-    if (slot.begin != counter.span_.begin || !counter.reported_)
-      counter.turn_to(
-          {slot.begin, slot.end == Time::max() ? std::nullopt : std::optional(slot.end), slot.counted_from});
-    counter.spent_ = to_vector(reply.states[i].spent);
-    counter.held_ = to_vector(reply.states[i].reserved);
-    counter.reported_ = true;
-  }
+  const bool asked = command.op != Op::settle && command.op != Op::release;
+  for (std::size_t i = 0; i < counters.size() && i < reply.states.size(); ++i)
+    take_note_of(*counters[i], command.counters[i], reply.states[i], asked, reply.now);
 }
 
-void StoreQueue::add_to_older_slots(const Delivery& delivery) noexcept {
+void StoreQueue::take_note_of(SharedCounter& counter, const StoreCounter& slot, const StoreReply::State& state,
+                              bool asked, Time now) {
+  // A store that keeps each name for itself may lose one of them.
+  if (counter.life_ != 0 && counter.life_ != state.life) lose(now, std::exchange(counter.counts_until_, std::nullopt));
+  counter.life_ = state.life;
+  if (!(state.spent == Amounts{} && state.reserved == Amounts{})) {
+    const Time turns = slot.end == Time::max() ? slot.end : slot.end + (slot.begin - slot.counted_from);
+    known_until_ = std::max(known_until_.value_or(turns), turns);
+    counter.counts_until_ = std::max(counter.counts_until_.value_or(turns), turns);
+  }
+  counter.in_flight_ = state.reserved.concurrent;
+  const Window::Span span{slot.begin, slot.end == Time::max() ? std::nullopt : std::optional(slot.end),
+                          slot.counted_from};
+  KnownSlot& known = *counter.slot(span);
+  if (counter.rolls()) {
+    const bool older = slot.counted_to != Time::max() || (!asked && slot.counted_from < known.span.counted_from);
+    if (older) return;  // of a window that has moved on
+    known.span.counted_from = slot.counted_from;
+  }
+  known.spent = to_vector(state.spent);
+  known.held = to_vector(state.reserved);
+  known.reported = true;
+}
+
+void StoreQueue::add_to_newer_window(const Delivery& delivery) noexcept {
   for (std::size_t i = 0; i < delivery.counters.size(); ++i) {
-    SharedCounter& counter = *delivery.counters[i];
-    const Time begin = delivery.command.counters[i].begin;
-    if (!counter.rolls() || begin >= counter.span_.begin || begin < counter.span_.counted_from) continue;
-    add(counter.spent_, delivery.spent);
-    subtract(counter.held_, delivery.held);
+    if (!delivery.counters[i]->rolls()) continue;
+    KnownSlot& known = *delivery.known[i];
+    const StoreCounter& slot = delivery.command.counters[i];
+    if (slot.counted_from >= known.span.counted_from || slot.begin < known.span.counted_from) continue;
+    add(known.spent, delivery.spent);
+    subtract(known.held, delivery.held);
   }
 }
 
-void StoreQueue::lose(Time now) {
+void StoreQueue::lose(Time now, std::optional<Time> until) {
   // Where nothing was spent or held in a window that is still the present one, nothing was lost.
-  const std::optional<Time> until = std::exchange(known_until_, std::nullopt);
   if (!until || *until <= now) return;
   if (!lost_until_)
     to_say_.emplace_back(
         LogLevel::error,
-        backend_->description() + " was restarted without the data that it had. OnUnreachable decides until " +
+        backend_->description() + " has lost data that it had. OnUnreachable decides until " +
             (*until == Time::max()
                  ? std::string("Store::accept_lost_data() is called.")
                  : to_iso8601(*until) +

@@ -75,9 +75,33 @@ TEST_CASE("redis store: after the data was lost calls are denied until that is a
   // The first call afterwards is how it is noticed.
   REQUIRE(test::eventually([] { return !outlay::try_call({.model = "flat", .usd = 0.10_usd}); }));
   CHECK_THROWS_AS(outlay::Call({.model = "flat", .usd = 0.10_usd}), outlay::StoreUnavailable);
-  CHECK(contains(log.text(), "restarted without the data"));
+  CHECK(contains(log.text(), "has lost data"));
   store->accept_lost_data();
   CHECK_NOTHROW(outlay::Call({.model = "flat", .usd = 0.10_usd}).settle({.provider_cost = 0.10_usd}));
+}
+
+TEST_CASE("redis store: one counter that the server evicted is lost data to those that have seen it", "[redis]") {
+  NEEDS_REDIS();
+  const test::RedisServer server;
+  Log log;
+  const auto store = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  const auto spend = [] {
+    auto call = outlay::try_call({.model = "flat", .usd = 9_usd});
+    if (call) call->settle({.provider_cost = 9_usd});
+    return call.has_value();
+  };
+  outlay::Budget untouched({.name = "other", .usd = 100_usd, .window = outlay::Window::day(), .store = store});
+  outlay::Budget budget({.name = "day", .usd = 10_usd, .window = outlay::Window::day(), .store = store});
+  REQUIRE(spend());
+  store->flush();
+  REQUIRE(server.command({"DEL", "{outlay}:in:day%40UTC:day"}) == "1");
+  CHECK_FALSE(spend());
+  CHECK_FALSE(spend());
+  CHECK(contains(log.text(), "has lost data"));
+  CHECK(store->state("other", outlay::Window::day()).spent.usd == 9_usd);
+  CHECK(store->state("day", outlay::Window::day()).reserved == outlay::Amounts{});
+  store->accept_lost_data();
+  CHECK(spend());
 }
 
 TEST_CASE("redis store: options that make no sense are refused when it is made", "[redis]") {

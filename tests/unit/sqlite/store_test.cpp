@@ -46,8 +46,9 @@ StoreCounter shared(std::string name = "shared") {
 StoreCounter daily(Time begin) {
   StoreCounter counter = shared("daily");
   counter.window = "day@UTC";
-  counter.begin = counter.counted_from = begin;
+  counter.begin = counter.counted_from = counter.counted_to = begin;
   counter.end = begin + 24h;
+  counter.keep_until = counter.end + 48h;
   return counter;
 }
 
@@ -163,7 +164,7 @@ TEST_CASE("sqlite store: a file of a newer format is refused with both numbers",
   Raw(dir.db()).exec("UPDATE store_info SET format = 99");
   const outlay::Error error = refusal(dir.db());
   CHECK(error.reason() == errc::bad_file);
-  CHECK(contains(error.what(), "its format is 99, this one knows up to 1"));
+  CHECK(contains(error.what(), "its format is 99, this one knows up to 2"));
 }
 
 TEST_CASE("sqlite store: damage is refused with what to do, and never read as room", "[sqlite][store]") {
@@ -472,6 +473,8 @@ TEST_CASE("sqlite store: slots and ids that are long over leave the file, and wh
     counter.window = "rolling864000s";  // ten days
     counter.begin = begin, counter.end = begin + 4h;
     counter.counted_from = begin - 10 * 24h;
+    counter.counted_to = Time::max();
+    counter.keep_until = counter.end + 12 * 24h;
     return counter;
   };
   run(store, command_of(Op::reserve, ++id, 0.01_usd, today, daily(today)));  // of a process that dies

@@ -209,7 +209,7 @@ TEST_CASE("budget: closed out of order, spend still counts in the outer one, and
   REQUIRE(fixture.ledger.records().back().budgets == std::vector<std::string>{"closed too early", "inner"});
 }
 
-TEST_CASE("budget: raise_cap makes room, is recorded, and never re-arms a threshold", "[core][budget]") {
+TEST_CASE("budget: raise_cap makes room, is recorded, and half of the new cap is another threshold", "[core][budget]") {
   const Fixture fixture;
   outlay::Budget budget({.name = "month", .usd = 0.02_usd, .notify_at = {0.5}});
   for (int i = 0; i < 2; ++i) outlay::Call(cent_request()).settle(outlay::Usage{});
@@ -223,7 +223,7 @@ TEST_CASE("budget: raise_cap makes room, is recorded, and never re-arms a thresh
     thresholds += event.action == outlay::Action::threshold;
     raised |= event.action == outlay::Action::cap_raised && event.reason == "launch day" && event.budget == "month";
   }
-  REQUIRE(thresholds == 1);
+  REQUIRE(thresholds == 2);  // half of two cents, then half of four
   REQUIRE(raised);
   REQUIRE_THROWS_AS(budget.raise_cap(outlay::Dimension::tokens, 5, "no such cap"), outlay::ConfigError);
   REQUIRE_THROWS_AS(budget.raise_cap(0_usd, "nothing"), outlay::ConfigError);

@@ -118,14 +118,15 @@ TEST_CASE("rule: one that cannot be kept is refused", "[core][rule]") {
   CHECK_THROWS_AS(ledger.add_rule({.match = {"user_id", "*"}}), ConfigError);
   CHECK_THROWS_AS(ledger.add_rule({.match = {"user_id", ""}, .calls = 1}), ConfigError);
   CHECK_THROWS_AS(ledger.add_rule({.calls = 1, .window = Window::scope()}), ConfigError);
-  ledger.add_rule({.match = {"user_id", "*"}, .calls = 1, .store = memory_store()});
+  const auto store = memory_store();
+  ledger.add_rule({.match = {"user_id", "*"}, .calls = 1, .store = store});
   {
     const std::string longest(201, 'x');
     Track track({{"user_id", longest}});
     CHECK_THROWS_AS(Call(cent_request()), ConfigError);
   }
   const std::string long_key(126, 'k'), long_value(130, 'v');
-  ledger.add_rule({.match = {long_key, "*"}, .calls = 1, .store = memory_store()});
+  ledger.add_rule({.match = {long_key, "*"}, .calls = 1, .store = store});
   {
     Track track({{long_key, long_value}});
     CHECK_THROWS_AS(Call(cent_request()), ConfigError);
@@ -134,6 +135,21 @@ TEST_CASE("rule: one that cannot be kept is refused", "[core][rule]") {
   Budget other({.name = "elsewhere", .calls = 5, .window = Window::day(), .store = memory_store()});
   CHECK_THROWS_AS(Call(cent_request()), ConfigError);
   CHECK(other.reserved() == Amounts{});
+}
+
+TEST_CASE("rule: two that may meet in one call count in one store", "[core][rule]") {
+  const Fixture fixture;
+  Ledger ledger = Ledger::current();
+  const auto store = memory_store();
+  ledger.add_rule({.match = {"user_id", "alice"}, .calls = 1, .store = store});
+  CHECK_THROWS_AS(ledger.add_rule({.match = {"user_id", "*"}, .calls = 1}), ConfigError);
+  CHECK_THROWS_AS(ledger.add_rule({.match = {"user_id", "alice"}, .calls = 1, .store = memory_store()}), ConfigError);
+  CHECK_THROWS_AS(ledger.add_rule({.match = {"feature", "x"}, .calls = 1}), ConfigError);
+  CHECK_THROWS_AS(ledger.add_rule({.calls = 1}), ConfigError);
+  ledger.add_rule({.match = {"user_id", "bob"}, .calls = 1});  // no call has two values of one tag
+  Ledger another({.prices = testing::fixture_prices()});
+  another.add_rule({.match = {"user_id", "*"}, .calls = 1, .store = another.store()});
+  another.add_rule({.calls = 1});  // the same store, named or not
 }
 
 TEST_CASE("rule: the environment brings the common ones", "[core][rule]") {

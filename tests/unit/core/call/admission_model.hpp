@@ -223,8 +223,15 @@ class World {
   [[nodiscard]] Numbers numbers(const Slot& slot) const {
     Numbers sum;
     if (const auto found = store_spent.find(slot); found != store_spent.end()) sum.spent = found->second;
-    for (const auto& [id, hold] : store_holds)
-      if (std::find(hold.slots.begin(), hold.slots.end(), slot) != hold.slots.end()) add(sum.reserved, hold.amount);
+    for (const auto& [id, hold] : store_holds) {
+      if (std::find(hold.slots.begin(), hold.slots.end(), slot) != hold.slots.end()) {
+        add(sum.reserved, hold.amount);
+        continue;
+      }
+      // Calls in flight are the name's, on whatever day they began.
+      for (const Slot& other : hold.slots)
+        if (other.first == slot.first) sum.reserved[5] += hold.amount[5];
+    }
     return sum;
   }
   [[nodiscard]] bool encloses(int budget, int innermost) const {

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "core/budget/thresholds.hpp"
+#include "outlay/store.hpp"
+
+// What the slots of a store mean, for backends that keep them as numbers: the same in memory and in a file. (A server's script says it in
+// its own language, and the contract's tests compare them all.)
+
+namespace outlay::detail {
+
+/// What one slot, or several together, have spent and hold.
+struct SlotSums {
+  Vector spent{}, held{};
+};
+
+inline void operator+=(SlotSums& sum, const SlotSums& slot) noexcept {
+  add(sum.spent, slot.spent);
+  add(sum.held, slot.held);
+}
+
+/// What of an amount is spent where it is charged: a call in flight is never spent.
+[[nodiscard]] inline Vector spendable(Vector amount) noexcept {
+  amount[index(Dimension::concurrent)] = 0;
+  return amount;
+}
+
+/// Whether a counter with these sums has room for `more`, and the sum is a number that exists.
+[[nodiscard]] inline bool has_room(const StoreCounter& counter, const SlotSums& sum, const Vector& more) noexcept {
+  const Vector limit = to_vector(counter.limits);
+  for (std::size_t d = 0; d < dimension_count; ++d) {
+    std::int64_t used = 0, after = 0;
+    if (more[d] == 0) continue;
+    if (__builtin_add_overflow(sum.spent[d], sum.held[d], &used) || __builtin_add_overflow(used, more[d], &after))
+      return false;
+    if (limit[d] == no_cap || counter.room == Room::any) continue;
+    if (counter.room == Room::fits ? after > limit[d] : used >= limit[d]) return false;
+  }
+  return true;
+}
+
+/// A slot that counts at a counter.
+struct CountedSlot {
+  Time begin{};
+  SlotSums sums{};
+};
+
+/// StoreReply::State::fits_at of a counter that has no room.
+///
+/// \param slots All that count there, in any order; they are sorted.
+/// \param sum Of them, with all that the name has in flight.
+[[nodiscard]] inline std::optional<Time> fits_at(const StoreCounter& counter, std::vector<CountedSlot>& slots,
+                                                 SlotSums sum, const Vector& more) {
+  if (counter.counted_from == counter.counted_to || counter.end == Time::max() || has_room(counter, sum, more))
+    return {};
+  std::sort(slots.begin(), slots.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  constexpr std::size_t in_flight = index(Dimension::concurrent);
+  for (const CountedSlot& slot : slots) {
+    subtract(sum.spent, slot.sums.spent);
+    Vector held = slot.sums.held;
+    held[in_flight] = 0;  // these go on running
+    subtract(sum.held, held);
+    // A window that begins behind a slot counts it no more.
+    if (has_room(counter, sum, more)) return slot.begin + (counter.end - counter.counted_from);
+  }
+  return {};
+}
+
+}  // namespace outlay::detail

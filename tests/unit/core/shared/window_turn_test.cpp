@@ -1,0 +1,304 @@
+// A call belongs to the slot in which it was admitted: in counters, thresholds, events, refusals.
+#include <vector>
+
+#include "core/shared/memory_backend.hpp"
+#include "unit/core/fixture.hpp"
+
+using namespace outlay_test;
+using namespace outlay;
+using namespace std::chrono_literals;
+using outlay::testing::Weather;
+using outlay::testing::WeatheredBackend;
+
+namespace {
+
+constexpr Time midnight{std::chrono::sys_days(std::chrono::year(2026) / 8 / 31)};
+
+struct Turning : Fixture {
+  Turning() { clock->set(midnight); }
+};
+
+Call ask(Usd usd) { return Call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = usd}); }
+Settled pay(Usd usd) {
+  Call call = ask(usd);
+  call.sent();
+  return call.settle(Usage{});
+}
+
+std::vector<BudgetEvent> only(const Ledger& ledger, Action action) {
+  std::vector<BudgetEvent> found;
+  for (const BudgetEvent& event : ledger.events())
+    if (event.action == action) found.push_back(event);
+  return found;
+}
+std::string said(const BudgetEvent& event) {
+  return to_string(Amount(event.dimension, event.projected)) + " of " + to_string(Amount(event.dimension, event.cap));
+}
+
+/// Every kind of window that turns, and for how long it lasts at most.
+struct Kind {
+  const char* name;
+  Window window;
+  std::chrono::hours turns_within;
+};
+const std::vector<Kind> kinds{
+    {"minute", Window::minute(), 1h},       {"hour", Window::hour(), 1h},         {"day", Window::day(), 24h},
+    {"week", Window::week(), 7 * 24h},      {"month", Window::month(), 31 * 24h}, {"year", Window::year(), 366 * 24h},
+    {"rolling", Window::rolling(10min), 1h}};
+
+}  // namespace
+
+TEST_CASE("window turn: calls in flight count in every slot until they end", "[core][store]") {
+  for (const Kind& kind : kinds) {
+    INFO(kind.name);
+    const Turning fixture;
+    Budget app({.name = "app", .concurrent = 2, .window = kind.window});
+    Call first = ask(1_usd), second = ask(1_usd);
+    fixture.clock->advance(kind.turns_within);
+    CHECK(app.reserved().concurrent == 2);
+    const auto refused = try_call(cent_request());
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().dimension() == Dimension::concurrent);
+    CHECK_FALSE(refused.error().retry_at());
+    first.release("done");
+    CHECK(app.reserved().concurrent == 1);
+    CHECK(try_call(cent_request()));
+  }
+}
+
+TEST_CASE("window turn: an overrun is judged by the slot of the call, and Raise throws", "[core][store]") {
+  for (const Kind& kind : kinds)
+    for (const bool turned : {false, true}) {
+      INFO(kind.name << (turned ? ", turned" : ""));
+      const Turning fixture;
+      Budget budget({.name = "k", .usd = 100_usd, .on_exceed = Raise{}, .window = kind.window});
+      Call call = ask(90_usd);
+      call.sent();
+      if (turned) fixture.clock->advance(kind.turns_within);
+      CHECK_THROWS_AS(call.settle({.usage = {}, .provider_cost = 150_usd}), BudgetExceeded);
+      REQUIRE(only(fixture.ledger, Action::overrun).size() == 1);
+      CHECK(said(only(fixture.ledger, Action::overrun)[0]) == "$150.00 of $100.00");
+      CHECK(only(fixture.ledger, Action::raised).size() == 1);
+    }
+}
+
+TEST_CASE("window turn: a call that stayed within its own slot is no overrun of the next", "[core][store]") {
+  const Turning fixture;
+  Budget budget({.name = "k", .usd = 100_usd, .window = Window::day()});
+  Call call = ask(10_usd);
+  call.sent();
+  fixture.clock->advance(24h);
+  pay(95_usd);
+  const Settled settled = call.settle({.usage = {}, .provider_cost = 20_usd});
+  CHECK_FALSE(settled.over_cap);
+  CHECK(only(fixture.ledger, Action::overrun).empty());
+  CHECK(budget.spent().usd == 95_usd);
+}
+
+TEST_CASE("window turn: of a rolling window the last one that counts the call judges it", "[core][store]") {
+  const Turning fixture;
+  Budget budget({.name = "k", .usd = 100_usd, .window = Window::rolling(1h)});
+  Call call = ask(10_usd);
+  call.sent();
+  fixture.clock->advance(30min);
+  pay(85_usd);
+  CHECK(call.settle({.usage = {}, .provider_cost = 20_usd}).over_cap);  // 105 within one hour
+  fixture.clock->advance(10min);
+  Call late = ask(Usd{});
+  late.sent();
+  fixture.clock->advance(3h);
+  pay(90_usd);
+  CHECK_FALSE(late.settle({.usage = {}, .provider_cost = 20_usd})
+                  .over_cap);  // no hour that begins with it holds more than its own $20
+}
+
+TEST_CASE("window turn: a threshold is announced with the numbers of its own slot", "[core][store]") {
+  const Turning fixture;
+  Budget budget({.name = "k", .usd = 10_usd, .notify_at = {0.5}, .window = Window::day()});
+  Call call = ask(9_usd);
+  call.sent();
+  fixture.clock->advance(24h);
+  pay(1_usd);
+  call.settle(Usage{});
+  const auto events = only(fixture.ledger, Action::threshold);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].threshold == 0.5);
+  CHECK(said(events[0]) == "$9.00 of $10.00");
+  pay(4_usd);  // of the new day
+  REQUIRE(only(fixture.ledger, Action::threshold).size() == 2);
+  CHECK(said(only(fixture.ledger, Action::threshold)[1]) == "$5.00 of $10.00");
+}
+
+TEST_CASE("window turn: every budget of a name has its thresholds announced, each once", "[core][store]") {
+  const Turning fixture;
+  Budget team({.name = "team", .usd = 10_usd, .notify_at = {0.5, 0.8, 1.0}, .window = Window::day()});
+  Budget again({.name = "team", .usd = 10_usd, .window = Window::day()});
+  Budget tight({.name = "team", .usd = 10_usd, .notify_at = {0.3, 0.5}, .window = Window::day()});
+  pay(10_usd);
+  std::vector<double> fractions;
+  for (const BudgetEvent& event : only(fixture.ledger, Action::threshold)) fractions.push_back(event.threshold);
+  CHECK(fractions == std::vector<double>{0.3, 0.5, 0.8, 1.0});
+}
+
+TEST_CASE("window turn: rules on one tag announce in either order", "[core][rule]") {
+  for (const bool soft_first : {false, true}) {
+    const Turning fixture;
+    Ledger ledger = Ledger::current();
+    const Rule soft{.match = {"user_id", "*"}, .usd = 100_usd, .soft = {0.05, 0.1}},
+        hard{.match = {"user_id", "*"}, .usd = 10_usd};
+    ledger.add_rule(soft_first ? soft : hard);
+    ledger.add_rule(soft_first ? hard : soft);
+    const Track track({{"user_id", "alice"}});
+    pay(10_usd);
+    CHECK(only(fixture.ledger, Action::threshold).size() == 2);
+  }
+}
+
+TEST_CASE("window turn: a name that is opened again under a larger cap has thresholds of its own", "[core][store]") {
+  const Turning fixture;
+  {
+    Budget small({.name = "org", .usd = 10_usd, .notify_at = {0.5, 1.0}, .window = Window::day()});
+    pay(10_usd);
+  }
+  Budget large({.name = "org", .usd = 100_usd, .notify_at = {0.05, 0.1, 0.5, 1.0}, .window = Window::day()});
+  pay(40_usd);
+  const auto events = only(fixture.ledger, Action::threshold);
+  REQUIRE(events.size() == 3);  // $5 and $10 were announced already
+  CHECK(events[2].threshold == 0.5);
+  CHECK(said(events[2]) == "$50.00 of $100.00");
+}
+
+TEST_CASE("window turn: a cap that is raised has thresholds of its own, with and without a window", "[core][budget]") {
+  for (const bool windowed : {false, true}) {
+    const Turning fixture;
+    Budget budget(
+        {.name = "k", .usd = 10_usd, .notify_at = {0.5, 1.0}, .window = windowed ? Window::day() : Window::scope()});
+    pay(6_usd);
+    budget.raise_cap(10_usd, "launch");
+    pay(1_usd);
+    CHECK(only(fixture.ledger, Action::threshold).size() == 1);  // $10 is half of $20, and not reached
+    pay(4_usd);
+    REQUIRE(only(fixture.ledger, Action::threshold).size() == 2);
+    CHECK(said(only(fixture.ledger, Action::threshold)[1]) == "$11.00 of $20.00");
+    budget.raise_cap(2_usd, "more");
+    pay(1_usd);  // $11 is half of $22, and reached
+    CHECK(only(fixture.ledger, Action::threshold).size() == 3);
+  }
+}
+
+TEST_CASE("window turn: what a call that no store knew of has spent reaches thresholds, too", "[core][store]") {
+  const Turning fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store =
+      std::make_shared<Store>(std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::remote),
+                              StoreOptions{.on_unreachable = OnUnreachable::allow_and_mark(), .timeout = 2s});
+  Budget budget({.name = "k", .usd = 10_usd, .notify_at = {0.5}, .window = Window::forever(), .store = store});
+  weather->down();
+  pay(9_usd);
+  weather->down(false);
+  store->flush();
+  CHECK(only(fixture.ledger, Action::threshold).size() == 1);
+}
+
+TEST_CASE("window turn: a slot is kept for two days, also where the clock is put back", "[core][store]") {
+  for (const auto jump : {std::chrono::hours(1), std::chrono::hours(24), std::chrono::hours(47)}) {
+    const Turning fixture;
+    fixture.clock->advance(23h);
+    Budget budget({.name = "k", .usd = 100_usd, .window = Window::day()});
+    pay(100_usd);
+    fixture.clock->advance(jump);
+    pay(1_usd);
+    fixture.clock->advance(-jump);
+    CHECK(budget.spent().usd == 100_usd);
+    CHECK_FALSE(try_call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 1_usd}));
+  }
+}
+
+TEST_CASE("window turn: a refusal in a rolling window says when enough of it will have gone", "[core][store]") {
+  const Turning fixture;
+  Budget budget({.name = "k", .usd = 10_usd, .window = Window::rolling(5h)});
+  pay(10_usd);
+  const CallRequest request{.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 1_usd};
+  const auto refused = try_call(request);
+  REQUIRE_FALSE(refused);
+  REQUIRE(refused.error().retry_at() == midnight + 5h + 5min);
+  fixture.clock->set(*refused.error().retry_at() - 1s);
+  CHECK_FALSE(try_call(request));
+  fixture.clock->advance(1s);
+  CHECK(try_call(request));
+}
+
+TEST_CASE("window turn: a stream that outlives a rolling window extends in the last one that counts it",
+          "[core][store]") {
+  const Turning fixture;
+  Budget budget({.name = "k", .output_tokens = 1'000, .window = Window::rolling(1min)});
+  Call call({.model = "gpt-4o", .input_tokens = 1, .max_output_tokens = 100});
+  call.sent();
+  fixture.clock->advance(5min);
+  {
+    Call other({.model = "gpt-4o", .input_tokens = 1, .max_output_tokens = 1'000});
+    other.sent();
+    other.settle({.input = 1, .output = 1'000});
+  }
+  CHECK_FALSE(call.settle({.input = 1, .output = 900}).over_cap);
+  CHECK(budget.spent().output_tokens == 1'000);
+}
+
+TEST_CASE("window turn: windows without a store belong to their ledger", "[core][store]") {
+  const auto spend = [](const Ledger& ledger) {
+    const LedgerScope scope(ledger);
+    Budget budget({.name = "same name", .usd = 10_usd, .window = Window::day()});
+    pay(3_usd);
+    return budget.spent().usd;
+  };
+  const auto clock = std::make_shared<testing::ManualClock>(midnight);
+  const Ledger first({.prices = testing::fixture_prices(), .clock = clock}),
+      second({.prices = testing::fixture_prices()});
+  CHECK(spend(first) == 3_usd);
+  CHECK(spend(first) == 6_usd);
+  CHECK(spend(second) == 3_usd);  // another ledger, and another clock
+  const LedgerScope scope(first);
+  CHECK(first.store()->state("same name", Window::day()).spent.usd == 6_usd);
+  clock->advance(24h);
+  CHECK(first.store()->state("same name", Window::day()).spent.usd == Usd{});
+}
+
+TEST_CASE("window turn: reset clears what windows have spent, and running calls go on holding", "[core][store]") {
+  Turning fixture;
+  Budget budget({.name = "k", .usd = 10_usd, .notify_at = {0.5}, .window = Window::day()});
+  pay(6_usd);
+  Call running = ask(3_usd);
+  fixture.ledger.reset();
+  CHECK(budget.spent().usd == Usd{});
+  CHECK(budget.reserved().usd == 3_usd);
+  CHECK_FALSE(try_call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 8_usd}));
+  running.sent();
+  running.settle(Usage{});
+  CHECK(budget.spent().usd == 3_usd);
+  CHECK(budget.reserved().usd == Usd{});
+  pay(3_usd);
+  CHECK(only(fixture.ledger, Action::threshold).size() == 1);
+}
+
+TEST_CASE("window turn: memory is bounded by the counters that are kept", "[core][store]") {
+  detail::MemoryBackend backend;
+  std::size_t most = 0;
+  for (int day = 0; day < 12; ++day)
+    for (int user = 0; user < 100; ++user) {
+      StoreCommand command;
+      command.op = StoreCommand::Op::settle;
+      command.id = std::to_string(day * 1'000 + user);
+      command.lease = std::chrono::milliseconds::max();
+      command.now = midnight + day * 24h + 12h;
+      StoreCounter counter{.name = std::to_string(day) + '-' + std::to_string(user), .window = "day@UTC"};
+      counter.begin = counter.counted_from = counter.counted_to = midnight + day * 24h;
+      counter.end = counter.begin + 24h;
+      counter.keep_until = counter.end + 48h;
+      command.counters = {counter};
+      command.amount.usd = 1_usd;
+      REQUIRE(backend.execute({&command, 1}, 1s).at(0));
+      most = std::max(most, backend.slots());
+    }
+  CHECK(most >= 300);  // two days are kept
+  CHECK(most <= 400);
+}
