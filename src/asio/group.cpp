@@ -119,7 +119,17 @@ bool is_abort(const std::exception_ptr& error) {
   }
 }
 
-/// The first failure, if the others only failed because they were cancelled.
+bool is_refusal(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const BudgetExceeded&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+/// The first failure, if the others only failed because they were cancelled, or if all of them were refused by budgets.
 [[noreturn]] void throw_failures(const GroupOutcome& outcome) {
   std::exception_ptr first;
   for (const std::size_t child : outcome.order) {
@@ -127,7 +137,7 @@ bool is_abort(const std::exception_ptr& error) {
     if (!error) continue;
     if (!first) {
       first = error;
-    } else if (!is_abort(error)) {
+    } else if (!is_abort(error) && !(is_refusal(first) && is_refusal(error))) {
       throw boost::asio::multiple_exceptions(first);
     }
   }

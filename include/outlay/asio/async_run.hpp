@@ -31,7 +31,8 @@ boost::asio::awaitable<RunResult<AwaitedBy<F&>>> run_in_frame(BudgetOptions opti
       if (truncated_a_call(budget)) result.reset();
       co_return result;
     }
-  } catch (const BudgetExceeded&) {
+  } catch (...) {
+    // Whatever the function, or a group of its children, has made of the refusal.
     if (!truncated_a_call(budget)) throw;
   }
   co_return RunResult<R>{};
@@ -64,7 +65,7 @@ class AsyncBudgeted {
 /// The budget is open while the awaitable that `function` returns runs; options and function are kept in the coroutine's frame.
 ///
 /// \return optional of what the function's awaitable yields; for void, bool. Nothing (`false`) when and only when a Truncate policy of
-/// *this* budget refused a call in it.
+/// *this* budget refused a call in it, whatever the function made of that: then nothing that it throws comes out.
 /// \par Errors
 /// When it is awaited: ConfigError as Budget; everything else that the function throws, refusals by enclosing budgets included.
 /// \par Suspension

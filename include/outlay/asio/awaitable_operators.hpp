@@ -112,7 +112,7 @@ using Either = typename EitherOf<T, U>::type;
 /// - the children run on one strand, on which the caller starts them, because cancellation in Asio is not thread-safe: these
 ///   operators are safe on a pool of threads, Asio's own are not. So the children of one group do not run on two threads at once;
 /// - where one child failed and the others only because they were cancelled for it, the failure itself is thrown (a BudgetExceeded,
-///   say), not boost::asio::multiple_exceptions.
+///   say), not boost::asio::multiple_exceptions; where all were refused by budgets, the first BudgetExceeded.
 ///
 /// Not to be used together with Asio's own in one scope: calls would be ambiguous.
 namespace awaitable_operators {
@@ -121,7 +121,8 @@ namespace awaitable_operators {
 ///
 /// \return Nothing, the value of the one that has one, or a tuple; a tuple on the left is extended (by std::monostate for void).
 /// \par Errors
-/// What the child threw; boost::asio::multiple_exceptions with the first one if both failed each by itself.
+/// What the child threw; boost::asio::multiple_exceptions with the first one if both failed each by itself, and not both with
+/// BudgetExceeded.
 /// \par Cancellation
 /// Passed on to both.
 template <class T, class U>
@@ -139,7 +140,7 @@ template <class T, class U>
 ///
 /// \return A variant with the value of the first that succeeded (std::monostate for void); a variant on the left is extended.
 /// \par Errors
-/// boost::asio::multiple_exceptions with the first failure if both failed.
+/// boost::asio::multiple_exceptions with the first failure if both failed, and not both with BudgetExceeded: then that.
 /// \par Cancellation
 /// Passed on to both.
 template <class T, class U>
