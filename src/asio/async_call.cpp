@@ -7,8 +7,10 @@
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/system/system_error.hpp>
+#include <deque>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "core/call/admission.hpp"
 #include "outlay/detail/access.hpp"
@@ -38,7 +40,10 @@ CallRequest OwnedRequest::view() const {
 
 namespace {
 
-/// One asynchronous admission. Kept alive by its timer while it waits; everything under its mutex, since it is woken from any thread.
+/// One asynchronous admission. Kept alive by its timer while it waits.
+///
+/// Events come from any thread. One thread at a time handles them, in their order and outside the mutex, so that callbacks, log handlers
+/// and sinks may do as they please: what happens to this admission meanwhile waits in the queue.
 class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
  public:
   using Done = boost::asio::any_completion_handler<void(Admitted)>;
@@ -51,7 +56,7 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
         work_(boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked)) {}
 
   void start(boost::asio::cancellation_slot slot) {
-    const std::unique_lock lock(mutex_);
+    handling_ = true;  // nobody knows of it yet
     arrival_.emplace(view_);
     switch (arrival_->enter()) {
       case Arrival::Step::admitted:
@@ -64,23 +69,31 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
     if (slot.is_connected()) {
       slot.assign([operation = weak_from_this()](boost::asio::cancellation_type type) {
         if (type == boost::asio::cancellation_type::none) return;
-        if (const auto self = operation.lock()) boost::asio::post(self->work_, [self] { self->cancel(); });
+        if (const auto self = operation.lock())
+          boost::asio::post(self->work_, [self] { self->happened({What::cancelled}); });
       });
     }
     admission_.emplace(*arrival_, Admission::Caller{.may_wait = true, .may_block = false, .waiter = [this] {
                                                       return std::make_shared<Wake>(weak_from_this());
                                                     }});
     go_on(Admission::Event::start);
+    handle_events();
   }
 
  private:
+  enum class What : std::uint8_t { woken, timed_out, cancelled };
+  struct Happened {
+    What what{};
+    std::uint64_t wait = 0;  // of timed_out: which one it is about
+  };
+
   // The admission holds its waiter, and the operation holds the admission: hence a weak reference.
   struct Wake final : Waiter {
     explicit Wake(std::weak_ptr<AsyncAdmission> to_wake) noexcept : operation(std::move(to_wake)) {}
     void wake() noexcept override {
       if (const auto self = operation.lock()) {
         try {
-          boost::asio::post(self->work_, [self] { self->woken(); });
+          boost::asio::post(self->work_, [self] { self->happened({What::woken}); });
         } catch (...) {  // no memory: its deadline wakes it
         }
       }
@@ -88,20 +101,38 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
     std::weak_ptr<AsyncAdmission> operation;
   };
 
-  void woken() {
-    const std::unique_lock lock(mutex_);
-    if (admission_) go_on(Admission::Event::woken);
+  void happened(Happened event) {
+    {
+      const std::lock_guard lock(mutex_);
+      events_.push_back(event);
+      if (std::exchange(handling_, true)) return;
+    }
+    handle_events();
   }
 
-  void time_out(std::uint64_t wait) {
-    const std::unique_lock lock(mutex_);
-    if (admission_ && wait == wait_) go_on(Admission::Event::timer);
+  void handle_events() {
+    for (;;) {
+      Happened event;
+      {
+        const std::lock_guard lock(mutex_);
+        if (events_.empty()) {
+          handling_ = false;
+          return;
+        }
+        event = events_.front();
+        events_.pop_front();
+      }
+      if (!admission_) continue;  // it has ended
+      if (event.what == What::cancelled)
+        finish({});
+      else if (event.what == What::woken)
+        go_on(Admission::Event::woken);
+      else if (event.wait == wait_)
+        go_on(Admission::Event::timer);
+    }
   }
 
-  void cancel() {
-    const std::unique_lock lock(mutex_);
-    if (admission_) finish({});
-  }
+  // By the thread that handles events.
 
   void go_on(Admission::Event event) {
     Admission::State state = admission_->advance(event);
@@ -114,7 +145,7 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
     if (!timer_) timer_.emplace(work_);
     timer_->expires_at(admission_->deadline());
     timer_->async_wait([self = shared_from_this(), wait = ++wait_](const boost::system::error_code& error) {
-      if (!error) self->time_out(wait);
+      if (!error) self->happened({What::timed_out, wait});
     });
   }
 
@@ -124,11 +155,10 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
     auto complete = [done = std::move(done_), result = std::move(admitted)]() mutable {
       std::move(done)(std::move(result));
     };
-    // Never from within the initiating function, nor under the lock.
+    // Never from within the initiating function.
     boost::asio::post(work_, std::move(complete));
   }
 
-  std::mutex mutex_;
   const NodeRef scope_;  // the arrival looks at it
   const OwnedRequest request_;
   const CallRequest view_;
@@ -138,6 +168,10 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
   std::uint64_t wait_ = 0;  // which wait the timer is for
   std::optional<Arrival> arrival_;
   std::optional<Admission> admission_;  // empty: it has ended, or not begun
+
+  std::mutex mutex_;             // of the two below, held for no longer than they take
+  std::deque<Happened> events_;  // that nobody has handled yet
+  bool handling_ = false;        // some thread handles them
 };
 
 }  // namespace

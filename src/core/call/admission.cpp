@@ -251,8 +251,13 @@ Admission::State Admission::admit(std::unique_lock<std::mutex>& lock, ChainView 
       if (view.budget == waited_at_) said_.push_back(note_of(Note::Kind::waited, view, quote, moment_));
   // Nothing is thrown from here until the reservation ends by itself.
   hold_in_chain(budget_, minus(quote.amounts, moment_.held));
-  reservation_.quote = quote;
-  reservation_.quote.open = false;
+  if (arrival_) {
+    reservation_.quote = quote;
+    reservation_.quote.open = false;
+  } else {  // its end may be priced on another thread meanwhile: the rest stays as it is
+    reservation_.quote.amounts = quote.amounts;
+    reservation_.quote.output = quote.output;
+  }
   leave_line();
   lock.unlock();
   granted_ = false;

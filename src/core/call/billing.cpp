@@ -59,7 +59,7 @@ Priced price(const Reservation& reservation, const Bill& bill) {
       break;
     case Pricing::Kind::unpriced:
       // It had a price when it was admitted, and that table is not kept any more, so the cost is what was reserved.
-      result.usd = Usd::from_nanos(reservation.quote.amounts[0]);
+      result.usd = Usd::from_nanos(reservation.held().amounts[0]);
       result.source = result.usd > Usd{} ? CostSource::assumed : CostSource::none;
   }
   if (bill.provider_cost && *bill.provider_cost >= Usd{}) {

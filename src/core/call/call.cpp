@@ -70,7 +70,7 @@ std::optional<std::int64_t> Call::max_output_tokens() const noexcept {
   return reservation_->quote.ceiling;
 }
 
-Amounts Call::reserved() const { return open() ? detail::to_amounts(reservation_->quote.amounts) : Amounts{}; }
+Amounts Call::reserved() const { return open() ? detail::to_amounts(reservation_->held().amounts) : Amounts{}; }
 bool Call::open() const noexcept { return reservation_ && reservation_->open(); }
 
 void Call::sent() noexcept {

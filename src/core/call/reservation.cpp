@@ -16,16 +16,42 @@ void release(Reservation* reservation) noexcept {
   reservation->claim.reset();
   reservation->scope = {};
   reservation->budget = nullptr;
-  reservation->has_shown = false;
+  reservation->set_shown(nullptr);
   reservation->said_over = false;
   reservation->traceparent.clear();
   keep_spare_reservation(reservation);
 }
 
+void Reservation::set_shown(const Usage* usage) noexcept {
+  while (showing_.test_and_set(std::memory_order_acquire)) {
+  }
+  has_shown_ = usage != nullptr;
+  if (usage) shown_ = *usage;
+  showing_.clear(std::memory_order_release);
+}
+
+std::optional<Usage> Reservation::shown() const noexcept {
+  while (showing_.test_and_set(std::memory_order_acquire)) {
+  }
+  const std::optional<Usage> usage = has_shown_ ? std::optional(shown_) : std::nullopt;
+  showing_.clear(std::memory_order_release);
+  return usage;
+}
+
+Reservation::Held Reservation::held() const noexcept {
+  if (!budget) return {quote.amounts, quote.output};
+  const auto lock = budget->lock_tree();
+  return {quote.amounts, quote.output};
+}
+
 PricedAgain priced_again(const Reservation& reservation) {
   std::shared_ptr<const PriceBook> prices = reservation.books->prices.find(reservation.prices_uid);
   if (!prices) prices = reservation.books->prices.present();
-  Quote quote = reservation.quote;
+  Quote quote;
+  {
+    const auto lock = reservation.budget ? reservation.budget->lock_tree() : std::unique_lock<std::mutex>();
+    quote = reservation.quote;
+  }
   // Where the model is not known any more, the reservation stays as it is.
   if (quote.pricing.kind() == Pricing::Kind::table) {
     quote.model.priced = prices->find(reservation.model_name());

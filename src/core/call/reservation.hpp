@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/budget/tree.hpp"
@@ -20,9 +21,8 @@ struct Reservation {
 
   Counted references;
   std::atomic<State> state{State::ended};  // `ended` is set under the tree's lock where there is a tree
-  bool has_shown = false;
-  bool said_over = false;  // its stream was let through over a cap, and that was said
-  NodeRef scope;           // the innermost scope at admission: keeps budgets, tags and books alive
+  bool said_over = false;                  // its stream was let through over a cap, and that was said
+  NodeRef scope;                           // the innermost scope at admission: keeps budgets, tags and books alive
   Books* books = nullptr;
   BudgetNode* budget = nullptr;              // innermost; null outside every budget
   const Attribution* attribution = nullptr;  // of the scope, or `own_attribution`
@@ -33,14 +33,28 @@ struct Reservation {
   std::uint64_t prices_uid = 0;  // the price book that it was admitted by
   std::int64_t started = 0;
   const ModelName* tier = nullptr;  // null: none was asked for
-  Usage shown{};
   std::string traceparent;
   std::unique_ptr<SharedClaim> claim;  // null where no budget counts in a store
   Reservation* next_free = nullptr;
 
+  /// What its stream has shown, which another thread may end; empty: nothing, or nothing that can be trusted.
+  void set_shown(const Usage* usage) noexcept;
+  [[nodiscard]] std::optional<Usage> shown() const noexcept;
+  /// What it holds, and with its output: a stream may be given more on another thread.
+  struct Held {
+    Vector amounts{};
+    std::int64_t output = 0;
+  };
+  [[nodiscard]] Held held() const noexcept;
+
   [[nodiscard]] bool open() const noexcept { return state.load(std::memory_order_acquire) != State::ended; }
   [[nodiscard]] const std::string& model_name() const noexcept { return quote.model.name->text; }
   [[nodiscard]] const std::string& requested_name() const noexcept { return quote.requested->text; }
+
+ private:
+  mutable std::atomic_flag showing_;  // held for as long as a copy takes
+  bool has_shown_ = false;
+  Usage shown_{};
 };
 
 /// A fresh one, ended until it is admitted.

@@ -219,21 +219,21 @@ Vector spent_by(Usd usd, const Usage& usage) noexcept {
 
 /// What is booked of a call whose usage is not known: all that it held.
 Vector whole_reservation(const Reservation& reservation) noexcept {
-  Vector actual = reservation.quote.amounts;
+  Vector actual = reservation.held().amounts;
   actual[index(Dimension::concurrent)] = 0;
   return actual;
 }
 
 void charge_reservation(Reservation& reservation, std::string_view reason, Ending& ending) {
-  if (reservation.has_shown) {
-    const Usage shown = reservation.shown;
-    const Priced priced = price(reservation, {shown});
-    finish(reservation, spent_by(priced.usd, shown), {shown}, priced, RecordStatus::indeterminate, reason, ending);
+  if (const std::optional<Usage> shown = reservation.shown()) {
+    const Priced priced = price(reservation, {*shown});
+    finish(reservation, spent_by(priced.usd, *shown), {*shown}, priced, RecordStatus::indeterminate, reason, ending);
     return;
   }
-  const Usage usage{.input = reservation.quote.input, .output = reservation.quote.output};
+  const Reservation::Held held = reservation.held();
+  const Usage usage{.input = reservation.quote.input, .output = held.output};
   Priced priced = price(reservation, {usage});
-  if (priced.source != CostSource::none) priced.usd = Usd::from_nanos(reservation.quote.amounts[0]);
+  if (priced.source != CostSource::none) priced.usd = Usd::from_nanos(held.amounts[0]);
   finish(reservation, whole_reservation(reservation), {usage}, priced, RecordStatus::indeterminate, reason, ending);
 }
 
@@ -243,7 +243,7 @@ void settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
   if (!ending.invalid && bill.provider_cost && (*bill.provider_cost < Usd{} || *bill.provider_cost > max_call_cost))
     ending.invalid = "provider_cost";
   if (ending.invalid) {
-    reservation.has_shown = false;  // neither can be trusted
+    reservation.set_shown(nullptr);  // neither can be trusted
     charge_reservation(reservation, "the usage given to settle is invalid", ending);
     return;
   }
@@ -307,9 +307,7 @@ void mark_sent(Reservation& reservation) noexcept {
 }
 
 void note_shown(Reservation& reservation, const Usage& usage) noexcept {
-  if (usage.first_invalid()) return;
-  reservation.shown = usage;
-  reservation.has_shown = true;
+  if (!usage.first_invalid()) reservation.set_shown(&usage);
 }
 
 Settled settle(Reservation& reservation, const Usage& usage) { return settle_or_throw(reservation, {usage}); }

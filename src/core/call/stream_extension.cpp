@@ -14,15 +14,12 @@ ExtensionResult too_large(const Reservation& reservation, std::int64_t output_to
 }  // namespace
 
 ExtensionResult extend(Reservation& reservation, std::int64_t output_tokens) {
-  if (!reservation.open() || output_tokens <= reservation.quote.output) return {Extension::granted, {}};
+  if (!reservation.open() || output_tokens <= reservation.held().output) return {Extension::granted, {}};
   if (output_tokens > Usage::max_count * 1'024) return too_large(reservation, output_tokens);
   PricedAgain again = priced_again(reservation);
   const std::optional<Quote> wanted = again.quote.with_output(output_tokens);
   if (!wanted) return too_large(reservation, output_tokens);
-  if (!reservation.budget) {
-    reservation.quote = *wanted;
-    return {Extension::granted, {}};
-  }
+  if (!reservation.budget) return {Extension::granted, {}};  // nothing is held anywhere
   again.quote = *wanted;
   BlockingCaller caller;
   Admission admission(reservation, std::move(again), caller.caller(false));

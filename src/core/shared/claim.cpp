@@ -77,10 +77,21 @@ StoreCommand SharedClaim::command(const Question& question) {
                         question.amounts, now);
 }
 
+/// Why the store need not be asked; null where it is.
+const char* SharedClaim::known_unreachable(const Question& question) const {
+  if (hold_.unshared) return "it could not be reached when the call was admitted";
+  return store_.data_lost(store_.now(question.callers)) ? "it has lost data that it had" : nullptr;
+}
+
 SharedClaim::Outcome SharedClaim::ask_here(const Question& question) {
-  if (hold_.unshared) return unreachable("it could not be reached when the call was admitted");
-  if (store_.data_lost(store_.now(question.callers))) return unreachable("it has lost data that it had");
-  return take(store_.execute(command(question), hold_.counters));
+  StoreCommand asked;
+  {
+    const std::lock_guard lock(mutex_);
+    if (ended_) return Outcome::granted;
+    if (const char* why = known_unreachable(question)) return unreachable(why);
+    asked = command(question);
+  }
+  return take(store_.execute(asked, hold_.counters));
 }
 
 void SharedClaim::ask(const Question& question, std::shared_ptr<Waiter> waiter) {
@@ -90,16 +101,15 @@ void SharedClaim::ask(const Question& question, std::shared_ptr<Waiter> waiter) 
   question_ = std::make_shared<StoreQueue::Question>();
   question_->waiter = std::move(waiter);
   question_->counters = hold_.counters;
-  const char* known = hold_.unshared ? "it could not be reached when the call was admitted"
-                      : store_.data_lost(store_.now(question.callers)) ? "it has lost data that it had"
-                                                                       : nullptr;
-  if (known) {
-    question_->result = Failure(errc::store_unavailable, known);
-    question_->waiter->wake();
-    return;
+  const char* why = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    why = ended_ ? "the call has ended" : known_unreachable(question);
+    if (!why) question_->command = command(question);
   }
-  question_->command = command(question);
-  store_.ask(question_);
+  if (!why) return store_.ask(question_);
+  question_->result = Failure(errc::store_unavailable, why);
+  question_->waiter->wake();
 }
 
 std::optional<SharedClaim::Outcome> SharedClaim::answer() {
@@ -121,6 +131,8 @@ SharedClaim::Outcome SharedClaim::unreachable(std::string why) {
 }
 
 SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
+  std::unique_lock lock(mutex_);
+  if (ended_) return Outcome::granted;  // the end has replaced all that the call held
   if (!reply) {
     // The command may have been executed, and its reply lost. The end of a stream corrects that.
     if (!kept_ && !hold_.id.empty()) {
@@ -149,6 +161,7 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
     hold_.amount = told_ = asked_;
     held_ = true;
     if (!kept_ && store_.data_lost(reply->now)) {
+      lock.unlock();
       release();
       return unreachable("it has lost data that it had");
     }
@@ -158,6 +171,8 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
 }
 
 bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
+  const std::lock_guard lock(mutex_);
+  if (ended_) return true;
   const OnUnreachable& choice = store_.options.on_unreachable;
   const bool allowed =
       choice.kind() == OnUnreachable::Kind::allow_and_mark ||
@@ -238,17 +253,23 @@ std::vector<SharedClaim::Change> SharedClaim::end(StoreCommand::Op op, const Vec
     const auto lock = entries_.front().budget->lock_tree();
     for (const Entry& entry : entries_) changes.push_back({entry.budget, {.cap = entry.budget->counter.cap}, {}});
   }
-  if (hold_.known.empty()) hold_.known = store_.known_slots(hold_.counters, hold_.slots);
-  const std::vector<std::shared_ptr<KnownSlot>> known = hold_.known;
+  StoreHold hold;
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    held_ = false;
+    hold = hold_;
+    hold.slots = slots_now(now);
+  }
+  if (hold.known.empty()) hold.known = store_.known_slots(hold.counters, hold.slots);
+  const std::vector<std::shared_ptr<KnownSlot>> known = hold.known;
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     changes[i].before = store_.view(*entry.counter, *known[entry.place], changes[i].before.cap);
   }
-  hold_.slots = slots_now(now);
-  for (const Watched& one : watched) hold_.slots[one.place].thresholds.push_back(one.threshold);
-  const Vector held = hold_.unshared ? Vector{} : hold_.amount;
-  held_ = false;
-  const std::optional<StoreReply> reply = store_.end(hold_, op, actual, now, std::move(crossed));
+  for (const Watched& one : watched) hold.slots[one.place].thresholds.push_back(one.threshold);
+  const Vector held = hold.unshared ? Vector{} : hold.amount;
+  const std::optional<StoreReply> reply = store_.end(hold, op, actual, now, std::move(crossed));
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
     Change& change = changes[i];

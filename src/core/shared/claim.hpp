@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,7 +17,7 @@ namespace outlay::detail {
 /// it; the others count in their tree.
 ///
 /// \par Thread safety
-/// One thread at a time.
+/// One thread at a time, but for end(), which another thread may call while a stream asks for more: then nothing more is held.
 /// \par Lifetime
 /// The budgets are kept by the call's scope.
 class SharedClaim {
@@ -112,6 +113,8 @@ class SharedClaim {
     std::optional<Time> fits_at{};
   };
 
+  // Under mutex_.
+  [[nodiscard]] const char* known_unreachable(const Question& question) const;
   void make_slots(Time now);
   [[nodiscard]] std::vector<StoreCounter> slots_now(Time now) const;
   [[nodiscard]] StoreCommand command(const Question& question);
@@ -120,6 +123,8 @@ class SharedClaim {
 
   std::vector<Entry> entries_;  // innermost first
   StoreQueue& store_;
+  std::mutex mutex_;  // of what end() reads; a tree's lock may be taken while it is held
+  bool ended_ = false;
   StoreHold hold_;  // of counters and slots; the id is empty where nothing is held or asked for
   Vector asked_{};
   Vector told_{};  // of what is held, what the store knows of

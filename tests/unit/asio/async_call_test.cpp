@@ -303,3 +303,30 @@ TEST_CASE("async_budgeted: each call runs under a fresh budget, with its argumen
   };
   run(coroutine);
 }
+
+TEST_CASE("async_call: a callback may run the io_context that it was called on, cancel its own call, and make calls",
+          "[asio][async_call]") {
+  asio::io_context io;
+  asio::cancellation_signal cancel;
+  int asked = 0;
+  bool admitted = false;
+  const auto coroutine = [&]() -> asio::awaitable<void> {
+    Budget budget({.name = "asks",
+                   .tokens = 60,
+                   .on_exceed = outlay::Callback{[&](const outlay::Exceeded&) {
+                     ++asked;
+                     cancel.emit(asio::cancellation_type::terminal);
+                     io.restart();
+                     io.poll();
+                     CHECK_FALSE(outlay::try_call({.model = "gpt-4o", .input_tokens = 61, .max_output_tokens = 1}));
+                     return outlay::Decision::allow();
+                   }}});
+    const Result<Call> call = co_await outlay::async_try_call(
+        hundred_tokens, asio::bind_cancellation_slot(cancel.slot(), asio::use_awaitable));
+    admitted = call.has_value();
+  };
+  outlay::co_spawn(io, coroutine, asio::detached);
+  io.run();
+  CHECK(asked == 1);
+  CHECK(admitted);  // it was decided before the cancellation was looked at
+}

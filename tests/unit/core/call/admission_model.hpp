@@ -545,7 +545,13 @@ class World {
     Call& call = calls.at(id);
     const std::vector<int> chain = chain_of(call.at);
     std::vector<Numbers> before;
-    for (const int at : chain) before.push_back(numbers(at));
+    // Judged by the day on which the call was admitted.
+    const int admitted = call.day;
+    const auto on_its_day = [&](int at) {
+      const Budget& budget = budgets[static_cast<std::size_t>(at)];
+      return budget.windowed() ? numbers(budget.slot(admitted)) : numbers(at);
+    };
+    for (const int at : chain) before.push_back(on_its_day(at));
     call.runs = false;
     for (const int at : chain)
       if (settles && !budgets[static_cast<std::size_t>(at)].windowed())
@@ -565,7 +571,7 @@ class World {
       for (const bool windowed : {false, true})
         for (std::size_t i = 0; i < chain.size(); ++i)
           if (budgets[static_cast<std::size_t>(chain[i])].windowed() == windowed)
-            compare(chain[i], before[i], numbers(chain[i]), call, actual);
+            compare(chain[i], before[i], on_its_day(chain[i]), call, actual);
     room_released(call.at);
     calls.erase(id);
   }

@@ -2,7 +2,7 @@
 #include <barrier>
 #include <thread>
 
-#include "core/ledger/books.hpp"
+#include "core/call/reservation.hpp"
 #include "outlay/detail/access.hpp"
 #include "unit/core/fixture.hpp"
 
@@ -143,4 +143,34 @@ TEST_CASE("stress: tags by the million do not grow the dictionary without bound"
   }
   REQUIRE(fixture.ledger.report({"user_id"}).size() == 100);
   REQUIRE(detail::Access::books(fixture.ledger).dictionary.attribution_count() < 20'000);
+}
+
+TEST_CASE("stress: a call that ends on one thread while its stream asks for more on another holds nothing",
+          "[core][stress]") {
+  for (const bool windowed : {false, true}) {
+    const Fixture fixture;
+    Budget budget({.name = "both", .usd = 1'000_usd, .window = windowed ? Window::day() : Window::scope()});
+    std::int64_t ended_by_itself = 0;
+    for (int run = 0; run < 300; ++run) {
+      Call call({.model = "gpt-4o", .input_tokens = 10, .max_output_tokens = 10});
+      call.sent();
+      on_threads(2, [&](int thread) {
+        if (thread == 0) {
+          for (std::int64_t tokens = 20; tokens <= 400; tokens += 20) {
+            detail::note_shown(*detail::Access::reservation(call), {.input = 10, .output = tokens});
+            (void)call.extend_output(tokens);
+          }
+        } else if (run % 3 == 0) {
+          call.release("free of charge");
+        } else if (run % 3 == 1) {
+          call.settle({.input = 10, .output = 10});
+        } else {
+          ended_by_itself += call.indeterminate("torn").first ? 1 : 0;
+        }
+      });
+    }
+    CHECK(ended_by_itself == 100);
+    CHECK(budget.reserved() == Amounts{});
+    CHECK(fixture.ledger.records().size() == 300);
+  }
 }
