@@ -153,7 +153,7 @@ int main(int argc, char** argv) try {
   const std::shared_ptr<outlay::Store> store = store_of(argc, argv);
   outlay::Ledger ledger = outlay::Ledger::default_ledger();
   if (ledger.add_rules_from_environment(store) == 0)
-    ledger.add_rule({.match = {"user_id", "*"}, .usd = 0.002_usd, .soft = {0.8}, .store = store});
+    ledger.add_rule({.match = {"user_id", "*"}, .usd = 0.002_usd, .notify_at = {0.8}, .store = store});
 
   LocalLlm provider({"--ms-per-token", "1"});
   asio::thread_pool pool(2);

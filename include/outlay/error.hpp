@@ -45,6 +45,7 @@ enum class errc {
   /// A file cannot be opened, read or written: disk full, no permission, locked. Retry once the cause, which the message names, is gone.
   storage,
   cancelled,  ///< An asynchronous operation was cancelled before its call was admitted. Nothing was sent or reserved.
+  tag_required,  ///< The call has no tag that a rule of the ledger requires. Nothing was sent. Add the tag.
 };
 /// The enumerator's name: `"budget_exceeded"`. `"unknown"` for a value that is none.
 [[nodiscard]] OUTLAY_EXPORT const char* to_string(errc code) noexcept;

@@ -83,13 +83,23 @@ class OUTLAY_EXPORT Ledger {
   /// Recounts: do the running totals agree with the records and the totals of evicted ones?
   [[nodiscard]] Audit audit() const;
 
-  /// From now on, calls whose tags match count in the rule's caps too, beside the Budgets around them.
+  /// From now on, calls that match count in the rule's caps too, beside the Budgets around them. Where a policy chooses another model, the
+  /// call leaves the rules of the old one and enters those of the new one.
   ///
   /// \par Errors
-  /// ConfigError for a rule without caps, without a window, with soft fractions out of range, or in another store than a rule that may
-  /// apply to the same call. A call whose tag's value has
+  /// ConfigError for a rule that could never match (`budget` and `day`, `*` in the middle of a value), without caps, without a window, with
+  /// options that a Budget refuses, with the name of another rule, or in another store than a rule that may apply to the same call. A call whose tag's value has
   /// more than 200 bytes, or whose budgets are in another store, is refused (errc::config): a cap that cannot be kept is not ignored.
   void add_rule(Rule rule);
+  /// Puts these rules in the place of all others, or throws and changes nothing. Calls under way keep the rules that they were admitted by.
+  ///
+  /// \par Errors
+  /// As add_rule().
+  void set_rules(std::vector<Rule> rules);
+  /// In the order in which they were set.
+  [[nodiscard]] std::vector<Rule> rules() const;
+  /// \return False: no rule has this name. Rules without a name are removed by set_rules().
+  bool remove_rule(std::string_view name);
   /// Adds the rules that the environment asks for: `OUTLAY_DAILY_USER_USD` for each `user_id`, `OUTLAY_DAILY_PROJECT_USD` for each
   /// `project`, `OUTLAY_DAILY_GLOBAL_USD` for everything, each in days of UTC. One that is not set, or empty, is no rule.
   ///

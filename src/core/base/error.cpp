@@ -55,6 +55,8 @@ class Category final : public std::error_category {
         return "a file cannot be opened, read or written";
       case errc::cancelled:
         return "the operation was cancelled";
+      case errc::tag_required:
+        return "a tag that a rule requires is missing";
     }
     return "unknown error " + std::to_string(code);
   }
@@ -110,6 +112,8 @@ const char* to_string(errc code) noexcept {
       return "storage";
     case errc::cancelled:
       return "cancelled";
+    case errc::tag_required:
+      return "tag_required";
   }
   return "unknown";
 }

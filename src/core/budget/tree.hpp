@@ -19,6 +19,8 @@
 
 namespace outlay::detail {
 
+struct OnlyFor;
+
 /// A budget scope.
 ///
 /// All budgets below one outermost budget share that one's lock: a call is decided and held in its whole chain in one step. Members
@@ -49,6 +51,9 @@ struct BudgetNode final : AttributedNode {
   /// Of `outside`, or of a budget that encloses this one; null where no budget of the chain counts in a store. There is at most one.
   const std::shared_ptr<Store> store;
   const std::vector<double> notify_at;  // of a budget with a window: its store says when they are reached
+
+  /// Of a rule that matches by model or provider: a call to another model does not count here. Null: every call does.
+  std::shared_ptr<const OnlyFor> only_for{};
 
   // What its policies make of it.
   const bool clamps;         // it has a Clamp

@@ -23,44 +23,13 @@ Point later(Point now, std::chrono::nanoseconds by) noexcept {
   return by >= Point::max() - now ? Point::max() : now + by;
 }
 
-/// The callbacks that run on this thread, innermost first.
-struct CallbackFrame {
-  const BudgetNode* budget;
-  CallbackFrame* outer;
-};
-constinit thread_local CallbackFrame* callback_frames = nullptr;
-
-/// A callback that throws counts as Decision::block().
-Decision ask_callback(const BudgetNode& budget, const Callback& callback, const Exceeded& exceeded) noexcept {
-  CallbackFrame frame{&budget, callback_frames};
-  callback_frames = &frame;
-  Decision decision = Decision::block();
-  try {
-    decision = callback.decide(exceeded);
-  } catch (const std::exception& problem) {
-    log(LogLevel::error, "the callback of budget \"" + budget.shown_name() +
-                             "\" threw, which counts as Decision::block(): " + problem.what());
-  } catch (...) {
-    log(LogLevel::error,
-        "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as Decision::block()");
-  }
-  callback_frames = frame.outer;
-  return decision;
-}
-
 }  // namespace
-
-bool in_callback_of(const BudgetNode& budget) noexcept {
-  for (const CallbackFrame* frame = callback_frames; frame; frame = frame->outer)
-    if (frame->budget == &budget) return true;
-  return false;
-}
 
 Admission::Admission(Arrival& arrival, Caller caller)
     : arrival_(&arrival),
       reservation_(*arrival.reservation_),
       books_(*arrival.books_),
-      budget_(*arrival.budget_),
+      budget_(arrival.budget_),
       caller_(std::move(caller)),
       request_(reservation_.quote) {
   memory_.ask_program = !observing();  // an answer could have effects
@@ -71,11 +40,14 @@ Admission::Admission(Arrival& arrival, Caller caller)
     if (const auto again = request_.with_model({request_.model.name, prices_->find(request_.model.name->text)}))
       request_ = *again;
   }
-  if (budget_.store) {
-    own_claim_ = std::make_unique<SharedClaim>(budget_);
-    claim_ = own_claim_.get();
-  }
-  for (const BudgetNode* budget = &budget_; budget; budget = budget->outer)
+  enter_chain();
+}
+
+void Admission::enter_chain() {
+  ruled_ = request_.model.name;
+  own_claim_ = budget_->store ? std::make_unique<SharedClaim>(*budget_) : nullptr;
+  claim_ = own_claim_.get();
+  for (const BudgetNode* budget = budget_; budget; budget = budget->outer)
     for (const Policy& policy : budget->policy_list())
       if (const auto* downgrade = std::get_if<Downgrade>(&policy))
         for (const Downgrade::Route& route : downgrade->map)
@@ -86,7 +58,7 @@ Admission::Admission(Reservation& stream, PricedAgain wanted, Caller caller)
     : arrival_(nullptr),
       reservation_(stream),
       books_(*stream.books),
-      budget_(*stream.budget),
+      budget_(stream.budget),
       caller_(std::move(caller)),
       prices_(std::move(wanted.prices)),
       request_(wanted.quote),
@@ -99,7 +71,7 @@ Admission::Admission(Reservation& stream, PricedAgain wanted, Caller caller)
 
 Admission::~Admission() {
   if (ticket_.at) {
-    const auto lock = budget_.lock_tree();
+    const auto lock = budget_->lock_tree();
     leave_line();
   }
   wakes_.tell();  // before the release in a store, which may take long
@@ -147,7 +119,7 @@ const std::shared_ptr<Waiter>& Admission::waiter() {
 }
 
 ChainView Admission::look(bool ignore_grant) {
-  return chain_.look(budget_, [&](const BudgetNode& budget) {
+  return chain_.look(*budget_, [&](const BudgetNode& budget) {
     BudgetView view = view_of(budget, &ticket_);
     if (budget.outside) {
       const Counter* numbers = claim_->numbers(budget, budget.counter.cap);
@@ -163,7 +135,7 @@ ChainView Admission::look(bool ignore_grant) {
 Admission::State Admission::decide_and_act() {
   for (;;) {
     state_ = State::deciding;
-    std::unique_lock lock = budget_.lock_tree();
+    std::unique_lock lock = budget_->lock_tree();
     if (moment_.stream && !reservation_.open()) return state_ = State::admitted;  // it has ended meanwhile
     // Woken while the store answered: what it said may be older than what woke this call.
     stale_ |= ticket_.signalled && claim_ && claim_->answered();
@@ -196,6 +168,10 @@ Admission::State Admission::decide_and_act() {
     const Verdict verdict = decide(chain, request_, memory_, moment_, notes);
     switch (verdict.kind) {
       case Verdict::Kind::admit:
+        if (arrival_ && verdict.quote.model.name != ruled_ && arrival_->rule_set_ && arrival_->rule_set_->by_model) {
+          if (!change_rules(lock, verdict.quote, notes)) return state_;
+          break;
+        }
         asked_notes_.clear();
         if (!claim_) return admit(lock, chain, verdict.quote, notes);
         asked_ = verdict;
@@ -220,14 +196,61 @@ Admission::State Admission::decide_and_act() {
   }
 }
 
+bool Admission::change_rules(std::unique_lock<std::mutex>& lock, const Quote& quote, const Notes& notes) {
+  leave_line();
+  lock.unlock();
+  for (const Note& note : notes)
+    if (note.changes_call()) before_.push_back(note);
+  if (arrival_->rules_) left_.push_back(NodeRef::share(arrival_->rules_.get()));
+  own_claim_.reset();
+  claim_ = nullptr;
+  asked_notes_.clear();
+  const auto refused = [&](errc code, std::string why) {
+    failure_ = std::make_unique<FailureFacts>();
+    failure_->code = code;
+    failure_->model = request_.requested->text;
+    failure_->text = std::move(why);
+    said_.clear();
+    book_events();
+    state_ = State::refused;
+    return false;
+  };
+  if (left_.size() >= max_rounds)
+    return refused(errc::config,
+                   "policies have rerouted the call to \"" + request_.requested->text + "\" " +
+                       std::to_string(max_rounds) +
+                       " times, from the rules of one model to those of another. Let them lead to a model that "
+                       "its rules have room for.");
+  try {
+    arrival_->enter_rules({quote.model.name->text, quote.model.priced});
+  } catch (const Error& wrong) {
+    return refused(wrong.reason(), wrong.what());
+  }
+  request_ = quote;
+  request_.terms = arrival_->terms();
+  budget_ = arrival_->budget_;
+  if (budget_) {
+    enter_chain();
+    return true;
+  }
+  // Only the rules of the other model were around it.
+  said_ = before_;
+  reservation_.quote = request_;
+  reservation_.quote.open = false;
+  arrival_->admitted();
+  book_events();
+  state_ = State::admitted;
+  return false;
+}
+
 Admission::State Admission::observe() {
   while (claim_ && !granted_)
     if (ask_store(request_, Room::any) != State::deciding) return state_;
-  std::unique_lock lock = budget_.lock_tree();
+  std::unique_lock lock = budget_->lock_tree();
   if (moment_.stream && !reservation_.open()) return state_ = State::admitted;
   // Judged as it would be enforced, held as it came.
   Quote judged = request_;
-  if (arrival_) (void)Quote::of(arrival_->request_, arrival_->input_, request_.model, budget_.terms, false, judged);
+  if (arrival_) (void)Quote::of(arrival_->request_, arrival_->input_, request_.model, budget_->terms, false, judged);
   const ChainView chain = look(true);
   Notes notes;
   const Verdict verdict = decide(chain, judged, memory_, moment_, notes);
@@ -242,6 +265,7 @@ Admission::State Admission::observe() {
 
 Admission::State Admission::admit(std::unique_lock<std::mutex>& lock, ChainView chain, const Quote& quote,
                                   const Notes& notes) {
+  said_.insert(said_.end(), before_.begin(), before_.end());
   // What changed the call, and what let it through in the store, was decided when the store was asked.
   for (const Note& note : asked_notes_)
     if (note.changes_call() || note.budget->outside) said_.push_back(note);
@@ -250,7 +274,7 @@ Admission::State Admission::admit(std::unique_lock<std::mutex>& lock, ChainView 
     for (const BudgetView& view : chain)
       if (view.budget == waited_at_) said_.push_back(note_of(Note::Kind::waited, view, quote, moment_));
   // Nothing is thrown from here until the reservation ends by itself.
-  hold_in_chain(budget_, minus(quote.amounts, moment_.held));
+  hold_in_chain(*budget_, minus(quote.amounts, moment_.held));
   if (arrival_) {
     reservation_.quote = quote;
     reservation_.quote.open = false;
@@ -288,55 +312,16 @@ Admission::State Admission::refuse(std::unique_lock<std::mutex>& lock, ChainView
   return state_ = State::refused;
 }
 
-Admission::State Admission::prepare_question(std::unique_lock<std::mutex>& lock, ChainView chain,
-                                             const Verdict& verdict) {
-  asked_ = verdict;
-  asked_.reason = errc::budget_exceeded;
-  auto facts = facts_of(asked_, chain, moment_, [](const BudgetNode&) { return std::optional<Time>(); });
-  lock.unlock();
-  facts->scope = NodeRef::share(arrival_ ? arrival_->scope_ : reservation_.scope.get());
-  const Attribution* around =
-      arrival_ ? (arrival_->scope_ ? arrival_->scope_->attribution : nullptr) : reservation_.attribution;
-  Tags tags = around ? around->tags : Tags();
-  if (arrival_)
-    for (const Tag& tag : arrival_->request_.tags) tags.set(tag.key, tag.value);
-  const Quote& quote = verdict.quote;
-  exceeded_.emplace(Access::failure(facts.release()), quote.requested->text, quote.model.name->text,
-                    quote.ceiling == Quote::no_ceiling ? std::nullopt : std::optional(quote.ceiling), std::move(tags),
-                    moment_.stream);
-  return state_ = State::asking_program;
-}
-
-void Admission::ask_program() {
-  const auto& callback = std::get<Callback>(asked_.budget->policy_list()[asked_.policy]);
-  const Decision decision = ask_callback(*asked_.budget, callback, *exceeded_);
-  Answer answer{.budget = asked_.budget,
-                .policy = asked_.policy,
-                .stream = moment_.stream,
-                .model = asked_.quote.model.name,
-                .ceiling = asked_.quote.ceiling,
-                .kind = decision.kind(),
-                .max_output_tokens = decision.max_output_tokens()};
-  if (decision.kind() == Decision::Kind::reroute) {
-    const std::string& model = decision.model();
-    if (model.empty() || model.size() > 256)
-      answer.kind = Decision::Kind::block;
-    else
-      answer.reroute = {books_.dictionary.name(model), prices_->find(model)};
-  }
-  memory_.answers.push_back(answer);
-}
-
 Admission::State Admission::wait_in_line(std::unique_lock<std::mutex>& lock, const Verdict& verdict) {
   const bool known = std::any_of(memory_.stood.begin(), memory_.stood.end(),
                                  [&](const Stood& stood) { return stood.budget == verdict.budget; });
   if (!known) memory_.stood.push_back({verdict.budget, verdict.until});
-  BudgetNode* at = &budget_;
+  BudgetNode* at = budget_;
   while (at != verdict.budget) at = at->outer;
   if (ticket_.at != at) {
     leave_line();
     ticket_.waiter = waiter();
-    ticket_.looks_outward = budget_.terms.clamps;
+    ticket_.looks_outward = budget_->terms.clamps;
     enter_line(*at, ticket_);
   }
   waited_at_ = at;
@@ -398,7 +383,7 @@ Admission::State Admission::store_answered(SharedClaim::Outcome outcome) {
       }
       granted_ = true;
       if (!moment_.stream) {
-        const auto lock = budget_.lock_tree();
+        const auto lock = budget_->lock_tree();
         said_ = {note_of_store(allowed ? Note::Kind::unshared : Note::Kind::blocked, asked_.quote)};
       }
       break;
@@ -422,7 +407,7 @@ Admission::State Admission::store_unavailable(const std::string& what) {
                    claim_->store().description() + ", " + what;
   release_grant();
   {
-    const auto lock = budget_.lock_tree();
+    const auto lock = budget_->lock_tree();
     leave_line();
     if (!moment_.stream) said_ = {note_of_store(Note::Kind::blocked, request_)};
   }

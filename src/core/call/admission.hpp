@@ -63,6 +63,11 @@ class OUTLAY_EXPORT Admission {
 
  private:
   State decide_and_act();
+  void enter_chain();
+  /// A policy has chosen another model, and other rules are those of that model: leaves the old ones, and enters the new ones.
+  ///
+  /// \return False: refused; or admitted, where no budget is left around it.
+  bool change_rules(std::unique_lock<std::mutex>& lock, const Quote& quote, const Notes& notes);
   State observe();
   /// (lock) Looks at the budgets as they are now.
   ///
@@ -88,11 +93,14 @@ class OUTLAY_EXPORT Admission {
   Arrival* const arrival_;  // null: a stream
   Reservation& reservation_;
   Books& books_;
-  BudgetNode& budget_;  // innermost
+  BudgetNode* budget_;  // innermost; null once the call has left its only rules
   const Caller caller_;
   std::shared_ptr<Waiter> waiter_;           // of the caller, once it was needed
   std::shared_ptr<const PriceBook> prices_;  // keeps what quotes are priced by
   Quote request_;                            // what is admitted if no policy acts
+  const ModelName* ruled_ = nullptr;         // the model whose rules the chain has
+  std::vector<NodeRef> left_;                // rules of other models, which notes and memories still name
+  Notes before_;                             // what was done under them
   Memory memory_;
   Moment moment_;
   State state_ = State::deciding;

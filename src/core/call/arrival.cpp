@@ -45,6 +45,8 @@ std::string fault(const CallRequest& request) {
 
 }  // namespace
 
+const Terms* Arrival::terms() const noexcept { return budget_ ? &budget_->terms : &no_terms; }
+
 bool Arrival::observing() const noexcept { return books_->options.observe; }
 
 std::string_view Arrival::traceparent() const noexcept {
@@ -107,36 +109,42 @@ bool Arrival::refuse_outright(errc code) {
 bool Arrival::prepare() {
   if (std::string wrong = fault(request_); !wrong.empty())
     return refuse(errc::invalid_argument, std::move(wrong)), false;
-  scope_ = ambient();
+  around_ = scope_ = ambient();
   books_ = &books_of(scope_);
-  try {
-    if (!request_.tags.empty()) validate_tags(request_.tags, scope_ ? scope_->attribution : nullptr);
-    if (books_->has_rules()) {
-      rules_ = open_rules(*books_->rules(), *books_, scope_, request_.tags);
-      if (rules_) scope_ = rules_.get();
-    }
-  } catch (const ConfigError& wrong) {
-    return refuse(errc::config, wrong.what()), false;
-  }
-  budget_ = scope_ ? scope_->budget : nullptr;
   const ModelSlot slot = books_->prices.resolve(request_.model);  // a copy, since the thread may resolve again below
   if (slot.name->id == ModelName::overflow_id)
     return refuse(errc::invalid_argument,
                   "the ledger has seen 65,536 names of models, providers and tiers, and takes no new ones. "
                   "Take CallRequest::model from a bounded set."),
            false;
+  try {
+    if (!request_.tags.empty()) validate_tags(request_.tags, scope_ ? scope_->attribution : nullptr);
+    if (books_->has_rules()) rule_set_ = books_->rules();
+    enter_rules({slot.name->text, slot.priced});
+  } catch (const Error& wrong) {
+    refuse(wrong.reason(), wrong.what());
+    if (wrong.reason() == errc::tag_required) book_outright(Action::blocked, wrong.what());
+    return false;
+  }
   input_ = request_.input_tokens ? *request_.input_tokens : built_in_tokenizer().upper(request_.input_text);
   // Made before the amounts are held, so that a failure after that ends the reservation by itself.
   reservation_ = make_reservation();
   reservation_->call_id = next_call_id();
   reservation_->prices_uid = slot.prices_uid;
-  const errc wrong = Quote::of(request_, input_, {slot.name, slot.priced}, budget_ ? budget_->terms : no_terms,
-                               observing(), reservation_->quote);
+  const errc wrong = Quote::of(request_, input_, {slot.name, slot.priced}, *terms(), observing(), reservation_->quote);
   if (!budget_) {
     if (books_->options.strict && refuse_outright(errc::outside_budget)) return false;
     note_call_outside_budgets(slot.name->text);
   }
   return wrong == errc::ok || !refuse_outright(wrong);
+}
+
+void Arrival::enter_rules(const RuledModel& model) {
+  NodeRef opened;
+  if (rule_set_) opened = open_rules(*rule_set_, *books_, around_, request_.tags, model);
+  rules_ = std::move(opened);
+  scope_ = rules_ ? rules_.get() : around_;
+  budget_ = scope_ ? scope_->budget : nullptr;
 }
 
 Arrival::Step Arrival::enter() {

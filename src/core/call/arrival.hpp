@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/budget/failure.hpp"
+#include "core/budget/rules.hpp"
 #include "core/call/reservation.hpp"
 #include "outlay/detail/access.hpp"
 #include "outlay/detail/export.hpp"
@@ -32,22 +33,28 @@ class OUTLAY_EXPORT Arrival {
   friend class Admission;
 
   bool prepare();  // false: refused
+  /// Opens the budgets of the rules that the call matches as a call to this model. Throws as open_rules().
+  void enter_rules(const RuledModel& model);
   void refuse(errc code, std::string text);
   bool refuse_outright(errc code);
   void refuse_by_block(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] std::string reason_of(errc code) const;
   void book_outright(Action action, const std::string& reason);
   void admitted();  // the amounts are held
+  /// What the budgets say about the request.
+  [[nodiscard]] const Terms* terms() const noexcept;
   /// What the call is attributed to, its own tags included.
   [[nodiscard]] AttributionRef attribution() const;
   [[nodiscard]] std::string_view traceparent() const noexcept;
   [[nodiscard]] bool observing() const noexcept;
 
   const CallRequest& request_;
-  Node* scope_ = nullptr;
+  Node* around_ = nullptr;  // the innermost scope
+  Node* scope_ = nullptr;   // the same, or the innermost budget of its rules
   Books* books_ = nullptr;
   BudgetNode* budget_ = nullptr;  // innermost
-  NodeRef rules_;                 // the budgets that the call's tags brought
+  std::shared_ptr<const RuleSet> rule_set_;
+  NodeRef rules_;  // the budgets of the rules that the call matches
   std::int64_t input_ = 0;
   bool refused_outright_ = false;  // in observe mode: its event is booked
   Ref<Reservation> reservation_;

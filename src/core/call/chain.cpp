@@ -8,6 +8,7 @@ BudgetView view_of(const BudgetNode& budget, const Ticket* own) noexcept {
   return {.budget = &budget,
           .counter = &budget.counter,
           .policies = budget.policy_list(),
+          .only_for = budget.only_for.get(),
           .enforces = budget.enforces,
           .clamps = budget.clamps,
           .opens_at_once = budget.opens_at_once,

@@ -15,6 +15,7 @@
 namespace outlay::detail {
 
 struct BudgetNode;
+struct OnlyFor;
 
 /// Where the numbers of a budget come from, as far as a call knows.
 enum class Source : std::uint8_t {
@@ -32,12 +33,13 @@ struct BudgetView {
   /// How long until its window turns; max: never.
   std::chrono::nanoseconds turns_in = std::chrono::nanoseconds::max();
   Source source = Source::here;
-  bool enforces = true;        // no policy of it lets calls through on purpose
-  bool clamps = false;         // it has a Clamp
-  bool opens_at_once = false;  // its first policy lets calls through
-  bool closed = false;         // to new calls
-  bool line_ahead = false;     // other calls wait there, and this one is not the first
-  bool in_callback = false;    // its callback runs on this thread: it acts as Block
+  const OnlyFor* only_for = nullptr;  // the models that count here; null: every one
+  bool enforces = true;               // no policy of it lets calls through on purpose
+  bool clamps = false;                // it has a Clamp
+  bool opens_at_once = false;         // its first policy lets calls through
+  bool closed = false;                // to new calls
+  bool line_ahead = false;            // other calls wait there, and this one is not the first
+  bool in_callback = false;           // its callback runs on this thread: it acts as Block
 };
 /// Innermost first.
 using ChainView = std::span<const BudgetView>;

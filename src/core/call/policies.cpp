@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/budget/rules.hpp"
+
 namespace outlay::detail {
 
 namespace {
@@ -15,7 +17,7 @@ std::int64_t most_output(const Case& run, const Counts& counts) noexcept {
   const Quote& quote = run.quote();
   std::int64_t most = any_number;
   for (const BudgetView& view : run.chain) {
-    if (!counts(view) || view.source == Source::granted) continue;
+    if (!counts(view) || view.source == Source::granted || !run.counts(view, quote)) continue;
     if (view.line_ahead) return -1;
     if (view.source == Source::unasked) continue;
     const auto room = [&](Dimension dimension) {
@@ -232,13 +234,17 @@ Note note_of(Note::Kind kind, const BudgetView& view, const Quote& quote, const 
 }
 
 bool Case::fits(const BudgetView& view, const Quote& of) const noexcept {
-  if (view.source == Source::granted) return true;
+  if (view.source == Source::granted || !counts(view, of)) return true;
   if (view.line_ahead && !moment.stream) return false;  // no call overtakes those that wait
   if (view.source == Source::unasked) return true;
   if (!moment.stream) return view.counter->fits(of.amounts);
   for (std::size_t d = 0; d < dimension_count; ++d)
     if (in_the_way(view, of, moment, d)) return false;
   return true;
+}
+
+bool Case::counts(const BudgetView& view, const Quote& of) noexcept {
+  return !view.only_for || view.only_for->covers({of.model.name->text, of.model.priced});
 }
 
 void Case::note(Note::Kind kind, const BudgetView& view) { notes.push_back(note_of(kind, view, quote(), moment)); }

@@ -26,6 +26,8 @@ struct Case {
   [[nodiscard]] const Quote& quote() const noexcept { return verdict.quote; }
   [[nodiscard]] const BudgetView& budget() const noexcept { return chain[position]; }
   [[nodiscard]] bool fits(const BudgetView& view, const Quote& of) const noexcept;
+  /// Whether a call counts in a budget at all: that of a rule is there for the models that it matches.
+  [[nodiscard]] static bool counts(const BudgetView& view, const Quote& of) noexcept;
   void note(Note::Kind kind, const BudgetView& view);
   Turn refuse(errc reason) noexcept;
   Turn decided(Verdict::Kind kind) noexcept;

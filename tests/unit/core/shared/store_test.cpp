@@ -617,7 +617,7 @@ TEST_CASE("shared: a store whose last owner goes on the store's own thread ends 
     gone = store;
     Ledger ledger({.prices = outlay::testing::fixture_prices()});
     const LedgerScope scope(ledger);
-    ledger.add_rule({.usd = 1_usd, .soft = {0.01}, .store = std::move(store)});
+    ledger.add_rule({.usd = 1_usd, .notify_at = {0.01}, .store = std::move(store)});
     Call call(cent_request());
     call.sent();
     weather->hang();

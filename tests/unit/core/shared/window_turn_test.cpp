@@ -144,7 +144,7 @@ TEST_CASE("window turn: rules on one tag announce in either order", "[core][rule
   for (const bool soft_first : {false, true}) {
     const Turning fixture;
     Ledger ledger = Ledger::current();
-    const Rule soft{.match = {"user_id", "*"}, .usd = 100_usd, .soft = {0.05, 0.1}},
+    const Rule soft{.match = {"user_id", "*"}, .usd = 100_usd, .notify_at = {0.05, 0.1}},
         hard{.match = {"user_id", "*"}, .usd = 10_usd};
     ledger.add_rule(soft_first ? soft : hard);
     ledger.add_rule(soft_first ? hard : soft);

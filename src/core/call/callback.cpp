@@ -1,0 +1,85 @@
+// A Callback policy: the program is asked, outside every lock, and its answer is remembered.
+
+#include "core/call/admission.hpp"
+#include "core/call/refusal.hpp"
+#include "core/pricing/price_book.hpp"
+#include "outlay/detail/access.hpp"
+#include "outlay/log.hpp"
+
+namespace outlay::detail {
+
+namespace {
+
+/// The callbacks that run on this thread, innermost first.
+struct CallbackFrame {
+  const BudgetNode* budget;
+  CallbackFrame* outer;
+};
+constinit thread_local CallbackFrame* callback_frames = nullptr;
+
+/// A callback that throws counts as Decision::block().
+Decision ask_callback(const BudgetNode& budget, const Callback& callback, const Exceeded& exceeded) noexcept {
+  CallbackFrame frame{&budget, callback_frames};
+  callback_frames = &frame;
+  Decision decision = Decision::block();
+  try {
+    decision = callback.decide(exceeded);
+  } catch (const std::exception& problem) {
+    log(LogLevel::error, "the callback of budget \"" + budget.shown_name() +
+                             "\" threw, which counts as Decision::block(): " + problem.what());
+  } catch (...) {
+    log(LogLevel::error,
+        "the callback of budget \"" + budget.shown_name() + "\" threw, which counts as Decision::block()");
+  }
+  callback_frames = frame.outer;
+  return decision;
+}
+
+}  // namespace
+
+bool in_callback_of(const BudgetNode& budget) noexcept {
+  for (const CallbackFrame* frame = callback_frames; frame; frame = frame->outer)
+    if (frame->budget == &budget) return true;
+  return false;
+}
+
+Admission::State Admission::prepare_question(std::unique_lock<std::mutex>& lock, ChainView chain,
+                                             const Verdict& verdict) {
+  asked_ = verdict;
+  asked_.reason = errc::budget_exceeded;
+  auto facts = facts_of(asked_, chain, moment_, [](const BudgetNode&) { return std::optional<Time>(); });
+  lock.unlock();
+  facts->scope = NodeRef::share(arrival_ ? arrival_->scope_ : reservation_.scope.get());
+  const Attribution* around =
+      arrival_ ? (arrival_->scope_ ? arrival_->scope_->attribution : nullptr) : reservation_.attribution;
+  Tags tags = around ? around->tags : Tags();
+  if (arrival_)
+    for (const Tag& tag : arrival_->request_.tags) tags.set(tag.key, tag.value);
+  const Quote& quote = verdict.quote;
+  exceeded_.emplace(Access::failure(facts.release()), quote.requested->text, quote.model.name->text,
+                    quote.ceiling == Quote::no_ceiling ? std::nullopt : std::optional(quote.ceiling), std::move(tags),
+                    moment_.stream);
+  return state_ = State::asking_program;
+}
+
+void Admission::ask_program() {
+  const auto& callback = std::get<Callback>(asked_.budget->policy_list()[asked_.policy]);
+  const Decision decision = ask_callback(*asked_.budget, callback, *exceeded_);
+  Answer answer{.budget = asked_.budget,
+                .policy = asked_.policy,
+                .stream = moment_.stream,
+                .model = asked_.quote.model.name,
+                .ceiling = asked_.quote.ceiling,
+                .kind = decision.kind(),
+                .max_output_tokens = decision.max_output_tokens()};
+  if (decision.kind() == Decision::Kind::reroute) {
+    const std::string& model = decision.model();
+    if (model.empty() || model.size() > 256)
+      answer.kind = Decision::Kind::block;
+    else
+      answer.reroute = {books_.dictionary.name(model), prices_->find(model)};
+  }
+  memory_.answers.push_back(answer);
+}
+
+}  // namespace outlay::detail
