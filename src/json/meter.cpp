@@ -108,7 +108,7 @@ void StreamMeter::Impl::sse_event() {
 void StreamMeter::Impl::parse(std::string_view document) {
   parser.reset();
   reader.begin_document();
-  json::error_code reason;
+  boost::system::error_code reason;
   const std::size_t read = parser.write_some(false, document.data(), document.size(), reason);
   if (reason.failed()) bad_json(reason);
   if (read != document.size()) bad_json(json::error::extra_data);
@@ -126,7 +126,7 @@ void StreamMeter::Impl::feed_json(std::string_view bytes) {
       document_bytes_ = 0;
     }
     event_seen_ = false;
-    json::error_code reason;
+    boost::system::error_code reason;
     const std::size_t read = parser.write_some(true, bytes.data(), std::min(bytes.size(), slice), reason);
     if (ended()) return;  // what is behind the end, in the same array, is not looked at
     if (reason.failed()) bad_json(reason);
@@ -168,7 +168,7 @@ void StreamMeter::Impl::feed_event_stream() {
   }
 }
 
-void StreamMeter::Impl::bad_json(json::error_code reason) const {
+void StreamMeter::Impl::bad_json(boost::system::error_code reason) const {
   throw Error(errc::bad_reply, std::string(api.name()) + ": an event is not valid JSON (" + reason.message() + ")");
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/json/basic_parser_impl.hpp>
+#include <boost/system/error_code.hpp>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -60,7 +61,7 @@ struct StreamMeter::Impl final : private detail::EventSink {
   void count_pieces();
   void note_error();
   bool deliver(const StreamEvent& event);
-  [[noreturn]] void bad_json(boost::json::error_code reason) const;
+  [[noreturn]] void bad_json(boost::system::error_code reason) const;
 
   detail::SseFraming sse_;
   detail::EventStreamFraming event_stream_;

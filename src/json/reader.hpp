@@ -4,6 +4,7 @@
 #include <boost/json/error.hpp>
 #include <boost/json/string_view.hpp>
 #include <boost/json/value.hpp>
+#include <boost/system/error_code.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -37,7 +38,7 @@ class Reader {
   static constexpr std::size_t max_depth = 64;
 
   using Text = boost::json::string_view;
-  using Error = boost::json::error_code;
+  using Error = boost::system::error_code;
 
   explicit Reader(const Format& format) : format_(&format), paths_(&format.paths()) {}
 

@@ -1,6 +1,7 @@
 #include "tape.hpp"
 
 #include <boost/json/basic_parser_impl.hpp>
+#include <boost/system/error_code.hpp>
 #include <functional>
 #include <utility>
 
@@ -12,6 +13,7 @@ namespace outlay::detail {
 namespace {
 
 namespace json = boost::json;
+using boost::system::error_code;
 using Kind = Tape::Kind;
 
 class TapeHandler {
@@ -23,24 +25,24 @@ class TapeHandler {
 
   TapeHandler(Tape& tape, std::string_view input) : tape_(tape), input_(input) {}
 
-  bool on_document_begin(json::error_code&) { return true; }
-  bool on_document_end(json::error_code&) { return true; }
-  bool on_object_begin(json::error_code&) { return open(Kind::object); }
-  bool on_object_end(std::size_t, json::error_code&) { return close(); }
-  bool on_array_begin(json::error_code&) { return open(Kind::array); }
-  bool on_array_end(std::size_t, json::error_code&) { return close(); }
-  bool on_key_part(json::string_view part, std::size_t, json::error_code&) { return collect(part); }
-  bool on_key(json::string_view part, std::size_t, json::error_code&) { return text(Kind::key, part); }
-  bool on_string_part(json::string_view part, std::size_t, json::error_code&) { return collect(part); }
-  bool on_string(json::string_view part, std::size_t, json::error_code&) { return text(Kind::string, part); }
-  bool on_number_part(json::string_view part, json::error_code&) { return collect(part); }
-  bool on_int64(std::int64_t, json::string_view part, json::error_code&) { return text(Kind::number, part); }
-  bool on_uint64(std::uint64_t, json::string_view part, json::error_code&) { return text(Kind::number, part); }
-  bool on_double(double, json::string_view part, json::error_code&) { return text(Kind::number, part); }
-  bool on_bool(bool value, json::error_code&) { return plain(Kind::boolean, value ? "true" : "false"); }
-  bool on_null(json::error_code&) { return plain(Kind::null, {}); }
-  bool on_comment_part(json::string_view, json::error_code&) { return true; }
-  bool on_comment(json::string_view, json::error_code&) { return true; }
+  bool on_document_begin(error_code&) { return true; }
+  bool on_document_end(error_code&) { return true; }
+  bool on_object_begin(error_code&) { return open(Kind::object); }
+  bool on_object_end(std::size_t, error_code&) { return close(); }
+  bool on_array_begin(error_code&) { return open(Kind::array); }
+  bool on_array_end(std::size_t, error_code&) { return close(); }
+  bool on_key_part(json::string_view part, std::size_t, error_code&) { return collect(part); }
+  bool on_key(json::string_view part, std::size_t, error_code&) { return text(Kind::key, part); }
+  bool on_string_part(json::string_view part, std::size_t, error_code&) { return collect(part); }
+  bool on_string(json::string_view part, std::size_t, error_code&) { return text(Kind::string, part); }
+  bool on_number_part(json::string_view part, error_code&) { return collect(part); }
+  bool on_int64(std::int64_t, json::string_view part, error_code&) { return text(Kind::number, part); }
+  bool on_uint64(std::uint64_t, json::string_view part, error_code&) { return text(Kind::number, part); }
+  bool on_double(double, json::string_view part, error_code&) { return text(Kind::number, part); }
+  bool on_bool(bool value, error_code&) { return plain(Kind::boolean, value ? "true" : "false"); }
+  bool on_null(error_code&) { return plain(Kind::null, {}); }
+  bool on_comment_part(json::string_view, error_code&) { return true; }
+  bool on_comment(json::string_view, error_code&) { return true; }
 
  private:
   bool open(Kind kind) {
@@ -95,7 +97,7 @@ void read_tape(std::string_view text, std::string_view file, Tape& tape) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   tape.events.reserve(text.size() / 14);
   json::basic_parser<TapeHandler> parser(json::parse_options{}, tape, text);
-  json::error_code ec;
+  error_code ec;
   const std::size_t read = parser.write_some(false, text.data(), text.size(), ec);
   if (!ec && text.find_first_not_of(" \t\r\n", read) != std::string_view::npos) ec = json::error::extra_data;
   if (ec) refuse_prices(file, "not JSON at byte " + std::to_string(read) + ": " + ec.message());
