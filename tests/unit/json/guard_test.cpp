@@ -267,7 +267,7 @@ TEST_CASE("guard: requests that make no sense name the member", "[json][guard]")
       guard(api, request, [](const json::object&) { return chat_reply(); });
     } catch (const Error& error) {
       CHECK(error.reason() == errc::invalid_argument);
-      CHECK_THAT(error.what(), Catch::Contains(named));
+      CHECK_THAT(error.what(), ContainsSubstring(named));
       return true;
     }
     return false;

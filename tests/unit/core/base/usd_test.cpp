@@ -142,7 +142,7 @@ TEST_CASE("usd: parse refuses what is no amount, and names it", "[core][usd]") {
     INFO(text);
     CHECK(reason_of([&] { return Usd::parse(text); }) == errc::invalid_argument);
   }
-  CHECK_THROWS_WITH(Usd::parse("1,5"), Catch::Matchers::Contains("\"1,5\""));
+  CHECK_THROWS_WITH(Usd::parse("1,5"), ContainsSubstring("\"1,5\""));
 }
 
 TEST_CASE("usd: parse refuses an amount that is too large", "[core][usd]") {

@@ -287,7 +287,7 @@ TEST_CASE("price: a cost beyond what money can hold is an error, not a wrap", "[
 TEST_CASE("price: an invalid usage is refused with the member's name", "[core][price]") {
   const auto table = table_of("m", Price::free());
   CHECK(reason_of([&] { return table.cost("m", {.output = -1}); }) == errc::invalid_usage);
-  CHECK_THROWS_WITH(table.cost("m", {.output = 1, .reasoning = 2}), Catch::Matchers::Contains("reasoning"));
+  CHECK_THROWS_WITH(table.cost("m", {.output = 1, .reasoning = 2}), ContainsSubstring("reasoning"));
 }
 
 // ---- reservations
@@ -369,7 +369,7 @@ TEST_CASE("price: the bundled table says where it is from and of when", "[core][
   const auto table = PriceTable::bundled();
   CHECK(table.as_of() == day(2026, 8, 1));
   CHECK(table.version() == "2026-08-01");
-  CHECK_THAT(table.source(), Catch::Matchers::Contains("BerriAI/litellm"));
+  CHECK_THAT(table.source(), ContainsSubstring("BerriAI/litellm"));
   CHECK(table.size() > 600);
   CHECK(outlay::detail::Access::book(PriceTable::bundled()) == outlay::detail::Access::book(table));
 }
@@ -558,7 +558,7 @@ TEST_CASE("price: an unknown model is an error that names it, never a default", 
   } catch (const PriceUnknown& error) {
     CHECK(error.reason() == errc::price_unknown);
     CHECK(error.model() == "gpt-7");
-    CHECK_THAT(error.what(), Catch::Matchers::Contains("register_model"));
+    CHECK_THAT(error.what(), ContainsSubstring("register_model"));
   }
   CHECK_FALSE(PriceTable().find("gpt-4o"));
 }
@@ -647,7 +647,7 @@ TEST_CASE("price: registering with nonsense is refused", "[core][price]") {
   CHECK_THROWS_AS(table.register_model("m", negative), ConfigError);
   Price hidden;
   hidden.tiers.push_back({.service_tier = "batch", .rates = {.cache_read = rate(-5)}});
-  CHECK_THROWS_WITH(table.register_model("m", hidden), Catch::Matchers::Contains("cache_read"));
+  CHECK_THROWS_WITH(table.register_model("m", hidden), ContainsSubstring("cache_read"));
   Price fee;
   fee.request = -0.01_usd;
   CHECK_THROWS_AS(table.register_model("m", fee), ConfigError);
@@ -698,12 +698,13 @@ TEST_CASE("price: look-ups keep their address while the book lives, on any threa
 
 TEST_CASE("price: explain names the entry, the rule, the rates and the table's age", "[core][price]") {
   const auto text = PriceTable::bundled().explain("azure/gpt-4o-2029-12-31");
-  using Catch::Matchers::Contains;
-  CHECK_THAT(text, Contains("\"gpt-4o\"") && Contains("date_suffix") && Contains("assumed"));
-  CHECK_THAT(text, Contains("input $2.50") && Contains("cache_read $1.25") && Contains("output $10.00"));
-  CHECK_THAT(text, Contains("batch") && Contains("2026-08-01") && Contains("BerriAI/litellm") && Contains("days ago"));
-  CHECK_THAT(PriceTable::bundled().explain("gpt-7"), Contains("no price"));
-  CHECK_THAT(PriceTable().explain("x"), Contains("undated"));
+  CHECK_THAT(text, ContainsSubstring("\"gpt-4o\"") && ContainsSubstring("date_suffix") && ContainsSubstring("assumed"));
+  CHECK_THAT(text, ContainsSubstring("input $2.50") && ContainsSubstring("cache_read $1.25") &&
+                       ContainsSubstring("output $10.00"));
+  CHECK_THAT(text, ContainsSubstring("batch") && ContainsSubstring("2026-08-01") &&
+                       ContainsSubstring("BerriAI/litellm") && ContainsSubstring("days ago"));
+  CHECK_THAT(PriceTable::bundled().explain("gpt-7"), ContainsSubstring("no price"));
+  CHECK_THAT(PriceTable().explain("x"), ContainsSubstring("undated"));
 }
 
 TEST_CASE("price: describe changes what a table says of itself, and nothing else", "[core][price]") {
@@ -729,7 +730,7 @@ TEST_CASE("price: a stale table is warned of once, an undated or fresh one never
   CHECK(log.lines.empty());
   detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2026, 9, 16)), said);
   REQUIRE(log.lines.size() == 1);
-  CHECK_THAT(log.lines[0], Catch::Matchers::Contains("2026-08-01") && Catch::Matchers::Contains("46 days"));
+  CHECK_THAT(log.lines[0], ContainsSubstring("2026-08-01") && ContainsSubstring("46 days"));
   detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2026, 12, 1)), said);
   CHECK(log.lines.size() == 1);
 }

@@ -8,7 +8,6 @@
 
 using namespace outlay;
 using namespace outlay::literals;
-using Catch::Matchers::Contains;
 
 TEST_CASE("own prices: everything that the format has is read", "[json][price]") {
   const auto table = own(R"({
@@ -68,35 +67,35 @@ TEST_CASE("own prices: what the format does not allow is refused by name", "[jso
   const auto with = [](const std::string& model) {
     return refused(R"({"format":"outlay-prices-1","models":{"m":)" + model + "}}", true);
   };
-  CHECK_THAT(refused(R"({"models":{}})", true), Contains("outlay-prices-1"));
-  CHECK_THAT(refused(R"({"format":"outlay-prices-2","models":{}})", true), Contains("outlay-prices-2"));
-  CHECK_THAT(refused(R"({"format":"outlay-prices-1"})", true), Contains("\"models\" is missing"));
-  CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{},"extra":1})", true), Contains("\"extra\""));
+  CHECK_THAT(refused(R"({"models":{}})", true), ContainsSubstring("outlay-prices-1"));
+  CHECK_THAT(refused(R"({"format":"outlay-prices-2","models":{}})", true), ContainsSubstring("outlay-prices-2"));
+  CHECK_THAT(refused(R"({"format":"outlay-prices-1"})", true), ContainsSubstring("\"models\" is missing"));
+  CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{},"extra":1})", true), ContainsSubstring("\"extra\""));
   CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{"":{"input":1,"output":1}}})", true),
-             Contains("empty name"));
-  CHECK_THAT(with(R"({"output":1})"), Contains("\"m\"") && Contains("\"input\" is missing"));
-  CHECK_THAT(with(R"({"input":1})"), Contains("\"output\" is missing"));
-  CHECK_THAT(with(R"({"input":-1,"output":1})"), Contains("\"input\""));
-  CHECK_THAT(with(R"({"input":"a lot","output":1})"), Contains("\"input\""));
-  CHECK_THAT(with(R"({"input":null,"output":1})"), Contains("\"input\""));
-  CHECK_THAT(with(R"({"input":1,"output":1e30})"), Contains("\"output\""));
-  CHECK_THAT(with(R"({"input":1,"output":1,"cached":1})"), Contains("\"cached\""));
-  CHECK_THAT(with(R"({"input":1,"output":1,"max_output_tokens":1.5})"), Contains("max_output_tokens"));
-  CHECK_THAT(with(R"({"input":1,"output":1,"max_output_tokens":"9"})"), Contains("max_output_tokens"));
-  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":{}})"), Contains("tiers"));
-  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"input":1,"output":1}]})"), Contains("always apply"));
+             ContainsSubstring("empty name"));
+  CHECK_THAT(with(R"({"output":1})"), ContainsSubstring("\"m\"") && ContainsSubstring("\"input\" is missing"));
+  CHECK_THAT(with(R"({"input":1})"), ContainsSubstring("\"output\" is missing"));
+  CHECK_THAT(with(R"({"input":-1,"output":1})"), ContainsSubstring("\"input\""));
+  CHECK_THAT(with(R"({"input":"a lot","output":1})"), ContainsSubstring("\"input\""));
+  CHECK_THAT(with(R"({"input":null,"output":1})"), ContainsSubstring("\"input\""));
+  CHECK_THAT(with(R"({"input":1,"output":1e30})"), ContainsSubstring("\"output\""));
+  CHECK_THAT(with(R"({"input":1,"output":1,"cached":1})"), ContainsSubstring("\"cached\""));
+  CHECK_THAT(with(R"({"input":1,"output":1,"max_output_tokens":1.5})"), ContainsSubstring("max_output_tokens"));
+  CHECK_THAT(with(R"({"input":1,"output":1,"max_output_tokens":"9"})"), ContainsSubstring("max_output_tokens"));
+  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":{}})"), ContainsSubstring("tiers"));
+  CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"input":1,"output":1}]})"), ContainsSubstring("always apply"));
   CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"service_tier":"batch","input":1}]})"),
-             Contains("\"output\" is missing"));
+             ContainsSubstring("\"output\" is missing"));
   CHECK_THAT(with(R"({"input":1,"output":1,"tiers":[{"service_tier":"b","input":1,"output":1,"inclusive":1}]})"),
-             Contains("inclusive"));
-  CHECK_THAT(with("7"), Contains("must be an object"));
+             ContainsSubstring("inclusive"));
+  CHECK_THAT(with("7"), ContainsSubstring("must be an object"));
   for (const char* day : {"2026-13-01", "2026-02-30", "01.08.2026", "2026-8-1", "", "2026-08-01T00:00:00Z"}) {
     INFO(day);
     CHECK_THAT(refused(std::string(R"({"format":"outlay-prices-1","models":{},"as_of":")") + day + "\"}", true),
-               Contains("as_of"));
+               ContainsSubstring("as_of"));
   }
   CHECK_THAT(refused(R"({"format":"outlay-prices-1","models":{},"deployments":{"d":"nothing"}})", true),
-             Contains("\"d\"") && Contains("\"nothing\""));
+             ContainsSubstring("\"d\"") && ContainsSubstring("\"nothing\""));
 }
 
 TEST_CASE("own prices: the schema names the members that the reader knows", "[json][price]") {
