@@ -3,16 +3,21 @@
 include_guard(GLOBAL)
 include(CMakePackageConfigHelpers)
 
+# outlay_find(<find_package arguments>...): quietly.
+macro(outlay_find)
+  # Global: under add_subdirectory the user's targets inherit these through ours.
+  set(OUTLAY_FIND_GLOBAL ${CMAKE_FIND_PACKAGE_TARGETS_GLOBAL})
+  set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
+  find_package(${ARGV} QUIET)
+  set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ${OUTLAY_FIND_GLOBAL})
+endmacro()
+
 # outlay_require(<who> PACKAGE <name> [ARGS <find_package arguments>...] APT <Debian packages>... [HINT <text>])
 #
 # Finds a package, or stops with the line that installs it. Nothing is ever downloaded.
 macro(outlay_require who)
   cmake_parse_arguments(OUTLAY_REQ "" "PACKAGE;HINT" "ARGS;APT" ${ARGN})
-  # Global: under add_subdirectory the user's targets inherit these through ours.
-  set(OUTLAY_REQ_GLOBAL ${CMAKE_FIND_PACKAGE_TARGETS_GLOBAL})
-  set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ON)
-  find_package(${OUTLAY_REQ_PACKAGE} ${OUTLAY_REQ_ARGS} QUIET)
-  set(CMAKE_FIND_PACKAGE_TARGETS_GLOBAL ${OUTLAY_REQ_GLOBAL})
+  outlay_find(${OUTLAY_REQ_PACKAGE} ${OUTLAY_REQ_ARGS})
   if(NOT ${OUTLAY_REQ_PACKAGE}_FOUND)
     list(JOIN OUTLAY_REQ_ARGS " " OUTLAY_REQ_ARGS)
     list(JOIN OUTLAY_REQ_APT " " OUTLAY_REQ_APT)
@@ -132,6 +137,6 @@ function(outlay_install_package)
   write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/outlay-config-version.cmake"
     VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
   install(FILES "${PROJECT_BINARY_DIR}/package/outlay-config.cmake" "${PROJECT_BINARY_DIR}/package/outlay-config-version.cmake"
-    "${PROJECT_SOURCE_DIR}/src/cmake/Findhiredis.cmake"
+    "${PROJECT_SOURCE_DIR}/src/cmake/Findhiredis.cmake" "${PROJECT_SOURCE_DIR}/src/cmake/FindSQLite3.cmake"
     DESTINATION "${package_dir}" COMPONENT core)
 endfunction()
