@@ -30,6 +30,9 @@ struct WindowAnchor {
 /// Where a local time is skipped, the window begins when the skipping is over; where one comes twice, at the first. So a day may have 23
 /// or 25 hours, and each instant lies in exactly one window.
 ///
+/// A second name of a zone is that zone: `"US/Pacific"` and `"America/Los_Angeles"` are one window with one counter, and `"utc"` in any case
+/// is `"UTC"`. The names are those of the tz database (IANA), version 2026f.
+///
 /// \par Errors
 /// ConfigError for a zone that the system does not know, an anchor out of range, a rolling duration below one second or above ten years.
 /// \par Thread safety
@@ -62,7 +65,7 @@ class OUTLAY_EXPORT Window {
   [[nodiscard]] static Window rolling(std::chrono::seconds duration);
 
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
-  /// What distinguishes it from others in a counter's key: `"day@Europe/Berlin"`, `"month@UTC+15d6h"`, `"rolling3600s"`.
+  /// What distinguishes it from others in a counter's key: `"day@Europe/Berlin"`, `"month@UTC+15d6h"`, `"rolling3600s"`. A zone is there by its present name.
   [[nodiscard]] const std::string& id() const noexcept;
 
   /// The window around an instant.

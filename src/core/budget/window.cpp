@@ -3,10 +3,12 @@
 #include <array>
 #include <utility>
 
+#include "core/budget/zone_links.hpp"
 #include "core/pricing/price_book.hpp"
 #include "outlay/error.hpp"
 
-// Time zones come from <chrono> where it has them (libstdc++ 14), else from the library that they were taken from, with the same names.
+// Time zones come from the library that <chrono>'s were taken from, with the same names, or from <chrono>: src/cmake/OutlayTimeZones.cmake
+// says which.
 #if defined(OUTLAY_USE_DATE)
 #include <date/tz.h>
 namespace tz = date;
@@ -110,14 +112,19 @@ Window::Span fixed(Seconds at, Seconds length) {
 }
 
 const tz::time_zone* find_zone(std::string_view name) {
-  if (name == "UTC") return nullptr;
-  try {
-    return tz::locate_zone(std::string(name));
-  } catch (const std::exception&) {
-    throw ConfigError("a window names the time zone \"" + detail::printable_name(name) +
-                      "\", which this system does not know. Use an IANA name such as \"Europe/Berlin\", and install "
-                      "the package tzdata if it is missing.");
+  const std::string_view target = detail::zone_target(name);
+  if (target == "UTC") return nullptr;
+  // A system may be older than the present name.
+  for (const std::string_view known : {target, name}) {
+    try {
+      return tz::locate_zone(std::string(known));
+    } catch (const std::exception&) {
+      continue;
+    }
   }
+  throw ConfigError("a window names the time zone \"" + detail::printable_name(name) +
+                    "\", which this system does not know. Use an IANA name such as \"Europe/Berlin\", and install "
+                    "the package tzdata if it is missing.");
 }
 
 }  // namespace
@@ -134,7 +141,7 @@ Window::Window(Kind kind, std::string_view zone, WindowAnchor anchor) : kind_(ki
   auto data = std::make_shared<detail::Zone>();
   data->zone = find_zone(zone);
   data->anchor = anchor;
-  data->id = std::string(kind_names[static_cast<std::size_t>(kind)]) + '@' + std::string(zone);
+  data->id = std::string(kind_names[static_cast<std::size_t>(kind)]) + '@' + std::string(detail::zone_target(zone));
   if (anchor.day != 1 || anchor.hour != 0)
     data->id += '+' + std::to_string(anchor.day) + 'd' + std::to_string(anchor.hour) + 'h';
   zone_ = std::move(data);

@@ -1,9 +1,13 @@
 #include <chrono>
+#include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "outlay/error.hpp"
@@ -39,6 +43,37 @@ std::vector<std::string> zones() {
   names.erase("Factory");  // no place's
   return {names.begin(), names.end()};
 }
+
+/// Local dates as the C library has them. Puts the process's own zone back at the end.
+class OfTheCLibrary {
+ public:
+  OfTheCLibrary() {
+    if (const char* zone = std::getenv("TZ")) before_ = zone;
+  }
+  ~OfTheCLibrary() {
+    if (before_)
+      ::setenv("TZ", before_->c_str(), 1);
+    else
+      ::unsetenv("TZ");
+    ::tzset();
+  }
+  OfTheCLibrary(const OfTheCLibrary&) = delete;
+  OfTheCLibrary& operator=(const OfTheCLibrary&) = delete;
+
+  void set(const std::string& zone) const {
+    REQUIRE(::setenv("TZ", (":" + zone).c_str(), 1) == 0);
+    ::tzset();
+  }
+  [[nodiscard]] int date(Time at) const {
+    const std::time_t seconds = std::chrono::floor<std::chrono::seconds>(at).time_since_epoch().count();
+    std::tm local{};
+    if (::localtime_r(&seconds, &local) == nullptr) return 0;
+    return (local.tm_year * 12 + local.tm_mon) * 31 + local.tm_mday;
+  }
+
+ private:
+  std::optional<std::string> before_{};
+};
 
 }  // namespace
 
@@ -101,6 +136,43 @@ TEST_CASE("window: ids tell windows apart", "[core][window]") {
   CHECK(Window().id() == "scope");
   CHECK(Window::day() == Window::day("UTC"));
   CHECK_FALSE(Window::day() == Window::day("Europe/Berlin"));
+}
+
+TEST_CASE("window: a second name of a zone is the zone, with the same counter", "[core][window]") {
+  const Time at = utc(2026, 7, 1, 3, 30);
+  const auto same = [at](std::string_view link, std::string_view zone) {
+    CAPTURE(link);
+    CHECK(Window::day(link) == Window::day(zone));
+    CHECK(Window::month(link, {.day = 3}).id() == Window::month(zone, {.day = 3}).id());
+    CHECK(span(Window::day(link), at) == span(Window::day(zone), at));
+  };
+  same("US/Pacific", "America/Los_Angeles");
+  same("Asia/Calcutta", "Asia/Kolkata");
+  same("Europe/Kiev", "Europe/Kyiv");
+  same("GMT", "Etc/GMT");
+  for (const std::string_view name : {"utc", "Utc", "uTC", "Etc/UTC", "Zulu", "Universal", "Etc/UCT"})
+    same(name, "UTC");
+  // Alike since 1970, and a link in the data of some systems alone.
+  CHECK_FALSE(Window::day("Europe/Oslo") == Window::day("Europe/Berlin"));
+}
+
+TEST_CASE("window: the days of every zone are those of the C library", "[core][window][property]") {
+  const OfTheCLibrary clock;
+  for (const std::string& zone : zones()) {
+    clock.set(zone);
+    const Window day = Window::day(zone);
+    std::string wrong;
+    for (Time at = utc(2026, 1, 1); at < utc(2028, 1, 1) && wrong.empty();) {
+      const Window::Span found = day.at(at);
+      // One date from the first second to the last, and another one before.
+      if (clock.date(found.begin) != clock.date(*found.end - 1s) ||
+          clock.date(found.begin) == clock.date(found.begin - 1s))
+        wrong = span(day, at);
+      at = *found.end;
+    }
+    CAPTURE(zone);
+    CHECK(wrong.empty());
+  }
 }
 
 TEST_CASE("window: a rolling window counts 61 slots of a sixtieth", "[core][window]") {
