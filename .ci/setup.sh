@@ -122,3 +122,8 @@ configure() {
   say "Configuring (preset $1)"
   cmake --preset "$1"
 }
+
+# What README.md tells a newcomer to run, a command a line; tests/run is among them.
+newcomers_commands() {
+  { tests/readme/check --commands; echo tests/run; } | awk '!seen[$0]++'
+}
