@@ -55,7 +55,8 @@ enum class WhenFull : std::uint8_t {
   drop_newest,
   drop_oldest,
   /// Holds the thread that settles, for its record and its events, until there is room. Nothing else is ever held: where there is no
-  /// room, the events of admissions (refused, downgraded, clamped ...), of streams that are cut and of raised caps are dropped.
+  /// room, the events of admissions (refused, downgraded, clamped ...), of streams that are cut and of raised caps are dropped, and so
+  /// is what the threads of sinks book, which would otherwise wait for each other.
   block,
 };
 

@@ -9,6 +9,13 @@
 
 namespace outlay::detail {
 
+namespace {
+
+/// This thread belongs to a sink. It never waits for room in any queue: two sinks whose threads settle calls would wait for each other.
+constinit thread_local bool is_sink_thread = false;
+
+}  // namespace
+
 SinkWorker::SinkWorker(std::mutex& mutex, const LedgerDictionary& dictionary, std::shared_ptr<Sink> sink,
                        SinkOptions options)
     : mutex_(mutex),
@@ -54,8 +61,7 @@ SinkWorker::Place SinkWorker::make_room(bool may_wait) {
       return Place::there;
     case WhenFull::block:
       // Only where another thread is there to make room.
-      if (may_wait && !stopping_ && std::this_thread::get_id() != thread_.get_id() && getpid() == process_)
-        return Place::later;
+      if (may_wait && !stopping_ && !is_sink_thread && getpid() == process_) return Place::later;
       break;
     case WhenFull::drop_newest:
       break;
@@ -73,6 +79,7 @@ bool SinkWorker::push(const Item& item, bool may_wait) {
     waiting_.emplace_back(item);
     wake_worker();
   }
+  if (place == Place::later) --offered_;  // it is offered again
   return place != Place::later;
 }
 template bool SinkWorker::push(const Row& item, bool may_wait);
@@ -148,6 +155,7 @@ void SinkWorker::write_batch() noexcept {
 }
 
 void SinkWorker::work() noexcept {
+  is_sink_thread = true;
   std::unique_lock lock(mutex_);
   for (;;) {
     while (waiting_.size() == front_ && flush_asked_ == flush_done_ && !stopping_) {

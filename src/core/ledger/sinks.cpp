@@ -119,9 +119,9 @@ void Sinks::offer(const Item& item, bool may_wait) {
   std::vector<std::shared_ptr<SinkWorker>> full;
   for (const auto& worker : workers_)
     if (!worker->push(item, may_wait)) full.push_back(worker);
-  for (const auto& worker : full) do
-      worker->room.wait(lock);
-    while (!worker->push(item, may_wait));
+  // Room may come while another sink is waited for, so each is tried before it is waited for.
+  for (const auto& worker : full)
+    while (!worker->push(item, may_wait)) worker->room.wait(lock);
 }
 template void Sinks::offer(const Row& item, bool may_wait);
 template void Sinks::offer(const EventRow& item, bool may_wait);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <future>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -532,4 +533,65 @@ TEST_CASE("sink: null, a queue of 0 and a negative delay are refused", "[core][s
   CHECK((failure_of([&] { fixture.ledger.add_sink(nullptr); }) == outlay::errc::config));
   CHECK((failure_of([&] { fixture.ledger.add_sink(sink, {.queue = 0}); }) == outlay::errc::config));
   CHECK((failure_of([&] { fixture.ledger.add_sink(sink, {.max_delay = -1ms}); }) == outlay::errc::config));
+}
+
+TEST_CASE("sink: a settling thread goes on as soon as every blocking queue has room, in whatever order they make it",
+          "[core][sink]") {
+  for (const bool first_opens_first : {true, false}) {
+    Fixture fixture;
+    const auto first = std::make_shared<BlockingSink>(), second = std::make_shared<BlockingSink>();
+    const outlay::SinkOptions options{.queue = 1, .when_full = outlay::WhenFull::block, .max_delay = 0ms};
+    fixture.ledger.add_sink(first, options);
+    fixture.ledger.add_sink(second, options);
+    const auto witness = std::make_shared<RecordingSink>();  // has its row once the settling thread waits
+    fixture.ledger.add_sink(witness, {.max_delay = 0ms});
+    book_cent();
+    first->wait_until_held();
+    second->wait_until_held();
+    book_cent();  // fills both queues
+    std::promise<void> settled;
+    std::thread settler([&] {
+      const outlay::LedgerScope scope(fixture.ledger);
+      book_cent();
+      settled.set_value();
+    });
+    std::future<void> done = settled.get_future();
+    while (witness->records().size() < 3) std::this_thread::yield();
+    (first_opens_first ? first : second)->open();
+    while ((first_opens_first ? first : second)->records().size() < 2) std::this_thread::yield();
+    (first_opens_first ? second : first)->open();
+    const bool in_time = done.wait_for(10s) == std::future_status::ready;
+    if (!in_time) {  // a further wake-up ends the thread that missed one
+      fixture.ledger.remove_sink(first);
+      fixture.ledger.remove_sink(second);
+    }
+    settler.join();
+    CHECK(in_time);
+    if (in_time) fixture.ledger.flush();
+    CHECK(first->records().size() == 3);
+    CHECK(second->records().size() == 3);
+  }
+}
+
+TEST_CASE("sink: the thread of a sink that makes calls is held by no full queue", "[core][sink]") {
+  // Each sink settles a call for every record that it gets from outside, so that each waits for room in the other one's queue.
+  struct Caller final : outlay::Sink {
+    explicit Caller(const outlay::Ledger& ledger) : books(ledger) {}
+    void write(const Record& record) override {
+      if (record.tags.contains("inner")) return;
+      const outlay::LedgerScope scope(books);
+      const outlay::Track track({{"inner", "yes"}});
+      for (int i = 0; i < 3; ++i) book_cent();
+    }
+    const outlay::Ledger books;
+  };
+  Fixture fixture;
+  const outlay::SinkOptions options{.queue = 1, .when_full = outlay::WhenFull::block, .max_delay = 0ms};
+  const auto first = std::make_shared<Caller>(fixture.ledger), second = std::make_shared<Caller>(fixture.ledger);
+  fixture.ledger.add_sink(first, options);
+  fixture.ledger.add_sink(second, options);
+  for (int i = 0; i < 20; ++i) book_cent();
+  CHECK_NOTHROW(fixture.ledger.flush(10s));
+  fixture.ledger.remove_sink(first);
+  fixture.ledger.remove_sink(second);
 }
