@@ -1,6 +1,7 @@
 #include "core/call/billing.hpp"
 
 #include <algorithm>
+#include <new>
 
 #include "core/pricing/price_book.hpp"
 #include "outlay/log.hpp"
@@ -20,7 +21,7 @@ Priced price(const Reservation& reservation, const Bill& bill) {
   Priced result;
   const bool as_admitted = bill.served_model.empty() || bill.served_model.size() > 256;
   const ModelSlot* slot = as_admitted ? &books.prices.resolve(*reservation.quote.model.name, reservation.model_name())
-                                      : &books.prices.resolve(bill.served_model);
+                                      : &books.prices.resolve(bill.served_model, NameOrigin::reply);
   result.served = slot->name;
   const ModelName* provider = slot->provider;
   const PricedModel* priced = slot->priced;
@@ -99,7 +100,7 @@ void record(const Reservation& reservation, const Bill& bill, const Priced& pric
   row.served = priced.served ? priced.served->id : reservation.quote.model.name->id;
   row.provider = priced.provider ? priced.provider->id : 0;
   if (!bill.service_tier.empty() && bill.service_tier.size() <= 64)
-    row.tier = books.dictionary.name(bill.service_tier)->id;
+    row.tier = books.dictionary.name(bill.service_tier, NameOrigin::reply)->id;
   else
     row.tier = reservation.tier ? reservation.tier->id : 0;
   row.prices = priced.prices.value_or(books.prices.version_id());
@@ -108,10 +109,14 @@ void record(const Reservation& reservation, const Bill& bill, const Priced& pric
   row.unbounded = reservation.quote.unbounded;
   const bool rare = usage.input_audio != 0 || usage.input_image != 0 || usage.cache_read_audio != 0 ||
                     usage.output_audio != 0 || usage.output_image != 0 || usage.web_searches != 0;
-  if (rare || bill.provider_cost || !reason.empty() || !reservation.traceparent.empty())
-    row.extra = std::make_shared<const RowExtra>(
-        RowExtra{usage, bill.provider_cost, bill.provider_cost ? priced.table : std::nullopt,
-                 std::string(reason.substr(0, max_reason)), reservation.traceparent});
+  if (rare || bill.provider_cost || !reason.empty() || !reservation.traceparent.empty()) {
+    try {
+      row.extra = std::make_shared<const RowExtra>(
+          RowExtra{usage, bill.provider_cost, bill.provider_cost ? priced.table : std::nullopt,
+                   std::string(reason.substr(0, max_reason)), reservation.traceparent});
+    } catch (const std::bad_alloc&) {  // better a record without these than none
+    }
+  }
   books.book(std::move(row));
 }
 

@@ -119,10 +119,12 @@ void Books::reset() {
   reset_counters(*store);
 }
 
-bool Books::first_time(std::string_view kind, std::string_view model) {
+bool Books::first_time(std::string_view kind, std::string_view model) noexcept try {
   const std::lock_guard lock(said_mutex_);
   if (said_.size() >= LedgerDictionary::max_names) return false;
   return said_.insert(std::string(kind) + ' ' + std::string(model)).second;
+} catch (...) {  // no memory to remember it
+  return false;
 }
 
 std::shared_ptr<const RuleSet> Books::rules() const {

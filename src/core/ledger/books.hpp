@@ -77,8 +77,8 @@ class Books {
 
   std::atomic<std::uint64_t> unpriced_calls{0};
   std::atomic<std::uint64_t> unbounded_calls{0};
-  /// True the first time for each kind and model.
-  [[nodiscard]] bool first_time(std::string_view kind, std::string_view model);
+  /// True the first time for each kind and model. False without memory to remember it.
+  [[nodiscard]] bool first_time(std::string_view kind, std::string_view model) noexcept;
 
   // The rules that come with tags are kept here for budget/, which alone knows what they are.
   [[nodiscard]] bool has_rules() const noexcept { return has_rules_.load(std::memory_order_relaxed); }

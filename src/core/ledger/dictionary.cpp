@@ -42,12 +42,23 @@ LedgerDictionary::LedgerDictionary(std::uint64_t books_uid, std::function<void()
   name_by_id_.push_back({"(other)", ModelName::overflow_id, 0});
 }
 
-const ModelName* LedgerDictionary::name(std::string_view text) {
+const ModelName* LedgerDictionary::name(std::string_view text, NameOrigin origin) {
+  const bool from_reply = origin == NameOrigin::reply;
   const std::lock_guard lock(mutex_);
-  if (const auto known = names_.find(text); known != names_.end()) return known->second;
-  if (name_by_id_.size() >= max_names) return &name_by_id_[ModelName::overflow_id];
-  name_by_id_.push_back({std::string(text), static_cast<std::uint32_t>(name_by_id_.size()), hash_text(text)});
+  const auto known = names_.find(text);
+  if (known != names_.end() && (from_reply || !known->second->from_reply)) return known->second;
+  const std::size_t program_names = name_by_id_.size() - reply_names_;
+  if (from_reply ? reply_names_ >= max_reply_names : program_names >= max_names)
+    return &name_by_id_[ModelName::overflow_id];
+  if (known != names_.end()) {
+    known->second->from_reply = false;
+    --reply_names_;
+    return known->second;
+  }
+  name_by_id_.push_back(
+      {std::string(text), static_cast<std::uint32_t>(name_by_id_.size()), hash_text(text), from_reply});
   names_.emplace(name_by_id_.back().text, &name_by_id_.back());
+  reply_names_ += from_reply;
   return &name_by_id_.back();
 }
 

@@ -18,10 +18,14 @@ namespace outlay::detail {
 struct ModelName {
   std::string text;
   std::uint32_t id = 0;
-  std::uint64_t hash = 0;  // of the text
+  std::uint64_t hash = 0;   // of the text
+  bool from_reply = false;  // no request has brought it yet
 
   static constexpr std::uint32_t overflow_id = 1;  // "(other)": the dictionary is full
 };
+
+/// Where a name comes from. Providers' replies have places of their own, so that they never use up those of the program.
+enum class NameOrigin : std::uint8_t { program, reply };
 
 /// What the ids in a ledger's rows and events stand for: names, which are never forgotten, and attributions, which are swept out.
 ///
@@ -29,15 +33,16 @@ struct ModelName {
 /// Every member is safe from any thread.
 class LedgerDictionary {
  public:
-  static constexpr std::size_t max_names = 65'536;
+  static constexpr std::size_t max_names = 65'536;        // of the program: requests, price tables
+  static constexpr std::size_t max_reply_names = 16'384;  // that only replies have brought
 
   /// \param when_full Called outside the lock each time that an attribution is added beyond a limit: it is time to sweep().
   LedgerDictionary(std::uint64_t books_uid, std::function<void()> when_full);
   LedgerDictionary(const LedgerDictionary&) = delete;
   LedgerDictionary& operator=(const LedgerDictionary&) = delete;
 
-  /// The name "(other)" once the dictionary is full.
-  [[nodiscard]] const ModelName* name(std::string_view text);
+  /// The name "(other)" once the places for names of that origin are used up.
+  [[nodiscard]] const ModelName* name(std::string_view text, NameOrigin origin = NameOrigin::program);
 
   /// The attribution inside a scope opened in `parent` (of these books, or null). A hit in the thread's cache takes no lock.
   [[nodiscard]] AttributionRef intern(const Attribution* parent, const Addition& addition);
@@ -74,8 +79,9 @@ class LedgerDictionary {
   std::vector<AttributionRef> attribution_by_id_;
   std::vector<std::uint32_t> free_ids_;
   std::size_t sweep_at_ = 8192;
-  std::unordered_map<std::string_view, const ModelName*> names_;
+  std::unordered_map<std::string_view, ModelName*> names_;
   std::deque<ModelName> name_by_id_;
+  std::size_t reply_names_ = 0;
 };
 
 }  // namespace outlay::detail

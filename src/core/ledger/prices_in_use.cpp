@@ -11,12 +11,12 @@ PricesInUse::PricesInUse(std::uint64_t books_uid, LedgerDictionary& dictionary, 
   replace(std::move(first));
 }
 
-const ModelSlot& PricesInUse::resolve(std::string_view model) {
+const ModelSlot& PricesInUse::resolve(std::string_view model, NameOrigin origin) {
   ThreadCache& cache = thread_cache();
   const ModelSlot& slot = cache.models[hash_text(model) % ThreadCache::model_slots];
   const std::uint64_t prices = uid_.load(std::memory_order_acquire);
   if (slot.books_uid == books_uid_ && slot.prices_uid == prices && same_text(slot.name->text, model)) return slot;
-  return resolve_anew(model, prices, cache);
+  return resolve_anew(model, origin, prices, cache);
 }
 
 const ModelSlot& PricesInUse::resolve(const ModelName& model, const std::string& text) {
@@ -24,10 +24,11 @@ const ModelSlot& PricesInUse::resolve(const ModelName& model, const std::string&
   const ModelSlot& slot = cache.models[model.hash % ThreadCache::model_slots];
   const std::uint64_t prices = uid_.load(std::memory_order_acquire);
   if (slot.name == &model && slot.books_uid == books_uid_ && slot.prices_uid == prices) return slot;
-  return resolve_anew(text, prices, cache);
+  return resolve_anew(text, NameOrigin::program, prices, cache);
 }
 
-const ModelSlot& PricesInUse::resolve_anew(std::string_view model, std::uint64_t prices, ThreadCache& cache) {
+const ModelSlot& PricesInUse::resolve_anew(std::string_view model, NameOrigin origin, std::uint64_t prices,
+                                           ThreadCache& cache) {
   std::shared_ptr<const PriceBook> book;
   if (!cache.ended)
     for (const auto& held : cache.price_books)
@@ -43,7 +44,7 @@ const ModelSlot& PricesInUse::resolve_anew(std::string_view model, std::uint64_t
       place = book;
     }
   }
-  ModelSlot fresh{books_uid_, book->uid, dictionary_.name(model), book->find(model), nullptr};
+  ModelSlot fresh{books_uid_, book->uid, dictionary_.name(model, origin), book->find(model), nullptr};
   if (fresh.priced && !fresh.priced->price->provider.empty())
     fresh.provider = dictionary_.name(fresh.priced->price->provider);
   const bool keep = fresh.name->id != ModelName::overflow_id && !cache.ended;

@@ -1,24 +1,13 @@
 #include "core/ledger/records.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <thread>
 #include <utility>
 
 #include "core/ledger/thread_cache.hpp"
 
 namespace outlay::detail {
-
-namespace {
-
-std::uint32_t shard_mask() noexcept {
-  // More shards than CPUs only cost memory; a power of two, at most 8.
-  const unsigned cpus = std::max(1U, std::thread::hardware_concurrency());
-  std::uint32_t shards = 1;
-  while (shards < cpus && shards < Records::max_shards) shards *= 2;
-  return shards - 1;
-}
-
-}  // namespace
 
 Record to_record(const Row& row, const LedgerDictionary& dictionary) {
   Record record;
@@ -79,70 +68,115 @@ void RowTotals::add(const RowTotals& other) noexcept {
   unpriced += other.unpriced;
 }
 
-void Records::Shard::push(Row&& row, std::size_t max_rows) {
-  const std::lock_guard lock(mutex);
+void Records::Shard::push(Row&& row) noexcept {
   pushed.add(row);
   ++pushed_rows;
-  if (max_rows == 0) {
-    evicted.add(row);
-    return;
+  const std::uint64_t offset = end - chunk_begin;
+  if (offset >> chunk_shift == chunks.size()) {
+    try {
+      if (!spare) spare = std::make_unique_for_overwrite<Row[]>(chunk_rows());
+      chunks.push_back(nullptr);
+    } catch (...) {  // no memory
+      evicted.add(row);
+      return;
+    }
+    chunks.back() = std::move(spare);
   }
-  if (end - begin == max_rows) {
-    Row& oldest = chunks[(begin - chunk_begin) / chunk_rows][(begin - chunk_begin) % chunk_rows];
-    evicted.add(oldest);
-    oldest.extra.reset();
-    if (++begin - chunk_begin == chunk_rows) {
+  at(end++) = std::move(row);
+  kept.store(end - begin, std::memory_order_relaxed);
+}
+
+void Records::Shard::evict_before(std::uint64_t index) noexcept {
+  for (; begin != index; ++begin) {
+    if (begin - chunk_begin == chunk_rows()) {
       spare = std::move(chunks.front());
       chunks.pop_front();
-      chunk_begin += chunk_rows;
+      chunk_begin += chunk_rows();
     }
+    Row& oldest = at(begin);
+    evicted.add(oldest);
+    oldest.extra.reset();
   }
-  const std::uint64_t offset = end - chunk_begin;
-  if (offset / chunk_rows == chunks.size())
-    chunks.push_back(spare ? std::move(spare) : std::make_unique_for_overwrite<Row[]>(chunk_rows));
-  chunks[offset / chunk_rows][offset % chunk_rows] = std::move(row);
-  ++end;
+  kept.store(end - begin, std::memory_order_relaxed);
 }
 
 void Records::Shard::clear() {
   const std::lock_guard lock(mutex);
   chunks.clear();
   begin = chunk_begin = end;  // indices are never used again: a reading made before knows that its rows are gone
+  kept.store(0, std::memory_order_relaxed);
   pushed = evicted = {};
   pushed_rows = 0;
 }
 
-Records::Records(std::size_t max_records) noexcept : max_records_(max_records), shard_mask_(shard_mask()) {}
+std::size_t Records::shards_for_this_machine() noexcept {
+  return std::bit_ceil(std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, max_shards));
+}
 
-void Records::push(Row&& row) { shards_[thread_cache().shard & shard_mask_].push(std::move(row), max_records_); }
+Records::Records(std::size_t max_records, std::size_t shards) noexcept
+    : max_records_(max_records),
+      shard_mask_(shards - 1),
+      batch_(std::clamp<std::uint64_t>(max_records / (16 * shards), 1, 64)) {
+  const std::size_t share = std::clamp<std::size_t>(max_records / shards, 16, 1024);
+  for (Shard& shard : shards_) shard.chunk_shift = static_cast<unsigned>(std::bit_width(share) - 1);
+}
+
+void Records::push(Row&& row) noexcept {
+  Shard& shard = shards_[thread_cache().shard & shard_mask_];
+  {
+    const std::lock_guard lock(shard.mutex);
+    shard.push(std::move(row));
+    if (++shard.since_trim < batch_) return;
+    shard.since_trim = 0;
+  }
+  std::uint64_t kept = 0;
+  for (std::size_t s = 0; s < shard_count(); ++s) kept += shards_[s].kept.load(std::memory_order_relaxed);
+  if (kept > max_records_) trim();
+}
+
+void Records::trim() noexcept {
+  const Locks locks = lock_all();
+  Horizon kept;
+  std::uint64_t total = 0;
+  for (std::size_t s = 0; s < shard_count(); ++s) {
+    kept.begin[s] = shards_[s].begin;
+    kept.end[s] = shards_[s].end;
+    total += kept.end[s] - kept.begin[s];
+  }
+  if (total <= max_records_) return;  // another thread has done it
+  pass_oldest(kept, total - max_records_);
+  for (std::size_t s = 0; s < shard_count(); ++s) shards_[s].evict_before(kept.begin[s]);
+}
 
 Records::Horizon Records::visit(const std::function<void(const Row*, std::size_t)>& visit, const Horizon* upto) const {
   Horizon horizon;
-  std::uint64_t total = 0, pushed = 0;
-  for (std::size_t s = 0; s <= shard_mask_; ++s) {
-    const std::lock_guard lock(shards_[s].mutex);
-    horizon.begin[s] = shards_[s].begin;
-    horizon.end[s] = upto ? upto->end[s] : shards_[s].end;
-    if (upto && horizon.begin[s] > upto->begin[s]) horizon.complete = false;
-    total += horizon.end[s] - std::min(horizon.begin[s], horizon.end[s]);
-    pushed += shards_[s].pushed_rows;
+  {
+    const Locks locks = lock_all();
+    std::uint64_t total = 0, pushed = 0;
+    for (std::size_t s = 0; s < shard_count(); ++s) {
+      horizon.begin[s] = shards_[s].begin;
+      horizon.end[s] = upto ? upto->end[s] : shards_[s].end;
+      if (upto && horizon.begin[s] > upto->begin[s]) horizon.complete = false;
+      total += horizon.end[s] - std::min(horizon.begin[s], horizon.end[s]);
+      pushed += shards_[s].pushed_rows;
+    }
+    if (upto) {
+      for (std::size_t s = 0; s < shard_count(); ++s) horizon.begin[s] = std::max(horizon.begin[s], upto->begin[s]);
+    } else {
+      horizon.complete = pushed == total && total <= max_records_;
+      // Only where the shards hold more than the ledger keeps does the order between them matter.
+      if (total > max_records_) pass_oldest(horizon, total - max_records_);
+    }
   }
-  if (upto) {
-    for (std::size_t s = 0; s <= shard_mask_; ++s) horizon.begin[s] = std::max(horizon.begin[s], upto->begin[s]);
-  } else {
-    horizon.complete = pushed == total && total <= max_records_;
-    // Only where the shards hold more than the ledger keeps does the order between them matter.
-    if (total > max_records_) pass_oldest(horizon, total - max_records_);
-  }
-  for (std::size_t s = 0; s <= shard_mask_; ++s) {
+  for (std::size_t s = 0; s < shard_count(); ++s) {
     const Shard& shard = shards_[s];
     const std::lock_guard lock(shard.mutex);
     std::uint64_t index = std::max(horizon.begin[s], shard.begin);
     if (index != horizon.begin[s]) horizon.complete = false;
     const std::uint64_t end = std::min(horizon.end[s], shard.end);
     while (index < end) {
-      const std::uint64_t offset = index - shard.chunk_begin;
-      const std::uint64_t run = std::min(end - index, Shard::chunk_rows - offset % Shard::chunk_rows);
+      const std::uint64_t in_chunk = (index - shard.chunk_begin) & (shard.chunk_rows() - 1);
+      const std::uint64_t run = std::min(end - index, shard.chunk_rows() - in_chunk);
       visit(&shard.at(index), static_cast<std::size_t>(run));
       index += run;
     }
@@ -150,17 +184,15 @@ Records::Horizon Records::visit(const std::function<void(const Row*, std::size_t
   return horizon;
 }
 
-void Records::pass_oldest(Horizon& horizon, std::uint64_t surplus) const {
+void Records::pass_oldest(Horizon& horizon, std::uint64_t surplus) const noexcept {
   const auto ended = [&](std::size_t s) {
-    const std::lock_guard lock(shards_[s].mutex);
-    const std::uint64_t index = std::max(horizon.begin[s], shards_[s].begin);
-    return index < horizon.end[s] ? shards_[s].at(index).ended : INT64_MAX;
+    return horizon.begin[s] < horizon.end[s] ? shards_[s].at(horizon.begin[s]).ended : INT64_MAX;
   };
   std::array<std::int64_t, max_shards> oldest{};
-  for (std::size_t s = 0; s <= shard_mask_; ++s) oldest[s] = ended(s);
+  for (std::size_t s = 0; s < shard_count(); ++s) oldest[s] = ended(s);
   for (; surplus != 0; --surplus) {
     std::size_t first = 0;
-    for (std::size_t s = 1; s <= shard_mask_; ++s)
+    for (std::size_t s = 1; s < shard_count(); ++s)
       if (oldest[s] < oldest[first]) first = s;
     ++horizon.begin[first];
     oldest[first] = ended(first);
@@ -169,7 +201,7 @@ void Records::pass_oldest(Horizon& horizon, std::uint64_t surplus) const {
 
 std::uint64_t Records::dropped() const {
   std::uint64_t pushed = 0, kept = 0;
-  for (std::size_t s = 0; s <= shard_mask_; ++s) {
+  for (std::size_t s = 0; s < shard_count(); ++s) {
     const std::lock_guard lock(shards_[s].mutex);
     pushed += shards_[s].pushed_rows;
     kept += shards_[s].end - shards_[s].begin;
@@ -179,7 +211,7 @@ std::uint64_t Records::dropped() const {
 
 Records::Recount Records::recount() const {
   Recount result;
-  for (std::size_t s = 0; s <= shard_mask_; ++s) {
+  for (std::size_t s = 0; s < shard_count(); ++s) {
     const Shard& shard = shards_[s];
     const std::lock_guard lock(shard.mutex);
     result.pushed.add(shard.pushed);
@@ -197,9 +229,9 @@ void Records::clear() {
   for (Shard& shard : shards_) shard.clear();
 }
 
-std::vector<std::unique_lock<std::mutex>> Records::lock_all() const {
-  std::vector<std::unique_lock<std::mutex>> locks;
-  for (const Shard& shard : shards_) locks.emplace_back(shard.mutex);
+Records::Locks Records::lock_all() const {
+  Locks locks;
+  for (std::size_t s = 0; s < shard_count(); ++s) locks[s] = std::unique_lock(shards_[s].mutex);
   return locks;
 }
 

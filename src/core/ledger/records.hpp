@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -56,18 +57,22 @@ struct RowTotals {
 
 /// A ledger's newest rows, in shards: each thread writes to one, so that few threads meet at a lock.
 ///
-/// A shard holds at most `max_records` rows; the ledger's are the newest `max_records` over all shards.
+/// The ledger's are the newest `max_records` over all shards. Rows beyond them are evicted some at a time, so that up to a sixteenth more,
+/// and one row a shard, are kept for a while; no reading shows them.
 /// \par Thread safety
-/// Every member is safe from any thread. No two shards' locks are held together, but by lock_all().
+/// Every member is safe from any thread. The shards' locks are taken together only in their order.
 class Records {
  public:
   static constexpr std::size_t max_shards = 8;
 
-  explicit Records(std::size_t max_records) noexcept;
+  /// \param shards A power of two, at most max_shards. More than CPUs only cost memory.
+  explicit Records(std::size_t max_records, std::size_t shards = shards_for_this_machine()) noexcept;
   Records(const Records&) = delete;
   Records& operator=(const Records&) = delete;
+  [[nodiscard]] static std::size_t shards_for_this_machine() noexcept;
 
-  void push(Row&& row);
+  /// A row for which there is no memory counts as evicted at once.
+  void push(Row&& row) noexcept;
 
   /// How far a reading went: the rows of each shard from `begin` to `end`.
   struct Horizon {
@@ -91,34 +96,41 @@ class Records {
 
   void clear();
 
-  [[nodiscard]] std::vector<std::unique_lock<std::mutex>> lock_all() const;
+  using Locks = std::array<std::unique_lock<std::mutex>, max_shards>;
+  [[nodiscard]] Locks lock_all() const;
   void mark(const Mark& mark) const;  // under lock_all()
 
  private:
   struct alignas(128) Shard {
-    static constexpr std::size_t chunk_rows = 1024;
-
     mutable std::mutex mutex;
+    unsigned chunk_shift = 0;                   // a chunk has 2^chunk_shift rows
     std::deque<std::unique_ptr<Row[]>> chunks;  // of rows [chunk_begin, ...)
     std::uint64_t begin = 0, end = 0;           // absolute indices of the rows that are kept
     std::uint64_t chunk_begin = 0;              // absolute index of chunks.front()[0]
     std::unique_ptr<Row[]> spare;
     RowTotals pushed, evicted;
     std::uint64_t pushed_rows = 0;
+    std::uint64_t since_trim = 0;         // rows pushed
+    std::atomic<std::uint64_t> kept = 0;  // end - begin, for a look without the lock
 
-    [[nodiscard]] const Row& at(std::uint64_t index) const noexcept {
+    [[nodiscard]] std::uint64_t chunk_rows() const noexcept { return std::uint64_t{1} << chunk_shift; }
+    [[nodiscard]] Row& at(std::uint64_t index) const noexcept {
       const std::uint64_t offset = index - chunk_begin;
-      return chunks[offset / chunk_rows][offset % chunk_rows];
+      return chunks[offset >> chunk_shift][offset & (chunk_rows() - 1)];
     }
-    void push(Row&& row, std::size_t max_rows);
+    void push(Row&& row) noexcept;
+    void evict_before(std::uint64_t index) noexcept;
     void clear();
   };
 
-  /// Moves `horizon.begin` past the oldest rows over all shards, `surplus` of them.
-  void pass_oldest(Horizon& horizon, std::uint64_t surplus) const;
+  [[nodiscard]] std::size_t shard_count() const noexcept { return shard_mask_ + 1; }
+  void trim() noexcept;
+  /// Moves `horizon.begin` past the oldest rows over all shards, `surplus` of them. Under lock_all().
+  void pass_oldest(Horizon& horizon, std::uint64_t surplus) const noexcept;
 
   const std::size_t max_records_;
-  const std::uint32_t shard_mask_;
+  const std::size_t shard_mask_;
+  const std::uint64_t batch_;  // rows of one shard between two looks at how many there are
   std::array<Shard, max_shards> shards_;
 };
 

@@ -132,6 +132,32 @@ TEST_CASE("allocation: a call that runs out of memory on its way in leaves nothi
   set_log_handler({});
 }
 
+TEST_CASE("allocation: a call that settles short of memory is charged, and its record is there or counted as dropped",
+          "[core][allocation]") {
+  set_log_handler([](LogLevel, std::string_view) {});
+  bool reached = true;
+  for (long nth = 0; reached; ++nth) {
+    REQUIRE(nth < 200);
+    const Fixture fixture;
+    Budget budget({.name = "short of memory", .usd = 1_usd, .notify_at = {0.001}});
+    Track track({{"feature", "chat"}});
+    Call call(large_request());
+    call.sent();
+    fail_at = nth;
+    const Result<Settled> settled =
+        call.try_settle({.usage = {.input = 10, .output = 10, .web_searches = 1}, .served_model = "gpt-4o-2024-08-06"});
+    reached = fail_at < 0;
+    fail_at = -1;
+    INFO("allocation " << nth << " failed");
+    CHECK(budget.reserved() == Amounts{});
+    CHECK(budget.spent().calls == 1);
+    CHECK(budget.spent().usd > Usd{});
+    CHECK(fixture.ledger.records().size() + fixture.ledger.dropped() == 1);
+    CHECK((fixture.ledger.audit().verdict == Audit::Verdict::agrees));
+  }
+  set_log_handler({});
+}
+
 TEST_CASE("allocation: without memory for a breach beyond the fourth, a failure has those before it",
           "[core][allocation]") {
   const Fixture fixture;

@@ -2,6 +2,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "core/ledger/dictionary.hpp"
+#include "core/ledger/records.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -34,6 +36,53 @@ TEST_CASE("ledger: the bound holds over all threads together", "[core][ledger]")
   REQUIRE(fixture.ledger.report().total().calls == 50);
   REQUIRE(!fixture.ledger.report().complete());
   REQUIRE(fixture.ledger.audit().verdict == Audit::Verdict::agrees);
+}
+
+TEST_CASE("ledger: over all threads it holds max_records rows in memory, and a sixteenth more while they come",
+          "[core][ledger]") {
+  constexpr std::size_t most = 1'000, shards = 8, each = 2'000;
+  detail::Records records(most, shards);
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < shards; ++t)
+    threads.emplace_back([&, t] {
+      for (std::size_t i = 0; i < each; ++i) {
+        detail::Row row{};
+        row.ended = static_cast<std::int64_t>(i * shards + t);
+        row.usd = 1;
+        records.push(std::move(row));
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  const detail::Records::Recount recount = records.recount();
+  CHECK(recount.kept.calls <= static_cast<std::int64_t>(most + most / 16 + shards));
+  CHECK(recount.kept.calls + recount.evicted.calls == static_cast<std::int64_t>(shards * each));
+  CHECK(recount.kept.usd + recount.evicted.usd == recount.pushed.usd);
+  CHECK(records.dropped() == shards * each - most);
+  std::size_t visible = 0;
+  records.visit([&](const detail::Row*, std::size_t count) { visible += count; });
+  CHECK(visible == most);
+}
+
+TEST_CASE("ledger: the newest rows over all shards stay, however unevenly they come", "[core][ledger]") {
+  constexpr std::size_t most = 300;
+  detail::Records records(most, 2);
+  const auto push = [&](std::int64_t ended) {
+    detail::Row row{};
+    row.ended = ended;
+    records.push(std::move(row));
+  };
+  for (std::int64_t i = 0; i < 1'000; ++i) push(i);
+  std::thread([&] {
+    for (std::int64_t i = 1'000; i < 1'100; ++i) push(i);
+  }).join();
+  std::vector<std::int64_t> seen;
+  records.visit([&](const detail::Row* rows, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) seen.push_back(rows[i].ended);
+  });
+  std::sort(seen.begin(), seen.end());
+  REQUIRE(seen.size() == most);
+  CHECK(seen.front() == 800);
+  CHECK(seen.back() == 1'099);
 }
 
 TEST_CASE("ledger: unbounded it keeps all, and with no room it keeps none", "[core][ledger]") {
@@ -207,4 +256,40 @@ TEST_CASE("ledger: times come from its clock", "[core][ledger]") {
   const auto record = fixture.ledger.records().back();
   REQUIRE(record.ended - record.started == std::chrono::seconds(3));
   REQUIRE(to_iso8601(record.started) == "2026-01-01T00:00:00Z");
+}
+
+TEST_CASE("ledger: names that only replies bring use up no place that requests need", "[core][ledger]") {
+  const Fixture fixture({.max_records = 1'000});
+  const Budget budget({.name = "all", .usd = 100'000_usd});
+  const auto settle_as = [](const std::string& model, const std::string& tier) {
+    Call call(large_request());
+    call.sent();
+    call.settle({.usage = {.input = 1, .output = 1}, .served_model = model, .service_tier = tier});
+  };
+  for (int i = 0; i < 66'000; ++i) settle_as("served-" + std::to_string(i), "tier-" + std::to_string(i));
+  CHECK_NOTHROW(Call({.model = "gpt-4o-mini", .input_tokens = 1, .max_output_tokens = 1}).release());
+  const std::vector<Record> records = fixture.ledger.records();
+  CHECK(records.back().model == "(other)");
+  CHECK(records.back().service_tier == "(other)");
+  CHECK(records.back().usd > Usd{});
+  // A name that a request or the price table has brought is known in replies, too.
+  settle_as("gpt-4o-mini", "");
+  CHECK(fixture.ledger.records().back().model == "gpt-4o-mini");
+  settle_as("served-7", "tier-7");
+  CHECK(fixture.ledger.records().back().model == "served-7");
+  CHECK(fixture.ledger.records().back().service_tier == "tier-7");
+}
+
+TEST_CASE("ledger: a name that a reply brought first has a place as a request's once a request brings it",
+          "[core][ledger]") {
+  detail::LedgerDictionary dictionary(1, [] {});
+  const detail::ModelName* early = dictionary.name("early", detail::NameOrigin::reply);
+  for (std::size_t i = 0; i < detail::LedgerDictionary::max_reply_names + 10; ++i)
+    (void)dictionary.name("reply-" + std::to_string(i), detail::NameOrigin::reply);
+  CHECK(dictionary.name("late", detail::NameOrigin::reply)->id == detail::ModelName::overflow_id);
+  CHECK(dictionary.name("early") == early);
+  CHECK(dictionary.name("late", detail::NameOrigin::reply)->text == "late");  // the place that "early" has left
+  std::size_t places = 0;
+  while (dictionary.name("request-" + std::to_string(places))->id != detail::ModelName::overflow_id) ++places;
+  CHECK(places == detail::LedgerDictionary::max_names - 3);  // the empty name, "(other)" and "early"
 }
