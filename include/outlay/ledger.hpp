@@ -76,8 +76,11 @@ class OUTLAY_EXPORT Ledger {
   [[nodiscard]] std::uint64_t unpriced_calls() const;
   [[nodiscard]] std::uint64_t unbounded_calls() const;
 
-  /// Sums over the records in memory, grouped by tags and by the reserved names `model`, `provider`, `budget` (the path of names) and
-  /// `day` (UTC).
+  /// Sums over the records in memory, grouped by tags and by the reserved names `model`, `provider`, `budget` and `day`.
+  ///
+  /// `budget` is the path of the innermost budget: names from the outermost in, joined by `/`; a `/` or `\` within a name has a `\`
+  /// before it. `day` is that of the admission, in UTC. Bytes that are no UTF-8 count as U+FFFD, as in the files of sinks. A tag that no
+  /// record has is named by Report::missing_keys, and once in the log.
   [[nodiscard]] Report report(std::initializer_list<std::string_view> by = {}) const;
   [[nodiscard]] Report report(const std::vector<std::string>& by) const;
   /// Recounts: do the running totals agree with the records and the totals of evicted ones?

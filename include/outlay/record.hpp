@@ -87,7 +87,7 @@ struct BudgetEvent {
   Action action{};
   std::string reason{};  ///< A sentence; what raise_cap and close_to_new_calls were given.
   std::string budget{};  ///< `"(unnamed)"` without a name; empty for a refusal outside any budget.
-  std::string path{};    ///< `"run/answer"`.
+  std::string path{};    ///< `"run/answer"`, written as in reports (Ledger::report).
   std::string description{};
   std::string model{};      ///< As it was before the action.
   std::string new_model{};  ///< After a downgrade or reroute.
@@ -101,6 +101,7 @@ struct BudgetEvent {
   std::string traceparent{};
   /// Budgets that enclose the call, from the outermost in; `path` ends at the one that acted.
   std::vector<std::string> budgets{};
+  std::string provider{};  ///< Of `model`, from the price table; empty if not known.
 };
 
 }  // namespace outlay

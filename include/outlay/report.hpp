@@ -57,21 +57,32 @@ class OUTLAY_EXPORT Report {
   /// False where the ledger has evicted records: the sums are then of what is left.
   [[nodiscard]] bool complete() const noexcept { return complete_; }
 
+  /// Those of the keys that it was grouped by which are tags that none of its records has: misspelt, most likely. Empty where there are
+  /// no records.
+  [[nodiscard]] const std::vector<std::string>& missing_keys() const noexcept { return missing_keys_; }
+
   /// Cost as a test assertion: fails if the records that carry all of `tags` cost more than `limit`.
   ///
-  /// `tags` may name any tag or reserved key, whether the report was grouped by it or not.
+  /// `tags` may name any tag or reserved key, whether the report was grouped by it or not. `{"budget", name}` means every budget of that
+  /// name and everything inside it; where no budget has that name, it is a path as a report's rows write it.
   /// \par Errors
-  /// Error with errc::over_limit, with the numbers; errc::incomplete where records were evicted, rather than pass by mistake.
+  /// Error with errc::over_limit, with the numbers. Rather than pass by mistake, with errc::incomplete where records were evicted, and
+  /// with errc::invalid_argument where no call and no scope ever had these tags together, such as the name of no budget.
   void assert_under(Usd limit, const Tags& tags = {}) const;
 
   struct Source;  // what the report was made from, kept for assert_under
-  Report(std::vector<ReportRow> rows, bool complete, std::shared_ptr<const Source> source)
-      : rows_(std::move(rows)), complete_(complete), source_(std::move(source)) {}
+  Report(std::vector<ReportRow> rows, bool complete, std::shared_ptr<const Source> source,
+         std::vector<std::string> missing_keys)
+      : rows_(std::move(rows)),
+        complete_(complete),
+        source_(std::move(source)),
+        missing_keys_(std::move(missing_keys)) {}
 
  private:
   std::vector<ReportRow> rows_;
   bool complete_ = true;
   std::shared_ptr<const Source> source_;
+  std::vector<std::string> missing_keys_;
 };
 
 /// Ledger::current().report(by).

@@ -1,5 +1,7 @@
 #include "core/budget/tree.hpp"
 
+#include "core/ledger/budget_path.hpp"
+
 #include <algorithm>
 
 #include "core/budget/policy_traits.hpp"
@@ -55,7 +57,11 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const std
 
 BudgetNode::~BudgetNode() = default;
 
-std::string BudgetNode::path() const { return outer ? outer->path() + '/' + shown_name() : shown_name(); }
+std::string BudgetNode::path() const {
+  std::string path = outer ? outer->path() : std::string();
+  append_to_path(path, shown_name());
+  return path;
+}
 
 bool fits_chain(const BudgetNode& innermost, const Vector& need) noexcept {
   for (const BudgetNode* budget = &innermost; budget; budget = budget->outer)

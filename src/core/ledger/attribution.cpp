@@ -1,8 +1,6 @@
 #include "core/ledger/attribution.hpp"
 
-#include <algorithm>
-#include <array>
-
+#include "core/ledger/budget_path.hpp"
 #include "outlay/error.hpp"
 
 namespace outlay::detail {
@@ -12,7 +10,6 @@ namespace {
 constexpr std::size_t max_tags = 32;
 constexpr std::size_t max_key = 128;
 constexpr std::size_t max_value = 1024;
-constexpr std::array<std::string_view, 4> reserved_keys{"model", "provider", "budget", "day"};
 
 }  // namespace
 
@@ -26,11 +23,7 @@ void release(const Attribution* attribution) noexcept {
   }
 }
 
-std::string Attribution::joined_path() const {
-  std::string joined;
-  for (const std::string& budget : path) joined += (joined.empty() ? "" : "/") + budget;
-  return joined;
-}
+std::string Attribution::joined_path() const { return join_path(path); }
 
 void validate_tags(const TagsView& tags, const Attribution* outer) {
   for (const Tag& tag : tags) {
@@ -41,7 +34,7 @@ void validate_tags(const TagsView& tags, const Attribution* outer) {
     if (tag.value.size() > max_value)
       throw ConfigError("the value of tag \"" + std::string(tag.key) + "\" has " + std::to_string(tag.value.size()) +
                         " bytes, and at most 1,024 are allowed. Shorten it.");
-    if (tag.key.size() <= 8 && std::find(reserved_keys.begin(), reserved_keys.end(), tag.key) != reserved_keys.end())
+    if (tag.key.size() <= 8 && is_reserved_key(tag.key))
       throw ConfigError("the tag key \"" + std::string(tag.key) +
                         "\" is reserved: reports use model, provider, budget and day. Choose another name.");
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -52,6 +54,12 @@ inline std::uint32_t id_of(const AttributionRef& attribution) noexcept { return 
 using Mark = std::function<void(std::uint32_t id)>;
 
 inline constexpr TagsView no_tags{};
+
+/// What reports use beside tags, so that no tag may be called so.
+inline constexpr std::array<std::string_view, 4> reserved_keys{"model", "provider", "budget", "day"};
+[[nodiscard]] constexpr bool is_reserved_key(std::string_view key) noexcept {
+  return std::find(reserved_keys.begin(), reserved_keys.end(), key) != reserved_keys.end();
+}
 
 /// What a scope adds, before it is interned. Refers to what it was made from.
 struct Addition {

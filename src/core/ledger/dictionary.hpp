@@ -55,6 +55,12 @@ class LedgerDictionary {
     explicit Reader(const LedgerDictionary& dictionary) : dictionary_(dictionary), lock_(dictionary.mutex_) {}
     [[nodiscard]] const std::string& name(std::uint32_t id) const noexcept;
     [[nodiscard]] const Attribution* attribution(std::uint32_t id) const noexcept;  // null for 0
+    /// All that are known: of scopes that are open, or have lately been, and of what is in the books.
+    template <class Visit>
+    void visit_attributions(Visit&& visit) const {
+      for (const AttributionRef& attribution : dictionary_.attribution_by_id_)
+        if (attribution) visit(*attribution);
+    }
 
    private:
     const LedgerDictionary& dictionary_;

@@ -23,6 +23,7 @@ BudgetEvent to_event(const EventRow& row, const LedgerDictionary& dictionary) {
     const LedgerDictionary::Reader names = dictionary.read();
     event.model = names.name(row.model);
     event.new_model = names.name(row.new_model);
+    event.provider = names.name(row.provider);
     if (const Attribution* where = names.attribution(row.budget); where && !where->path.empty()) {
       event.budget = where->path.back();
       event.description = where->description;
@@ -80,6 +81,8 @@ EventDraft& EventDraft::call(std::uint64_t id, const Attribution* attribution, c
   row_.call_id = id;
   row_.attribution = id_of(call_);
   row_.model = model ? model->id : 0;
+  if (model)
+    if (const ModelName* provider = books_.prices.resolve(*model, model->text).provider) row_.provider = provider->id;
   row_.traceparent = traceparent;
   return *this;
 }

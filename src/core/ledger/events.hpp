@@ -27,7 +27,7 @@ struct EventRow {
   Dimension dimension{};
   std::uint32_t budget = 0;  // attribution ids: of the budget that acted, and of the call
   std::uint32_t attribution = 0;
-  std::uint32_t model = 0, new_model = 0;
+  std::uint32_t model = 0, new_model = 0, provider = 0;
   std::int64_t projected = 0;
   std::int64_t cap = 0;
   double threshold = 0;

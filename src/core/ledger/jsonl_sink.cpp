@@ -168,6 +168,7 @@ std::string to_json_line(const BudgetEvent& event) {
   members.text("path", event.path);
   members.text("description", event.description);
   members.text("model", event.model);
+  members.text("provider", event.provider);
   members.text("new_model", event.new_model);
   members.text("dimension", to_string(event.dimension));
   // In the dimension's unit: nano-dollars for usd.

@@ -9,11 +9,15 @@
 
 #include "core/base/hash.hpp"
 #include "core/base/iso_time.hpp"
+#include "core/base/utf8.hpp"
 #include "core/ledger/books.hpp"
+#include "core/ledger/budget_path.hpp"
 #include "core/ledger/report_source.hpp"
+#include "core/pricing/price_book.hpp"
 #include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "outlay/ledger.hpp"
+#include "outlay/log.hpp"
 
 namespace outlay {
 
@@ -108,12 +112,27 @@ std::int32_t day_index(std::int64_t nanos) noexcept {
   return static_cast<std::int32_t>(nanos >= 0 ? nanos / day_length : (nanos - day_length + 1) / day_length);
 }
 
+/// Text as durable sinks write it: what differs only in bytes that are no UTF-8 is one group everywhere.
+Tags well_formed_tags(const Tags& tags) {
+  Tags result;
+  for (const auto& [key, value] : tags) result.set(well_formed(key), well_formed(value));
+  return result;
+}
+
 /// One of the finest groups, with its names.
 struct Cell {
   Tags tags;
+  std::vector<std::string> path;
   std::string budget, model, provider, day;
   Sums sums;
 
+  [[nodiscard]] bool carries(const Tags& wanted, const BudgetFilter* budgets) const {
+    return std::all_of(wanted.begin(), wanted.end(), [&](const Tags::value_type& tag) {
+      if (tag.first == "budget") return budgets->matches(path);
+      const std::string* own = value(tag.first);
+      return own && *own == tag.second;
+    });
+  }
   [[nodiscard]] const std::string* value(std::string_view key) const noexcept {
     const std::string* own = key == "model"      ? &model
                              : key == "provider" ? &provider
@@ -146,12 +165,11 @@ Pass pass_over(const Books& books, Fields fields, const Records::Horizon* upto) 
           }
         },
         upto);
-    if (!upto)
-      books.events.visit([&](const EventRow& event) {
-        if (event.action != Action::blocked && event.action != Action::truncated) return;
-        if (event.attribution >= by_attribution.size()) by_attribution.resize(event.attribution + 1);
-        ++by_attribution[event.attribution].blocked;
-      });
+    books.events.visit([&](const EventRow& event) {
+      if (event.action != Action::blocked && event.action != Action::truncated) return;
+      if (event.attribution >= by_attribution.size()) by_attribution.resize(event.attribution + 1);
+      ++by_attribution[event.attribution].blocked;
+    });
     for (std::size_t id = 0; id < by_attribution.size(); ++id)
       if (by_attribution[id].calls != 0 || by_attribution[id].blocked != 0)
         groups.push_back({{static_cast<std::uint32_t>(id), 0, 0, 0}, by_attribution[id]});
@@ -162,17 +180,17 @@ Pass pass_over(const Books& books, Fields fields, const Records::Horizon* upto) 
           for (std::size_t i = 0; i < count; ++i) {
             const Row& row = rows[i];
             by_key[{row.attribution, fields.model ? row.served : 0, fields.provider ? row.provider : 0,
-                    fields.day ? day_index(row.ended) : 0}]
+                    fields.day ? day_index(row.started) : 0}]
                 .add(row);
           }
         },
         upto);
-    if (!upto)
-      books.events.visit([&](const EventRow& event) {
-        if (event.action != Action::blocked && event.action != Action::truncated) return;
-        ++by_key[{event.attribution, fields.model ? event.model : 0, 0, fields.day ? day_index(event.time) : 0}]
-              .blocked;
-      });
+    books.events.visit([&](const EventRow& event) {
+      if (event.action != Action::blocked && event.action != Action::truncated) return;
+      ++by_key[{event.attribution, fields.model ? event.model : 0, fields.provider ? event.provider : 0,
+                fields.day ? day_index(event.time) : 0}]
+            .blocked;
+    });
     groups.assign(by_key.begin(), by_key.end());
   }
   pass.cells.reserve(groups.size());
@@ -182,11 +200,12 @@ Pass pass_over(const Books& books, Fields fields, const Records::Horizon* upto) 
     {
       const LedgerDictionary::Reader names = books.dictionary.read();
       if (const Attribution* where = names.attribution(key.attribution)) {
-        cell.tags = where->tags;
-        cell.budget = where->joined_path();
+        cell.tags = well_formed_tags(where->tags);
+        cell.path = where->path;
+        cell.budget = well_formed(where->joined_path());
       }
-      if (fields.model) cell.model = names.name(key.model);
-      if (fields.provider) cell.provider = names.name(key.provider);
+      if (fields.model) cell.model = well_formed(names.name(key.model));
+      if (fields.provider) cell.provider = well_formed(names.name(key.provider));
     }
     if (fields.day)
       cell.day = iso_date(Time(std::chrono::nanoseconds(static_cast<std::int64_t>(key.day) * day_length)));
@@ -195,33 +214,63 @@ Pass pass_over(const Books& books, Fields fields, const Records::Horizon* upto) 
   return pass;
 }
 
+/// The keys that are tags and that none of the records has. Where there are no records, nothing is known to be missing.
+std::vector<std::string> missing_keys(const std::vector<std::string>& by, const std::vector<Cell>& cells) {
+  std::vector<std::string> missing;
+  const bool any = std::any_of(cells.begin(), cells.end(), [](const Cell& cell) { return cell.sums.calls != 0; });
+  for (const std::string& key : by)
+    if (any && !is_reserved_key(key) && std::none_of(cells.begin(), cells.end(), [&](const Cell& cell) {
+          return cell.sums.calls != 0 && cell.tags.contains(well_formed(key));
+        }))
+      missing.push_back(key);
+  return missing;
+}
+
 struct LedgerSource final : Report::Source {
   LedgerSource(Ledger books, Pass pass, Fields pass_fields)
       : ledger(std::move(books)), cells(std::move(pass.cells)), fields(pass_fields), horizon(pass.horizon) {}
 
-  [[nodiscard]] Usd spent(const Tags& tags, std::string_view what) const override {
+  [[nodiscard]] Spent spent(const Tags& given, std::string_view what) const override {
+    const Books& books = detail::Access::books(ledger);
+    const Tags tags = well_formed_tags(given);
     Fields wanted;
     for (const auto& [key, value] : tags) wanted.include(key);
-    const bool known =
+    const bool seen =
         (!wanted.model || fields.model) && (!wanted.provider || fields.provider) && (!wanted.day || fields.day);
     // The report did not look at these fields: the same rows are read once more, if they are all still there.
     std::optional<Pass> again;
-    if (!known) {
-      again = pass_over(detail::Access::books(ledger), wanted, &horizon);
+    if (!seen) {
+      again = pass_over(books, wanted, &horizon);
       if (!again->horizon.complete)
         throw Error(errc::incomplete,
                     "assert_under" + std::string(what) +
                         " has no answer, since records were evicted after the report was made. Group the "
                         "report by the key that the assertion names.");
     }
-    Usd sum;
-    for (const Cell& cell : known ? cells : again->cells)
-      if (std::all_of(tags.begin(), tags.end(), [&](const Tags::value_type& tag) {
-            const std::string* value = cell.value(tag.first);
-            return value && *value == tag.second;
-          }))
-        sum += Usd::from_nanos(cell.sums.usd);
-    return sum;
+    const std::vector<Cell>& all = seen ? cells : again->cells;
+
+    std::optional<BudgetFilter> budgets;
+    if (const std::string* name = tags.find("budget")) {
+      budgets.emplace(*name);
+      for (const Cell& cell : all) budgets->show(cell.path);
+      books.dictionary.read().visit_attributions([&](const Attribution& scope) { budgets->show(scope.path); });
+    }
+    const BudgetFilter* filter = budgets ? &*budgets : nullptr;
+    Spent result;
+    for (const Cell& cell : all)
+      if (cell.carries(tags, filter)) {
+        result.known = true;
+        result.usd += Usd::from_nanos(cell.sums.usd);
+      }
+    // A scope in which nothing was spent, such as a feature whose calls were all free of charge or never made, is known too.
+    if (!result.known && !wanted.any())
+      books.dictionary.read().visit_attributions([&](const Attribution& scope) {
+        Cell cell;
+        cell.tags = well_formed_tags(scope.tags);
+        cell.path = scope.path;
+        result.known = result.known || cell.carries(tags, filter);
+      });
+    return result;
   }
 
   Ledger ledger;
@@ -244,10 +293,15 @@ Report Ledger::report(const std::vector<std::string>& by) const {
   detail::Pass pass = detail::pass_over(*books_, fields, nullptr);
 
   std::map<Tags, detail::Sums> groups;
+  const std::vector<std::string> missing = detail::missing_keys(by, pass.cells);
+  for (const std::string& key : missing)
+    if (books_->first_time("missing", key))
+      detail::log(LogLevel::warning, "a report was grouped by the tag \"" + detail::printable_name(key) +
+                                         "\", which no record has. Check its name.");
   for (const detail::Cell& cell : pass.cells) {
     Tags tags;
     for (const std::string& key : by)
-      if (const std::string* value = cell.value(key)) tags.set(key, *value);
+      if (const std::string* value = cell.value(detail::well_formed(key))) tags.set(key, *value);
     groups[std::move(tags)].add(cell.sums);
   }
   std::vector<ReportRow> rows;
@@ -256,7 +310,8 @@ Report Ledger::report(const std::vector<std::string>& by) const {
   std::sort(rows.begin(), rows.end(),
             [](const ReportRow& a, const ReportRow& b) { return a.usd != b.usd ? a.usd > b.usd : a.tags < b.tags; });
   const bool complete = pass.horizon.complete;
-  return {std::move(rows), complete, std::make_shared<const detail::LedgerSource>(*this, std::move(pass), fields)};
+  return {std::move(rows), complete, std::make_shared<const detail::LedgerSource>(*this, std::move(pass), fields),
+          missing};
 }
 
 Report report(std::initializer_list<std::string_view> by) { return Ledger::current().report(by); }
@@ -288,20 +343,27 @@ void Report::assert_under(Usd limit, const Tags& tags) const {
                 "assert_under(" + to_string(limit) + ')' + what +
                     " has no answer, since the ledger has evicted records. Raise LedgerOptions::max_records, or assert "
                     "over a durable sink's report.");
-  Usd spent;
+  Source::Spent spent{{}, tags.empty()};
   if (source_) {
-    spent = source_->spent(tags, what);
+    const Source::Spent found = source_->spent(tags, what);
+    spent = {found.usd, found.known || tags.empty()};
   } else {
     for (const ReportRow& row : rows_)
       if (std::all_of(tags.begin(), tags.end(), [&](const Tags::value_type& tag) {
             const std::string* value = row.tags.find(tag.first);
             return value && *value == tag.second;
-          }))
-        spent += row.usd;
+          })) {
+        spent.known = true;
+        spent.usd += row.usd;
+      }
   }
-  if (spent > limit)
+  if (!spent.known)
+    throw Error(errc::invalid_argument, "assert_under(" + to_string(limit) + ')' + what +
+                                            " has no answer, since no call and no scope ever had that. Check the names "
+                                            "and values.");
+  if (spent.usd > limit)
     throw Error(errc::over_limit,
-                to_string(spent) + " was spent" + what + ", and assert_under allows " + to_string(limit) + '.');
+                to_string(spent.usd) + " was spent" + what + ", and assert_under allows " + to_string(limit) + '.');
 }
 
 }  // namespace outlay

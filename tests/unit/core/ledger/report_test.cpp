@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <numeric>
 
 #include "unit/core/fixture.hpp"
@@ -142,7 +143,6 @@ TEST_CASE("report: assert_under passes, fails with the numbers, and filters by a
   report.assert_under(0.03_usd, {{"feature", "a"}});
   report.assert_under(0.03_usd, {{"feature", "a"}, {"user_id", "x"}});
   report.assert_under(0.03_usd, {{"model", "cent"}});
-  report.assert_under(0_usd, {{"feature", "nobody"}});
   REQUIRE(failure_of([&] { report.assert_under(0.029_usd, {{"feature", "a"}}); }) == errc::over_limit);
   REQUIRE(failure_of([&] { report.assert_under(0.02_usd, {{"model", "cent"}}); }) == errc::over_limit);
   REQUIRE(failure_of([&] { report.assert_under(0.03_usd); }) == errc::over_limit);
@@ -186,4 +186,146 @@ TEST_CASE("report: an audit that cannot tell says why", "[core][report]") {
   const Audit audit = fixture.ledger.audit();
   REQUIRE(audit.verdict == Audit::Verdict::cannot_tell);
   REQUIRE(!audit.findings.empty());
+}
+
+TEST_CASE("report: a budget in an assertion means it and everything inside it", "[core][report]") {
+  const Fixture fixture;
+  {
+    Budget session({.name = "session", .usd = 1_usd});
+    spend({}, 1);
+    Budget step({.name = "step", .usd = 1_usd});
+    spend({{"f", "x"}}, 2);
+  }
+  Budget other({.name = "other", .usd = 1_usd});
+  Budget step({.name = "step", .usd = 1_usd});
+  spend({}, 5);
+  for (const Report& report : {outlay::report(), outlay::report({"model"}), outlay::report({"budget"})}) {
+    const auto fails = [&](Usd limit, const Tags& tags) {
+      return failure_of([&] { report.assert_under(limit, tags); });
+    };
+    CHECK((fails(0.03_usd, {{"budget", "session"}}) == errc::ok));
+    CHECK((fails(0.029_usd, {{"budget", "session"}}) == errc::over_limit));
+    CHECK((fails(0.069_usd, {{"budget", "step"}}) == errc::over_limit));  // wherever it was opened
+    CHECK((fails(0.07_usd, {{"budget", "step"}}) == errc::ok));
+    CHECK((fails(0.02_usd, {{"budget", "session/step"}}) == errc::ok));
+    CHECK((fails(0.019_usd, {{"budget", "session/step"}}) == errc::over_limit));
+    CHECK((fails(0.019_usd, {{"budget", "session"}, {"f", "x"}, {"model", "cent"}}) == errc::over_limit));
+  }
+}
+
+TEST_CASE("report: a budget that never was, or tags that nothing ever had, are an error in an assertion",
+          "[core][report]") {
+  const Fixture fixture;
+  {
+    Budget session({.name = "session", .usd = 1_usd});
+    spend({{"feature", "search"}, {"user_id", "a"}}, 1);
+    const Budget idle({.name = "idle", .usd = 1_usd});
+    const Track quiet({{"feature", "quiet"}});
+  }
+  Budget full({.name = "full", .usd = 0.001_usd});
+  CHECK_FALSE(try_call({.model = "gpt-4o-mini", .input_tokens = 1'000'000, .max_output_tokens = 1}));
+  const Report report = outlay::report();
+  const auto fails = [&](const Tags& tags) { return failure_of([&] { report.assert_under(1_usd, tags); }); };
+  CHECK((fails({}) == errc::ok));
+  CHECK((fails({{"budget", "sesion"}}) == errc::invalid_argument));
+  CHECK((fails({{"budget", "session/sub"}}) == errc::invalid_argument));
+  CHECK((fails({{"budget", ""}}) == errc::invalid_argument));
+  CHECK((fails({{"feature", "serch"}}) == errc::invalid_argument));
+  CHECK((fails({{"featur", "search"}}) == errc::invalid_argument));
+  CHECK((fails({{"feature", "quiet"}, {"user_id", "a"}}) == errc::invalid_argument));
+  CHECK((fails({{"model", "gpt-5"}}) == errc::invalid_argument));
+  CHECK((fails({{"day", "2025-12-31"}}) == errc::invalid_argument));
+  // Open, or asked for and refused, and nothing was spent.
+  CHECK((fails({{"budget", "idle"}}) == errc::ok));
+  CHECK((fails({{"feature", "quiet"}}) == errc::ok));
+  CHECK((fails({{"budget", "full"}}) == errc::ok));
+  CHECK((fails({{"model", "gpt-4o-mini"}, {"budget", "full"}}) == errc::ok));
+  CHECK((failure_of([] { Report({}, true).assert_under(1_usd, {{"feature", "x"}}); }) == errc::invalid_argument));
+  CHECK((failure_of([] { Report({}, true).assert_under(1_usd); }) == errc::ok));
+}
+
+TEST_CASE("report: a slash in a budget's name is no step of a path", "[core][report]") {
+  const Fixture fixture;
+  {
+    Budget outer({.name = "a", .usd = 1_usd});
+    Budget inner({.name = "b", .usd = 1_usd});
+    spend({}, 2);
+  }
+  {
+    Budget one({.name = "a/b", .usd = 1_usd});
+    spend({}, 1);
+  }
+  {
+    Budget one({.name = "a\\", .usd = 1_usd});
+    Budget inner({.name = "b", .usd = 1_usd});
+    spend({}, 4);
+  }
+  const Report report = outlay::report({"budget"});
+  REQUIRE(report.size() == 3);
+  CHECK(report.at(0).tags.at("budget") == R"(a\\/b)");
+  CHECK(report.at(1).tags.at("budget") == "a/b");
+  CHECK(report.at(2).tags.at("budget") == R"(a\/b)");
+  const auto fails = [&](Usd limit, const char* budget) {
+    return failure_of([&] { report.assert_under(limit, {{"budget", budget}}); });
+  };
+  // The name first, since that is what the program wrote.
+  CHECK((fails(0.01_usd, "a/b") == errc::ok));
+  CHECK((fails(0.009_usd, "a/b") == errc::over_limit));
+  CHECK((fails(0.01_usd, R"(a\/b)") == errc::ok));
+  CHECK((fails(0.009_usd, R"(a\/b)") == errc::over_limit));
+  CHECK((fails(0.039_usd, R"(a\\/b)") == errc::over_limit));
+}
+
+TEST_CASE("report: a day is the day of admission", "[core][report]") {
+  const Fixture fixture;
+  fixture.clock->set(Time(std::chrono::sys_days(std::chrono::year(2026) / 8 / 31)) + std::chrono::hours(23));
+  Call call(cent_request());
+  fixture.clock->advance(std::chrono::hours(2));
+  call.settle(Usage{});
+  const Report days = outlay::report({"day"});
+  REQUIRE(days.size() == 1);
+  CHECK(days.at(0).tags.at("day") == "2026-08-31");
+  CHECK_NOTHROW(outlay::report().assert_under(0.01_usd, {{"day", "2026-08-31"}}));
+  CHECK((failure_of([] { outlay::report().assert_under(1_usd, {{"day", "2026-09-01"}}); }) == errc::invalid_argument));
+}
+
+TEST_CASE("report: a tag that no record has is named by the report, and once in the log", "[core][report]") {
+  const Fixture fixture;
+  std::vector<std::string> lines;
+  const LogHandler previous = set_log_handler([&](LogLevel, std::string_view line) { lines.emplace_back(line); });
+  CHECK(outlay::report({"feature"}).missing_keys().empty());  // no records
+  spend({{"feature", "x"}}, 1);
+  spend({{"user_id", "a"}}, 1);
+  CHECK(outlay::report({"feature", "user_id", "model", "budget", "day"}).missing_keys().empty());
+  CHECK(lines.empty());
+  for (int i = 0; i < 2; ++i) {
+    const Report report = outlay::report({"feature", "user"});
+    CHECK(report.missing_keys() == std::vector<std::string>{"user"});
+    CHECK(report.size() == 2);
+  }
+  set_log_handler(previous);
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find("\"user\"") != std::string::npos);
+}
+
+TEST_CASE("report: tags that differ only in bytes that are no UTF-8 are one group, and blocked calls have a provider",
+          "[core][report]") {
+  const Fixture fixture;
+  spend({{"user_id", "a\xFF"}}, 1);
+  spend({{"user_id", "a\xFE"}}, 1);
+  const Report users = outlay::report({"user_id"});
+  REQUIRE(users.size() == 1);
+  CHECK(users.at(0).tags.at("user_id") == "a\xEF\xBF\xBD");
+  CHECK((failure_of([&] { users.assert_under(0.01_usd, {{"user_id", "a\xFE"}}); }) == errc::over_limit));
+
+  Budget full({.name = "full", .usd = 0.0001_usd});
+  CHECK_FALSE(try_call(large_request()));
+  REQUIRE(fixture.ledger.events().size() == 1);
+  CHECK(fixture.ledger.events()[0].provider == "openai");
+  const Report providers = outlay::report({"provider"});
+  const auto openai = std::find_if(providers.begin(), providers.end(),
+                                   [](const ReportRow& row) { return row.tags.contains("provider"); });
+  REQUIRE(openai != providers.end());
+  CHECK(openai->tags.at("provider") == "openai");
+  CHECK(openai->blocked_calls == 1);
 }
