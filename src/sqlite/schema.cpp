@@ -80,7 +80,20 @@ LEFT JOIN budget_paths b ON b.id = r.budget_path LEFT JOIN record_extras x ON x.
 WHERE r.status = 2;
 )sql";
 
-constexpr const char* steps_1[] = {format_1};
+// The provider of refused calls. Writers are removed when they are done with, so that their ids must not be given out again, since records
+// go on naming them; `used` says when a writer last wrote.
+constexpr const char* format_2 = R"sql(
+ALTER TABLE events ADD COLUMN provider INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE writers_2(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, instance TEXT NOT NULL UNIQUE, pid INTEGER NOT NULL, opened INTEGER NOT NULL,
+  last INTEGER NOT NULL, used INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO writers_2 SELECT id, instance, pid, opened, last, CAST(strftime('%s', 'now') AS INTEGER) * 1000000000 FROM writers;
+DROP TABLE writers;
+ALTER TABLE writers_2 RENAME TO writers;
+)sql";
+
+constexpr const char* all_steps[] = {format_1, format_2};
 
 struct Format {
   std::int64_t application = 0;
@@ -127,7 +140,7 @@ Format check_format(Database& database, std::size_t newest) {
 
 }  // namespace
 
-std::span<const char* const> schema_steps() noexcept { return steps_1; }
+std::span<const char* const> schema_steps() noexcept { return all_steps; }
 
 namespace {
 

@@ -86,6 +86,7 @@ class SqliteSink final : public Sink {
     const std::size_t waiting = writer_->waiting();
     try {
       commit(Clock::now() + options_.busy_timeout);
+      retire();
       writer_.reset();
     } catch (const Error& error) {
       writer_.reset();
@@ -126,6 +127,11 @@ class SqliteSink final : public Sink {
     }
     if (!std::exchange(problem_, {}).empty())
       detail::log(LogLevel::info, "sqlite_sink: the rows that waited have been written");
+  }
+
+  void retire() noexcept try {
+    writer_->retire(Clock::now() + options_.busy_timeout);
+  } catch (const std::exception&) {  // the file forgets this writer after a while
   }
 
   /// Commits where that is not sure to fail again. Otherwise the rows go on waiting, and the next flush reports the failure.

@@ -10,6 +10,7 @@
 
 #include "core/base/json_writer.hpp"
 #include "core/base/utf8.hpp"
+#include "core/ledger/budget_path.hpp"
 #include "sqlite/schema.hpp"
 
 namespace outlay::detail {
@@ -19,6 +20,7 @@ namespace {
 using SteadyTime = std::chrono::steady_clock::time_point;
 
 constexpr std::size_t max_dictionary = 65'536;
+constexpr std::chrono::hours unused_writers_stay{24 * 7};
 
 std::string make_instance() {
   std::uint64_t bits[2];
@@ -47,8 +49,8 @@ struct Writer::Statements {
   explicit Statements(Database& database)
       : generation(database, "SELECT value FROM info WHERE key = 'dictionary'"),
         find_writer(database, "SELECT last FROM writers WHERE id = ?1 AND instance = ?2"),
-        add_writer(database, "INSERT INTO writers(instance, pid, opened, last) VALUES(?1, ?2, ?3, 0)"),
-        set_last(database, "UPDATE writers SET last = ?2 WHERE id = ?1"),
+        add_writer(database, "INSERT INTO writers(instance, pid, opened, last, used) VALUES(?1, ?2, ?3, 0, ?3)"),
+        set_last(database, "UPDATE writers SET last = ?2, used = ?3 WHERE id = ?1"),
         find_name(database, "SELECT id FROM names WHERE name = ?1"),
         add_name(database, "INSERT INTO names(name) VALUES(?1)"),
         find_tags(database, "SELECT id FROM tag_sets WHERE tags = ?1"),
@@ -65,11 +67,12 @@ struct Writer::Statements {
                    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)"),
         add_usage(database, "INSERT INTO record_usage VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
         add_extras(database, "INSERT INTO record_extras VALUES(?1, ?2, ?3, ?4, ?5)"),
-        add_event(database,
-                  "INSERT INTO events(tag_set, budget_path, model, time, action, new_model, budget, path, "
-                  "description, "
-                  "reason, dimension, projected, cap, threshold, max_output_tokens, writer, call, traceparent) "
-                  "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)") {}
+        add_event(
+            database,
+            "INSERT INTO events(tag_set, budget_path, model, time, action, new_model, budget, path, "
+            "description, "
+            "reason, dimension, projected, cap, threshold, max_output_tokens, writer, call, traceparent, provider) "
+            "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)") {}
 
   Statement generation, find_writer, add_writer, set_last, find_name, add_name, find_tags, add_tags, add_tag,
       find_budgets, add_budgets, add_budget, add_record, add_usage, add_extras, add_event;
@@ -118,6 +121,7 @@ void Writer::add(const BudgetEvent& event) {
   row.budgets = budgets_.number_of(event.budgets);
   row.model = models_.number_of(event.model);
   row.new_model = models_.number_of(event.new_model);
+  row.provider = providers_.number_of(event.provider);
   row.event = event;
   row.event.tags = {};
   row.event.budgets = {};
@@ -132,6 +136,8 @@ void Writer::add(const BudgetEvent& event) {
 void Writer::commit(SteadyTime deadline) {
   if (waiting() == 0) return;
   database_.set_deadline(deadline);
+  const std::int64_t now =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   try {
     Transaction transaction(database_, Transaction::Kind::write);
     Statements& sql = *statements_;
@@ -160,11 +166,13 @@ void Writer::commit(SteadyTime deadline) {
       } else {
         sql.add_writer.bind(1, std::string_view(instance_));
         sql.add_writer.bind(2, static_cast<std::int64_t>(::getpid()));
-        sql.add_writer.bind(
-            3, std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
-                   .count());
+        sql.add_writer.bind(3, now);
         sql.add_writer.run();
         writer_id_ = database_.last_insert_id();
+        // Those that ended without saying so. One that tries a transaction again after so long a time would write it twice.
+        Statement forget(database_, "DELETE FROM writers WHERE max(opened, used) < ?1");
+        forget.bind(1, now - std::chrono::nanoseconds(unused_writers_stay).count());
+        forget.run();
       }
     }
 
@@ -175,6 +183,7 @@ void Writer::commit(SteadyTime deadline) {
 
     sql.set_last.bind(1, writer_id_);
     sql.set_last.bind(2, static_cast<std::int64_t>(next_number_ - 1));
+    sql.set_last.bind(3, now);
     sql.set_last.run();
     transaction.commit();
   } catch (...) {
@@ -188,6 +197,16 @@ void Writer::commit(SteadyTime deadline) {
   if (budgets_.size() > max_dictionary) budgets_.clear();
   for (Dictionary<std::string>* names : {&models_, &providers_, &requested_, &admitted_, &tiers_, &prices_})
     if (names->size() > max_dictionary) names->clear();
+}
+
+void Writer::retire(SteadyTime deadline) {
+  if (writer_id_ == 0) return;
+  database_.set_deadline(deadline);
+  Statement forget(database_, "DELETE FROM writers WHERE id = ?1 AND instance = ?2");
+  forget.bind(1, writer_id_);
+  forget.bind(2, std::string_view(instance_));
+  forget.run();
+  writer_id_ = 0;
 }
 
 void Writer::insert(const RecordRow& row) {
@@ -271,6 +290,7 @@ void Writer::insert(const EventRow& row) {
   add.bind(16, writer_id_);
   add.bind(17, static_cast<std::int64_t>(event.call_id));
   add.bind(18, std::string_view(event.traceparent));
+  add.bind(19, name_id(row.provider, providers_));
   add.run();
 }
 
@@ -319,7 +339,7 @@ std::int64_t Writer::budgets_id(std::uint32_t number) {
   return budgets_.id_of(number, [&](const std::vector<std::string>& budgets) {
     std::string json, path;
     JsonWriter(json).texts(budgets);
-    for (const std::string& name : budgets) path.append(path.empty() ? "" : "/").append(well_formed(name));
+    for (const std::string& name : budgets) append_to_path(path, well_formed(name));
     statements_->add_budgets.bind(2, std::string_view(path));
     const auto [id, fresh] = find_or_add(database_, statements_->find_budgets, statements_->add_budgets, json);
     if (!fresh) return id;

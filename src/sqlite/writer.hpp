@@ -35,6 +35,9 @@ class Writer {
   /// Writes everything that waits in one transaction. After an exception it all waits still.
   void commit(std::chrono::steady_clock::time_point deadline);
 
+  /// Once everything is committed: the file need not know any more which rows this writer has written.
+  void retire(std::chrono::steady_clock::time_point deadline);
+
   /// Deletes the oldest records and events, about `limit` of each, that ended at or before `upto`.
   ///
   /// \return Whether there were any.
@@ -74,7 +77,7 @@ class Writer {
   };
   struct EventRow {
     std::uint64_t number;
-    std::uint32_t tags, budgets, model, new_model;
+    std::uint32_t tags, budgets, model, new_model, provider;
     BudgetEvent event;
   };
   struct Statements;

@@ -20,7 +20,8 @@ namespace outlay {
 struct ReportFilter {
   std::optional<Time> since{};  ///< Ended then or later.
   std::optional<Time> until{};  ///< Ended before.
-  /// Only those that carry all of these; reserved names (`model`, `provider`, `budget`, `day`) count too.
+  /// Only those that carry all of these; reserved names (`model`, `provider`, `budget`, `day`) count too. A budget means what it means to
+  /// Report::assert_under, and a day is that of the admission, in UTC.
   Tags tags{};
 };
 
@@ -33,7 +34,7 @@ struct ReportFilter {
 /// for what the report was not grouped by, up to the snapshot's last record.
 /// \par Errors
 /// Error with errc::bad_file, as for sqlite_sink; with errc::storage where the file is missing or cannot be read; with errc::overflow
-/// where a sum exceeds Usd.
+/// where a sum exceeds Usd; with errc::invalid_argument where the filter names a budget that the file does not know.
 /// \par Blocking
 /// Reads the table once: about half a second for a million records.
 [[nodiscard]] OUTLAY_EXPORT Report report_sqlite(const std::filesystem::path& path,

@@ -144,6 +144,9 @@ TEST_CASE("sqlite: a filter by tags and reserved names keeps what carries all of
   CHECK(usd({{"user_id", "alice"}, {"feature", "chat"}}) == alice_chat);
   CHECK(usd({{"model", "gpt-4o"}}) == gpt);
   CHECK(usd({{"budget", "run/answer"}}) == nested);
+  CHECK(usd({{"budget", "answer"}}) == nested);
+  CHECK(usd({{"budget", "run"}}) == mixed.ledger.report().total().usd);
+  CHECK(failure_of([&] { static_cast<void>(usd({{"budget", "runn"}})); }).reason() == outlay::errc::invalid_argument);
   CHECK(usd({{"user_id", "nobody"}}) == Usd());
   CHECK(usd({{"day", "2026-13-01"}}) == Usd());
   Usd days;
@@ -222,4 +225,93 @@ TEST_CASE("sqlite: what ended without a verdict is listed oldest first, filtered
   CHECK(outlay::indeterminate_sqlite(dir.db(), {}, 2).size() == 2);
   CHECK(outlay::indeterminate_sqlite(dir.db(), {.tags = {{"even", "yes"}}}).size() == 8);
   CHECK(outlay::indeterminate_sqlite(dir.db(), {.since = make_record(19).ended}).size() == 2);
+}
+
+TEST_CASE("sqlite: an assertion means by a budget what the ledger's means, and fails for what never was",
+          "[sqlite][report]") {
+  const Mixed mixed(5);
+  for (const auto& by : std::vector<std::vector<std::string>>{{}, {"budget"}, {"model"}}) {
+    const Report own = mixed.ledger.report(by);
+    const Report report = outlay::report_sqlite(mixed.dir.db(), by);
+    const std::vector<outlay::Tags> asked = {{},
+                                             {{"budget", "run"}},
+                                             {{"budget", "answer"}},
+                                             {{"budget", "run/answer"}},
+                                             {{"budget", "run"}, {"user_id", "bob"}},
+                                             {{"budget", "runn"}},
+                                             {{"budget", "answer/run"}},
+                                             {{"budget", ""}},
+                                             {{"user_id", "nobody"}},
+                                             {{"feature", "chat"}, {"model", "gpt-4o"}},
+                                             {{"model", "gpt-5"}},
+                                             {{"day", "1999-01-01"}}};
+    for (const outlay::Tags& tags : asked)
+      for (const Usd limit : {Usd(), 0.1_usd, 100_usd}) {
+        const auto outcome = [&](const Report& from) {
+          try {
+            from.assert_under(limit, tags);
+          } catch (const outlay::Error& error) {
+            return error.reason();
+          }
+          return outlay::errc::ok;
+        };
+        INFO((tags.empty() ? std::string() : tags.begin()->first + "=" + tags.begin()->second));
+        CHECK((outcome(report) == outcome(own)));
+      }
+  }
+}
+
+TEST_CASE("sqlite: what lies outside the report's time is known to an assertion, and costs nothing",
+          "[sqlite][report]") {
+  const TempDir dir;
+  outlay::sqlite_sink({.path = dir.db()})->write(make_record(1, {{"user_id", "alice"}}));
+  const Report report = outlay::report_sqlite(dir.db(), {}, {.since = make_record(5).ended});
+  CHECK_NOTHROW(report.assert_under(Usd(), {{"user_id", "alice"}}));
+  CHECK(failure_of([&] { report.assert_under(Usd(), {{"user_id", "alcie"}}); }).reason() ==
+        outlay::errc::invalid_argument);
+}
+
+TEST_CASE("sqlite: a day is the day of admission, in rows and in filters", "[sqlite][report]") {
+  const TempDir dir;
+  outlay::Record record = make_record(1);
+  record.started = outlay::Time(std::chrono::sys_days(std::chrono::year(2026) / 8 / 31)) + std::chrono::hours(23);
+  record.ended = record.started + std::chrono::hours(2);
+  record.status = outlay::RecordStatus::indeterminate;
+  outlay::sqlite_sink({.path = dir.db()})->write(record);
+  CHECK(outlay::report_sqlite(dir.db(), {"day"}).at(0).tags.at("day") == "2026-08-31");
+  CHECK(outlay::report_sqlite(dir.db(), {}, {.tags = {{"day", "2026-08-31"}}}).total().calls == 1);
+  CHECK(outlay::report_sqlite(dir.db(), {}, {.tags = {{"day", "2026-09-01"}}}).total().calls == 0);
+  CHECK(outlay::indeterminate_sqlite(dir.db(), {.tags = {{"day", "2026-08-31"}}}).size() == 1);
+  CHECK(outlay::indeterminate_sqlite(dir.db(), {.tags = {{"day", "2026-09-01"}}}).empty());
+}
+
+TEST_CASE("sqlite: the groups are the ledger's, whatever bytes tags and names hold", "[sqlite][report]") {
+  const TempDir dir;
+  outlay::Ledger ledger({.prices = outlay::testing::fixture_prices()});
+  ledger.add_sink(outlay::sqlite_sink({.path = dir.db()}));
+  const outlay::LedgerScope scope(ledger);
+  const auto spend = [](const char* budget, const char* value) {
+    const outlay::Budget open({.name = budget, .usd = 1_usd});
+    const outlay::Track track({{"user_id", value}});
+    outlay::Call({.model = "cent", .input_tokens = 0, .max_output_tokens = 0}).settle(outlay::Usage{});
+  };
+  for (const char* value : {"a", "a\xFF", "a\xFE", "\xC3", "\xC3\xA4", "a\xEF\xBF\xBD", "A", "a ", "=1"})
+    for (const char* budget : {"b", "b\xFF", "b/c", "b\\c"}) spend(budget, value);
+  ledger.flush();
+  for (const char* key : {"user_id", "budget"}) {
+    const Report own = ledger.report({key}), file = outlay::report_sqlite(dir.db(), {key});
+    REQUIRE(file.size() == own.size());
+    for (std::size_t i = 0; i < own.size(); ++i) CHECK(same(file.at(i), own.at(i)));
+  }
+  CHECK(outlay::report_sqlite(dir.db(), {}, {.tags = {{"user_id", "a\xFF"}}}).total().calls == 12);
+}
+
+TEST_CASE("sqlite: a report names the tags that no record has", "[sqlite][report]") {
+  const TempDir dir;
+  const auto sink = outlay::sqlite_sink({.path = dir.db()});
+  CHECK(outlay::report_sqlite(dir.db(), {"feature"}).missing_keys().empty());
+  sink->write(make_record(1, {{"user_id", "alice"}}));
+  sink->flush(soon());
+  CHECK(outlay::report_sqlite(dir.db(), {"user_id", "feature", "model", "budget"}).missing_keys() ==
+        std::vector<std::string>{"feature"});
 }

@@ -387,3 +387,25 @@ TEST_CASE("sqlite: a ledger's calls are in the file after flush", "[sqlite][sink
   CHECK(report.at(0).tags == outlay::Tags{{"user_id", "alice"}});
   CHECK(ledger.sink_stats(sink).dropped == 0);
 }
+
+TEST_CASE("sqlite: the file forgets writers that were closed, and after a week those that were killed",
+          "[sqlite][sink]") {
+  const TempDir dir;
+  for (std::uint64_t i = 1; i <= 20; ++i) outlay::sqlite_sink({.path = dir.db()})->write(make_record(i));
+  CHECK(Raw(dir.db()).number("SELECT count(*) FROM writers") == 0);
+  // A record goes on naming its writer, so each has its own number.
+  CHECK(Raw(dir.db()).number("SELECT count(DISTINCT writer) FROM records") == 20);
+  const std::int64_t now =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  const auto left = [&](const char* name, std::chrono::hours ago) {
+    Raw(dir.db()).exec("INSERT INTO writers(instance, pid, opened, last, used) VALUES('" + std::string(name) +
+                       "', 1, 0, 5, " + std::to_string(now - std::chrono::nanoseconds(ago).count()) + ")");
+  };
+  left("killed today", std::chrono::hours(1));
+  left("killed long ago", std::chrono::hours(24 * 8));
+  const auto sink = outlay::sqlite_sink({.path = dir.db()});
+  sink->write(make_record(21));
+  sink->flush(soon());
+  CHECK(Raw(dir.db()).text("SELECT group_concat(instance) FROM writers WHERE instance LIKE 'killed%'") ==
+        "killed today");
+}
