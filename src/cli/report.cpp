@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <iterator>
 #include <set>
 
 #include "cli/commands.hpp"
@@ -47,9 +48,28 @@ constexpr Field fields[] = {
     {"blocked_calls", [](const ReportRow& r) { return r.blocked_calls; }},
 };
 
+bool is_number(std::string_view text) noexcept {
+  if (!text.empty() && (text.front() == '-' || text.front() == '+')) text.remove_prefix(1);
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  const std::size_t point = std::min(text.find('.'), text.size());
+  const std::string_view whole = text.substr(0, point), part = text.substr(std::min(point + 1, text.size()));
+  return !whole.empty() && std::all_of(whole.begin(), whole.end(), is_digit) &&
+         (point == text.size() || !part.empty()) && std::all_of(part.begin(), part.end(), is_digit);
+}
+
+/// Would a spreadsheet compute it? OWASP's page "CSV Injection" lists the characters, full-width forms among them; a plain number is safe.
+bool is_formula(std::string_view text) noexcept {
+  constexpr std::string_view starts[] = {
+      "=", "+", "-", "@", "\t", "\r", "\n", "\xEF\xBC\x9D", "\xEF\xBC\x8B", "\xEF\xBC\x8D", "\xEF\xBC\xA0"};
+  return !is_number(text) && std::any_of(std::begin(starts), std::end(starts),
+                                         [&](std::string_view start) { return text.starts_with(start); });
+}
+
+/// As RFC 4180. A text that a spreadsheet would compute gets an apostrophe before it, which makes it text there.
 std::string csv_cell(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == text.npos) return std::string(text);
-  std::string cell = "\"";
+  const bool formula = is_formula(text);
+  if (!formula && text.find_first_of(",\"\r\n") == text.npos) return std::string(text);
+  std::string cell = formula ? "\"'" : "\"";
   for (const char c : text) {
     if (c == '"') cell += '"';
     cell += c;
@@ -204,6 +224,8 @@ int report(const ReportArguments& arguments) {
       return usage;
     }
   const Report result = report_sqlite(arguments.file, arguments.by, filter);
+  for (const std::string& key : result.missing_keys())
+    std::cerr << "outlay: no record has the tag \"" << printable(key) << "\". Check its name.\n";
   const std::size_t limit = arguments.limit == 0 ? result.size() : arguments.limit;
   std::cout << (arguments.format == Format::csv    ? as_csv(result, arguments.by, limit)
                 : arguments.format == Format::json ? as_json(result, limit)

@@ -116,6 +116,43 @@ TEST_CASE("cli: CSV quotes what needs it and leaves absent tags empty", "[cli]")
   CHECK(has(csv, "\r\n,0.001,1000000,1,"));
 }
 
+TEST_CASE("cli: CSV makes text of what a spreadsheet would compute, and leaves numbers", "[cli]") {
+  const Spend spend;
+  const std::string file = spend.other("formulas.db", "");
+  {
+    const auto sink = outlay::sqlite_sink({.path = file});
+    for (const char* value : {"=1+1", "+cmd", "-2+3", "@SUM(A1)", "\tx", "\rx", "=\"a\",b",
+                              "\xEF\xBC\x9D"
+                              "1",
+                              "-5", "+1.25", "-1.", "-", "a=b", "5-3"}) {
+      outlay::Record record;
+      record.usd = outlay::Usd::from_nanos(-1'000'000);  // a refund
+      record.tags = {{"=key", value}};
+      sink->write(record);
+    }
+  }
+  const std::string csv = run("report " + file + " --by =key --format csv").out;
+  CHECK(csv.starts_with("\"'=key\",usd,"));
+  for (const char* cell :
+       {"\"'=1+1\"", "\"'+cmd\"", "\"'-2+3\"", "\"'@SUM(A1)\"", "\"'\tx\"", "\"'\rx\"", "\"'=\"\"a\"\",b\"",
+        "\"'\xEF\xBC\x9D"
+        "1\"",
+        "-5", "+1.25", "\"'-1.\"", "\"'-\"", "a=b", "5-3"}) {
+    INFO(cell);
+    CHECK(has(csv, std::string("\r\n") + cell + ",-0.001,-1000000,1,"));
+  }
+}
+
+TEST_CASE("cli: report says which tag no record has, and refuses a budget that never was", "[cli]") {
+  const Spend spend;
+  const Result misspelt = run("report " + spend.file() + " --by featur 2>&1 >/dev/null");
+  CHECK(misspelt.status == cli::success);
+  CHECK(misspelt.out == "outlay: no record has the tag \"featur\". Check its name.\n");
+  const Result unknown = run("report " + spend.file() + " --tag budget=sesion 2>&1");
+  CHECK(unknown.status == cli::bad_input);
+  CHECK(has(unknown.out, "was ever called \"sesion\""));
+}
+
 TEST_CASE("cli: JSON has every row and the total", "[cli]") {
   const Spend spend;
   const std::string json = run("report " + spend.file() + " --by feature --format json --limit 1").out;
