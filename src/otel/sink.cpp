@@ -1,8 +1,5 @@
 #include "outlay/otel/sink.hpp"
 
-#include <sys/types.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
@@ -11,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/base/at_fork.hpp"
 #include "core/base/back_off.hpp"
 #include "otel/aggregate.hpp"
 #include "otel/collector.hpp"
@@ -37,7 +35,6 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
         max_bytes_(settings_.max_request_bytes),
         back_off_(settings_.first_retry_delay, settings_.max_retry_delay, {75, 125}) {
     start_ = last_time_ = settings_.clock->now().time_since_epoch().count();
-    pid_ = getpid();
   }
 
   void start() {
@@ -47,11 +44,13 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
 
   template <class Row>
   void add(const Row& row) {
+    if (of_parent()) return;
     const std::lock_guard lock(aggregate_mutex_);
     aggregate_.add(row);
   }
 
   void flush(TimePoint deadline) {
+    if (of_parent()) return;
     std::unique_lock lock(mutex_);
     if (ended_ || stopping_) return;
     flush_deadline_ = deadline;
@@ -67,10 +66,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
   }
 
   void close() {
-    if (pid_ != getpid()) {  // after a fork: there is no thread here
-      if (thread_.joinable()) thread_.detach();
-      return;
-    }
+    if (of_parent()) return abandon(shared_from_this());
     {
       std::unique_lock lock(mutex_);
       if (!thread_.joinable()) return;
@@ -96,6 +92,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
 
   [[nodiscard]] OtelStats stats() const {
     OtelStats stats;
+    if (of_parent()) return stats;
     {
       const std::lock_guard lock(mutex_);
       stats = stats_;
@@ -106,6 +103,9 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
   }
 
  private:
+  /// This process is the child of a fork: the thread and the sums are the parent's, and any lock may be held for ever.
+  [[nodiscard]] bool of_parent() const noexcept { return generation_ != fork_generation(); }
+
   [[nodiscard]] std::uint64_t version() const {
     const std::lock_guard lock(aggregate_mutex_);
     return aggregate_.version();
@@ -301,7 +301,7 @@ class Exporter : public std::enable_shared_from_this<Exporter> {
 
   const OtelSettings settings_;
   std::int64_t start_ = 0;  // both in nanoseconds since 1970
-  pid_t pid_ = 0;
+  const std::uint64_t generation_ = fork_generation();
   std::thread thread_{};
 
   mutable std::mutex aggregate_mutex_;

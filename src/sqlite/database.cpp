@@ -3,10 +3,14 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "core/base/at_fork.hpp"
 #include "core/base/percent.hpp"
 #include "core/base/utf8.hpp"
 
@@ -61,6 +65,61 @@ Cause cause_of(int code) noexcept {
 }
 
 }  // namespace
+
+/// Who is in SQLite, and which connections are open.
+class SqliteGate {
+ public:
+  static SqliteGate& get() noexcept {
+    static SqliteGate& gate = *new SqliteGate;
+    return gate;
+  }
+  void enter() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return !forking_; });
+    ++inside_;
+  }
+  void leave() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (--inside_ == 0) changed_.notify_all();
+  }
+  void add(Database& database) {
+    const std::lock_guard lock(mutex_);
+    open_.push_back(&database);
+  }
+  void remove(const Database& database) noexcept {
+    const std::lock_guard lock(mutex_);
+    std::erase(open_, &database);
+  }
+
+ private:
+  void before_fork() {
+    std::unique_lock lock(mutex_);
+    forking_ = true;
+    changed_.wait(lock, [this] { return inside_ == 0; });
+    lock.release();  // held until after the fork
+  }
+  void after_fork(bool in_child) noexcept {
+    forking_ = false;
+    if (in_child) {
+      renew(changed_);
+      for (Database* database : open_) database->close_in_child();
+      open_.clear();
+    }
+    mutex_.unlock();
+    changed_.notify_all();
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int inside_ = 0;
+  bool forking_ = false;
+  std::vector<Database*> open_;
+  const AtFork at_fork_{AtFork::Order::sqlite, [this] { before_fork(); },
+                        [this](bool in_child) { after_fork(in_child); }};
+};
+
+SqliteUse::SqliteUse() { SqliteGate::get().enter(); }
+SqliteUse::~SqliteUse() { SqliteGate::get().leave(); }
 
 bool SqliteError::busy() const noexcept {
   const int code = primary(sqlite_code_);
@@ -126,9 +185,21 @@ void Database::open(const char* where, int flags) {
     }
   }
   sqlite3_busy_handler(handle_, &Database::wait_for_lock, this);
+  SqliteGate::get().add(*this);
 }
 
-void Database::close() noexcept { sqlite3_close_v2(std::exchange(handle_, nullptr)); }
+void Database::close() noexcept {
+  SqliteGate::get().remove(*this);
+  sqlite3_close_v2(std::exchange(handle_, nullptr));
+}
+
+void Database::close_in_child() noexcept {
+  // At rest there is neither a transaction nor a lock in it that counts here. Without a checkpoint it does not look whether it is the last
+  // connection, and so leaves the file and its log alone.
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  while (sqlite3_stmt* statement = sqlite3_next_stmt(handle_, nullptr)) sqlite3_finalize(statement);
+  sqlite3_close(std::exchange(handle_, nullptr));
+}
 
 int Database::wait_for_lock(void* self, int tries) noexcept {
   using namespace std::chrono;

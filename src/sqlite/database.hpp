@@ -29,10 +29,24 @@ class SqliteError : public Error {
   int sqlite_code_;
 };
 
+/// While one lives, fork(2) waits: a connection of SQLite's must be at rest then, and so must SQLite's own locks.
+///
+/// One for each piece of work of a thread, from outside: a second one inside it may wait for the fork that waits for the first.
+class SqliteUse {
+ public:
+  SqliteUse();
+  SqliteUse(const SqliteUse&) = delete;
+  SqliteUse& operator=(const SqliteUse&) = delete;
+  ~SqliteUse();
+};
+
 /// One connection to one file.
 ///
+/// In the child of a fork it is closed, without a word to the file: what SQLite knows of a file in a process, such as the locks that it holds,
+/// is wrong there as long as a connection of the parent is open, and would spoil those that the child opens. It must not be used any more.
+///
 /// \par Thread safety
-/// One thread at a time; SQLite's own locks are off.
+/// One thread at a time, within a SqliteUse; SQLite's own locks are off.
 class Database {
  public:
   enum class Mode {
@@ -65,8 +79,10 @@ class Database {
   [[noreturn]] void fail(int code) const;
 
  private:
+  friend class SqliteGate;
   void open(const char* where, int flags);
   void close() noexcept;
+  void close_in_child() noexcept;
   static int wait_for_lock(void* self, int tries) noexcept;
 
   std::string name_;

@@ -287,6 +287,7 @@ struct Reading {
     statement.bind(1, std::string_view(key));
     return statement.step() ? statement.integer(0) : 0;
   }
+  const SqliteUse use{};  // before the connection
   Database database;
 };
 

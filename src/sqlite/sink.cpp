@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "core/base/at_fork.hpp"
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"
 #include "sqlite/schema.hpp"
@@ -50,13 +51,17 @@ void check(const SqliteSinkOptions& options) {
 class SqliteSink final : public Sink {
  public:
   explicit SqliteSink(const SqliteSinkOptions& options)
-      : options_((check(options), options)),
-        writer_(std::in_place, options.path, options.durability, Clock::now() + options.busy_timeout),
-        thread_([this] { look_after(); }) {}
+      : options_((check(options), options)), writer_(open(options)), thread_([this] { look_after(); }) {}
   SqliteSink(const SqliteSink&) = delete;
   SqliteSink& operator=(const SqliteSink&) = delete;
 
   ~SqliteSink() override {
+    if (of_parent()) {
+      detail::abandon(std::move(writer_));
+      detail::abandon(std::make_shared<const std::thread>(std::move(thread_)));
+      detail::renew(work_);
+      return;
+    }
     try {
       close();
     } catch (const std::exception& error) {
@@ -68,11 +73,13 @@ class SqliteSink final : public Sink {
   void event(const BudgetEvent& budget_event) override { add(budget_event); }
 
   void flush(Clock::time_point deadline) override {
+    if (of_parent()) return;
     const std::lock_guard lock(mutex_);
     if (writer_) commit(std::max(deadline, Clock::now()));
   }
 
   void close() override {
+    if (of_parent()) return;
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
@@ -87,9 +94,9 @@ class SqliteSink final : public Sink {
     try {
       commit(Clock::now() + options_.busy_timeout);
       retire();
-      writer_.reset();
+      drop_writer();
     } catch (const Error& error) {
-      writer_.reset();
+      drop_writer();
       throw Error(error.reason(), "sqlite_sink lost " + std::to_string(waiting) +
                                       " rows, which could not be written before it was closed: " + error.what());
     }
@@ -98,8 +105,23 @@ class SqliteSink final : public Sink {
   [[nodiscard]] bool durable() const noexcept override { return true; }
 
  private:
+  static std::unique_ptr<detail::Writer> open(const SqliteSinkOptions& options) {
+    const detail::SqliteUse use;
+    return std::make_unique<detail::Writer>(options.path, options.durability, Clock::now() + options.busy_timeout);
+  }
+  void drop_writer() noexcept {
+    const detail::SqliteUse use;
+    writer_.reset();
+  }
+  /// This process is the child of a fork, and the sink, its thread and its rows are its parent's.
+  [[nodiscard]] bool of_parent() const noexcept { return generation_ != detail::fork_generation(); }
+
   template <class Row>
   void add(const Row& row) {
+    if (of_parent())
+      throw Error(errc::storage, "sqlite_sink: \"" + options_.path.string() +
+                                     "\" was opened by the process that forked this one, so this row is lost. Open a "
+                                     "sink of its own in each child.");
     const std::lock_guard lock(mutex_);
     if (!writer_)
       throw Error(errc::storage, "sqlite_sink: \"" + options_.path.string() + "\" is closed, so this row is lost");
@@ -118,6 +140,7 @@ class SqliteSink final : public Sink {
 
   void commit(Clock::time_point deadline) {
     try {
+      const detail::SqliteUse use;
       writer_->commit(deadline);
     } catch (const std::exception& error) {
       problem_ = error.what();
@@ -130,6 +153,7 @@ class SqliteSink final : public Sink {
   }
 
   void retire() noexcept try {
+    const detail::SqliteUse use;
     writer_->retire(Clock::now() + options_.busy_timeout);
   } catch (const std::exception&) {  // the file forgets this writer after a while
   }
@@ -182,6 +206,7 @@ class SqliteSink final : public Sink {
   bool step(F&& work) {
     const std::lock_guard lock(mutex_);
     if (stopping_) return false;
+    const detail::SqliteUse use;
     return std::forward<F>(work)(*writer_, Clock::now() + options_.busy_timeout);
   }
 
@@ -238,6 +263,7 @@ class SqliteSink final : public Sink {
 
   /// Reads the whole file, so on a connection of its own: rows are written meanwhile.
   [[nodiscard]] detail::Writer::Unused find_unused() const {
+    const detail::SqliteUse use;
     detail::Database database(options_.path, detail::Database::Mode::read_only);
     database.set_deadline(Clock::now() + options_.busy_timeout);
     detail::Writer::Unused unused;
@@ -264,8 +290,9 @@ class SqliteSink final : public Sink {
   const SqliteSinkOptions options_;
   std::mutex mutex_;
   std::condition_variable work_;
-  std::optional<detail::Writer> writer_;  // empty: closed
-  std::string problem_;                   // of the last transaction; empty: it went well
+  std::unique_ptr<detail::Writer> writer_;  // null: closed
+  const std::uint64_t generation_ = detail::fork_generation();
+  std::string problem_;  // of the last transaction; empty: it went well
   Clock::time_point retry_at_{};
   Clock::time_point commit_at_{};
   bool stopping_ = false;

@@ -12,9 +12,15 @@ namespace outlay::detail {
 using Steady = std::chrono::steady_clock;
 
 SqliteStoreBackend::SqliteStoreBackend(std::filesystem::path path, std::chrono::milliseconds timeout)
-    : path_(std::move(path)), file_(std::make_unique<StoreFile>(path_, Steady::now() + timeout)) {}
+    : path_(std::move(path)) {
+  const SqliteUse use;
+  file_ = std::make_unique<StoreFile>(path_, Steady::now() + timeout);
+}
 
-SqliteStoreBackend::~SqliteStoreBackend() = default;
+SqliteStoreBackend::~SqliteStoreBackend() {
+  const SqliteUse use;
+  file_.reset();
+}
 
 std::string SqliteStoreBackend::description() const {
   return "the SQLite file \"" + well_formed(path_.native()) + "\"";
@@ -24,6 +30,7 @@ std::vector<Result<StoreReply>> SqliteStoreBackend::execute(std::span<const Stor
                                                             std::chrono::milliseconds timeout) {
   std::vector<Result<StoreReply>> replies;
   if (commands.empty()) return replies;
+  const SqliteUse use;
   const auto deadline = Steady::now() + timeout;
   std::string problem;
   try {

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "core/base/at_fork.hpp"
+
 namespace outlay {
 
 namespace {
@@ -13,6 +15,7 @@ namespace {
 struct Handler {
   std::mutex mutex;
   std::shared_ptr<const LogHandler> current;
+  const detail::AtFork at_fork{detail::AtFork::Order::log, [this] { mutex.lock(); }, [this](bool) { mutex.unlock(); }};
 };
 
 Handler& handler() noexcept {

@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_set>
 
+#include "core/base/at_fork.hpp"
 #include "core/context/describe.hpp"
 #include "core/pricing/price_book.hpp"
 #include "outlay/ledger.hpp"
@@ -23,6 +24,7 @@ struct Reports {
   std::array<std::atomic<std::uint64_t>, kinds> counts{};
   std::mutex mutex;
   std::array<std::unordered_set<std::size_t>, kinds> places;  // hashes: of two that collide one is not reported
+  const AtFork at_fork{AtFork::Order::misuse, [this] { mutex.lock(); }, [this](bool) { mutex.unlock(); }};
 };
 
 Reports& reports() {

@@ -27,7 +27,21 @@ Books::Books(LedgerOptions ledger_options)
       events(options.max_events),
       prices(uid, dictionary, Access::book(options.prices)),
       sinks(*this),
-      store(memory_store()) {}
+      store(memory_store()),
+      at_fork_(
+          AtFork::Order::books,
+          [this] {
+            fork_locks_.emplace(ForkLocks{records.lock_all(), events.lock(), sinks.lock(), dictionary.lock(),
+                                          prices.lock(), std::unique_lock(said_mutex_),
+                                          std::unique_lock(rules_mutex_)});
+          },
+          [this](bool in_child) {
+            if (in_child) {
+              sinks.abandon();
+              renew(sweep_mutex_);  // readings and sweeps of other threads
+            }
+            fork_locks_.reset();
+          }) {}
 
 Books::~Books() = default;
 

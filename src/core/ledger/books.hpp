@@ -5,12 +5,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_set>
 #include <vector>
 
+#include "core/base/at_fork.hpp"
 #include "core/ledger/dictionary.hpp"
 #include "core/ledger/events.hpp"
 #include "core/ledger/prices_in_use.hpp"
@@ -99,6 +101,14 @@ class Books {
   mutable std::mutex rules_mutex_;
   std::shared_ptr<const RuleSet> rules_;
   std::atomic<bool> has_rules_{false};
+
+  /// All locks of the books, in their order, while the process forks.
+  struct ForkLocks {
+    Records::Locks records;
+    std::unique_lock<std::mutex> events, sinks, dictionary, prices, said, rules;
+  };
+  std::optional<ForkLocks> fork_locks_;
+  const AtFork at_fork_;  // last: nothing of the books is destroyed while the process forks
 };
 
 }  // namespace outlay::detail

@@ -70,6 +70,7 @@ class LedgerDictionary {
   /// One more than the largest id of an attribution.
   [[nodiscard]] std::size_t attribution_count() const;
 
+  [[nodiscard]] std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
   /// Forgets the attributions that nothing refers to and whose ids are not in use.
   ///
   /// \param mark_used Marks the ids in use; the caller keeps any other from coming into use until this returns.

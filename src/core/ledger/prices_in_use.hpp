@@ -34,6 +34,7 @@ class PricesInUse {
   /// A book by its uid: the present one or one of the last that it replaced; null if it is long gone.
   [[nodiscard]] std::shared_ptr<const PriceBook> find(std::uint64_t uid) const;
   void replace(std::shared_ptr<const PriceBook> book);
+  [[nodiscard]] std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
 
   [[nodiscard]] std::uint64_t uid() const noexcept { return uid_.load(std::memory_order_relaxed); }
   /// The version of the present book, as a name of the dictionary.

@@ -61,7 +61,7 @@ SinkWorker::Place SinkWorker::make_room(bool may_wait) {
       return Place::there;
     case WhenFull::block:
       // Only where another thread is there to make room.
-      if (may_wait && !stopping_ && !is_sink_thread && getpid() == process_) return Place::later;
+      if (may_wait && !stopping_ && !is_sink_thread) return Place::later;
       break;
     case WhenFull::drop_newest:
       break;
@@ -203,7 +203,6 @@ void SinkWorker::work() noexcept {
 }
 
 void SinkWorker::ask_stop(std::chrono::steady_clock::time_point deadline) noexcept {
-  if (getpid() != process_) return;  // forked: the thread is the parent's, which writes what waits
   {
     const std::lock_guard lock(mutex_);
     flush_deadline_ = deadline;
@@ -217,10 +216,6 @@ void SinkWorker::ask_stop(std::chrono::steady_clock::time_point deadline) noexce
 
 bool SinkWorker::stop(std::chrono::steady_clock::time_point deadline) noexcept {
   if (!thread_.joinable()) return true;
-  if (getpid() != process_) {
-    thread_.detach();
-    return false;
-  }
   if (thread_.get_id() == std::this_thread::get_id()) {
     thread_.detach();  // a sink that removes itself
     return false;

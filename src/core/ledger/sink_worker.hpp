@@ -1,7 +1,5 @@
 #pragma once
 
-#include <unistd.h>
-
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -110,7 +108,6 @@ class SinkWorker {
   std::uint64_t covered_ = 0;                           // the last row of the last flush that ended
   std::uint64_t trouble_first_ = 0, trouble_last_ = 0;  // 0: none
   std::condition_variable work_event_;
-  const int process_ = getpid();
   std::thread thread_;
 };
 

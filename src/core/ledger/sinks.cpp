@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "core/base/at_fork.hpp"
 #include "core/ledger/books.hpp"
 #include "core/ledger/sink_worker.hpp"
 #include "outlay/error.hpp"
@@ -71,6 +72,14 @@ bool Sinks::stop(std::vector<std::shared_ptr<SinkWorker>> workers) noexcept {
     std::erase(leaving_, worker);
   }
   return all;
+}
+
+void Sinks::abandon() noexcept {
+  for (auto* workers : {&workers_, &leaving_}) {
+    for (auto& worker : *workers) detail::abandon(std::move(worker));
+    workers->clear();
+  }
+  any_.store(false, std::memory_order_relaxed);
 }
 
 SinkStats Sinks::stats(const std::shared_ptr<Sink>& sink) const {

@@ -44,6 +44,9 @@ class Sinks {
   /// \return False: some do not end, and the books must be left to them.
   bool stop() noexcept;
 
+  /// In the child of a fork: leaves all sinks, and what waits for them, to the parent. Under lock().
+  void abandon() noexcept;
+
   [[nodiscard]] bool any() const noexcept { return any_.load(std::memory_order_relaxed); }
   /// Gives a copy of a row or an event to every sink.
   ///

@@ -1,7 +1,9 @@
 #include "core/pricing/price_book.hpp"
 
 #include <algorithm>
+#include <mutex>
 
+#include "core/base/at_fork.hpp"
 #include "core/base/hash.hpp"
 #include "core/base/iso_time.hpp"
 #include "core/pricing/name_rules.hpp"
@@ -15,6 +17,16 @@ namespace {
 std::uint64_t next_uid() noexcept {
   static std::atomic<std::uint64_t> last{0};
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+/// Of all books' caches of names. Threads have caches of their own before these, so that few meet here.
+std::mutex& names_mutex() noexcept {
+  struct Names {
+    std::mutex mutex;
+    const AtFork at_fork{AtFork::Order::price_books, [this] { mutex.lock(); }, [this](bool) { mutex.unlock(); }};
+  };
+  static Names& names = *new Names;
+  return names.mutex;
 }
 
 }  // namespace
@@ -136,7 +148,7 @@ const PricedModel* PriceBook::find(std::string_view model) const {
   if (const Match match = exact_or_alias(model); match.entry && match.rule == PriceRule::exact)
     return &match.entry->exact;
 
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(names_mutex());
   if (const auto at = cache_.find(model); at != cache_.end()) return at->second;
   const Match match = resolve(model);
   if (!match.entry) return nullptr;  // not cached, since there is no bound on unknown names

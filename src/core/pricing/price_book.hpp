@@ -6,7 +6,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -86,7 +85,6 @@ struct PriceBook {
   Match resolve(std::string_view model) const;
 
   static constexpr std::size_t max_cached_names = 4096;
-  mutable std::mutex mutex_;
   mutable ByName<const PricedModel*> cache_;  // bounded by max_cached_names
   struct VariantKey {
     const Entry* entry;

@@ -38,7 +38,11 @@ std::uint64_t random_word() {
 }  // namespace
 
 StoreQueue::StoreQueue(std::unique_ptr<StoreBackend> backend, const StoreOptions& store_options)
-    : options(store_options), backend_(std::move(backend)), distance_(backend_->distance()), random_(random_word()) {}
+    : options(store_options),
+      backend_(std::move(backend)),
+      distance_(backend_->distance()),
+      random_(random_word()),
+      at_fork_(AtFork::Order::stores, [this] { before_fork(); }, [this](bool in_child) { after_fork(in_child); }) {}
 
 StoreQueue::~StoreQueue() {
   {
@@ -48,6 +52,7 @@ StoreQueue::~StoreQueue() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  if (of_parent_) return detail::abandon(std::move(backend_));
   if (!deliveries_.empty())
     log(LogLevel::warning, "settles and releases that had not arrived at " + backend_->description() +
                                " when the store was closed: " + std::to_string(deliveries_.size()) +
@@ -154,6 +159,11 @@ Result<StoreReply> StoreQueue::execute(const StoreCommand& command, const Counte
 }
 
 void StoreQueue::ask(const std::shared_ptr<Question>& question) {
+  if (of_parent_) {
+    question->result = not_ours();
+    question->waiter->wake();
+    return;
+  }
   {
     const std::lock_guard lock(mutex_);
     questions_.push_back(question);
@@ -212,6 +222,7 @@ std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& 
                                           Crossed crossed) noexcept try {
   {
     const std::lock_guard lock(mutex_);
+    if (of_parent_) return;
     alive_.erase(hold.id);  // before anything can fail, since the reservation then lasts until its lease expires
     return_local(hold, amount[0]);
   }
@@ -328,7 +339,7 @@ void StoreQueue::reset() {
 }
 
 void StoreQueue::keep_alive(const std::string& id) {
-  if (distance_ == StoreBackend::Distance::memory) return;
+  if (of_parent_ || distance_ == StoreBackend::Distance::memory) return;
   const std::lock_guard lock(mutex_);
   alive_.insert(id);
   start_thread();

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/at_fork.hpp"
 #include "core/base/back_off.hpp"
 #include "core/shared/shared_counter.hpp"
 #include "outlay/log.hpp"
@@ -122,12 +123,15 @@ class StoreQueue {
   };
 
   void run();
+  void before_fork();
+  void after_fork(bool in_child) noexcept;
   /// The backend's results, one for each command whatever it does.
   std::vector<Result<StoreReply>> execute_contained(std::span<const StoreCommand> commands);
   /// Sends what is queued to the backend: deliveries, questions, and `own` behind them, whose result is returned.
   std::optional<Result<StoreReply>> exchange(const StoreCommand* own, const Counters* own_counters);
   // Under mutex_.
   void start_thread();
+  [[nodiscard]] Failure not_ours() const;  // for a child of a fork
   void queue_renewals();
   /// \param sent False: it has arrived, and is part of what the store reports.
   void on_its_way(const Delivery& delivery, bool sent) noexcept;
@@ -144,7 +148,7 @@ class StoreQueue {
   /// \param answered A call still waited for an answer that came: a store that only answers too late is not back.
   void note_reach(bool failed, bool answered) noexcept;
 
-  const std::unique_ptr<StoreBackend> backend_;
+  std::unique_ptr<StoreBackend> backend_;
   const StoreBackend::Distance distance_;
   const std::uint64_t random_;  // the first half of every id
 
@@ -177,6 +181,8 @@ class StoreQueue {
   bool owns_itself_ = false;                              // the thread's own
   std::atomic<std::thread::id> own_thread_{};
   std::thread thread_;
+  bool of_parent_ = false;  // this process is the child of a fork, and the backend is its parent's
+  const AtFork at_fork_;    // last: nothing of the queue is destroyed while the process forks
 };
 
 /// The slot of a counter around `now`, without limits.

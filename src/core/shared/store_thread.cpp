@@ -20,13 +20,46 @@ Time system_now() noexcept { return std::chrono::system_clock::now(); }
 }  // namespace
 
 void StoreQueue::start_thread() {
-  if (thread_.joinable()) return;
+  if (thread_.joinable() || of_parent_) return;
   next_renewal_ = Clock::now() + options.lease / 3;
   thread_ = std::thread([this] {
     own_thread_ = std::this_thread::get_id();
     run();
     if (owns_itself_) delete this;
   });
+}
+
+// A child has this process's memory to itself, so a store in memory goes on there as a copy. Every other store belongs to the parent: the
+// connection is shared with it, and its queue is for it to deliver.
+void StoreQueue::before_fork() {
+  if (distance_ == StoreBackend::Distance::memory) backend_mutex_.lock();
+  mutex_.lock();
+}
+
+void StoreQueue::after_fork(bool in_child) noexcept {
+  const bool in_memory = distance_ == StoreBackend::Distance::memory;
+  if (in_child) {
+    renew(changed_);
+    renew(delivered_);
+    if (thread_.joinable()) detail::abandon(std::make_shared<const std::thread>(std::move(thread_)));
+    delivering_ = 0;
+    if (!in_memory) {
+      of_parent_ = true;
+      renew(backend_mutex_);  // another thread may be talking to the backend
+      for (const Delivery& delivery : deliveries_) on_its_way(delivery, false);
+      // Not destroyed: what they hold may call back into this queue.
+      detail::abandon(std::make_shared<const std::deque<Delivery>>(std::exchange(deliveries_, {})));
+      detail::abandon(std::make_shared<const std::deque<std::shared_ptr<Question>>>(std::exchange(questions_, {})));
+      alive_.clear();
+    }
+  }
+  mutex_.unlock();
+  if (in_memory) backend_mutex_.unlock();
+}
+
+Failure StoreQueue::not_ours() const {
+  return {errc::store_unavailable,
+          backend_->description() + " is of the process that forked this one. Make a store of its own in each child."};
 }
 
 void StoreQueue::run() {
@@ -73,6 +106,10 @@ std::vector<Result<StoreReply>> StoreQueue::execute_contained(std::span<const St
   // A backend may be the program's own. One that throws must neither end the thread nor lose the commands.
   std::string why = "it did not answer every command";
   std::vector<Result<StoreReply>> results;
+  if (of_parent_) {
+    results.assign(commands.size(), not_ours());
+    return results;
+  }
   try {
     results = backend_->execute(commands, options.timeout);
   } catch (const std::exception& problem) {
