@@ -51,8 +51,12 @@ struct LedgerOptions {
 /// Every member is safe from any thread.
 /// \par Lifetime
 /// The books live as long as a handle, a scope, or a call that was admitted in them. When they end their sinks are flushed and closed,
-/// within five seconds. After fork(2) a child must make a ledger of its own: sink threads do not exist there, and rows queued at the
-/// fork are written by the parent alone.
+/// within five seconds.
+/// \par Fork
+/// In the child of a fork(2) the sinks belong to the parent, and so does every row that waits for them. A ledger that the child has
+/// inherited goes on there in memory, as a copy without sinks; to have some, the child makes them anew, for it or for a ledger of its own.
+/// What was open in the parent, scopes and calls, the child leaves alone: other threads may have been in the middle of it, so fork outside
+/// of scopes. fork(2) itself waits until no thread is inside a lock of the library or in an SQLite file, so for a commit or a report.
 class OUTLAY_EXPORT Ledger {
  public:
   explicit Ledger(LedgerOptions options = {});

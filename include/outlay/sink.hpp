@@ -26,7 +26,8 @@ class SinkWorker;
 /// Each sink is called by one thread at a time, and belongs to one ledger: to add it to a second one is a ConfigError. It may itself
 /// open budgets and make calls; their records go through the same queues.
 /// \par Lifetime
-/// Kept alive by the ledger until it is removed or the ledger's books end; close() is the last call.
+/// Kept alive by the ledger until it is removed or the ledger's books end; close() is the last call. In the child of a fork(2) it is not
+/// called any more: it belongs to the parent (Ledger).
 class OUTLAY_EXPORT Sink {
  public:
   Sink() = default;

@@ -195,7 +195,11 @@ class OUTLAY_EXPORT StoreBackend {
 /// Every member is safe from any thread.
 /// \par Lifetime
 /// Shared by the budgets that name it. When the last one is gone, settles and releases are delivered within the timeout;
-/// a reservation whose end is not delivered then lasts until its lease expires. After fork(2) a child must make a store of its own.
+/// a reservation whose end is not delivered then lasts until its lease expires.
+/// \par Fork
+/// In the child of a fork(2) a store that it has inherited belongs to the parent, which delivers what was queued: there every question is
+/// answered by StoreUnavailable or what OnUnreachable says, and nothing is sent, also when the child ends. The child makes a store of its
+/// own. A store in memory goes on in the child as a copy.
 class OUTLAY_EXPORT Store final {
  public:
   /// \par Errors

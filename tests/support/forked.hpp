@@ -9,6 +9,26 @@
 #include <stdexcept>
 #include <utility>
 
+#include "support/catch.hpp"
+
+// ThreadSanitizer ends a child of a process with threads that starts a thread, so there these cases say that they did not run.
+#if defined(__SANITIZE_THREAD__)
+#define OUTLAY_TEST_NO_FORK 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define OUTLAY_TEST_NO_FORK 1
+#endif
+#endif
+#ifdef OUTLAY_TEST_NO_FORK
+#define NEEDS_FORK()                                                      \
+  do {                                                                    \
+    WARN("skipped: ThreadSanitizer allows no threads in a forked child"); \
+    return;                                                               \
+  } while (false)
+#else
+#define NEEDS_FORK() static_cast<void>(0)
+#endif
+
 namespace outlay_test {
 
 /// A child of a fork, which runs `body` and then ends as a program does: by exit(), with what `body` returned.

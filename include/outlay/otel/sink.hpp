@@ -134,8 +134,9 @@ class OUTLAY_EXPORT OtelSink : public Sink {
 /// is not there costs it a refused connect, and one that does not answer holds one flush only: later ones do not wait until an export has
 /// succeeded. The sink's close() exports what no export has tried to send yet, within what is left of the
 /// last flush's deadline if nothing came after it, else within 5 s.
-/// \par Lifetime
-/// After fork(2) a child has no exporting thread: make a ledger and a sink of its own there.
+/// \par Fork
+/// The child of a fork(2) makes another one. The one that it has inherited takes nothing, sends nothing and ends at once there; the parent
+/// exports what it had.
 /// \par Example
 /// \snippet tests/unit/otel/sink_test.cpp otel_sink
 [[nodiscard]] OUTLAY_EXPORT std::shared_ptr<OtelSink> otel_sink(const OtelOptions& options = {});

@@ -60,8 +60,9 @@ struct SqliteSinkOptions {
 /// \par Blocking
 /// Opening reads and, for a new file, writes a few pages. Everything later happens on the ledger's thread for this sink and on one of
 /// its own.
-/// \par Lifetime
-/// Do not carry it over fork(2): open another one in the child.
+/// \par Fork
+/// The child of a fork(2) opens another one. In the one that it has inherited write() throws errc::storage, flush() and close() do nothing,
+/// and what waits is written by the parent. fork(2) waits for a transaction that is under way.
 [[nodiscard]] OUTLAY_EXPORT std::shared_ptr<Sink> sqlite_sink(const SqliteSinkOptions& options);
 
 }  // namespace outlay

@@ -37,8 +37,9 @@ struct SqliteStoreOptions {
 /// As Store. Make one for each file in a process, and share it.
 /// \par Blocking
 /// Opening reads and, for a new file, writes a few pages. Admissions wait at most `timeout` for the locks of other processes.
-/// \par Lifetime
-/// Do not carry it over fork(2): open another one in the child.
+/// \par Fork
+/// As Store: the child opens another one. fork(2) waits for a transaction that is under way, and the child closes its copy of the
+/// connection without touching the file.
 [[nodiscard]] OUTLAY_EXPORT std::shared_ptr<Store> sqlite_store(const SqliteStoreOptions& options);
 
 }  // namespace outlay

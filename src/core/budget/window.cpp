@@ -41,7 +41,11 @@ constexpr int rolling_slots = 60;
 
 constexpr std::array<const char*, 9> kind_names{"scope", "minute", "hour",    "day",    "week",
                                                 "month", "year",   "forever", "rolling"};
-const std::array<std::string, 9> plain_ids{"scope", "minute", "hour", "", "", "", "", "forever", ""};
+/// Of windows without a zone. Never destroyed, and there when a global of another file asks first.
+const std::string& plain_id(Window::Kind kind) {
+  static const auto& ids = *new std::array<std::string, 9>{"scope", "minute", "hour", "", "", "", "", "forever", ""};
+  return ids[static_cast<std::size_t>(kind)];
+}
 
 Time at_seconds(Seconds since_epoch) { return Time(seconds(since_epoch)); }
 
@@ -165,9 +169,7 @@ Window Window::rolling(seconds duration) {
   return window;
 }
 
-const std::string& Window::id() const noexcept {
-  return zone_ ? zone_->id : plain_ids[static_cast<std::size_t>(kind_)];
-}
+const std::string& Window::id() const noexcept { return zone_ ? zone_->id : plain_id(kind_); }
 
 Window::Span Window::at(Time instant) const {
   const auto whole = floor<seconds>(instant);

@@ -9,27 +9,34 @@ namespace outlay::detail {
 namespace {
 
 /// A thread's spare reservations: a call would otherwise begin and end with an allocation.
+///
+/// Trivially destructible, since destructors of other thread_locals may end calls after Reaper's.
 struct ReservationPool {
-  ReservationPool() noexcept = default;
-  ReservationPool(const ReservationPool&) = delete;
-  ReservationPool& operator=(const ReservationPool&) = delete;
-  ~ReservationPool() {
-    ended = true;
-    while (Reservation* spare = first) {
-      first = spare->next_free;
-      delete spare;
-    }
-  }
-
   static constexpr std::size_t most = 64;
   Reservation* first = nullptr;
   std::size_t count = 0;
-  bool ended = false;  // destroyed: nothing may be kept any more
+  bool ended = false;  // the thread is about to end: nothing may be kept any more
+};
+
+constinit thread_local ReservationPool spares_of_thread{};
+
+struct Reaper {
+  Reaper() noexcept = default;
+  Reaper(const Reaper&) = delete;
+  Reaper& operator=(const Reaper&) = delete;
+  ~Reaper() {
+    spares_of_thread.ended = true;
+    while (Reservation* spare = spares_of_thread.first) {
+      spares_of_thread.first = spare->next_free;
+      delete spare;
+    }
+  }
 };
 
 ReservationPool& pool() noexcept {
-  thread_local ReservationPool pool;
-  return pool;
+  thread_local const Reaper reaper;
+  static_cast<void>(reaper);
+  return spares_of_thread;
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "core/ledger/thread_cache.hpp"
 
 #include <atomic>
+#include <memory>
+#include <new>
 
 #include "core/pricing/price_book.hpp"
 
@@ -16,17 +18,35 @@ constexpr std::uint64_t block_size = 1024;
 
 ThreadCache::ThreadCache() noexcept : shard(next_shard.fetch_add(1, std::memory_order_relaxed)) {}
 
-ThreadCache::~ThreadCache() {
-  ended = true;
-  for (AttributionRef& slot : attributions) slot = {};
-  models = {};
-  for (auto& book : price_books) book.reset();
-  unkept_book.reset();
-}
+namespace {
+
+// Trivially destructible, since destructors of other thread_locals may make calls after Owner's.
+struct Place {
+  alignas(ThreadCache) std::byte bytes[sizeof(ThreadCache)];
+  ThreadCache* cache;
+};
+constinit thread_local Place place{};
+
+/// Empties the thread's cache when the thread ends, and leaves one that keeps nothing.
+struct Owner {
+  Owner() noexcept { place.cache = ::new (place.bytes) ThreadCache; }
+  Owner(const Owner&) = delete;
+  Owner& operator=(const Owner&) = delete;
+  ~Owner() {
+    std::destroy_at(place.cache);
+    place.cache = ::new (place.bytes) ThreadCache;
+    place.cache->ended = true;
+  }
+};
+
+}  // namespace
 
 ThreadCache& thread_cache() noexcept {
-  thread_local ThreadCache cache;
-  return cache;
+  if (!place.cache) [[unlikely]] {
+    thread_local const Owner owner;
+    static_cast<void>(owner);
+  }
+  return *place.cache;
 }
 
 std::uint64_t next_call_id() noexcept {

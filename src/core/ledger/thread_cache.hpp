@@ -29,7 +29,7 @@ struct ThreadCache {
   ThreadCache() noexcept;
   ThreadCache(const ThreadCache&) = delete;
   ThreadCache& operator=(const ThreadCache&) = delete;
-  ~ThreadCache();
+  ~ThreadCache() = default;
 
   static constexpr std::size_t attribution_slots = 128;
   std::array<AttributionRef, attribution_slots> attributions{};
@@ -41,7 +41,7 @@ struct ThreadCache {
   ModelSlot unkept;  // a look-up that is not to be remembered
   std::shared_ptr<const PriceBook> unkept_book;
 
-  bool ended = false;  // destroyed: nothing may be kept any more
+  bool ended = false;  // the thread is about to end: nothing may be kept any more
 
   std::uint64_t next_call_id = 0;
   std::uint64_t end_call_id = 0;

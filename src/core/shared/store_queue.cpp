@@ -52,7 +52,10 @@ StoreQueue::~StoreQueue() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
-  if (of_parent_) return detail::abandon(std::move(backend_));
+  if (of_parent_) {
+    detail::abandon(std::move(backend_));
+    return;
+  }
   if (!deliveries_.empty())
     log(LogLevel::warning, "settles and releases that had not arrived at " + backend_->description() +
                                " when the store was closed: " + std::to_string(deliveries_.size()) +
@@ -222,7 +225,7 @@ std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& 
                                           Crossed crossed) noexcept try {
   {
     const std::lock_guard lock(mutex_);
-    if (of_parent_) return;
+    if (of_parent_) return std::nullopt;
     alive_.erase(hold.id);  // before anything can fail, since the reservation then lasts until its lease expires
     return_local(hold, amount[0]);
   }

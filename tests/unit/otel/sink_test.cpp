@@ -7,6 +7,7 @@
 #include "outlay/testing/prices.hpp"
 #include "outlay/version.hpp"
 #include "support/catch.hpp"
+#include "support/forked.hpp"
 
 using namespace test;
 using outlay::OtelOptions;
@@ -85,6 +86,32 @@ TEST_CASE("otel sink: what a ledger booked arrives at the collector", "[otel][si
   CHECK(points(body, "outlay.budget.events").at(0).attribute("outlay.action") == "blocked");
   CHECK(body.find("alice") == std::string::npos);
   CHECK(body.find(R"({"key":"service.name","value":{"stringValue":"shop"}})") != std::string::npos);
+}
+
+TEST_CASE("otel sink: a child of a fork exports by a sink of its own, and leaves alone the one that it has inherited",
+          "[otel][sink]") {
+  NEEDS_FORK();
+  const Environment none;
+  FaultServer server([](std::size_t, std::string_view) { return ok(); });
+  static std::shared_ptr<outlay::OtelSink> inherited;  // destroyed by exit() in the child
+  inherited = sink_for(server.url());
+  inherited->write(record(1, 1, 1));
+  outlay_test::ForkedChild child([&] {
+    inherited->write(record(1, 1, 1));
+    inherited->flush(soon());
+    if (inherited->stats().requests != 0) return 1;
+    inherited->close();
+    const auto own = outlay::otel_sink({.endpoint = server.url()});
+    own->write(record(2, 2, 2));
+    own->flush(soon());
+    return own->stats().exports == 1 ? 0 : 2;
+  });
+  CHECK(child.wait() == 0);
+  inherited->flush(soon());
+  CHECK(inherited->stats().exports == 1);
+  REQUIRE(server.requests().size() == 2);
+  CHECK(points(body_of(server.requests()[1]), "outlay.cost").size() == 1);
+  inherited.reset();
 }
 
 TEST_CASE("otel sink: a request has the head that OTLP asks for", "[otel][sink]") {

@@ -4,6 +4,7 @@
 #include "fixture.hpp"
 #include "outlay/outlay.hpp"
 #include "outlay/testing.hpp"
+#include "support/forked.hpp"
 
 using namespace outlay_test;
 
@@ -36,6 +37,35 @@ TEST_CASE("redis store: two stores of one server share a cap to the cent", "[red
   CHECK(admitted == 20);
   CHECK(first->state("user:alice", outlay::Window::forever()).spent.usd == 0.20_usd);
   CHECK(second->state("user:alice", outlay::Window::forever()).reserved == outlay::Amounts{});
+}
+
+TEST_CASE(
+    "redis store: a child of a fork shares the cap by a store of its own, and leaves alone the one that it has "
+    "inherited",
+    "[redis]") {
+  NEEDS_FORK();
+  NEEDS_REDIS();
+  const test::RedisServer server;
+  static std::shared_ptr<outlay::Store> inherited;  // destroyed by exit() in the child
+  inherited = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  const auto pay = [](const std::shared_ptr<outlay::Store>& store) {
+    outlay::Budget budget(day(store, 1_usd));
+    auto call = outlay::try_call({.model = "flat", .usd = 0.10_usd});
+    if (!call) return call.error().reason();
+    call->settle({.provider_cost = 0.10_usd});
+    store->flush();
+    return outlay::errc::ok;
+  };
+  REQUIRE((pay(inherited) == outlay::errc::ok));
+  outlay_test::ForkedChild child([&] {
+    if (pay(inherited) != outlay::errc::store_unavailable) return 1;
+    const auto own = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+    return pay(own) == outlay::errc::ok ? 0 : 2;
+  });
+  CHECK(child.wait() == 0);
+  REQUIRE((pay(inherited) == outlay::errc::ok));
+  CHECK(inherited->state("user:alice", outlay::Window::forever()).spent.usd == 0.30_usd);
+  inherited.reset();
 }
 
 TEST_CASE("redis store: a server that is gone is what OnUnreachable says, and is found again", "[redis]") {

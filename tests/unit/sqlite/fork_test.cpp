@@ -53,6 +53,7 @@ class Turns {
 }  // namespace
 
 TEST_CASE("sqlite: a child with a sink and a store of its own works, and ends by exit()", "[sqlite][fork]") {
+  NEEDS_FORK();
   const TempDir dir;
   static std::shared_ptr<outlay::Store> store;  // destroyed by exit() in the child
   static std::shared_ptr<outlay::Sink> loose;   // no ledger's
@@ -93,6 +94,7 @@ TEST_CASE("sqlite: a child with a sink and a store of its own works, and ends by
 }
 
 TEST_CASE("sqlite: what a child writes stays, though its parent closes the file meanwhile", "[sqlite][fork]") {
+  NEEDS_FORK();
   const TempDir dir;
   const Turns to_parent, to_child;
   auto sink = outlay::sqlite_sink({.path = dir.db()});
@@ -128,6 +130,7 @@ TEST_CASE("sqlite: what a child writes stays, though its parent closes the file 
 }
 
 TEST_CASE("sqlite: a hundred children of a process that is busy in the same files", "[sqlite][fork][stress]") {
+  NEEDS_FORK();
   const TempDir dir;
   const auto caps = dir.path() / "caps.db";
   constexpr int children = 100;

@@ -57,6 +57,7 @@ class DistantBackend final : public outlay::StoreBackend {
 
 TEST_CASE("fork: a child with a ledger and a sink of its own works and ends by exit(), and the parent loses nothing",
           "[core][fork]") {
+  NEEDS_FORK();
   const TempFile file;
   outlay::Ledger shared = outlay::Ledger::default_ledger();  // whose sinks are closed at exit()
   const auto sink = outlay::jsonl_sink({.path = file.path});
@@ -78,6 +79,7 @@ TEST_CASE("fork: a child with a ledger and a sink of its own works and ends by e
 }
 
 TEST_CASE("fork: a ledger that a child has inherited goes on in memory, without the sinks", "[core][fork]") {
+  NEEDS_FORK();
   Fixture fixture;
   const auto sink = std::make_shared<outlay::testing::BlockingSink>();
   fixture.ledger.add_sink(sink, {.queue = 1, .when_full = outlay::WhenFull::block, .max_delay = 0ms});
@@ -104,6 +106,7 @@ TEST_CASE("fork: a ledger that a child has inherited goes on in memory, without 
 }
 
 TEST_CASE("fork: a child does not speak to a store of its parent's, and its own one works", "[core][fork]") {
+  NEEDS_FORK();
   const Fixture fixture;
   std::atomic<int> asked{0};
   auto store = std::make_shared<outlay::Store>(std::make_unique<DistantBackend>(asked),
@@ -137,6 +140,7 @@ TEST_CASE("fork: a child does not speak to a store of its parent's, and its own 
 }
 
 TEST_CASE("fork: a hundred children of a busy process", "[core][fork][stress]") {
+  NEEDS_FORK();
   Fixture fixture;
   const auto sink = std::make_shared<outlay::testing::RecordingSink>();
   fixture.ledger.add_sink(sink, {.queue = 1'000'000, .max_delay = 0ms});

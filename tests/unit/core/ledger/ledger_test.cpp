@@ -9,6 +9,44 @@
 using namespace outlay_test;
 using namespace outlay;
 
+namespace {
+
+// Made before main, in whatever order the files come.
+const std::string early_id = Window::hour().id();
+const Window early_window = Window::hour();
+
+}  // namespace
+
+TEST_CASE("ledger: a window is whole before main", "[core][ledger]") {
+  CHECK(early_id == "hour");
+  CHECK(early_window.id() == "hour");
+}
+
+TEST_CASE("ledger: a call made while its thread ends is booked", "[core][ledger]") {
+  const Fixture fixture;
+  struct Late {
+    explicit Late(const Ledger& ledger) : books(ledger) {}
+    Late(const Late&) = delete;
+    Late& operator=(const Late&) = delete;
+    ~Late() {
+      const LedgerScope scope(books);
+      const Budget budget({.name = "late", .usd = 1_usd});
+      const Track track({{"late", "yes"}});
+      for (int i = 0; i < 3; ++i) Call(cent_request()).settle({.usage = {}, .served_model = "gpt-4o"});
+    }
+    const Ledger books;
+  };
+  std::thread([&] {
+    thread_local const Late late(fixture.ledger);  // before the library's own, so destroyed after them
+    static_cast<void>(late);
+    const LedgerScope scope(fixture.ledger);
+    Call(cent_request()).settle(Usage{});
+  }).join();
+  CHECK(fixture.ledger.records().size() == 4);
+  CHECK(fixture.ledger.report({"late"}).size() == 2);
+  CHECK((fixture.ledger.audit().verdict == Audit::Verdict::agrees));
+}
+
 TEST_CASE("ledger: the FIFO keeps the newest and counts what it evicts", "[core][ledger]") {
   const Fixture fixture({.max_records = 5});
   for (int i = 0; i < 12; ++i) {
