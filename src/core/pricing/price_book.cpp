@@ -20,7 +20,7 @@ std::uint64_t next_uid() noexcept {
 }
 
 /// Of all books' caches of names. Threads have caches of their own before these, so that few meet here.
-std::mutex& names_mutex() noexcept {
+std::mutex& names_mutex() {
   struct Names {
     std::mutex mutex;
     const AtFork at_fork{AtFork::Order::price_books, [this] { mutex.lock(); }, [this](bool) { mutex.unlock(); }};
