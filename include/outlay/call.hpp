@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "outlay/detail/export.hpp"
 #include "outlay/detail/ref.hpp"
 #include "outlay/error.hpp"
+#include "outlay/record.hpp"
 #include "outlay/tags.hpp"
 #include "outlay/usage.hpp"
 
@@ -44,6 +46,11 @@ struct CallRequest {
   bool fixed_ceiling{};
   /// Price the estimated input as if it were written to the provider's longer-lived cache, where that is dearer.
   bool long_cache{};
+  /// How many searches of the web the provider may run at the most: their fees are reserved. Between 0 and 1,000,000.
+  std::int64_t web_searches{};
+  /// Who serves the call, as the price table names it in front of models (`groq`, `vertex_ai`), or the address that it goes to: its own
+  /// prices come first, for the model that is named by the reply too. Empty: not known. At most 256 bytes.
+  std::string_view provider{};
 };
 
 /// What a call was billed for, where Usage alone does not say it all.
@@ -54,6 +61,8 @@ struct Settlement {
   /// A cost that the provider reports. Booked instead of the table's; both are kept.
   std::optional<Usd> provider_cost{};
   bool estimated{};  ///< `usage` was counted here, not reported.
+  /// Of which of `usage`: what other models took, each priced at its own rates. Their sum is not above `usage`.
+  std::span<const UsagePart> parts{};
 };
 
 /// What a settle did.
@@ -62,7 +71,9 @@ struct Settled {
   Usage usage{};
   Usd overrun{};    ///< The part of `usd` above the reservation.
   bool over_cap{};  ///< It took some budget over a cap (an `overrun` event was recorded for each).
-  bool first{};     ///< False: the call had ended before, and nothing was done.
+  bool first{};     ///< False: the call had ended before, and nothing was done; the members below say nothing then.
+  RecordStatus status{};     ///< How it was booked.
+  CostSource cost_source{};  ///< Where `usd` comes from.
 };
 
 /// What became of a stream that asked for more room.

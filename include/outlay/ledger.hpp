@@ -79,6 +79,9 @@ class OUTLAY_EXPORT Ledger {
   /// Calls booked without a price, and calls admitted without an output ceiling, since the start or reset().
   [[nodiscard]] std::uint64_t unpriced_calls() const;
   [[nodiscard]] std::uint64_t unbounded_calls() const;
+  /// Replies whose usage had a member that the library does not know and that was neither 0 nor empty, since the start or reset(). The first
+  /// of each API is logged, with its name: it may be something that is billed.
+  [[nodiscard]] std::uint64_t unread_usage() const;
 
   /// Sums over the records in memory, grouped by tags and by the reserved names `model`, `provider`, `budget` and `day`.
   ///

@@ -81,8 +81,9 @@ struct Rates {
 struct Price {
   Rates rates{};
   /// Rates of a service tier as the provider names it (`"batch"`, `"flex"`, `"priority"`, `"fast"`), or of a region that is dearer
-  /// (`"eu"`, `"us"`); large and small letters are the same. A tier that is not listed, or has no entry for an input of that size,
-  /// costs what the default tier does.
+  /// (`"eu"`, `"us"`); large and small letters are the same. A call of a tier in a region (`"fast+us"`) costs what the tier does, raised as
+  /// the region raises the default rates. A tier that is not listed, or has no entry for an input of that size, costs what the default tier
+  /// does, `"batch"` and `"flex"` half of it; the cost is then assumed (Cost::assumed, CostSource::assumed).
   struct Tier {
     std::string service_tier{};         ///< Empty: the default tier.
     std::int64_t above_input_tokens{};  ///< Applies to the whole call when its input is above this. 0: always.
@@ -92,14 +93,22 @@ struct Price {
     bool operator==(const Tier&) const = default;
   };
   std::vector<Tier> tiers{};
-  Usd web_search{};        ///< Per search.
+  /// Per search of the web. Absent: not known, so that a call that searched counts as unpriced; a fee of $0 says that it is free.
+  std::optional<Usd> web_search{};
   Usd request{};           ///< Per request.
   std::string provider{};  ///< `"openai"`; empty if not known.
   std::optional<std::int64_t> max_output_tokens{};
   std::optional<std::int64_t> max_input_tokens{};
+  std::optional<Usd> file_search{};   ///< Per search of files. Absent as `web_search`.
+  std::optional<Usd> code_session{};  ///< Per container in which the provider runs code. Absent as `web_search`.
+  std::optional<Usd> other_tool{};    ///< Per use of another tool (Usage::other_tools). Absent as `web_search`.
 
-  /// A model that costs nothing: a price, unlike a missing one.
-  [[nodiscard]] static Price free() { return {}; }
+  /// A model that costs nothing, its tools neither: a price, unlike a missing one.
+  [[nodiscard]] static Price free() {
+    Price price;
+    price.web_search = price.file_search = price.code_session = price.other_tool = Usd{};
+    return price;
+  }
   bool operator==(const Price&) const = default;
 };
 
@@ -108,13 +117,18 @@ struct Cost {
   Usd usd{};
   PriceRule rule{};
   std::string model{};  ///< The table's entry that was used.
-  /// The entry is not the model's own (PriceRule::date_suffix), or a rate was rounded when it was read.
+  /// The entry is not the model's own (PriceRule::date_suffix), does not list the tier, or a rate was rounded when it was read.
   bool assumed{};
   std::string service_tier{};  ///< The tier whose rates were used; empty for the default one.
+  /// The usage has something that is billed by use and has no fee here; `usd` is the cost of the rest.
+  bool incomplete{};
 };
 
 struct CostOptions {
   std::string_view service_tier{};  ///< As the provider named it in its reply; empty for the default tier.
+  /// Who serves the model, as the table names it in front of models (`"groq"`, `"vertex_ai"`), or the address that requests go to
+  /// (`"https://api.groq.com/openai/v1"`). Its own price of the model comes first. Empty: not known.
+  std::string_view provider{};
 };
 
 /// A table of prices: a value that copies cheaply and never changes behind a caller's back.
@@ -147,7 +161,7 @@ class OUTLAY_EXPORT PriceTable {
   /// PriceUnknown; Error with errc::invalid_usage or errc::overflow.
   [[nodiscard]] Cost cost(std::string_view model, const Usage& usage, const CostOptions& options = {}) const;
   /// The price that a look-up finds; empty for an unknown model.
-  [[nodiscard]] std::optional<Price> find(std::string_view model) const;
+  [[nodiscard]] std::optional<Price> find(std::string_view model, std::string_view provider = {}) const;
   /// For people: the entry, the rule that matched, every rate, the table's version and age.
   [[nodiscard]] std::string explain(std::string_view model) const;
 

@@ -24,13 +24,22 @@ enum class RecordStatus : std::uint8_t {
 
 /// Where a record's cost comes from.
 enum class CostSource : std::uint8_t {
-  table,     ///< The price table.
-  assumed,   ///< The price table, by a rule that assumes (PriceRule::date_suffix), or Unpriced::assume.
+  table,  ///< The price table, or what the program registered.
+  assumed,  ///< The price table, by a rule that assumes (PriceRule::date_suffix, a tier that is not listed), or Unpriced::assume.
   provider,  ///< Reported by the provider.
   flat,      ///< CallRequest::usd, by a call that ended without a verdict or settled without a price.
-  none,      ///< No price: $0, counted as unpriced.
+  none,  ///< No price for the model, or for something that is billed by use: `usd` is the cost of the rest, counted as unpriced.
 };
 [[nodiscard]] OUTLAY_EXPORT const char* to_string(CostSource source) noexcept;
+
+/// What another model took of a call, and what that cost.
+struct RecordPart {
+  std::string model{};
+  Usage usage{};
+  Usd usd{};
+
+  bool operator==(const RecordPart&) const = default;
+};
 
 /// One wire attempt.
 struct Record {
@@ -56,6 +65,8 @@ struct Record {
   std::vector<std::string> budgets{};  ///< Enclosing budgets from the outermost in.
   std::string reason{};                ///< Of a release or an indeterminate end.
   std::string traceparent{};           ///< The caller's W3C trace context, if any.
+  /// Of which of `usage` and `usd`: what other models than `model` took. In memory and in JSON lines; a SQLite file has the sums.
+  std::vector<RecordPart> parts{};
 };
 
 /// What a budget did.

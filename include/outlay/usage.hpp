@@ -2,6 +2,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <iosfwd>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,7 +32,10 @@ struct OUTLAY_EXPORT Usage {
   std::int64_t cache_read_audio{};  ///< Of which of `cache_read`.
   std::int64_t output_audio{};      ///< Of which of `output`.
   std::int64_t output_image{};      ///< Of which of `output`.
-  std::int64_t web_searches{};      ///< Searches billed per request. Not tokens.
+  std::int64_t web_searches{};      ///< Searches of the web. Not tokens, as all that follow; each billed by use.
+  std::int64_t file_searches{};     ///< Searches of files or collections that the provider keeps.
+  std::int64_t code_sessions{};     ///< Containers in which the provider ran code.
+  std::int64_t other_tools{};  ///< Uses of other tools of the provider that it bills by use: maps, pictures, rankings.
 
   /// The largest count that is accepted: two thousand million of anything in one call is a fault, not a usage.
   static constexpr std::int64_t max_count = 2'000'000'000;
@@ -51,9 +55,21 @@ struct OUTLAY_EXPORT Usage {
     cache_write_1h += other.cache_write_1h, output += other.output, reasoning += other.reasoning;
     input_audio += other.input_audio, input_image += other.input_image, cache_read_audio += other.cache_read_audio;
     output_audio += other.output_audio, output_image += other.output_image, web_searches += other.web_searches;
+    file_searches += other.file_searches, code_sessions += other.code_sessions, other_tools += other.other_tools;
     return *this;
   }
   constexpr bool operator==(const Usage&) const noexcept = default;
+};
+/// Prints the members that are not zero: `input=388 cache_read=512 output=60 reasoning=16`; `nothing` where all are.
+[[nodiscard]] OUTLAY_EXPORT std::string to_string(const Usage& usage);
+OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, const Usage& usage);
+
+/// What another model than the one that answered took of a call: an advisor, one that declined before a fallback, one that made pictures.
+struct UsagePart {
+  std::string model{};
+  Usage usage{};
+
+  bool operator==(const UsagePart&) const = default;
 };
 
 /// What a cap can be put on.

@@ -13,7 +13,9 @@ namespace json = boost::json;
 
 asio::awaitable<Admitted> admit(const ClientState& state, const OwnedRequest& request) {
   const Api api = state.endpoint.api;
-  const GuardOptions options{.model = request.model, .tags = request.tags, .traceparent = request.traceparent};
+  const std::string address = "https://" + state.endpoint.url.authority();
+  const GuardOptions options{
+      .model = request.model, .tags = request.tags, .traceparent = request.traceparent, .provider = address};
   GuardedRequest guarded(api, request.body, options);
   const CallRequest call_request = guarded.call_request();
   Call admitted = co_await async_call(call_request, asio::use_awaitable);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <utility>
 
 #include "apis/table.hpp"
 #include "outlay/error.hpp"
@@ -46,22 +47,34 @@ std::optional<Api> Api::detect(std::string_view target, const json::value& body)
   return std::nullopt;
 }
 
-Usage read_usage(Api api, const json::value& reply) {
+ReplyUsage read_usage(Api api, const json::value& reply) {
   const detail::Format& format = detail::format(api);
   detail::Reader reader(format);
   reader.walk(reply);
   const std::string name(api.name());
-  if (reader.facts.invalid != detail::Field::none)
+  const detail::Facts& facts = reader.facts;
+  if (facts.invalid() != detail::Field::none)
     throw Error(
         errc::invalid_usage,
-        name + ": the reply's " + std::string(detail::to_string(reader.facts.invalid)) +
+        name + ": the reply's " + std::string(detail::to_string(facts.invalid())) +
             " are negative, fractional, not a number or above 2,000,000,000. Count the reply's text, or end the call "
             "as indeterminate.");
-  bool doubt = false;
-  Usage usage = format.usage(reader.facts, doubt);
-  if (usage == Usage{} && !reader.facts.reported() && reader.facts.present == 0)
-    throw Error(errc::bad_reply, name + ": the reply reports no usage. Check that it is in this format.");
-  return usage;
+  detail::Report report = format.report(facts);
+  if (const char* const member = report.usage.first_invalid())
+    throw Error(errc::invalid_usage, name + ": the reply's counts add up to more than 2,000,000,000 (" + member +
+                                         "). Count the reply's text, or end the call as indeterminate.");
+  if (facts.pending || report.usage == Usage{})
+    throw Error(errc::bad_reply,
+                name + (facts.pending ? ": the answer is still being made and reports no usage yet. Ask for it again."
+                                      : ": the reply reports no usage. Check that it is in this format."));
+  return {.usage = report.usage,
+          .parts = std::move(report.parts),
+          .model = facts.model,
+          .service_tier = facts.service_tier,
+          .provider_cost = facts.provider_cost(),
+          .finish = facts.finish,
+          .doubtful = report.doubt,
+          .unread_member = facts.unread};
 }
 
 namespace detail {

@@ -31,6 +31,14 @@ struct Piece {
   Range text;
   Range tool_id;
   Range tool_name;
+  bool whole = false;  // of an answer as a whole, which a stream's deltas have shown
+};
+
+/// What a reply reports, in disjoint buckets.
+struct Report {
+  Usage usage{};                   // `parts` included
+  std::vector<UsagePart> parts{};  // what other models than the reply's own took
+  bool doubt = false;              // the counts contradict one another; the dearer reading was taken
 };
 
 /// How an API writes its requests, replies and streams. Stateless; one file each in apis/. What else an API is stands in its ApiRow.
@@ -41,9 +49,7 @@ class Format {
   /// Where a reply and a stream's events say what.
   [[nodiscard]] virtual const Paths& paths() const = 0;
   /// Disjoint buckets from the provider's counts.
-  ///
-  /// \param doubt Set where the counts contradict one another; the dearer reading is returned then.
-  [[nodiscard]] virtual Usage usage(const Facts& facts, bool& doubt) const = 0;
+  [[nodiscard]] virtual Report report(const Facts& facts) const = 0;
   /// An entry of a list that the paths name as Field::entry is complete: facts.list, facts.label, facts.entry_*.
   virtual void entry(Facts& facts) const { static_cast<void>(facts); }
   /// An event is complete: facts.type, the pieces. May rename pieces and set facts.done and facts.final_usage.

@@ -1,44 +1,130 @@
 #include "facts.hpp"
 
 #include <bit>
+#include <utility>
 
 namespace outlay::detail {
 
 namespace {
 
-constexpr std::uint32_t bit(Field field) noexcept { return std::uint32_t{1} << static_cast<unsigned>(field); }
+static_assert(count_fields <= 64, "Facts::present has a bit for each");
 
-// `total` alone says nothing of how to price it, and searches come on top.
-constexpr std::uint32_t billed = bit(Field::input) | bit(Field::output) | bit(Field::cached) | bit(Field::cache_write) |
-                                 bit(Field::tool_input) | bit(Field::server_output);
+constexpr std::uint64_t bit(Field field) noexcept { return std::uint64_t{1} << static_cast<unsigned>(field); }
+
+// What is billed by use alone comes on top of these.
+constexpr std::uint64_t billed = bit(Field::input) | bit(Field::output) | bit(Field::total) | bit(Field::cached) |
+                                 bit(Field::cache_write) | bit(Field::cache_write_5m) | bit(Field::cache_write_1h) |
+                                 bit(Field::tool_input) | bit(Field::server_output) | bit(Field::server_input);
 
 }  // namespace
 
-void Facts::set(Field field, std::int64_t value) noexcept {
-  usage_now = true;
-  if (value < 0 || value > Usage::max_count) {
-    if (invalid == Field::none) invalid = field;
-    return;
-  }
-  counts[static_cast<std::size_t>(field)] = value;
-  present |= bit(field);
+bool Facts::believes(Field field, std::int64_t value) noexcept {
+  if (value >= 0 && value <= Usage::max_count) return true;
+  touch();
+  if (numbers.invalid == Field::none) numbers.invalid = field;
+  return false;
 }
 
-void Facts::clear(Field field) noexcept {
-  counts[static_cast<std::size_t>(field)] = 0;
-  present &= ~bit(field);
+void Facts::touch() noexcept {
+  if (touched) return;
+  touched = true;
+  before = numbers;
+}
+
+void Facts::undo_event() noexcept {
+  if (touched) numbers = before;
+  finished = finished_before;
+  done = done_before;
+  final_usage = final_usage_before;
+}
+
+void Facts::set(Field field, std::int64_t value) noexcept {
+  usage_now = true;
+  if (!believes(field, value)) return;
+  touch();
+  std::int64_t& count = numbers.counts[static_cast<std::size_t>(field)];
+  const bool again = (set_now & bit(field)) != 0;
+  if (value > count || (value != 0 && !again)) count = value;
+  numbers.present |= bit(field);
+  set_now |= bit(field);
+}
+
+void Facts::add(Field field, std::int64_t value) noexcept {
+  if (!believes(field, value)) return;
+  std::int64_t& sum = sums[static_cast<std::size_t>(field)];
+  if (believes(field, sum + value)) sum += value;
+  summed |= bit(field);
+}
+
+void Facts::begin_list(Field which) noexcept {
+  list = which;
+  sums.fill(0);
+  summed = 0;
+  iterations_now.clear();
+}
+
+void Facts::end_list() {
+  for (std::size_t i = 0; i < count_fields; ++i)
+    if ((summed >> i & 1U) != 0) set(static_cast<Field>(i), sums[i]);
+  if (list == Field::iterations && !iterations_now.empty()) iterations.swap(iterations_now);
+  list = Field::none;
 }
 
 void Facts::begin_event() noexcept {
-  usage_now = done_now = empty_choices = false;
+  usage_now = done_now = empty_choices = touched = false;
+  finished_before = finished;
+  done_before = done;
+  final_usage_before = final_usage;
+  set_now = 0;
   choices_now = 0;
   list = Field::none;
   type.clear();
 }
 
+void Facts::compose_tier() {
+  // The fast mode of Anthropic and the optimized latency of Bedrock are prices of their own, whatever the tier; so is a place, on top.
+  const bool quick = speed == "fast" || speed == "optimized";
+  const bool placed = !geo.empty() && geo != "global" && geo != "not_available";
+  if (!quick && !placed) {
+    if (service_tier != tier) service_tier = tier;
+    return;
+  }
+  std::string composed = quick ? speed : tier;
+  if (placed && (composed == "standard" || composed == "default")) composed.clear();
+  if (placed) composed.append(composed.empty() ? "" : "+").append(geo);
+  if (service_tier != composed) service_tier = std::move(composed);
+}
+
+void Facts::add_cost(Field field, Usd usd) {
+  touch();
+  std::optional<Usd>& place = field == Field::cost_ticks             ? numbers.cost_ticks
+                              : field == Field::upstream_cost        ? numbers.upstream_cost
+                              : field == Field::upstream_input_cost  ? numbers.upstream_input_cost
+                              : field == Field::upstream_output_cost ? numbers.upstream_output_cost
+                                                                     : numbers.cost;
+  if (!place || usd != Usd{}) place = usd;
+}
+
+std::optional<Usd> Facts::provider_cost() const noexcept {
+  const auto& [counts, present, invalid, cost, ticks, upstream, upstream_input, upstream_output] = numbers;
+  if (ticks) return ticks;
+  if (!byok) return cost;
+  // The gateway's own fee is a part of the price, and often zero; alone it is not the price of the call.
+  const std::optional<Usd> parts[] = {cost.value_or(Usd{}), upstream ? upstream : upstream_input,
+                                      upstream ? Usd{} : upstream_output};
+  std::int64_t sum = 0;
+  for (const std::optional<Usd>& part : parts)
+    if (!part || __builtin_add_overflow(sum, part->nanos(), &sum)) return std::nullopt;
+  return Usd::from_nanos(sum);
+}
+
+std::string Facts::error_code() const {
+  return !error_number.empty() ? error_number : !error_type.empty() ? error_type : error_word;
+}
+
 bool Facts::all_finished() const noexcept { return finished != 0 && std::popcount(finished) >= choices_seen; }
 
-bool Facts::reported() const noexcept { return (present & billed) != 0; }
+bool Facts::reported() const noexcept { return (numbers.present & billed) != 0; }
 
 std::string_view to_string(Field field) noexcept {
   switch (field) {
@@ -70,10 +156,34 @@ std::string_view to_string(Field field) noexcept {
       return "web searches";
     case Field::tool_input:
       return "tool-use input tokens";
-    case Field::extra_input:
-      return "compaction input tokens";
-    case Field::extra_output:
-      return "compaction output tokens";
+    case Field::cache_write_5m:
+      return "short cache write tokens";
+    case Field::reasoning_beside:
+      return "reasoning tokens";
+    case Field::citations:
+      return "citation tokens";
+    case Field::file_searches:
+    case Field::file_items:
+      return "file searches";
+    case Field::search_items:
+      return "web searches";
+    case Field::code_sessions:
+      return "code sessions";
+    case Field::other_tools:
+      return "tool uses";
+    case Field::image_items:
+    case Field::image_input:
+    case Field::image_input_image:
+    case Field::image_cached:
+    case Field::image_output:
+      return "image tool tokens";
+    case Field::entry_count:
+    case Field::entry_5m:
+    case Field::entry_1h:
+    case Field::entry_input:
+    case Field::entry_cached:
+    case Field::entry_output:
+      return "iteration tokens";
     case Field::server_cached:
       return "timings.cache_n";
     case Field::server_input:

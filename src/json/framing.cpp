@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <boost/crc.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <boost/system/error_code.hpp>
 #include <cstring>
 
 #include "outlay/error.hpp"
@@ -200,6 +204,30 @@ void EventStreamFraming::read(std::string_view message) {
     if (name == ":message-type") exception_ = value == "exception" || value == "error";
     if (name == ":event-type" || name == ":exception-type" || name == ":error-code") type_ = value;
   }
+}
+
+std::string unwrapped_chunk(std::string_view payload) {
+  boost::system::error_code failed;
+  const boost::json::value chunk = boost::json::parse({payload.data(), payload.size()}, failed);
+  if (failed || !chunk.is_object()) return {};
+  const boost::json::value* const bytes = chunk.get_object().if_contains("bytes");
+  if (bytes == nullptr || !bytes->is_string()) return {};
+  std::string text;
+  std::uint32_t bits = 0;
+  unsigned held = 0;
+  for (const char c : bytes->get_string()) {
+    const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
+                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                      : c >= '0' && c <= '9' ? c - '0' + 52
+                      : c == '+'             ? 62
+                      : c == '/'             ? 63
+                                             : -1;
+    if (value < 0) break;  // padding
+    bits = bits << 6 | static_cast<std::uint32_t>(value);
+    held += 6;
+    if (held >= 8) text += static_cast<char>(bits >> (held -= 8) & 0xFFU);
+  }
+  return text;
 }
 
 }  // namespace outlay::detail

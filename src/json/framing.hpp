@@ -10,6 +10,10 @@ namespace outlay::detail {
 /// The checksum of AWS's event streams and of zlib: CRC-32, reflected, polynomial 0xEDB88320.
 [[nodiscard]] std::uint32_t crc32(std::string_view bytes) noexcept;
 
+/// What a chunk of Bedrock's InvokeModelWithResponseStream carries: the JSON in its `bytes`, which are base64. Empty for what is no such
+/// chunk.
+[[nodiscard]] std::string unwrapped_chunk(std::string_view payload);
+
 /// Cuts server-sent events out of bytes that are split anywhere.
 ///
 /// Lines end with LF, CRLF or CR. An event is complete at its blank line, and keeps its bytes as they were.

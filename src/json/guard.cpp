@@ -4,6 +4,9 @@
 
 #include "api.hpp"
 #include "apis/table.hpp"
+#include "core/call/billing.hpp"
+#include "core/pricing/name_rules.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "outlay/ledger.hpp"
 #include "outlay/tokens.hpp"
@@ -21,12 +24,14 @@ struct GuardedRequest::Impl {
   std::string traceparent;
   Tags tags;
   bool ask_for_usage;
+  std::string provider;
 };
 
 GuardedRequest::GuardedRequest(Api api, const json::object& request, const GuardOptions& options)
-    : impl_(std::make_unique<Impl>(
-          Impl{api, &request, detail::format(api), {}, std::string(options.traceparent), Tags(options.tags), false})) {
+    : impl_(std::make_unique<Impl>(Impl{
+          api, &request, detail::format(api), {}, std::string(options.traceparent), Tags(options.tags), false, {}})) {
   detail::RequestFacts& facts = impl_->facts;
+  facts.input.count_for(options.model);
   impl_->format.read_request(request, facts);
   if (!options.model.empty()) facts.model = options.model;
   if (!options.service_tier.empty()) facts.service_tier = options.service_tier;
@@ -34,6 +39,9 @@ GuardedRequest::GuardedRequest(Api api, const json::object& request, const Guard
     throw Error(errc::invalid_argument, std::string(api.name()) + ": the request does not name a model. " +
                                             (api.model_in_path() ? "The URL names it: pass it as GuardOptions::model."
                                                                  : "Set \"model\" or GuardOptions::model."));
+  // An address that is not known, as a proxy's, says nothing: what speaks an API is served as its provider does.
+  impl_->provider = detail::provider_at(options.provider);
+  if (impl_->provider.empty()) impl_->provider = detail::row_of(api).service.provider;
   impl_->ask_for_usage = options.ask_for_usage && facts.stream && !facts.asks_for_usage;
 }
 GuardedRequest::GuardedRequest(GuardedRequest&&) noexcept = default;
@@ -51,7 +59,9 @@ CallRequest GuardedRequest::call_request() const noexcept {
           .traceparent = impl_->traceparent,
           .min_output_tokens = facts.min_output,
           .fixed_ceiling = facts.fixed_ceiling,
-          .long_cache = facts.long_cache};
+          .long_cache = facts.long_cache,
+          .web_searches = facts.web_searches,
+          .provider = impl_->provider};
 }
 
 json::object GuardedRequest::body(const Call& call) const {
@@ -66,6 +76,7 @@ json::object GuardedRequest::body(const Call& call) const {
 
 Api GuardedRequest::api() const noexcept { return impl_->api; }
 bool GuardedRequest::streamed() const noexcept { return impl_->facts.stream; }
+bool GuardedRequest::input_bounded() const noexcept { return !impl_->facts.open_input; }
 bool GuardedRequest::drop_usage_event() const noexcept { return impl_->ask_for_usage; }
 
 GuardedCall::GuardedCall(Api api, const json::object& request, const GuardOptions& options)
@@ -76,17 +87,25 @@ GuardedCall::GuardedCall(GuardedRequest request, Call call)
 
 namespace {
 
-// The tokens of what a reply shows, for replies that report no usage.
-Usage count_visible(const detail::Reader& reader) {
-  Usage usage;
+// The request's ceiling over all its choices; empty without one.
+std::optional<std::int64_t> most_output(const CallRequest& request) noexcept {
+  if (!request.max_output_tokens) return std::nullopt;
+  const std::int64_t each = std::clamp<std::int64_t>(*request.max_output_tokens, 0, Usage::max_count);
+  return each * std::clamp<std::int64_t>(request.choices, 1, 1'024);
+}
+
+// The tokens of what a reply shows, for replies that report no usage: at most what the request allows.
+Usage count_visible(const detail::Reader& reader, const CallRequest& request) {
+  std::int64_t output = 0, reasoning = 0;
   for (const detail::Piece& piece : reader.pieces) {
     std::int64_t tokens = 0;
     for (const detail::Piece::Range range : {piece.text, piece.tool_name})
       if (range.size != 0) tokens += std::max<std::int64_t>(1, built_in_tokenizer().upper(reader.text(range)));
-    usage.output += tokens;
-    if (piece.kind == StreamDelta::Kind::reasoning) usage.reasoning += tokens;
+    output += tokens;
+    if (piece.kind == StreamDelta::Kind::reasoning) reasoning += tokens;
   }
-  return usage;
+  if (const auto most = most_output(request)) output = std::min(output, *most);
+  return {.output = output, .reasoning = std::min(reasoning, output)};
 }
 
 bool recognised(const detail::Reader& reader) noexcept {
@@ -112,12 +131,12 @@ Settled GuardedCall::reply(const json::value& reply) {
   const detail::Facts& facts = reader.facts;
   if (facts.error) {
     // A body may be an error although its transport gave no status. Some carry the status inside.
-    if (facts.error_status != 0) return this->reply(facts.error_status, reply);
+    if (facts.error_status >= 300) return this->reply(facts.error_status, reply);
     return call_.indeterminate("the provider reported an error");
   }
   if (facts.pending) return call_.indeterminate("the answer is still being made: its usage is not known");
-  if (facts.invalid != detail::Field::none)
-    return call_.indeterminate("the reported " + std::string(detail::to_string(facts.invalid)) +
+  if (facts.invalid() != detail::Field::none)
+    return call_.indeterminate("the reported " + std::string(detail::to_string(facts.invalid())) +
                                " are not a valid count");
   if (!recognised(reader)) {
     call_.indeterminate("the reply is not in the " + name + " format");
@@ -127,15 +146,17 @@ Settled GuardedCall::reply(const json::value& reply) {
   }
 
   Settlement settlement;
-  bool doubt = false;
-  const std::int64_t estimate = request_.call_request().input_tokens.value_or(0);
-  if (facts.reported()) {
-    settlement.usage = format.usage(facts, doubt);
-  } else {
-    doubt = true;
-  }
+  const CallRequest asked = request_.call_request();
+  const std::int64_t estimate = asked.input_tokens.value_or(0);
+  detail::Report report;
+  if (facts.reported()) report = format.report(facts);
+  if (const char* const member = report.usage.first_invalid())
+    return call_.indeterminate("the reported counts add up to too large a number of " + std::string(member));
+  settlement.usage = report.usage;
+  settlement.parts = report.parts;
+  bool doubt = report.doubt || !facts.reported();
   if (settlement.usage.output == 0 && !reader.pieces.empty()) {
-    const Usage counted = count_visible(reader);
+    const Usage counted = count_visible(reader, asked);
     settlement.usage.output = counted.output;
     settlement.usage.reasoning = counted.reasoning;
     doubt = true;
@@ -146,8 +167,9 @@ Settled GuardedCall::reply(const json::value& reply) {
   }
   settlement.served_model = facts.model;
   settlement.service_tier = facts.service_tier;
-  settlement.provider_cost = facts.cost;
+  settlement.provider_cost = facts.provider_cost();
   settlement.estimated = doubt;
+  if (!facts.unread.empty()) detail::note_unread_usage(*detail::Access::reservation(call_), api().name(), facts.unread);
   Result<Settled> settled = call_.try_settle(settlement);
   return settled ? *settled : Settled{};
 }
@@ -204,25 +226,35 @@ Estimate estimate(Api api, const json::object& request, const GuardOptions& opti
   const GuardedRequest guarded(api, request, options);
   const CallRequest call = guarded.call_request();
   detail::RequestFacts facts;
+  facts.input.count_for(options.model);
   detail::format(api).read_request(request, facts);
   Estimate estimate;
   estimate.model = call.model;
   estimate.bounded = call.max_output_tokens.has_value();
+  estimate.input_bounded = guarded.input_bounded();
   estimate.input_upper = facts.input.upper();
   const std::int64_t ceiling = std::min(call.max_output_tokens.value_or(reserve), Usage::max_count);
   const std::int64_t output =
       std::min(Usage::max_count / std::max<std::int64_t>(1, call.choices), ceiling) * call.choices;
   estimate.usage = {.input = facts.input.typical(), .output = output};
   const PriceTable prices = Ledger::current().prices();
-  const CostOptions tier{.service_tier = call.service_tier};
-  const Cost plain = prices.cost(call.model, {.input = estimate.input_upper, .output = output}, tier);
+  const CostOptions tier{.service_tier = call.service_tier, .provider = call.provider};
+  const std::int64_t searches = call.web_searches;
+  const Cost plain =
+      prices.cost(call.model, {.input = estimate.input_upper, .output = output, .web_searches = searches}, tier);
   estimate.usd = plain.usd;
   if (facts.cache_write)
-    estimate.usd = std::max(estimate.usd,
-                            prices.cost(call.model, {.cache_write = estimate.input_upper, .output = output}, tier).usd);
-  if (facts.long_cache)
     estimate.usd = std::max(
-        estimate.usd, prices.cost(call.model, {.cache_write_1h = estimate.input_upper, .output = output}, tier).usd);
+        estimate.usd,
+        prices.cost(call.model, {.cache_write = estimate.input_upper, .output = output, .web_searches = searches}, tier)
+            .usd);
+  if (facts.long_cache)
+    estimate.usd =
+        std::max(estimate.usd,
+                 prices
+                     .cost(call.model,
+                           {.cache_write_1h = estimate.input_upper, .output = output, .web_searches = searches}, tier)
+                     .usd);
   estimate.priced_as = plain.model;
   estimate.rule = plain.rule;
   return estimate;

@@ -4,7 +4,6 @@
 
 #include "apis/table.hpp"
 #include "outlay/error.hpp"
-#include "outlay/tokens.hpp"
 
 namespace json = boost::json;
 
@@ -25,6 +24,8 @@ json::parse_options parse_options() {
   return options;
 }
 
+constexpr std::string_view end_line = "[DONE]";
+
 bool is_space(char c) noexcept { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
 std::string_view trimmed(std::string_view text) noexcept {
@@ -37,10 +38,11 @@ std::string_view trimmed(std::string_view text) noexcept {
 
 StreamMeter::Impl::Impl(Api which, StreamMeterOptions with)
     : api(which),
-      options{std::min(with.max_event_bytes, largest_event)},
+      options{std::min(with.max_event_bytes, largest_event), with.max_output_tokens},
       format(detail::format(which)),
       parser(parse_options(), format),
       reader(parser.handler()),
+      max_output(with.max_output_tokens),
       sse_(options.max_event_bytes),
       event_stream_(options.max_event_bytes) {}
 
@@ -67,14 +69,13 @@ void StreamMeter::Impl::feed(std::string_view bytes, StreamConsumer* to, Gate* g
         break;
     }
   } catch (...) {
-    broken = true;  // the rest of these bytes is gone
+    torn();  // the rest of these bytes is gone
     throw;
   }
 }
 
 void StreamMeter::Impl::see_wire(std::string_view bytes) {
-  if (detail::row_of(api).framing == detail::Framing::event_stream &&
-      (bytes.front() == '\0' || bytes.front() == '\1')) {
+  if (bytes.front() == '\0' || bytes.front() == '\1') {
     wire_ = Wire::event_stream;  // its first byte is the highest of a length, which the limit keeps below 2^25
     return;
   }
@@ -88,10 +89,18 @@ void StreamMeter::Impl::feed_sse() {
   while (!ended() && sse_.next()) sse_event();
 }
 
+void StreamMeter::Impl::torn() noexcept {
+  broken = true;
+  reader.facts.undo_event();
+}
+
 void StreamMeter::Impl::sse_event() {
-  const std::string_view data = trimmed(sse_.data());
+  std::string_view data = trimmed(sse_.data());
+  // An error may follow the events as it is, as a reply of its own.
+  const std::string_view raw = trimmed(sse_.bytes());
+  if (data.empty() && raw.starts_with('{')) data = raw;
   reader.begin_event();
-  if (data == "[DONE]") {
+  if (data == end_line) {
     detail::Facts& facts = reader.facts;
     facts.done = true;
     if (facts.reported()) facts.final_usage = true;
@@ -160,7 +169,11 @@ void StreamMeter::Impl::feed_event_stream() {
       if (error->code == "validationException") error->status = 400;
       if (error->code == "serviceUnavailableException") error->status = 503;
     } else if (const std::string_view payload = trimmed(event_stream_.payload()); !payload.empty()) {
-      parse(payload);
+      // Bedrock's InvokeModel wraps the vendor's own events.
+      const std::string event = detail::row_of(api).framing == detail::Framing::event_stream
+                                    ? std::string()
+                                    : detail::unwrapped_chunk(payload);
+      parse(event.empty() ? payload : std::string_view(event));
       count_pieces();
       note_error();
     }
@@ -173,22 +186,43 @@ void StreamMeter::Impl::bad_json(boost::system::error_code reason) const {
 }
 
 void StreamMeter::Impl::count_pieces() {
-  const Tokenizer& tokenizer = built_in_tokenizer();
-  std::uint32_t last_name = UINT32_MAX;
+  constexpr std::size_t most_texts = 256;  // more are counted as one
   for (const detail::Piece& piece : reader.pieces) {
-    std::int64_t tokens = 0;
-    if (piece.text.size != 0) tokens = std::max<std::int64_t>(1, tokenizer.upper(reader.text(piece.text)));
-    if (piece.tool_name.size != 0 && piece.tool_name.begin != last_name) {
-      last_name = piece.tool_name.begin;
-      tokens += std::max<std::int64_t>(1, tokenizer.upper(reader.text(piece.tool_name)));
+    const auto same = [&](const Counted& one) {
+      return one.kind == piece.kind && one.choice == piece.choice && one.tool == piece.tool;
+    };
+    // Nearly always the one that was counted last.
+    auto at = !counted_.empty() && same(counted_.back()) ? counted_.end() - 1
+                                                         : std::find_if(counted_.begin(), counted_.end(), same);
+    if (at == counted_.end()) {
+      if (counted_.size() == most_texts)
+        --at;
+      else
+        at = counted_.insert(at, Counted{piece.kind, piece.choice, piece.tool, {}, {}});
     }
-    counted += tokens;
-    if (piece.kind == StreamDelta::Kind::reasoning) counted_reasoning += tokens;
+    if (const std::string_view name = reader.text(piece.tool_name); piece.tool_name.size != 0 && name != at->name) {
+      at->name = name;
+      at->text.add(name);
+      at->text.add(" ");
+    }
+    at->text.add(reader.text(piece.text));
   }
 }
 
+StreamMeter::Impl::Visible StreamMeter::Impl::visible() const {
+  Visible visible;
+  for (const Counted& one : counted_) {
+    const std::int64_t tokens = one.text.upper();
+    visible.output += tokens;
+    if (one.kind == StreamDelta::Kind::reasoning) visible.reasoning += tokens;
+  }
+  if (max_output) visible.output = std::min(visible.output, *max_output);
+  visible.reasoning = std::min(visible.reasoning, visible.output);
+  return visible;
+}
+
 void StreamMeter::Impl::note_error() {
-  if (facts().error && !error) error = StreamError{facts().error_code, facts().error_status};
+  if (facts().error && !error) error = StreamError{facts().error_code(), facts().error_status};
 }
 
 bool StreamMeter::Impl::deliver(const StreamEvent& event) {
@@ -213,41 +247,48 @@ void StreamMeter::Impl::finish(StreamConsumer* to, Gate* gate) {
   if (finished) return;
   to_ = to;
   gate_ = gate;
-  // A torn event is not used: what looks like a count of 5 may be the beginning of 57. So neither is the number flushed at which a plain
-  // JSON reply breaks off.
+  // A torn event is not used, nor is what a JSON document had said when it broke off.
   if (!ended() && wire_ == Wire::sse && sse_.last()) {
-    const detail::Facts before = facts();
+    const std::string_view rest = trimmed(sse_.data());
     try {
-      sse_event();
+      // A piece of the end's own line says nothing, and tears nothing.
+      if (rest.empty() || rest == end_line || !end_line.starts_with(rest)) sse_event();
     } catch (const Error&) {
-      reader.facts = before;
-      broken = true;  // complete() says the same
+      torn();
     }
   }
+  if (!ended() && wire_ == Wire::json && document_open_ && reader.inside()) torn();
   finished = true;
 }
 
-Usage StreamMeter::Impl::usage(bool& estimated) const {
-  Usage usage;
-  bool doubt = false;
-  const bool believed = facts().reported() && facts().invalid == detail::Field::none;
-  if (believed) usage = format.usage(facts(), doubt);
-  const bool last_word = facts().final_usage || facts().done || facts().all_finished();
-  estimated = !believed || doubt || !last_word;
-  if (!believed) {
-    usage.output = counted;
-    usage.reasoning = counted_reasoning;
-  } else if ((!last_word || usage.output == 0) && usage.output < counted) {
-    usage.output = counted;
-    estimated = true;
+StreamMeter::Impl::Reading StreamMeter::Impl::read() const {
+  Reading reading;
+  bool believed = facts().reported() && facts().invalid() == detail::Field::none;
+  if (believed) {
+    reading.report = format.report(facts());
+    believed = reading.report.usage.first_invalid() == nullptr;
+    if (!believed) reading.report = {};
   }
-  return usage;
+  Usage& usage = reading.report.usage;
+  // Behind the last answer its usage may have been torn, but nothing is reported behind a usage of its own.
+  const bool last_word = facts().final_usage || facts().done || (facts().all_finished() && !broken);
+  reading.estimated = !believed || reading.report.doubt || !last_word;
+  if (believed && last_word && usage.output != 0) return reading;
+  const Visible visible = this->visible();
+  if (!believed) {
+    usage.output = visible.output;
+    usage.reasoning = visible.reasoning;
+  } else if (usage.output < visible.output) {
+    usage.output = visible.output;
+    reading.estimated = true;
+  }
+  return reading;
 }
 
-bool StreamMeter::Impl::estimated() const {
-  bool estimated = false;
-  static_cast<void>(usage(estimated));
-  return estimated;
+std::string_view StreamMeter::Impl::invalid_member() const {
+  if (facts().invalid() != detail::Field::none) return detail::to_string(facts().invalid());
+  const char* const sum = facts().reported() ? format.report(facts()).usage.first_invalid() : nullptr;
+  return sum == nullptr ? std::string_view() : sum;
 }
 
 bool StreamMeter::Impl::complete() const noexcept { return !error && (facts().done || facts().all_finished()); }
@@ -262,30 +303,31 @@ void StreamMeter::feed(std::string_view bytes, StreamConsumer& consumer) { impl_
 void StreamMeter::finish() noexcept {
   try {
     impl_->finish(nullptr, nullptr);
-  } catch (...) {  // out of memory over the last event: what was read stays
+  } catch (...) {  // out of memory over the last event: what was read before stays
+    impl_->reader.facts.undo_event();
     impl_->broken = impl_->finished = true;
   }
 }
 void StreamMeter::finish(StreamConsumer& consumer) { impl_->finish(&consumer, nullptr); }
 
-Usage StreamMeter::usage() const {
-  bool estimated = false;
-  return impl_->usage(estimated);
-}
-bool StreamMeter::estimated() const noexcept { return impl_->estimated(); }
+Usage StreamMeter::usage() const { return impl_->read().report.usage; }
+std::vector<UsagePart> StreamMeter::parts() const { return impl_->read().report.parts; }
+bool StreamMeter::estimated() const { return impl_->read().estimated; }
 bool StreamMeter::reported() const noexcept { return impl_->facts().reported(); }
 bool StreamMeter::input_reported() const noexcept {
   const detail::Facts& facts = impl_->facts();
-  return facts.has(detail::Field::input) || facts.has(detail::Field::server_input);
+  return facts.has(detail::Field::input) || facts.has(detail::Field::server_input) || facts.has(detail::Field::total);
 }
-std::int64_t StreamMeter::counted_output() const noexcept { return impl_->counted; }
+std::int64_t StreamMeter::counted_output() const noexcept { return impl_->visible().output; }
 bool StreamMeter::complete() const noexcept { return impl_->complete(); }
 bool StreamMeter::ended() const noexcept { return impl_->ended(); }
 const std::optional<StreamError>& StreamMeter::error() const noexcept { return impl_->error; }
-std::string_view StreamMeter::invalid_member() const noexcept { return detail::to_string(impl_->facts().invalid); }
+std::string_view StreamMeter::invalid_member() const { return impl_->invalid_member(); }
+std::string_view StreamMeter::unread_member() const noexcept { return impl_->facts().unread; }
+std::string_view StreamMeter::finish_reason() const noexcept { return impl_->facts().finish; }
 std::string_view StreamMeter::served_model() const noexcept { return impl_->facts().model; }
 std::string_view StreamMeter::service_tier() const noexcept { return impl_->facts().service_tier; }
-std::optional<Usd> StreamMeter::provider_cost() const noexcept { return impl_->facts().cost; }
+std::optional<Usd> StreamMeter::provider_cost() const noexcept { return impl_->facts().provider_cost(); }
 Api StreamMeter::api() const noexcept { return impl_->api; }
 
 }  // namespace outlay

@@ -4,8 +4,11 @@
 #include <boost/system/error_code.hpp>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
+#include "core/pricing/joined_count.hpp"
 #include "framing.hpp"
 #include "outlay/json/stream.hpp"
 #include "reader.hpp"
@@ -28,8 +31,20 @@ struct StreamMeter::Impl final : private detail::EventSink {
 
   void feed(std::string_view bytes, StreamConsumer* to, Gate* gate);
   void finish(StreamConsumer* to, Gate* gate);
-  [[nodiscard]] Usage usage(bool& estimated) const;
-  [[nodiscard]] bool estimated() const;
+  /// What the stream has used so far.
+  struct Reading {
+    detail::Report report;
+    bool estimated = false;  // not, or not wholly, the provider's final word
+  };
+  [[nodiscard]] Reading read() const;
+  /// The visible output over every choice, at most the request's ceiling; `reasoning` is an of-which.
+  struct Visible {
+    std::int64_t output = 0;
+    std::int64_t reasoning = 0;
+  };
+  [[nodiscard]] Visible visible() const;
+  /// The member of the report that cannot be; empty if none.
+  [[nodiscard]] std::string_view invalid_member() const;
   [[nodiscard]] bool complete() const noexcept;
   [[nodiscard]] bool ended() const noexcept { return broken || stopped || finished || facts().done || error; }
   [[nodiscard]] const detail::Facts& facts() const noexcept { return reader.facts; }
@@ -38,9 +53,8 @@ struct StreamMeter::Impl final : private detail::EventSink {
   const StreamMeterOptions options;
   const detail::Format& format;
   boost::json::basic_parser<detail::Reader> parser;
-  detail::Reader& reader;              // the parser's handler
-  std::int64_t counted = 0;            // visible output, over every choice
-  std::int64_t counted_reasoning = 0;  // of which
+  detail::Reader& reader;                  // the parser's handler
+  std::optional<std::int64_t> max_output;  // over every choice
   bool saw_bytes = false;
   bool saw_done_line = false;
   bool broken = false;    // feed has thrown
@@ -58,10 +72,20 @@ struct StreamMeter::Impl final : private detail::EventSink {
   void feed_json(std::string_view bytes);
   void feed_event_stream();
   void parse(std::string_view document);
+  void torn() noexcept;
   void count_pieces();
   void note_error();
   bool deliver(const StreamEvent& event);
   [[noreturn]] void bad_json(boost::system::error_code reason) const;
+
+  // One text of the answer: each is joined by itself.
+  struct Counted {
+    StreamDelta::Kind kind;
+    std::int32_t choice, tool;
+    std::string name;  // of the tool, which is counted with its arguments
+    detail::JoinedCount text;
+  };
+  std::vector<Counted> counted_;
 
   detail::SseFraming sse_;
   detail::EventStreamFraming event_stream_;

@@ -1,11 +1,9 @@
 #include "reader.hpp"
 
 #include <algorithm>
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <charconv>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 namespace json = boost::json;
@@ -25,6 +23,23 @@ std::string plain_word(std::string_view text) {
   return plain ? std::string(text) : std::string{};
 }
 
+constexpr bool is_cost(Field field) noexcept {
+  return field == Field::cost || field == Field::cost_ticks || field == Field::upstream_cost ||
+         field == Field::upstream_input_cost || field == Field::upstream_output_cost;
+}
+
+constexpr bool is_count(Field field) noexcept {
+  return field < Field::counts_end || (field >= Field::entry_count && field <= Field::entry_output);
+}
+
+// Remembers a text by its hash, once. As many as a reply can have; more are counted together.
+void see(std::vector<std::uint64_t>& seen, std::string_view text) {
+  constexpr std::size_t most = 1'024;
+  const std::uint64_t hash = std::hash<std::string_view>()(text);
+  if (!text.empty() && seen.size() < most && std::find(seen.begin(), seen.end(), hash) == seen.end())
+    seen.push_back(hash);
+}
+
 }  // namespace
 
 void Reader::begin_event() noexcept {
@@ -35,7 +50,7 @@ void Reader::begin_event() noexcept {
 }
 
 void Reader::begin_document() noexcept {
-  depth_ = skip_ = raw_ = 0;
+  depth_ = skip_ = raw_ = usage_depth_ = unread_ = 0;
   scratch_.clear();
 }
 
@@ -70,12 +85,16 @@ bool Reader::begin(bool array) {
     ++raw_;
     return true;
   }
+  if (unread_ != 0) {
+    ++unread_;
+    return true;
+  }
   if (depth_ == 0 && array) {
     return true;  // a stream of one array: each element is a root of its own
   }
   const Paths::NodeId node = place();
   if (node == Paths::nowhere || (depth_ == 0 && over_)) {
-    skip_ = 1;
+    (usage_depth_ != 0 ? unread_ : skip_) = 1;
     return true;
   }
   const Field field = paths_->field(node);
@@ -107,6 +126,10 @@ bool Reader::end(bool array) {
     if (--raw_ == 0) pieces.back().text.size = static_cast<std::uint32_t>(text_.size()) - pieces.back().text.begin;
     return true;
   }
+  if (unread_ != 0) {
+    --unread_;
+    return true;
+  }
   if (depth_ == 0) return true;
   --depth_;
   const Field field = paths_->field(frames_[depth_].node);
@@ -115,7 +138,11 @@ bool Reader::end(bool array) {
     for (Piece& piece : pieces)
       if (piece.tool < 0) piece.tool = std::max(tool_, 0);
     if (facts.done_now) facts.done = true;
+    if (facts.saw_delta && saw_whole_) std::erase_if(pieces, [](const Piece& piece) { return piece.whole; });
+    saw_whole_ = false;
     format_->event(facts, pieces);
+    if (tier_changed_) facts.compose_tier();
+    tier_changed_ = false;
     if (facts.usage_now && facts.empty_choices) facts.final_usage = true;
     if (sink_ != nullptr) over_ = !sink_->event_read();
   }
@@ -129,8 +156,9 @@ void Reader::key(std::string_view text) {
     text_ += json::serialize(json::string_view(name.data(), name.size()));
     text_ += ':';
     raw_comma_ = false;
-  } else if (depth_ != 0) {
+  } else if (depth_ != 0 && unread_ == 0) {
     pending_ = paths_->member(frames_[depth_ - 1].node, name);
+    if (pending_ == Paths::nowhere && usage_depth_ != 0) unread_name_ = name.substr(0, 64);
   }
   scratch_.clear();
 }
@@ -163,10 +191,33 @@ void Reader::string(std::string_view last_part) {
       if (!text.empty() && text.size() <= 256) facts.model = text;
       break;
     case Field::service_tier:
-      if (!text.empty() && text.size() <= 64) facts.service_tier = text;
+      if (!text.empty() && text.size() <= 32) facts.tier = text, tier_changed_ = true;
+      break;
+    case Field::speed:
+      if (!text.empty() && text.size() <= 15) facts.speed = text, tier_changed_ = true;
+      break;
+    case Field::geo:
+      if (!text.empty() && text.size() <= 15) facts.geo = text, tier_changed_ = true;
+      break;
+    case Field::tool_model:
+      if (!text.empty() && text.size() <= 256) facts.tool_model = text;
+      break;
+    case Field::entry_model:
+      facts.entry_model = text.substr(0, 256);
+      break;
+    case Field::search_size:
+      if (!text.empty()) facts.set(Field::search_items, 1);
+      break;
+    case Field::query:
+      see(facts.queries, text);
+      facts.set(Field::web_searches, static_cast<std::int64_t>(facts.queries.size()));
+      break;
+    case Field::container:
+      see(facts.containers, text);
       break;
     case Field::type:
       facts.type = text.substr(0, 128);
+      tier_changed_ = true;  // Vertex AI's traffic type
       break;
     case Field::label:
       facts.label = text.substr(0, 64);
@@ -176,6 +227,7 @@ void Reader::string(std::string_view last_part) {
       break;
     case Field::finish:
       if (text.empty()) break;
+      if (facts.finish.empty()) facts.finish = text.substr(0, 64);
       if (in_choice_)
         choice_finished_ = true;
       else
@@ -183,62 +235,57 @@ void Reader::string(std::string_view last_part) {
       break;
     case Field::status:
       facts.pending = text == "queued" || text == "in_progress";
+      facts.finish = text.substr(0, 64);
       if (!facts.pending) facts.finished |= 1;
-      break;
-    case Field::web_searches:  // a list of queries, of which each string is one
-      facts.add(Field::web_searches, 1);
       break;
     case Field::error:
       if (!text.empty()) facts.error = true;
       break;
     case Field::error_code:
     case Field::error_type:
-      if (std::string word = plain_word(text); !word.empty() && facts.error_code.empty())
-        facts.error_code = std::move(word);
-      break;
-    case Field::cost:
-    case Field::cost_ticks:
-      cost(text);
+      if (std::string word = plain_word(text); !word.empty()) {
+        std::string& place = field_ == Field::error_type ? facts.error_type : facts.error_word;
+        if (place.empty()) place = std::move(word);
+      }
       break;
     default:
+      if (is_cost(field_)) {
+        cost(text);
+        break;
+      }
       // A count in quotes is not a number: some gateways send them, and a wrong reading would be a wrong bill.
-      if (field_ < Field::counts_end && facts.invalid == Field::none) facts.invalid = field_;
+      if (is_count(field_)) static_cast<void>(facts.believes(field_, -1));
       break;
   }
   scratch_.clear();
 }
 
 void Reader::count(std::int64_t number) {
-  switch (field_) {
-    case Field::entry_count:
-      facts.entry_count = number;
-      break;
-    case Field::entry_input:
-      facts.entry_input = number;
-      break;
-    case Field::entry_cached:
-      facts.entry_cached = number;
-      break;
-    case Field::entry_output:
-      facts.entry_output = number;
-      break;
-    default:
-      facts.set(field_, number);
-      break;
-  }
+  std::int64_t* const place = field_ == Field::entry_count    ? &facts.entry_count
+                              : field_ == Field::entry_5m     ? &facts.entry_5m
+                              : field_ == Field::entry_1h     ? &facts.entry_1h
+                              : field_ == Field::entry_input  ? &facts.entry_input
+                              : field_ == Field::entry_cached ? &facts.entry_cached
+                              : field_ == Field::entry_output ? &facts.entry_output
+                                                              : nullptr;
+  if (place == nullptr)
+    facts.set(field_, number);
+  else if (facts.believes(field_, number))
+    *place = number;
 }
 
 void Reader::cost(std::string_view text) {
   // A negative or unreadable cost is ignored: the cost by the price table is booked then.
-  if (const auto usd = read_cost(text, field_ == Field::cost_ticks ? 10 : 0)) facts.cost = usd;
+  if (const auto usd = read_cost(text, field_ == Field::cost_ticks ? 10 : 0)) facts.add_cost(field_, *usd);
 }
 
 void Reader::integer(std::int64_t number, std::string_view last_part) {
+  const std::string_view digits = whole(last_part);
   if (raw_ != 0) {
-    raw_value(whole(last_part));
-  } else if (field_ == Field::cost || field_ == Field::cost_ticks) {
-    cost(whole(last_part));
-  } else if (field_ < Field::counts_end || (field_ >= Field::entry_count && field_ <= Field::entry_output)) {
+    raw_value(digits);
+  } else if (is_cost(field_)) {
+    cost(digits);
+  } else if (is_count(field_)) {
     count(number);
   } else if (field_ == Field::choice_index) {
     if (number >= 0 && number < 1'024) choice_ = static_cast<std::int32_t>(number);
@@ -246,7 +293,12 @@ void Reader::integer(std::int64_t number, std::string_view last_part) {
     if (number >= 0 && number < 65'536) tool_ = static_cast<std::int32_t>(number);
   } else if (field_ == Field::error_code) {
     if (number >= 100 && number < 600) facts.error_status = static_cast<int>(number);
-    if (facts.error_code.empty()) facts.error_code = std::to_string(number);
+    if (facts.error_number.empty()) facts.error_number = std::to_string(number);
+  } else if (number > 0 && (field_ == Field::finish || field_ == Field::label || field_ == Field::type)) {
+    // Enumerators, as Vertex writes them where it is asked to; 0 is the unspecified one.
+    const std::string name(digits);
+    scratch_.clear();
+    string(name);
   }
   scratch_.clear();
 }
@@ -254,9 +306,9 @@ void Reader::integer(std::int64_t number, std::string_view last_part) {
 void Reader::real(double number, std::string_view last_part) {
   if (raw_ != 0) {
     raw_value(whole(last_part));
-  } else if (field_ == Field::cost || field_ == Field::cost_ticks) {
+  } else if (is_cost(field_)) {
     cost(whole(last_part));
-  } else if (field_ < Field::counts_end || (field_ >= Field::entry_count && field_ <= Field::entry_output)) {
+  } else if (is_count(field_)) {
     // Whole counts arrive as 12.0 from some gateways. Compared as a double before it is made an integer, which might not hold it.
     const bool whole_number = std::nearbyint(number) == number && number >= 0 && number <= 4e9;
     count(whole_number ? static_cast<std::int64_t>(number) : -1);
@@ -264,11 +316,17 @@ void Reader::real(double number, std::string_view last_part) {
   scratch_.clear();
 }
 
+void Reader::note_unread() {
+  if (facts.unread.empty()) facts.unread = unread_name_;
+}
+
 void Reader::boolean(bool value) {
   if (raw_ != 0) {
     raw_value(value ? "true" : "false");
   } else if (field_ == Field::done) {
     facts.done_now = value;  // not the end before the whole event is read
+  } else if (field_ == Field::byok) {
+    facts.byok = value;
   } else if (field_ == Field::thought) {
     thought_ = value;
   }
@@ -295,37 +353,31 @@ void Reader::scope_begins(Field field) {
       part_begin_ = pieces.size();
       thought_ = false;
       break;
-    case Field::searches:
-      facts.clear(Field::web_searches);
+    case Field::delta:
+      facts.saw_delta = true;
+      break;
+    case Field::whole:
+      whole_begin_ = pieces.size();
+      break;
+    case Field::usage:
+      if (usage_depth_ == 0) usage_depth_ = depth_;
+      break;
+    case Field::maps:
+      facts.set(Field::other_tools, 1);
       break;
     case Field::modalities_input:
-      facts.clear(Field::input_audio), facts.clear(Field::input_image);
-      facts.list = field;
-      break;
     case Field::modalities_cached:
-      facts.clear(Field::cached_audio);
-      facts.list = field;
-      break;
     case Field::modalities_output:
-      facts.clear(Field::output_audio), facts.clear(Field::output_image);
-      facts.list = field;
-      break;
     case Field::cache_details:
-      facts.clear(Field::cache_write_1h);
-      facts.list = field;
-      break;
     case Field::iterations:
-      facts.clear(Field::extra_input), facts.clear(Field::extra_cached);
-      facts.clear(Field::extra_write), facts.clear(Field::extra_output);
-      facts.list = field;
-      break;
     case Field::output_items:
-      facts.clear(Field::search_items);
-      facts.list = field;
+      facts.begin_list(field);
       break;
     case Field::entry:
       facts.label.clear();
       facts.action.clear();
+      facts.entry_model.clear();
+      facts.entry_5m = facts.entry_1h = 0;
       facts.entry_count = facts.entry_input = facts.entry_cached = facts.entry_output = 0;
       break;
     default:
@@ -368,7 +420,14 @@ void Reader::scope_ends(Field field) {
     case Field::cache_details:
     case Field::iterations:
     case Field::output_items:
-      facts.list = Field::none;
+      facts.end_list();
+      break;
+    case Field::whole:
+      saw_whole_ = true;
+      for (std::size_t i = whole_begin_; i < pieces.size(); ++i) pieces[i].whole = true;
+      break;
+    case Field::usage:
+      if (depth_ < usage_depth_) usage_depth_ = 0;
       break;
     default:
       break;
@@ -383,61 +442,6 @@ void Reader::raw_value(std::string_view json) {
   raw_separator();
   text_ += json;
   raw_comma_ = true;
-}
-
-void Reader::walk(const json::value& value) {
-  begin_document();
-  walk(value, 0);
-}
-
-void Reader::walk(const json::value& value, std::size_t depth) {
-  Error unused;
-  if (skip_ == 0 && raw_ == 0 && !value.is_structured() && !wanted()) return;
-  switch (value.kind()) {
-    case json::kind::object:
-      if (depth > max_depth) throw outlay::Error(errc::bad_reply, "reply: nested deeper than 64");
-      begin(false);
-      if (skip_ == 0)
-        for (const auto& [name, inner] : value.get_object()) {
-          key(name);
-          if (raw_ != 0 || pending_ != Paths::nowhere) walk(inner, depth + 1);
-        }
-      end(false);
-      break;
-    case json::kind::array:
-      if (depth > max_depth) throw outlay::Error(errc::bad_reply, "reply: nested deeper than 64");
-      begin(true);
-      if (skip_ == 0)
-        for (const json::value& inner : value.get_array()) walk(inner, depth + 1);
-      end(true);
-      break;
-    case json::kind::string:
-      string(value.get_string());
-      break;
-    case json::kind::int64:
-    case json::kind::uint64: {
-      std::array<char, 24> text{};
-      const bool is_signed = value.is_int64();
-      const auto result = is_signed ? std::to_chars(text.data(), text.data() + text.size(), value.get_int64())
-                                    : std::to_chars(text.data(), text.data() + text.size(), value.get_uint64());
-      const std::string_view digits(text.data(), static_cast<std::size_t>(result.ptr - text.data()));
-      integer(is_signed ? value.get_int64() : INT64_MAX, digits);
-      break;
-    }
-    case json::kind::double_: {
-      // The shortest text that reads back as this double: what the reply said, up to 15 digits.
-      std::array<char, 32> text{};
-      const auto result = std::to_chars(text.data(), text.data() + text.size(), value.get_double());
-      real(value.get_double(), {text.data(), static_cast<std::size_t>(result.ptr - text.data())});
-      break;
-    }
-    case json::kind::bool_:
-      boolean(value.get_bool());
-      break;
-    case json::kind::null:
-      on_null(unused);
-      break;
-  }
 }
 
 }  // namespace outlay::detail

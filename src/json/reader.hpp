@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <boost/json/error.hpp>
 #include <boost/json/string_view.hpp>
 #include <boost/json/value.hpp>
 #include <boost/system/error_code.hpp>
@@ -48,6 +47,8 @@ class Reader {
   /// Forgets an unfinished document, before the parser starts again.
   void begin_document() noexcept;
   void walk(const boost::json::value& value);
+  /// A root object, or an element of a root array, is open.
+  [[nodiscard]] bool inside() const noexcept { return depth_ != 0 || skip_ != 0; }
 
   Facts facts;
   std::vector<Piece> pieces;
@@ -74,7 +75,7 @@ class Reader {
     return true;
   }
   bool on_string(Text text, std::size_t, Error&) {
-    if (skip_ == 0 && wanted()) string({text.data(), text.size()});
+    if (skip_ == 0 && (wanted() || unread(!text.empty()))) string({text.data(), text.size()});
     return true;
   }
   bool on_number_part(Text text, Error&) {
@@ -82,20 +83,20 @@ class Reader {
     return true;
   }
   bool on_int64(std::int64_t number, Text text, Error&) {
-    if (skip_ == 0 && wanted()) integer(number, {text.data(), text.size()});
+    if (skip_ == 0 && (wanted() || unread(number != 0))) integer(number, {text.data(), text.size()});
     return true;
   }
   bool on_uint64(std::uint64_t, Text text, Error&) {
     // Only numbers above INT64_MAX arrive here: none of them is a valid count.
-    if (skip_ == 0 && wanted()) integer(INT64_MAX, {text.data(), text.size()});
+    if (skip_ == 0 && (wanted() || unread(true))) integer(INT64_MAX, {text.data(), text.size()});
     return true;
   }
   bool on_double(double number, Text text, Error&) {
-    if (skip_ == 0 && wanted()) real(number, {text.data(), text.size()});
+    if (skip_ == 0 && (wanted() || unread(number != 0))) real(number, {text.data(), text.size()});
     return true;
   }
   bool on_bool(bool value, Error&) {
-    if (skip_ == 0 && wanted()) boolean(value);
+    if (skip_ == 0 && (wanted() || unread(value))) boolean(value);
     return true;
   }
   bool on_null(Error&) {
@@ -119,12 +120,19 @@ class Reader {
   }
   // Whether a scalar that comes next is named by a path; looked at before its text is touched.
   [[nodiscard]] bool wanted() noexcept {
-    if (raw_ != 0) return true;
+    if ((raw_ | unread_) != 0) return raw_ != 0;
     const Paths::NodeId node = place();
     if (node == Paths::nowhere) return false;
     field_ = paths_->field(node);
     return field_ < Field::choices;
   }
+
+  // A scalar that no path names. Within a usage it may be something that is billed, unless it says that there was nothing of it.
+  [[nodiscard]] bool unread(bool something) {
+    if (usage_depth_ != 0 && something) note_unread();
+    return false;
+  }
+  void note_unread();
 
   bool begin(bool array);
   bool end(bool array);
@@ -149,9 +157,12 @@ class Reader {
   EventSink* sink_ = nullptr;
   bool over_ = false;  // the sink wants no more
   std::array<Frame, max_depth + 2> frames_;
-  std::uint32_t depth_ = 0;  // of frames: containers on a path
-  std::uint32_t skip_ = 0;   // containers entered off every path
-  std::uint32_t raw_ = 0;    // containers entered below a value that is kept as JSON
+  std::uint32_t depth_ = 0;        // of frames: containers on a path
+  std::uint32_t skip_ = 0;         // containers entered off every path
+  std::uint32_t raw_ = 0;          // containers entered below a value that is kept as JSON
+  std::uint32_t usage_depth_ = 0;  // frames up to the usage that is open; 0: none is
+  std::uint32_t unread_ = 0;       // containers entered below a member of it that no path names
+  std::string unread_name_;        // of such a member
   bool raw_comma_ = false;
   Paths::NodeId pending_ = Paths::nowhere;
   Field field_ = Field::none;
@@ -163,6 +174,9 @@ class Reader {
   std::size_t choice_begin_ = 0;
   std::size_t tool_begin_ = 0;
   std::size_t part_begin_ = 0;
+  std::size_t whole_begin_ = 0;
+  bool tier_changed_ = false;  // the event may say another tier
+  bool saw_whole_ = false;     // the event has an answer as a whole
   std::int32_t choice_ = 0;
   std::int32_t tool_ = -1;
   std::int32_t outer_tool_ = -1;

@@ -55,16 +55,46 @@ void InputCount::text(std::string_view text) {
   if (text.empty()) return;
   const Tokenizer& tokenizer = built_in_tokenizer();
   typical_ += tokenizer.typical(text);
-  upper_ += tokenizer.upper(text);
+  upper_ += std::min((tokenizer.upper(text) * rules_->text_64ths + 63) / 64, static_cast<std::int64_t>(text.size()));
 }
 
-void InputCount::media(std::string_view kind, std::string_view base64) {
-  // Providers count pixels and seconds, which are not looked at here. Images: OpenAI's low and high detail are 85 and 765 to 1,105 tokens,
-  // Anthropic's at most 1,568 up to 4.6, Gemini's 258 a tile. Sound: 10 to 32 tokens a second at 4 to 48 kB. Documents: text and
-  // pictures of pages. A bound for all models would refuse most calls, so `upper` is a bound for ordinary sizes only.
+void InputCount::schema(const json::value& value) {
+  const std::int64_t before = upper_;
+  rendered(value);
+  if (!rules_->tools_as_json) return;
+  InputCount as_json;
+  as_json.rules_ = rules_;
+  as_json.text(json::serialize(value));
+  upper_ = std::max(upper_, before + as_json.upper_);
+}
+
+bool InputCount::tools(const json::value& tools) {
+  range(rules_->tools_prompt / 2, rules_->tools_prompt);
+  schema(tools);
+  bool run_by_provider = false;
+  if (!tools.is_array()) return false;
+  for (const json::value& tool : tools.get_array()) {
+    if (!tool.is_object()) continue;
+    const json::value* const type = tool.get_object().if_contains("type");
+    if (type == nullptr || !type->is_string()) continue;
+    const std::string_view name = type->get_string();
+    if (name == "function" || name == "custom") continue;
+    range(rules_->tool_built_in / 2, rules_->tool_built_in);
+    bool run_here = false;
+    for (const std::string_view word : {"bash", "text_editor", "computer", "memory", "shell", "apply_patch"})
+      run_here |= name.find(word) != std::string_view::npos;
+    run_by_provider |= !run_here;
+  }
+  return run_by_provider;
+}
+
+void InputCount::media(std::string_view kind, std::string_view base64, bool low_detail) {
+  // Providers count pixels and seconds, which are not looked at here. Images are bounded by the model's own rule. Sound: 10 to 32 tokens a
+  // second at 4 to 48 kB. Documents: text and pictures of pages, a bound for ordinary ones only.
   const auto bytes = static_cast<std::int64_t>(base64.size() / 4 * 3);
   if (kind == "image")
-    range(800, 1'600);
+    range(low_detail ? rules_->image_low : std::min<std::int64_t>(800, rules_->image),
+          low_detail ? rules_->image_low : rules_->image);
   else if (kind == "audio")
     range(bytes / 1'500 + 1, bytes / 125 + 1);
   else if (kind == "video")
@@ -121,7 +151,9 @@ void InputCount::content(const json::value& value, std::string_view key, int dep
             const std::string_view kind =
                 name == "image_url" || key == "image_url" || key == "source" ? "image" : media_kind(object);
             const bool inlined = is_data_url(string) || name == "data" || name == "bytes" || name == "file_data";
-            media(key == "image" ? "image" : kind, inlined ? string : std::string_view{});
+            const json::value* const detail = object.if_contains("detail");
+            const bool low = detail != nullptr && detail->is_string() && detail->get_string() == "low";
+            media(key == "image" ? "image" : kind, inlined ? string : std::string_view{}, low);
             continue;
           }
         }
@@ -173,7 +205,8 @@ std::optional<std::int64_t> integer_member(const json::object& object, std::stri
   const json::value* const found = member(object, key);
   if (found == nullptr) return std::nullopt;
   if (found->is_int64()) return found->get_int64();
-  if (found->is_uint64()) return INT64_MAX;
+  if (found->is_uint64())
+    return static_cast<std::int64_t>(std::min(found->get_uint64(), static_cast<std::uint64_t>(INT64_MAX)));
   if (found->is_double()) {
     const double number = found->get_double();
     if (std::nearbyint(number) == number && std::abs(number) < 9e15) return static_cast<std::int64_t>(number);
@@ -211,6 +244,37 @@ void lower_thinking(json::object& thinking, std::int64_t ceiling) {
 void read_thinking(const json::object* thinking, RequestFacts& facts) {
   // "Must be >= 1024 and less than max_tokens": @anthropic-ai/sdk, resources/messages/messages.d.ts.
   if (thinking != nullptr && string_member(*thinking, "type") == "enabled") facts.min_output = 1'025;
+}
+
+void find_open_input(const json::object& request, std::initializer_list<std::string_view> keys, RequestFacts& facts) {
+  for (const std::string_view key : keys) facts.open_input |= member(request, key) != nullptr;
+}
+
+bool has_tool(const json::value& tools, std::string_view type) {
+  if (!tools.is_array()) return false;
+  for (const json::value& tool : tools.get_array())
+    if (tool.is_object() && string_member(tool.get_object(), "type").starts_with(type)) return true;
+  return false;
+}
+
+bool refers_to_files(const json::value& value, int depth) {
+  if (depth > max_depth) return true;
+  if (value.is_array()) {
+    for (const json::value& inner : value.get_array())
+      if (refers_to_files(inner, depth + 1)) return true;
+  } else if (value.is_object()) {
+    for (const auto& [key, inner] : value.get_object()) {
+      if (inner.is_string() && !inner.get_string().empty() &&
+          (key == "file_id" || key == "file_url" || key == "fileUri" || key == "file_uri"))
+        return true;
+      // A document by its address; an image's tokens are bounded by its model.
+      if (key == "source" && inner.is_object() && string_member(inner.get_object(), "type") == "url" &&
+          value.get_object().if_contains("type") != nullptr && value.get_object().at("type") == "document")
+        return true;
+      if (inner.is_structured() && refers_to_files(inner, depth + 1)) return true;
+    }
+  }
+  return false;
 }
 
 void find_cache_marks(const json::value& value, RequestFacts& facts, int depth) {

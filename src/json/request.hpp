@@ -3,25 +3,37 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "outlay/tokens.hpp"
+#include "vendor_rules.hpp"
 
 namespace outlay::detail {
 
 /// Adds up what a request's input may come to: a bound and a guess, side by side.
 class InputCount {
  public:
+  /// From here on by the rules of this model's vendor; an empty name changes nothing.
+  void count_for(std::string_view model) noexcept {
+    if (!model.empty()) rules_ = &vendor_rules(model);
+  }
   void text(std::string_view text);
   /// Tokens that the provider adds around what it is given.
   void overhead(std::int64_t tokens) noexcept { typical_ += tokens, upper_ += tokens; }
   void range(std::int64_t typical, std::int64_t upper) noexcept { typical_ += typical, upper_ += upper; }
   /// A value that providers render as text: its names, strings and numbers.
   void rendered(const boost::json::value& value);
+  /// The same of tool definitions and schemas, which some vendors' models see as JSON.
+  void schema(const boost::json::value& value);
+  /// A list of tools and what explains tools to the model.
+  ///
+  /// \return Whether one of them is run by the provider, so that what it finds becomes input.
+  bool tools(const boost::json::value& tools);
   /// Media or a file, given by its base64 text or by reference.
-  void media(std::string_view kind, std::string_view base64);
+  void media(std::string_view kind, std::string_view base64, bool low_detail = false);
   /// Every string of a value as text, but media recognised by their shape: for contents whose parts vary by provider.
   void content(const boost::json::value& value);
 
@@ -32,6 +44,7 @@ class InputCount {
   void content(const boost::json::value& value, std::string_view key, int depth);
   void rendered(const boost::json::value& value, int depth);
 
+  const VendorRules* rules_ = &vendor_rules({});
   std::int64_t typical_ = 0;
   std::int64_t upper_ = 0;
 };
@@ -47,6 +60,9 @@ struct RequestFacts {
   bool asks_for_usage = false;
   bool cache_write = false;  // it marks something for the provider's cache
   bool long_cache = false;   // for its longer-lived one
+  /// The input may be larger than what the request shows: earlier answers, stored files, what tools of the provider find.
+  bool open_input = false;
+  std::int64_t web_searches = 0;  // that the provider may run at the most; of those that nothing bounds: one
   std::string service_tier;
   InputCount input;
 };
@@ -66,6 +82,13 @@ void write_number(boost::json::object& object, std::string_view key, std::int64_
 void lower_thinking(boost::json::object& thinking, std::int64_t ceiling);
 /// Reads what an Anthropic thinking object means for the ceiling.
 void read_thinking(const boost::json::object* thinking, RequestFacts& facts);
+/// Notes the first of some members that the request has and that brings input which it does not show.
+void find_open_input(const boost::json::object& request, std::initializer_list<std::string_view> keys,
+                     RequestFacts& facts);
+/// Whether a list of tools has one whose type begins like this.
+[[nodiscard]] bool has_tool(const boost::json::value& tools, std::string_view type);
+/// Whether the request names stored or distant documents, whose size it does not show.
+[[nodiscard]] bool refers_to_files(const boost::json::value& value, int depth = 0);
 /// Notes marks for the provider's cache, wherever they are in the request.
 void find_cache_marks(const boost::json::value& value, RequestFacts& facts, int depth = 0);
 

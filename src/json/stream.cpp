@@ -2,7 +2,9 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "core/call/billing.hpp"
 #include "core/call/reservation.hpp"
 #include "meter.hpp"
 #include "outlay/detail/access.hpp"
@@ -25,6 +27,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
       throw Error(errc::invalid_argument,
                   "Stream: the call has been moved from. Make the stream from the call that holds it.");
     bounded = !reservation->quote.unbounded;
+    if (bounded && !meter.impl_->max_output) meter.impl_->max_output = reservation->quote.output;
   }
   ~Impl() {
     if (meter.impl_->saw_bytes && !settled) static_cast<void>(settle_quietly());
@@ -57,7 +60,11 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
 
   [[nodiscard]] Settlement settlement() {
     Settlement settlement;
-    settlement.usage = meter.impl_->usage(settlement.estimated);
+    StreamMeter::Impl::Reading reading = meter.impl_->read();
+    settlement.usage = reading.report.usage;
+    settlement.estimated = reading.estimated;
+    parts = std::move(reading.report.parts);
+    settlement.parts = parts;
     if (settlement.usage.input_total() == 0) {
       settlement.usage.input = reservation->quote.input;
       settlement.estimated = true;
@@ -65,6 +72,8 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     settlement.served_model = meter.served_model();
     settlement.service_tier = meter.service_tier();
     settlement.provider_cost = meter.provider_cost();
+    if (!meter.unread_member().empty())
+      detail::note_unread_usage(*reservation, meter.api().name(), meter.unread_member());
     return settlement;
   }
 
@@ -106,6 +115,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
   detail::Ref<detail::Reservation> reservation;
   StreamMeter meter;
   std::optional<Failure> failure;  // why it was cut
+  std::vector<UsagePart> parts;    // of the settlement, which refers to them
   std::int64_t granted = 0;        // output tokens that are known to be reserved
   bool bounded = false;
   bool sent = false;
@@ -115,8 +125,9 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
 
  private:
   bool pass() override {
+    if (bounded) return true;
     const std::int64_t counted = meter.counted_output();
-    if (bounded || counted <= granted) return true;
+    if (counted <= granted) return true;
     const std::int64_t wanted = granted + std::max(counted - granted, step);
     ExtensionResult result = extend(*reservation, wanted);
     if (result.extension == Extension::granted) {
@@ -130,8 +141,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
   }
 
   void show() {
-    bool estimated = false;
-    Usage shown = meter.impl_->usage(estimated);
+    Usage shown = meter.impl_->read().report.usage;
     if (shown == last_shown_) return;
     last_shown_ = shown;
     if (shown.input_total() == 0) shown.input = reservation->quote.input;

@@ -28,6 +28,7 @@ class OwnedGuardOptions {
       : model_(options.model),
         service_tier_(options.service_tier),
         traceparent_(options.traceparent),
+        provider_(options.provider),
         tags_(options.tags),
         ask_for_usage_(options.ask_for_usage) {}
 
@@ -37,13 +38,15 @@ class OwnedGuardOptions {
             .service_tier = service_tier_,
             .tags = tags_,
             .traceparent = traceparent_,
-            .ask_for_usage = ask_for_usage_};
+            .ask_for_usage = ask_for_usage_,
+            .provider = provider_};
   }
 
  private:
   std::string model_;
   std::string service_tier_;
   std::string traceparent_;
+  std::string provider_;
   Tags tags_;
   bool ask_for_usage_;
 };

@@ -4,10 +4,13 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "outlay/detail/export.hpp"
 #include "outlay/usage.hpp"
+#include "outlay/usd.hpp"
 
 namespace outlay {
 
@@ -78,12 +81,32 @@ inline constexpr Api Api::openrouter_chat{14};
 inline constexpr Api Api::azure_chat{15};
 inline constexpr Api Api::openai_compatible{16};
 
-/// The usage that a reply reports, in disjoint buckets whatever the provider's own convention.
+/// What a reply says of its own cost.
+struct ReplyUsage {
+  /// In disjoint buckets, whatever the provider's own convention; never empty.
+  Usage usage{};
+  /// Of which of `usage`: what other models than `model` took, as an advisor or a tool that makes pictures.
+  std::vector<UsagePart> parts{};
+  std::string model{};  ///< That answered; empty where the reply does not say.
+  std::string
+      service_tier{};  ///< That was served, with the place where that is dearer (`"flex"`, `"fast+us"`); empty where it does not say.
+  /// What the provider says that it charges, rounded half to even to a nano-dollar.
+  std::optional<Usd> provider_cost{};
+  std::string finish{};  ///< Why the first answer ended, as the provider writes it.
+  /// The counts contradict one another or leave something out; `usage` is the dearer reading.
+  bool doubtful{};
+  /// A member of the usage that the library does not know and that is neither 0 nor empty; empty if none. See Ledger::unread_usage().
+  std::string unread_member{};
+
+  operator const Usage&() const noexcept { return usage; }  // NOLINT: implicit by design
+};
+
+/// Reads the usage that a reply reports.
 ///
 /// \param reply The whole reply, as parsed. Of a reply that is wrapped (`response`, a stream's event) the API's own places are read.
 /// \par Errors
-/// Error with errc::bad_reply for a reply without a usage, errc::invalid_usage for a negative, fractional or too large count: both name the
-/// API and the member.
-[[nodiscard]] OUTLAY_EXPORT Usage read_usage(Api api, const boost::json::value& reply);
+/// Error with errc::bad_reply for a reply without a usage, with an empty one, or that is still being made; errc::invalid_usage for a negative,
+/// fractional or too large count, or such a sum of counts: all name the API, the last the member.
+[[nodiscard]] OUTLAY_EXPORT ReplyUsage read_usage(Api api, const boost::json::value& reply);
 
 }  // namespace outlay

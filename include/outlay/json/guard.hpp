@@ -29,6 +29,10 @@ struct GuardOptions {
   std::string_view traceparent{};   ///< The caller's W3C trace context.
   /// Make a streamed request ask for its usage, where the API must be asked (`stream_options.include_usage`).
   bool ask_for_usage = true;
+  /// Who serves the request, as the price table names it in front of models (`"groq"`, `"vertex_ai"`), or the address that it goes to
+  /// (`"https://api.groq.com/openai/v1"`): whose prices apply. Empty, or an address that is not known: the API's own provider, and for
+  /// Api::openai_compatible anyone.
+  std::string_view provider{};
 };
 
 /// An answer with its HTTP status, as a transport returns it to guard().
@@ -60,6 +64,9 @@ class OUTLAY_EXPORT GuardedRequest {
   [[nodiscard]] Api api() const noexcept;
   /// The request asks for a stream.
   [[nodiscard]] bool streamed() const noexcept;
+  /// call_request() bounds the input. False where it may grow beyond what the request shows: earlier answers (`previous_response_id`),
+  /// stored files, cached contents, and tools that the provider runs, whose results the model reads.
+  [[nodiscard]] bool input_bounded() const noexcept;
   /// body() asks for a usage that the request did not ask for: drop events that are StreamEvent::usage_only for the request's sender.
   [[nodiscard]] bool drop_usage_event() const noexcept;
 
@@ -204,6 +211,7 @@ struct Estimate {
   std::string priced_as{};     ///< The price table's entry.
   PriceRule rule{};            ///< How it was found.
   bool bounded{};  ///< The request has an output ceiling. Without one 256 tokens are counted, and `usd` is not a bound.
+  bool input_bounded{};  ///< As GuardedRequest::input_bounded(). Where it is not, `usd` is no bound either.
 };
 
 /// \par Errors

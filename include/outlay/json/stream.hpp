@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "outlay/call.hpp"
 #include "outlay/detail/export.hpp"
@@ -60,13 +61,16 @@ struct StreamError {
 struct StreamMeterOptions {
   /// The largest event, line, array element or frame that is read, in bytes. Default 16 MiB, the most that an AWS event stream allows.
   std::size_t max_event_bytes = std::size_t{16} << 20;
+  /// The request's ceiling times its choices. What is counted here, without a report, is never above it. Stream and GuardedCall set it.
+  std::optional<std::int64_t> max_output_tokens{};
 };
 
 /// Reads a provider's answer as its bytes arrive, split anywhere, and says what it used.
 ///
 /// Understands server-sent events (LF, CRLF, CR, comments, data over several lines), newline-delimited JSON, one JSON array, AWS's binary
 /// event stream, and a plain JSON reply in place of a stream: which of them it is, is seen in the first bytes. Usage reports are
-/// cumulative and merged member by member, the last one wins.
+/// cumulative and merged member by member: the last one wins, but a 0 never replaces a count. In a stream only what is new is text, where
+/// events repeat the answer so far.
 ///
 /// \par Guarantee
 /// However the bytes are split, the usage is the same.
@@ -92,13 +96,16 @@ class OUTLAY_EXPORT StreamMeter {
   ///
   /// The input is 0 until the provider reports it.
   [[nodiscard]] Usage usage() const;
+  /// Of which of usage(): what other models than the reply's own took.
+  [[nodiscard]] std::vector<UsagePart> parts() const;
   /// usage() is not, or not wholly, the provider's final word.
-  [[nodiscard]] bool estimated() const noexcept;
+  [[nodiscard]] bool estimated() const;
   /// The provider has reported a usage, final or not.
   [[nodiscard]] bool reported() const noexcept;
   /// The provider has reported its input.
   [[nodiscard]] bool input_reported() const noexcept;
-  /// The visible output so far, over every choice, as counted by the built-in tokenizer: at least one token for each piece.
+  /// The visible output so far, over every choice, as the built-in tokenizer bounds the joined text of each answer, each reasoning and each
+  /// tool call; at most StreamMeterOptions::max_output_tokens.
   [[nodiscard]] std::int64_t counted_output() const noexcept;
 
   /// The API's end has been seen: `[DONE]`, `message_stop`, a finish reason where nothing follows it.
@@ -108,11 +115,15 @@ class OUTLAY_EXPORT StreamMeter {
   /// What the provider reported instead of an end.
   [[nodiscard]] const std::optional<StreamError>& error() const noexcept;
   /// A member of the usage that was negative, fractional or too large; empty if none. Such a report is not used: estimated().
-  [[nodiscard]] std::string_view invalid_member() const noexcept;
+  [[nodiscard]] std::string_view invalid_member() const;
+  /// A member of the usage that the library does not know and that was neither 0 nor empty; empty if none. See Ledger::unread_usage().
+  [[nodiscard]] std::string_view unread_member() const noexcept;
+  /// Why the first answer ended, as the provider writes it (`stop`, `MAX_TOKENS`, `completed`); empty until known.
+  [[nodiscard]] std::string_view finish_reason() const noexcept;
 
   [[nodiscard]] std::string_view served_model() const noexcept;  ///< Empty until known.
   [[nodiscard]] std::string_view service_tier() const noexcept;  ///< The tier that was served; empty until known.
-  /// A cost that the provider reports (OpenRouter, xAI), rounded half to even to a nano-dollar.
+  /// A cost that the provider reports (OpenRouter, xAI, Perplexity), rounded half to even to a nano-dollar.
   [[nodiscard]] std::optional<Usd> provider_cost() const noexcept;
   [[nodiscard]] Api api() const noexcept;
 

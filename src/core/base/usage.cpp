@@ -6,35 +6,59 @@
 
 namespace outlay {
 
+namespace {
+
+struct Member {
+  const char* name;
+  std::int64_t Usage::* count;
+  std::int64_t Usage::* whole;  // that it is a part of; null: it stands for itself
+};
+
+constexpr Member members[] = {
+    {"input", &Usage::input, nullptr},
+    {"cache_read", &Usage::cache_read, nullptr},
+    {"cache_write", &Usage::cache_write, nullptr},
+    {"cache_write_1h", &Usage::cache_write_1h, nullptr},
+    {"output", &Usage::output, nullptr},
+    {"reasoning", &Usage::reasoning, &Usage::output},
+    {"input_audio", &Usage::input_audio, &Usage::input},
+    {"input_image", &Usage::input_image, &Usage::input},
+    {"cache_read_audio", &Usage::cache_read_audio, &Usage::cache_read},
+    {"output_audio", &Usage::output_audio, &Usage::output},
+    {"output_image", &Usage::output_image, &Usage::output},
+    {"web_searches", &Usage::web_searches, nullptr},
+    {"file_searches", &Usage::file_searches, nullptr},
+    {"code_sessions", &Usage::code_sessions, nullptr},
+    {"other_tools", &Usage::other_tools, nullptr},
+};
+
+}  // namespace
+
 const char* Usage::first_invalid() const noexcept {
-  // Nearly every usage is small and has no modalities: one comparison for all of its counts.
-  const auto all =
-      static_cast<std::uint64_t>(input | cache_read | cache_write | cache_write_1h | output | reasoning | web_searches);
+  // Nearly every usage is small and has no modalities and tools: one comparison for all of its counts.
+  const auto all = static_cast<std::uint64_t>(input | cache_read | cache_write | cache_write_1h | output | reasoning);
   if (all < (1ULL << 30) && reasoning <= output &&
-      (input_audio | input_image | cache_read_audio | output_audio | output_image) == 0)
+      (input_audio | input_image | cache_read_audio | output_audio | output_image | web_searches | file_searches |
+       code_sessions | other_tools) == 0)
     return nullptr;
-  const struct {
-    const char* name;
-    std::int64_t count;
-    std::int64_t whole;
-  } members[] = {
-      {"input", input, max_count},
-      {"cache_read", cache_read, max_count},
-      {"cache_write", cache_write, max_count},
-      {"cache_write_1h", cache_write_1h, max_count},
-      {"output", output, max_count},
-      {"reasoning", reasoning, output},
-      {"input_audio", input_audio, input},
-      {"input_image", input_image, input},
-      {"cache_read_audio", cache_read_audio, cache_read},
-      {"output_audio", output_audio, output},
-      {"output_image", output_image, output},
-      {"web_searches", web_searches, max_count},
-  };
-  for (const auto& member : members)
-    if (member.count < 0 || member.count > member.whole) return member.name;
+  for (const Member& member : members) {
+    const std::int64_t count = this->*member.count;
+    if (count < 0 || count > (member.whole == nullptr ? max_count : this->*member.whole)) return member.name;
+  }
   return nullptr;
 }
+
+std::string to_string(const Usage& usage) {
+  std::string text;
+  for (const Member& member : members) {
+    if (usage.*member.count == 0) continue;
+    if (!text.empty()) text += ' ';
+    text.append(member.name).append("=").append(std::to_string(usage.*member.count));
+  }
+  return text.empty() ? "nothing" : text;
+}
+
+std::ostream& operator<<(std::ostream& out, const Usage& usage) { return out << to_string(usage); }
 
 const char* to_string(Dimension dimension) noexcept {
   switch (dimension) {

@@ -19,7 +19,6 @@ Budget::Budget(BudgetOptions options) {
   const Node* outer = ambient();
   Books& books = books_of(outer);
   validate(options, books, outer ? outer->budget : nullptr);
-  if (options.usd) books.warn_if_prices_are_stale();
   auto node = std::make_unique<BudgetNode>(std::move(options), outer ? outer->budget : nullptr, books.store);
   node->budget = node.get();
   node->attribute(

@@ -37,7 +37,7 @@ Admission::Admission(Arrival& arrival, Caller caller)
   prices_ = books_.prices.find(reservation_.prices_uid);
   if (!prices_) {  // replaced many times since: the present one counts
     prices_ = books_.prices.present();
-    if (const auto again = request_.with_model({request_.model.name, prices_->find(request_.model.name->text)}))
+    if (const auto again = request_.with_model({request_.model.name, find_price(request_.model.name->text)}))
       request_ = *again;
   }
   enter_chain();
@@ -51,7 +51,13 @@ void Admission::enter_chain() {
     for (const Policy& policy : budget->policy_list())
       if (const auto* downgrade = std::get_if<Downgrade>(&policy))
         for (const Downgrade::Route& route : downgrade->map)
-          memory_.models.add({books_.dictionary.name(route.to), prices_->find(route.to)});
+          memory_.models.add({books_.dictionary.name(route.to), find_price(route.to)});
+}
+
+const PricedModel* Admission::find_price(const std::string& model) const {
+  // A policy may name another provider's model.
+  const PricedModel* const own = reservation_.under ? prices_->find(model, reservation_.under->text) : nullptr;
+  return own ? own : prices_->find(model);
 }
 
 Admission::Admission(Reservation& stream, PricedAgain wanted, Caller caller)

@@ -8,6 +8,7 @@
 #include "core/context/misuse.hpp"
 #include "core/context/scopes.hpp"
 #include "core/ledger/thread_cache.hpp"
+#include "core/pricing/name_rules.hpp"
 #include "outlay/log.hpp"
 #include "outlay/tokens.hpp"
 
@@ -37,6 +38,9 @@ std::string fault(const CallRequest& request) {
     return range("choices", "between 1 and 1,024", std::to_string(request.choices));
   if (request.usd && (*request.usd < Usd{} || *request.usd > max_call_cost))
     return range("usd", "between $0.00 and $1,000,000,000", to_string(*request.usd));
+  if (request.web_searches < 0 || request.web_searches > 1'000'000)
+    return range("web_searches", "between 0 and 1,000,000", std::to_string(request.web_searches));
+  if (request.provider.size() > 256) return size("provider", 256, request.provider.size());
   if (request.service_tier.size() > 64) return size("service_tier", 64, request.service_tier.size());
   if (request.min_output_tokens < 1)
     return range("min_output_tokens", "at least 1", std::to_string(request.min_output_tokens));
@@ -86,6 +90,7 @@ std::string Arrival::reason_of(errc code) const {
              " has no output ceiling, and a budget around it refuses such requests. Set max_output_tokens.";
     case errc::price_unknown:
       return "no price is known for " + model +
+             (request_.web_searches > 0 ? " or for the searches that it may run" : "") +
              ", and a budget around the call caps money. Register it with PriceTable::register_model or "
              "register_deployment, or set BudgetOptions::unpriced to Unpriced::assume(...) or Unpriced::ignore().";
     default:
@@ -111,7 +116,8 @@ bool Arrival::prepare() {
     return refuse(errc::invalid_argument, std::move(wrong)), false;
   around_ = scope_ = ambient();
   books_ = &books_of(scope_);
-  const ModelSlot slot = books_->prices.resolve(request_.model);  // a copy, since the thread may resolve again below
+  const ModelSlot slot = books_->prices.resolve(
+      request_.model, provider_at(request_.provider));  // a copy, since the thread may resolve again below
   if (slot.name->id == ModelName::overflow_id)
     return refuse(errc::invalid_argument,
                   "the ledger has seen 65,536 names of models, providers and tiers, and takes no new ones. "
@@ -131,6 +137,7 @@ bool Arrival::prepare() {
   reservation_ = make_reservation();
   reservation_->call_id = next_call_id();
   reservation_->prices_uid = slot.prices_uid;
+  reservation_->under = slot.under;
   const errc wrong = Quote::of(request_, input_, {slot.name, slot.priced}, *terms(), observing(), reservation_->quote);
   if (!budget_) {
     if (books_->options.strict && refuse_outright(errc::outside_budget)) return false;

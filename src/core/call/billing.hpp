@@ -1,7 +1,9 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/call/reservation.hpp"
 
@@ -14,6 +16,7 @@ struct Bill {
   std::string_view service_tier{};
   std::optional<Usd> provider_cost{};
   bool estimated = false;
+  std::span<const UsagePart> parts{};
 };
 
 /// What a call costs, and on whose word.
@@ -24,9 +27,14 @@ struct Priced {
   const ModelName* served = nullptr;
   const ModelName* provider = nullptr;
   std::optional<std::uint32_t> prices{};  // the version's name, where it is not the present table's
+  std::vector<RecordPart> parts{};        // of the bill's, with what each costs
 };
 
 [[nodiscard]] Priced price(const Reservation& reservation, const Bill& bill);
+
+/// Counts and reports once for each API that a reply's usage had a member which the library does not know.
+OUTLAY_EXPORT void note_unread_usage(const Reservation& reservation, std::string_view api,
+                                     std::string_view member) noexcept;
 
 /// Writes the record of a call that has ended.
 void record(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,

@@ -8,7 +8,7 @@ errc Quote::of(const CallRequest& request, std::int64_t input, Model model, cons
                Quote& quote) noexcept {
   quote.terms = &terms;
   quote.requested = model.name;
-  quote.price_terms = {request.service_tier, request.long_cache};
+  quote.price_terms = {request.service_tier, request.long_cache, request.web_searches};
   quote.input = input;
   quote.choices = request.choices;
   quote.ceiling = request.max_output_tokens.value_or(no_ceiling);
@@ -33,7 +33,8 @@ errc Quote::of(const CallRequest& request, std::int64_t input, Model model, cons
 }
 
 bool Quote::allows(Model other) const noexcept {
-  return other.priced || pricing.kind() == Pricing::Kind::flat || !terms->refuses_unpriced();
+  const bool priced = other.priced && (price_terms.web_searches == 0 || other.priced->price->web_search);
+  return priced || pricing.kind() == Pricing::Kind::flat || !terms->refuses_unpriced();
 }
 
 void Quote::take_model(Model other) noexcept {

@@ -54,7 +54,8 @@ PricedAgain priced_again(const Reservation& reservation) {
   }
   // Where the model is not known any more, the reservation stays as it is.
   if (quote.pricing.kind() == Pricing::Kind::table) {
-    quote.model.priced = prices->find(reservation.model_name());
+    quote.model.priced =
+        prices->find(reservation.model_name(), reservation.under ? reservation.under->text : std::string());
     quote.pricing = quote.model.priced ? Pricing::table(*quote.model.priced) : Pricing();
   }
   return {std::move(prices), quote};

@@ -32,7 +32,8 @@ struct Reservation {
   std::uint64_t call_id = 0;
   std::uint64_t prices_uid = 0;  // the price book that it was admitted by
   std::int64_t started = 0;
-  const ModelName* tier = nullptr;  // null: none was asked for
+  const ModelName* tier = nullptr;   // null: none was asked for
+  const ModelName* under = nullptr;  // the provider that is asked; null: not known
   std::string traceparent;
   std::unique_ptr<SharedClaim> claim;  // null where no budget counts in a store
   Reservation* next_free = nullptr;

@@ -204,7 +204,9 @@ void finish(Reservation& reservation, const Vector& actual, const Bill& bill, co
       .usage = bill.usage,
       .overrun = Usd::from_nanos(std::max<std::int64_t>(0, priced.usd.nanos() - reservation.quote.amounts[0])),
       .over_cap = aftermath.over_cap,
-      .first = true};
+      .first = true,
+      .status = status,
+      .cost_source = priced.source};
   tell(reservation, bill, priced, status, reason, aftermath);
   if (aftermath.crossed) {
     aftermath.crossed->scope = reservation.scope;
@@ -242,6 +244,8 @@ void settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
   ending.invalid = bill.usage.first_invalid();
   if (!ending.invalid && bill.provider_cost && (*bill.provider_cost < Usd{} || *bill.provider_cost > max_call_cost))
     ending.invalid = "provider_cost";
+  for (const UsagePart& part : bill.parts)
+    if (!ending.invalid) ending.invalid = part.usage.first_invalid();
   if (ending.invalid) {
     reservation.set_shown(nullptr);  // neither can be trusted
     charge_reservation(reservation, "the usage given to settle is invalid", ending);
@@ -263,7 +267,10 @@ void charge_without_fail(Reservation& reservation, std::string_view reason, Endi
   const Vector actual = whole_reservation(reservation);
   if (end_in_tree(reservation, actual, aftermath)) {
     if (reservation.claim) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
-    ending.settled = {.usd = Usd::from_nanos(reservation.quote.amounts[0]), .first = true};
+    ending.settled = {.usd = Usd::from_nanos(reservation.quote.amounts[0]),
+                      .first = true,
+                      .status = RecordStatus::indeterminate,
+                      .cost_source = CostSource::assumed};
   }
   aftermath.wakes.tell();
   say_lost_record("out of memory");
@@ -286,8 +293,8 @@ void say_late(const Reservation& reservation, const char* what) noexcept {
 }
 
 Bill bill_of(const Settlement& settlement) noexcept {
-  return {settlement.usage, settlement.served_model, settlement.service_tier, settlement.provider_cost,
-          settlement.estimated};
+  return {settlement.usage,         settlement.served_model, settlement.service_tier,
+          settlement.provider_cost, settlement.estimated,    settlement.parts};
 }
 
 Settled settle_or_throw(Reservation& reservation, const Bill& bill) {

@@ -130,6 +130,7 @@ void Books::reset() {
   }
   unpriced_calls = 0;
   unbounded_calls = 0;
+  unread_usage = 0;
   reset_counters(*store);
 }
 

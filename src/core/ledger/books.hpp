@@ -78,6 +78,7 @@ class Books {
   void reset();
 
   std::atomic<std::uint64_t> unpriced_calls{0};
+  std::atomic<std::uint64_t> unread_usage{0};
   std::atomic<std::uint64_t> unbounded_calls{0};
   /// True the first time for each kind and model. False without memory to remember it.
   [[nodiscard]] bool first_time(std::string_view kind, std::string_view model) noexcept;

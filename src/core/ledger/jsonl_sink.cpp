@@ -55,6 +55,9 @@ class Members {
     count("output_audio", usage.output_audio);
     count("output_image", usage.output_image);
     count("web_searches", usage.web_searches);
+    count("file_searches", usage.file_searches);
+    count("code_sessions", usage.code_sessions);
+    count("other_tools", usage.other_tools);
     json_.end_object();
   }
 
@@ -147,6 +150,17 @@ std::string to_json_line(const Record& record) {
   members.text("price_version", record.price_version);
   if (record.unbounded) json.key("unbounded").boolean(true);
   members.usage(record.usage);
+  if (!record.parts.empty()) {
+    json.key("parts").begin_array();
+    for (const RecordPart& part : record.parts) {
+      json.begin_object();
+      members.text("model", part.model);
+      members.number("usd_nanos", part.usd.nanos());
+      members.usage(part.usage);
+      json.end_object();
+    }
+    json.end_array();
+  }
   members.tags(record.tags);
   members.budgets(record.budgets);
   members.text("reason", record.reason);

@@ -102,6 +102,7 @@ std::vector<BudgetEvent> Ledger::downgrades() const { return only(events(), Acti
 std::vector<BudgetEvent> Ledger::clamps() const { return only(events(), Action::clamped); }
 std::uint64_t Ledger::dropped() const { return books_->records.dropped(); }
 std::uint64_t Ledger::unpriced_calls() const { return books_->unpriced_calls.load(std::memory_order_relaxed); }
+std::uint64_t Ledger::unread_usage() const { return books_->unread_usage.load(std::memory_order_relaxed); }
 std::uint64_t Ledger::unbounded_calls() const { return books_->unbounded_calls.load(std::memory_order_relaxed); }
 Audit Ledger::audit() const { return detail::audit(books_->records); }
 

@@ -11,24 +11,28 @@ PricesInUse::PricesInUse(std::uint64_t books_uid, LedgerDictionary& dictionary, 
   replace(std::move(first));
 }
 
-const ModelSlot& PricesInUse::resolve(std::string_view model, NameOrigin origin) {
+const ModelSlot& PricesInUse::resolve(std::string_view model, std::string_view under, NameOrigin origin) {
   ThreadCache& cache = thread_cache();
   const ModelSlot& slot = cache.models[hash_text(model) % ThreadCache::model_slots];
   const std::uint64_t prices = uid_.load(std::memory_order_acquire);
-  if (slot.books_uid == books_uid_ && slot.prices_uid == prices && same_text(slot.name->text, model)) return slot;
-  return resolve_anew(model, origin, prices, cache);
+  if (slot.books_uid == books_uid_ && slot.prices_uid == prices && same_text(slot.name->text, model) &&
+      (slot.under ? same_text(slot.under->text, under) : under.empty()))
+    return slot;
+  return resolve_anew(model, under, origin, prices, cache);
 }
 
-const ModelSlot& PricesInUse::resolve(const ModelName& model, const std::string& text) {
+const ModelSlot& PricesInUse::resolve(const ModelName& model, const std::string& text, const ModelName* under) {
   ThreadCache& cache = thread_cache();
   const ModelSlot& slot = cache.models[model.hash % ThreadCache::model_slots];
   const std::uint64_t prices = uid_.load(std::memory_order_acquire);
-  if (slot.name == &model && slot.books_uid == books_uid_ && slot.prices_uid == prices) return slot;
-  return resolve_anew(text, NameOrigin::program, prices, cache);
+  if (slot.name == &model && slot.books_uid == books_uid_ && slot.prices_uid == prices && slot.under == under)
+    return slot;
+  return resolve_anew(text, under ? std::string_view(under->text) : std::string_view(), NameOrigin::program, prices,
+                      cache);
 }
 
-const ModelSlot& PricesInUse::resolve_anew(std::string_view model, NameOrigin origin, std::uint64_t prices,
-                                           ThreadCache& cache) {
+const ModelSlot& PricesInUse::resolve_anew(std::string_view model, std::string_view under, NameOrigin origin,
+                                           std::uint64_t prices, ThreadCache& cache) {
   std::shared_ptr<const PriceBook> book;
   if (!cache.ended)
     for (const auto& held : cache.price_books)
@@ -44,7 +48,12 @@ const ModelSlot& PricesInUse::resolve_anew(std::string_view model, NameOrigin or
       place = book;
     }
   }
-  ModelSlot fresh{books_uid_, book->uid, dictionary_.name(model, origin), book->find(model), nullptr};
+  ModelSlot fresh{books_uid_,
+                  book->uid,
+                  dictionary_.name(model, origin),
+                  book->find(model, under),
+                  nullptr,
+                  under.empty() ? nullptr : dictionary_.name(under)};
   if (fresh.priced && !fresh.priced->price->provider.empty())
     fresh.provider = dictionary_.name(fresh.priced->price->provider);
   const bool keep = fresh.name->id != ModelName::overflow_id && !cache.ended;

@@ -24,10 +24,13 @@ class PricesInUse {
   PricesInUse(const PricesInUse&) = delete;
   PricesInUse& operator=(const PricesInUse&) = delete;
 
-  /// The name and the price of a model. The slot belongs to the thread, and is safe only until it resolves again.
-  [[nodiscard]] const ModelSlot& resolve(std::string_view model, NameOrigin origin = NameOrigin::program);
+  /// The name and the price of a model, served by `under` where that is known. The slot belongs to the thread, and is safe only until it
+  /// resolves again.
+  [[nodiscard]] const ModelSlot& resolve(std::string_view model, std::string_view under = {},
+                                         NameOrigin origin = NameOrigin::program);
   /// The same by a name of this dictionary, without reading the text; `text` where the dictionary was full.
-  [[nodiscard]] const ModelSlot& resolve(const ModelName& model, const std::string& text);
+  [[nodiscard]] const ModelSlot& resolve(const ModelName& model, const std::string& text,
+                                         const ModelName* under = nullptr);
 
   /// The present book, held for the caller: a PricedModel of resolve() is safe only until this thread resolves again.
   [[nodiscard]] std::shared_ptr<const PriceBook> present() const;
@@ -41,7 +44,8 @@ class PricesInUse {
   [[nodiscard]] std::uint32_t version_id() const noexcept { return version_id_.load(std::memory_order_relaxed); }
 
  private:
-  const ModelSlot& resolve_anew(std::string_view model, NameOrigin origin, std::uint64_t prices, ThreadCache& cache);
+  const ModelSlot& resolve_anew(std::string_view model, std::string_view under, NameOrigin origin, std::uint64_t prices,
+                                ThreadCache& cache);
 
   const std::uint64_t books_uid_;
   LedgerDictionary& dictionary_;

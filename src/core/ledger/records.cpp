@@ -32,6 +32,7 @@ Record to_record(const Row& row, const LedgerDictionary& dictionary) {
     record.table_cost = row.extra->table_cost;
     record.reason = row.extra->reason;
     record.traceparent = row.extra->traceparent;
+    record.parts = row.extra->parts;
   }
   const LedgerDictionary::Reader names = dictionary.read();
   record.requested_model = names.name(row.requested);

@@ -24,6 +24,7 @@ struct RowExtra {
   std::optional<Usd> table_cost{};
   std::string reason{};
   std::string traceparent{};
+  std::vector<RecordPart> parts{};
 };
 
 /// A record as it is kept: names and tags are ids in the ledger's dictionary.

@@ -20,6 +20,7 @@ struct ModelSlot {
   const ModelName* name = nullptr;      // in the books' dictionary
   const PricedModel* priced = nullptr;  // in a price book that this cache holds; null: unknown
   const ModelName* provider = nullptr;  // of the price; null: not known
+  const ModelName* under = nullptr;     // the provider that was asked for it; null: not known
 };
 
 /// What a thread keeps of its ledgers, so that the path of a call takes no shared lock but the budgets' own and its shard's.

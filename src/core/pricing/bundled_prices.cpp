@@ -7,11 +7,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/pricing/price_book.hpp"
 
-// The prices that come with the library. Facts, not code, carried over from LiteLLM's model_prices_and_context_window.json
+// The prices that come with the library; `src/core/pricing/renew` builds the rows anew. Facts, not code, carried over from LiteLLM's model_prices_and_context_window.json
 // (https://github.com/BerriAI/litellm, MIT licence), snapshot of 2026-08-01. Names that a provider prices alike share a row; a
 // first party's models stand under their bare names, and a name with a prefix stands here only where its price differs. A dated snapshot has
 // the service tiers of its family, and Claude the batch discount that the file lists for the same models on Vertex AI.
@@ -67,10 +68,11 @@ consteval Row tier_above(const char* service_tier, std::int32_t threshold, Cells
   return {.service_tier = service_tier, .threshold = threshold, .cells = cells};
 }
 consteval Row above(std::int32_t threshold, Cells cells) { return tier_above("", threshold, cells); }
-/// As above(), but at the threshold already.
-consteval Row from(std::int32_t threshold, Cells cells) {
-  return {.threshold = threshold, .inclusive = true, .cells = cells};
+/// As above() and tier_above(), but at the threshold already.
+consteval Row tier_from(const char* service_tier, std::int32_t threshold, Cells cells) {
+  return {.service_tier = service_tier, .threshold = threshold, .inclusive = true, .cells = cells};
 }
+consteval Row from(std::int32_t threshold, Cells cells) { return tier_from("", threshold, cells); }
 
 constexpr std::chrono::sys_days as_of = std::chrono::year(2026) / 8 / 1;
 constexpr char version[] = "2026-08-01";
@@ -754,7 +756,7 @@ constexpr Row rows[] = {
     model("bedrock/sa-east-1/meta.llama3-70b-instruct-v1:0", "bedrock", {.in = 4.45_m, .out = 5.88_m}, {8'192, 8'192}),
     model("bedrock/sa-east-1/meta.llama3-8b-instruct-v1:0", "bedrock", {.in = 0.5_m, .out = 1.01_m}, {8'192, 8'192}),
 
-    // Groq, and OpenRouter's and others' own rates
+    // Groq, Perplexity, Moonshot, and OpenRouter's and others' own rates
     model("groq/llama-3.1-8b-instant", "groq", {.in = 0.05_m, .out = 0.08_m}, {128'000, 8'192}),
     model("groq/llama-3.3-70b-versatile", "groq", {.in = 0.59_m, .out = 0.79_m}, {128'000, 32'768}),
     model("groq/gemma-7b-it", "groq", {.in = 0.05_m, .out = 0.08_m}, {8'192, 8'192}),
@@ -767,6 +769,26 @@ constexpr Row rows[] = {
           {131'072, 65'536}),
     model("groq/qwen/qwen3-32b", "groq", {.in = 0.29_m, .out = 0.59_m}, {131'000, 131'000}),
     model("groq/moonshotai/kimi-k2-instruct-0905", "groq", {.in = 1_m, .out = 3_m, .read = 0.5_m}, {262'144, 16'384}),
+    // A search at Perplexity's medium size of context; citations are input.
+    model("perplexity/sonar", "perplexity", {.in = 1_m, .out = 1_m}, {128'000, 0}, 0.008_usd),
+    model("perplexity/sonar-pro", "perplexity", {.in = 3_m, .out = 15_m}, {200'000, 8'000}, 0.01_usd),
+    model("perplexity/sonar-reasoning", "perplexity", {.in = 1_m, .out = 5_m}, {128'000, 0}, 0.008_usd),
+    model("perplexity/sonar-reasoning-pro", "perplexity", {.in = 2_m, .out = 8_m}, {128'000, 0}, 0.01_usd),
+    model("perplexity/sonar-deep-research", "perplexity", {.in = 2_m, .out = 8_m, .reasoning = 3_m}, {128'000, 0},
+          0.005_usd),
+    model("moonshot/kimi-k2.5", "moonshot", {.in = 0.6_m, .out = 3_m, .read = 0.1_m}, {262'144, 262'144}),
+    model("moonshot/kimi-k2.6", "moonshot", {.in = 0.95_m, .out = 4_m, .read = 0.16_m}, {262'144, 262'144}),
+    model("moonshot/kimi-k2-0711-preview", "moonshot", {.in = 0.6_m, .out = 2.5_m, .read = 0.15_m}, {131'072, 131'072}),
+    model("moonshot/kimi-k2-0905-preview moonshot/kimi-k2-thinking", "moonshot",
+          {.in = 0.6_m, .out = 2.5_m, .read = 0.15_m}, {262'144, 262'144}),
+    model("moonshot/kimi-k2-turbo-preview moonshot/kimi-k2-thinking-turbo", "moonshot",
+          {.in = 1.15_m, .out = 8_m, .read = 0.15_m}, {262'144, 262'144}),
+    model("moonshot/kimi-latest moonshot/kimi-latest-128k", "moonshot", {.in = 2_m, .out = 5_m, .read = 0.15_m},
+          {131'072, 131'072}),
+    model("moonshot/moonshot-v1-8k", "moonshot", {.in = 0.2_m, .out = 2_m}, {8'192, 8'192}),
+    model("moonshot/moonshot-v1-32k", "moonshot", {.in = 1_m, .out = 3_m}, {32'768, 32'768}),
+    model("moonshot/moonshot-v1-128k moonshot/moonshot-v1-auto", "moonshot", {.in = 2_m, .out = 5_m},
+          {131'072, 131'072}),
     model("openrouter/anthropic/claude-sonnet-4.5", "openrouter",
           {.in = 3_m, .out = 15_m, .read = 0.3_m, .write = 3.75_m}, {1'000'000, 1'000'000}),
     above(200'000, {.in = 6_m, .out = 22.5_m, .read = 0.6_m, .write = 7.5_m}),
@@ -931,18 +953,54 @@ Rates to_rates(const Cells& cells) {
           .cache_read_audio = rate(cells.audio_read)};
 }
 
+/// What providers charge for a use of their tools, whichever model uses them, as they publish it. Where a row has a fee, that one counts.
+struct ToolFees {
+  std::string_view provider;
+  std::string_view models;  // whose name has this; empty: any
+  Usd web_search{}, file_search{}, code_session{}, other_tool{};
+};
+constexpr ToolFees tool_fees[] = {
+    // openai.com/api/pricing, "Built-in tools": web search $10 and file search $2.50 a thousand calls, a container of 1 GB $0.03.
+    {"openai", {}, 0.01_usd, 0.0025_usd, 0.03_usd, {}},
+    // platform.claude.com/docs, "Pricing": web search $10 a thousand. Containers are billed by time, which a reply does not say.
+    {"anthropic", {}, 0.01_usd, {}, {}, {}},
+    // ai.google.dev/gemini-api/docs/pricing, and Vertex AI's: Google Search $35 a thousand requests up to 2.x, $14 a thousand queries from
+    // 3 on; Google Maps $25 a thousand requests.
+    {"gemini", "gemini-3", 0.014_usd, {}, {}, 0.025_usd},
+    {"gemini", {}, 0.035_usd, {}, {}, 0.025_usd},
+    {"vertex_ai", "gemini-3", 0.014_usd, {}, {}, 0.025_usd},
+    {"vertex_ai", "gemini", 0.035_usd, {}, {}, 0.025_usd},
+    // docs.x.ai, "Tools pricing": web and X search $5, code $5, collections $2.50 a thousand calls.
+    {"xai", {}, 0.005_usd, 0.0025_usd, 0.005_usd, 0.005_usd},
+};
+
+void add_tool_fees(std::string_view names, Price& price) {
+  for (const ToolFees& fees : tool_fees) {
+    if (fees.provider != price.provider || names.find(fees.models) == names.npos) continue;
+    const std::pair<std::optional<Usd>&, Usd> each[] = {{price.web_search, fees.web_search},
+                                                        {price.file_search, fees.file_search},
+                                                        {price.code_session, fees.code_session},
+                                                        {price.other_tool, fees.other_tool}};
+    for (const auto& [place, fee] : each)
+      if (!place && fee != Usd{}) place = fee;
+    return;
+  }
+}
+
 std::shared_ptr<const detail::PriceBook> build() {
   std::vector<detail::PriceEntry> entries;
   for (const Row* row = std::begin(rows); row != std::end(rows);) {
     const auto positive = [](std::int32_t count) {
       return count > 0 ? std::optional<std::int64_t>(count) : std::nullopt;
     };
-    Price price{.rates = to_rates(row->cells),
-                .web_search = Usd::from_nanos(row->web_search_nanos),
-                .provider = row->provider,
-                .max_output_tokens = positive(row->most.output),
-                .max_input_tokens = positive(row->most.input)};
+    Price price{
+        .rates = to_rates(row->cells),
+        .web_search = row->web_search_nanos == 0 ? std::nullopt : std::optional(Usd::from_nanos(row->web_search_nanos)),
+        .provider = row->provider,
+        .max_output_tokens = positive(row->most.output),
+        .max_input_tokens = positive(row->most.input)};
     std::string_view names = row->names;
+    add_tool_fees(names, price);
     for (++row; row != std::end(rows) && !row->names; ++row)
       price.tiers.push_back({row->service_tier, row->threshold, row->inclusive, to_rates(row->cells)});
     while (!names.empty()) {

@@ -1,5 +1,7 @@
 #include "core/pricing/name_rules.hpp"
 
+#include <algorithm>
+
 namespace outlay::detail {
 
 namespace {
@@ -131,11 +133,132 @@ std::string_view fine_tuned_base(std::string_view name) noexcept {
   return name.substr(0, colon);
 }
 
+std::string_view within_arn(std::string_view name) noexcept {
+  if (!name.starts_with("arn:")) return {};
+  for (const std::string_view kind : {":inference-profile/", ":foundation-model/"})
+    if (const std::size_t at = name.find(kind); at != name.npos) return name.substr(at + kind.size());
+  return {};
+}
+
+std::string_view without_variant(std::string_view name) noexcept {
+  // openrouter.ai/docs, "Model variants".
+  for (const std::string_view suffix :
+       {":free", ":nitro", ":floor", ":online", ":thinking", ":extended", ":beta", ":exacto"})
+    if (name.size() > suffix.size() && name.ends_with(suffix)) return name.substr(0, name.size() - suffix.size());
+  return {};
+}
+
+std::string vendors_spelling(std::string_view name) {
+  const std::size_t slash = name.rfind('/');
+  std::string_view rest = name.substr(slash == name.npos ? 0 : slash + 1);
+  constexpr std::string_view head = "claude-";
+  if (!rest.starts_with(head)) return {};
+  std::string spelt(rest);
+  for (std::size_t i = 1; i + 1 < spelt.size(); ++i)
+    if (spelt[i] == '.' && is_digit(spelt[i - 1]) && is_digit(spelt[i + 1])) spelt[i] = '-';
+  // The number stands in front of the family's name there from the fourth generation on, too.
+  std::size_t at = head.size();
+  while (at < spelt.size() && (is_digit(spelt[at]) || spelt[at] == '-')) ++at;
+  if (at > head.size() && spelt[head.size()] >= '4') {
+    const std::string number = spelt.substr(head.size(), at - head.size() - 1);
+    const std::size_t end = std::min(spelt.find('-', at), spelt.size());
+    spelt = std::string(head) + spelt.substr(at, end - at) + '-' + number + spelt.substr(end);
+  }
+  return spelt == rest ? std::string() : spelt;
+}
+
+namespace {
+
+struct Host {
+  std::string_view domain;
+  std::string_view provider;
+};
+
+constexpr Host hosts[] = {
+    {"api.openai.com", "openai"},
+    {"openai.azure.com", "azure"},
+    {"services.ai.azure.com", "azure_ai"},
+    {"models.ai.azure.com", "azure_ai"},
+    {"cognitiveservices.azure.com", "azure"},
+    {"api.anthropic.com", "anthropic"},
+    {"generativelanguage.googleapis.com", "gemini"},
+    {"aiplatform.googleapis.com", "vertex_ai"},
+    {"amazonaws.com", "bedrock"},
+    {"api.mistral.ai", "mistral"},
+    {"api.deepseek.com", "deepseek"},
+    {"api.x.ai", "xai"},
+    {"api.cohere.com", "cohere"},
+    {"api.cohere.ai", "cohere"},
+    {"openrouter.ai", "openrouter"},
+    {"api.groq.com", "groq"},
+    {"api.perplexity.ai", "perplexity"},
+    {"api.moonshot.ai", "moonshot"},
+    {"api.moonshot.cn", "moonshot"},
+    {"api.together.xyz", "together_ai"},
+    {"api.together.ai", "together_ai"},
+    {"api.fireworks.ai", "fireworks_ai"},
+    {"api.cerebras.ai", "cerebras"},
+    {"api.sambanova.ai", "sambanova"},
+    {"api.deepinfra.com", "deepinfra"},
+    {"api.novita.ai", "novita"},
+    {"api.hyperbolic.xyz", "hyperbolic"},
+    {"dashscope.aliyuncs.com", "dashscope"},
+    {"dashscope-intl.aliyuncs.com", "dashscope"},
+    {"ark.cn-beijing.volces.com", "volcengine"},
+    {"api.minimax.io", "minimax"},
+    {"api.z.ai", "zai"},
+    {"api.voyageai.com", "voyage"},
+    {"api.jina.ai", "jina_ai"},
+    {"ai-gateway.vercel.sh", "vercel_ai_gateway"},
+    {"inference.baseten.co", "baseten"},
+    {"api.nscale.com", "nscale"},
+    {"api.lambda.ai", "lambda_ai"},
+    {"integrate.api.nvidia.com", "nvidia_nim"},
+    {"router.huggingface.co", "huggingface"},
+};
+
+}  // namespace
+
+std::string_view provider_at(std::string_view address) noexcept {
+  std::string_view host = address;
+  if (const std::size_t scheme = host.find("://"); scheme != host.npos)
+    host.remove_prefix(scheme + 3);
+  else if (host.find_first_of(".:/") == host.npos)
+    return host;  // a provider's name
+  host = host.substr(0, host.find_first_of("/?#"));
+  if (const std::size_t user = host.rfind('@'); user != host.npos) host.remove_prefix(user + 1);
+  host = host.substr(0, host.find(':'));
+  const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b; };
+  for (const Host& one : hosts) {
+    if (host.size() < one.domain.size()) continue;
+    const std::string_view tail = host.substr(host.size() - one.domain.size());
+    if (!std::equal(tail.begin(), tail.end(), one.domain.begin(), same)) continue;
+    // Vertex AI's hosts carry the region in front of the name: `europe-west4-aiplatform.googleapis.com`.
+    const char before = host.size() == tail.size() ? '.' : host[host.size() - tail.size() - 1];
+    if (before == '.' || (before == '-' && one.provider == "vertex_ai")) return one.provider;
+  }
+  return {};
+}
+
+bool sells_as_vendor(std::string_view provider) noexcept {
+  for (const Prefix& prefix : prefixes)
+    if (prefix.text.size() == provider.size() + 1 && prefix.text.starts_with(provider) && prefix.text.back() == '/')
+      return true;
+  return false;
+}
+
 NameCandidates::NameCandidates(std::string_view name) noexcept {
   add({name, false});
+  if (const auto id = within_arn(name); !id.empty()) add({id, false});
+  // What is behind a provider's prefix may be an ARN, and any of them a variant.
   // Prefixes come in a row (`bedrock/us-east-1/anthropic.`), so each is looked for behind the last.
-  NameCandidate rest = list_[0];
-  while (count_ < list_.size() && strip_prefix(rest)) add(rest);
+  NameCandidate rest = list_[count_ - 1];
+  while (count_ < list_.size() && strip_prefix(rest)) {
+    add(rest);
+    if (const auto id = within_arn(rest.name); !id.empty()) add(rest = {id, rest.assumed});
+  }
+  for (std::size_t i = 0, n = count_; i < n; ++i)
+    if (const auto plain = without_variant(list_[i].name); !plain.empty()) add({plain, true});
   for (std::size_t i = 0, n = count_; i < n; ++i)
     if (const auto bare = without_version(list_[i].name); !bare.empty()) add({bare, list_[i].assumed});
 }

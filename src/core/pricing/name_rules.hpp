@@ -2,7 +2,10 @@
 
 #include <array>
 #include <cstddef>
+#include <string>
 #include <string_view>
+
+#include "outlay/detail/export.hpp"
 
 namespace outlay::detail {
 
@@ -19,6 +22,23 @@ std::string_view without_date(std::string_view name) noexcept;
 
 /// `ft:gpt-4o:org:name:id` without what is the tuner's own: `ft:gpt-4o`. Empty for other names.
 std::string_view fine_tuned_base(std::string_view name) noexcept;
+
+/// A model's id out of an ARN of Amazon Bedrock (`...:inference-profile/us.anthropic.claude-...`, `...:foundation-model/...`), or of one of
+/// OpenRouter's variants (`:free`, `:nitro`). Empty for other names.
+std::string_view within_arn(std::string_view name) noexcept;
+std::string_view without_variant(std::string_view name) noexcept;
+
+/// How the vendor writes what OpenRouter calls `claude-sonnet-4.5` or `claude-4.5-sonnet-20250929`: `claude-sonnet-4-5-20250929`. Empty for
+/// other names.
+std::string vendors_spelling(std::string_view name);
+
+/// Who serves at an address, as price tables name it: `groq` for `https://api.groq.com/openai/v1`. What is no address is itself.
+/// Empty for a host that is not known.
+OUTLAY_EXPORT std::string_view provider_at(std::string_view address) noexcept;
+
+/// A provider whose models are those of their vendors at the vendors' prices, so that a name that it does not list is looked for
+/// elsewhere. Others host what they like at prices of their own.
+bool sells_as_vendor(std::string_view provider) noexcept;
 
 struct NameCandidate {
   std::string_view name;
@@ -37,7 +57,7 @@ class NameCandidates {
     if (count_ < list_.size()) list_[count_++] = candidate;
   }
 
-  std::array<NameCandidate, 12> list_{};
+  std::array<NameCandidate, 24> list_{};
   std::size_t count_ = 0;
 };
 

@@ -70,7 +70,10 @@ void check_price(std::string_view name, const Price& price) {
     check("a tier's above_input_tokens", tier.above_input_tokens);
     check_rates(tier.rates);
   }
-  check("the web_search fee in nano-dollars", price.web_search.nanos());
+  check("the web_search fee in nano-dollars", price.web_search.value_or(Usd{}).nanos());
+  check("the file_search fee in nano-dollars", price.file_search.value_or(Usd{}).nanos());
+  check("the code_session fee in nano-dollars", price.code_session.value_or(Usd{}).nanos());
+  check("the other_tool fee in nano-dollars", price.other_tool.value_or(Usd{}).nanos());
   check("the request fee in nano-dollars", price.request.nanos());
   check("max_output_tokens", price.max_output_tokens.value_or(0));
   check("max_input_tokens", price.max_input_tokens.value_or(0));
@@ -112,7 +115,20 @@ PriceBook::Match PriceBook::exact_or_alias(std::string_view name) const {
 PriceBook::Match PriceBook::resolve(std::string_view model) const {
   if (const Match match = exact_or_alias(model); match.entry) return match;
   if (model.empty() || model.size() > max_ruled_name) return {};
+  if (const Match match = resolve_by_rules(model); match.entry) return match;
+  if (const auto plain = without_variant(model); !plain.empty()) model = plain;
+  const std::string spelt = vendors_spelling(model);
+  if (spelt.empty()) return {};
+  Match match = exact_or_alias(spelt);
+  if (match.entry)
+    match.rule = match.rule == PriceRule::alias ? PriceRule::alias : PriceRule::provider_prefix;
+  else
+    match = resolve_by_rules(spelt);
+  match.assumed = true;
+  return match;
+}
 
+PriceBook::Match PriceBook::resolve_by_rules(std::string_view model) const {
   const NameCandidates candidates(model);
   const auto with = [](Match match, PriceRule rule, bool assumed) {
     match.rule = match.rule == PriceRule::alias ? PriceRule::alias : rule;
@@ -152,15 +168,32 @@ const PricedModel* PriceBook::find(std::string_view model) const {
   if (const auto at = cache_.find(model); at != cache_.end()) return at->second;
   const Match match = resolve(model);
   if (!match.entry) return nullptr;  // not cached, since there is no bound on unknown names
-  auto& variant = variants_[VariantKey{match.entry, match.rule, match.assumed}];
-  if (!variant)
-    variant = std::make_unique<const PricedModel>(match.entry->given.name, match.entry->given.price, match.rule,
-                                                  match.assumed);
+  const PricedModel* const variant = variant_of(match);
   if (model.size() <= max_ruled_name) {
     if (cache_.size() >= max_cached_names) cache_.clear();
-    cache_.emplace(model, variant.get());
+    cache_.emplace(model, variant);
   }
+  return variant;
+}
+
+const PricedModel* PriceBook::variant_of(const Match& match) const {
+  auto& variant = variants_[VariantKey{match.entry, match.rule, match.assumed}];
+  if (!variant)
+    variant =
+        std::make_unique<const PricedModel>(match.entry->given.name, match.entry->given.price, match.rule,
+                                            match.assumed, match.entry->given.own || match.rule == PriceRule::alias);
   return variant.get();
+}
+
+const PricedModel* PriceBook::find(std::string_view model, std::string_view provider) const {
+  if (provider.empty() || registered.contains(model) || aliases.contains(model)) return find(model);
+  const bool named = model.size() > provider.size() && model.starts_with(provider) && model[provider.size()] == '/';
+  if (named) return find(model);
+  if (const Entry* const exact = entry(model); exact && exact->given.price.provider == provider) return &exact->exact;
+  if (const PricedModel* const found = find(std::string(provider).append("/").append(model))) return found;
+  // Tables list first parties and clouds under bare names, too; other hosts' names only with their prefix.
+  const PricedModel* const found = find(model);
+  return found && (sells_as_vendor(provider) || found->own || found->price->provider == provider) ? found : nullptr;
 }
 
 bool PriceBook::deploy(std::string name, std::string_view like) {
@@ -175,8 +208,37 @@ void PriceBook::Layer::add(PriceEntry given) {
   by_name.insert_or_assign(entry.given.name, &entry);
 }
 
+namespace {
+
+/// A dated snapshot is sold at the tiers of its family, which tables often list for the undated name alone.
+void complete_snapshots(std::vector<PriceEntry>& entries) {
+  std::unordered_map<std::string_view, const PriceEntry*> by_name;
+  by_name.reserve(entries.size());
+  for (const PriceEntry& entry : entries) by_name.insert_or_assign(entry.name, &entry);
+  for (PriceEntry& entry : entries) {
+    const std::string_view family = without_date(entry.name);
+    const auto at = family.empty() ? by_name.end() : by_name.find(family);
+    if (at == by_name.end()) continue;
+    const Price& other = at->second->price;
+    Price& price = entry.price;
+    const bool same_rates = price.rates.input == other.rates.input && price.rates.output == other.rates.output;
+    if (!same_rates || price.provider != other.provider) continue;
+    const std::size_t own = price.tiers.size();
+    for (const Price::Tier& tier : other.tiers) {
+      const auto listed = [&](const Price::Tier& one) { return one.service_tier == tier.service_tier; };
+      const auto end = price.tiers.begin() + static_cast<std::ptrdiff_t>(own);
+      if (!tier.service_tier.empty() && std::none_of(price.tiers.begin(), end, listed)) price.tiers.push_back(tier);
+    }
+    for (auto fee : {&Price::web_search, &Price::file_search, &Price::code_session, &Price::other_tool})
+      if (!(price.*fee)) price.*fee = other.*fee;
+  }
+}
+
+}  // namespace
+
 std::shared_ptr<PriceBook> make_price_book(std::vector<PriceEntry> entries, std::string version, std::string source,
                                            std::optional<std::chrono::sys_days> as_of) {
+  complete_snapshots(entries);
   auto layer = std::make_shared<PriceBook::Layer>();
   layer->by_name.reserve(entries.size());
   for (auto& entry : entries) layer->add(std::move(entry));

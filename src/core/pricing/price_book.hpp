@@ -25,6 +25,7 @@ struct PriceEntry {
   std::string name;
   Price price;
   bool rounded = false;  // a rate was finer than a pico-dollar
+  bool own = false;      // the program registered it
 };
 
 /// What a PriceTable refers to. Immutable but for the cache of look-ups, which has a lock of its own.
@@ -36,6 +37,9 @@ struct PriceBook {
   /// Null if unknown. Safe from any thread; allocates only the first time that a name needs more than an
   /// exact match.
   const PricedModel* find(std::string_view model) const;
+  /// The price of whoever serves the model: what the program registered under the name, the provider's own entry, and where the provider
+  /// sells at the vendors' prices, what find() would find. `provider` as provider_at() gives it; empty: not known.
+  const PricedModel* find(std::string_view model, std::string_view provider) const;
   [[nodiscard]] std::size_t size() const noexcept;
 
   /// Makes `name` cost what `like` costs. Only before the book is shared. False if `like` is not found.
@@ -53,7 +57,7 @@ struct PriceBook {
     PriceEntry given;
     PricedModel exact;
     explicit Entry(PriceEntry entry)
-        : given(std::move(entry)), exact(given.name, given.price, PriceRule::exact, given.rounded) {}
+        : given(std::move(entry)), exact(given.name, given.price, PriceRule::exact, given.rounded, given.own) {}
   };
   struct Layer {
     std::deque<Entry> entries;
@@ -83,6 +87,8 @@ struct PriceBook {
   const Entry* entry(std::string_view name) const;
   Match exact_or_alias(std::string_view name) const;
   Match resolve(std::string_view model) const;
+  Match resolve_by_rules(std::string_view model) const;
+  const PricedModel* variant_of(const Match& match) const;  // under mutex_
 
   static constexpr std::size_t max_cached_names = 4096;
   mutable ByName<const PricedModel*> cache_;  // bounded by max_cached_names
@@ -111,8 +117,9 @@ std::shared_ptr<PriceBook> copy_of(const PriceBook& from);
 /// ConfigError for an empty name or a negative rate, fee, threshold or maximum.
 void check_price(std::string_view name, const Price& price);
 
-/// How long after its as-of date a table is called stale.
-inline constexpr std::chrono::days stale_after{45};
+/// How long after its as-of date a table is called stale. Providers change the price of a model that they go on selling about once or twice
+/// a year; what is newer than a table is unknown to it, and says so by itself.
+inline constexpr std::chrono::days stale_after{180};
 /// Logs once per process that the table is older than stale_after; never for an undated one.
 void warn_if_stale(const PriceBook& book, Time now) noexcept;
 /// The same with a flag of the caller's in place of the process's.

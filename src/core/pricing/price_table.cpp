@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/iso_time.hpp"
+#include "core/pricing/name_rules.hpp"
 #include "core/pricing/price_book.hpp"
 #include "core/pricing/pricing.hpp"
 #include "outlay/error.hpp"
@@ -36,7 +37,8 @@ void PriceTable::register_model(std::string name, Price price) {
   detail::check_price(name, price);
   auto book = detail::copy_of(*book_);
   book->aliases.erase(name);
-  auto entry = std::make_shared<const detail::PriceBook::Entry>(detail::PriceEntry{name, std::move(price), false});
+  auto entry =
+      std::make_shared<const detail::PriceBook::Entry>(detail::PriceEntry{name, std::move(price), false, true});
   book->registered.insert_or_assign(std::move(name), std::move(entry));
   book_ = std::move(book);
 }
@@ -50,8 +52,8 @@ namespace {
                                ". Add one with PriceTable::register_model or PriceTable::register_deployment.");
 }
 
-const detail::PricedModel& look_up(const detail::PriceBook& book, std::string_view model) {
-  const auto* found = book.find(model);
+const detail::PricedModel& look_up(const detail::PriceBook& book, std::string_view model, std::string_view provider) {
+  const auto* found = book.find(model, detail::provider_at(provider));
   if (!found) throw_unknown(book, model);
   return *found;
 }
@@ -70,17 +72,22 @@ Cost PriceTable::cost(std::string_view model, const Usage& usage, const CostOpti
     throw Error(errc::invalid_usage,
                 "usage of model \"" + detail::printable_name(model) + "\": " + member +
                     " is invalid. Pass counts between 0 and 2,000,000,000, and no part larger than its whole.");
-  const auto& found = look_up(*book_, model);
+  const auto& found = look_up(*book_, model, options.provider);
   const auto usd = detail::Pricing::table(found).cost(usage, options.service_tier);
   if (!usd)
     throw Error(errc::overflow, "the cost of a call to \"" + detail::printable_name(model) +
                                     "\" is above $9.2 billion. Check the registered rates and the usage.");
-  return {*usd, found.rule, found.name, found.assumed,
-          std::string(found.tier_at(usage.input_total(), options.service_tier))};
+  const detail::PricedModel::Rating rating = found.rating(usage.input_total(), options.service_tier);
+  return {*usd,
+          found.rule,
+          found.name,
+          found.assumed || !rating.listed,
+          std::string(rating.tier),
+          !found.prices_tools(usage)};
 }
 
-std::optional<Price> PriceTable::find(std::string_view model) const {
-  const auto* found = book_->find(model);
+std::optional<Price> PriceTable::find(std::string_view model, std::string_view provider) const {
+  const auto* found = book_->find(model, detail::provider_at(provider));
   return found ? std::optional<Price>(*found->price) : std::nullopt;
 }
 
@@ -138,7 +145,12 @@ std::string PriceTable::explain(std::string_view model) const {
       print_rates(out, tier.rates);
       out += '\n';
     }
-    if (price.web_search.nanos() != 0) out += "  per web search: " + to_string(price.web_search) + '\n';
+    const std::pair<const char*, std::optional<Usd>> fees[] = {{"web search", price.web_search},
+                                                               {"file search", price.file_search},
+                                                               {"code session", price.code_session},
+                                                               {"use of another tool", price.other_tool}};
+    for (const auto& [what, fee] : fees)
+      if (fee) out.append("  per ").append(what).append(": ").append(to_string(*fee)).append("\n");
     if (price.request.nanos() != 0) out += "  per request: " + to_string(price.request) + '\n';
     if (price.max_input_tokens) out += "  input at most " + std::to_string(*price.max_input_tokens) + " tokens\n";
     if (price.max_output_tokens) out += "  output at most " + std::to_string(*price.max_output_tokens) + " tokens\n";

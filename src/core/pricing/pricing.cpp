@@ -23,10 +23,10 @@ constexpr std::int64_t to_nanos(std::int64_t picos) noexcept {
 }
 
 /// The same; too_large where it does not fit.
-std::int64_t to_nanos(Wide picos) noexcept {
-  Wide nanos = picos / picos_per_nano;
-  const auto rest = static_cast<unsigned>(picos % picos_per_nano);
-  if (rest > 500 || (rest == 500 && (nanos & 1) != 0)) ++nanos;
+std::int64_t to_nanos(Wide picos, unsigned each = picos_per_nano) noexcept {
+  Wide nanos = picos / each;
+  const auto rest = static_cast<unsigned>(picos % each);
+  if (rest > each / 2 || (rest == each / 2 && (nanos & 1) != 0)) ++nanos;
   return nanos > static_cast<Wide>(INT64_MAX) ? too_large : static_cast<std::int64_t>(nanos);
 }
 
@@ -59,24 +59,34 @@ Wide sum(const FlatRates& r, const Usage& u) noexcept {
   return picos;
 }
 
-Wide fees(const Price& price, std::int64_t web_searches) noexcept {
-  return times(price.request.nanos(), picos_per_nano) +
-         times(price.web_search.nanos(), picos_per_nano) * static_cast<std::uint64_t>(web_searches);
+Wide uses(std::int64_t count, const std::optional<Usd>& fee) noexcept {
+  return fee ? times(fee->nanos(), picos_per_nano) * static_cast<std::uint64_t>(count) : Wide{0};
 }
 
-/// True for nearly every usage: no modality or search has a price of its own in it.
+Wide fees(const Price& price, const Usage& u) noexcept {
+  return times(price.request.nanos(), picos_per_nano) + uses(u.web_searches, price.web_search) +
+         uses(u.file_searches, price.file_search) + uses(u.code_sessions, price.code_session) +
+         uses(u.other_tools, price.other_tool);
+}
+
+/// True for nearly every usage: no modality or tool has a price of its own in it.
 bool is_plain(const Usage& u) noexcept {
-  return (u.input_audio | u.input_image | u.cache_read_audio | u.output_audio | u.output_image | u.web_searches) == 0;
+  return (u.input_audio | u.input_image | u.cache_read_audio | u.output_audio | u.output_image | u.web_searches |
+          u.file_searches | u.code_sessions | u.other_tools) == 0;
 }
 
 // What needs 128 bits is out of line, so that the short ways beside it keep all they have in registers.
-[[gnu::noinline]] std::int64_t wide_cost(const FlatRates& r, const Usage& u, const Price& price) noexcept {
-  return to_nanos(sum(r, u) + fees(price, u.web_searches));
+[[gnu::noinline]] std::int64_t wide_cost(const PricedModel::Rating& rating, const Usage& u,
+                                         const Price& price) noexcept {
+  const Wide tokens = sum(*rating.rates, u);
+  // Half of an odd sum is no whole number of pico-dollars: both sides of the rounding are doubled.
+  return rating.halved ? to_nanos(tokens + 2 * fees(price, u), 2 * picos_per_nano) : to_nanos(tokens + fees(price, u));
 }
 
 std::int64_t table_cost(const PricedModel& model, const Usage& u, std::string_view tier) noexcept {
-  const FlatRates& r = model.rates_at(u.input_total(), tier);
-  if (!is_plain(u) || !r.narrow || model.request_picos < 0) return wide_cost(r, u, *model.price);
+  const PricedModel::Rating rating = model.rating(u.input_total(), tier);
+  const FlatRates& r = *rating.rates;
+  if (!is_plain(u) || !r.narrow || rating.halved || model.request_picos < 0) return wide_cost(rating, u, *model.price);
   return to_nanos(u.input * r.input + u.cache_read * r.cache_read + u.cache_write * r.cache_write +
                   u.cache_write_1h * r.cache_write_1h + (u.output - u.reasoning) * r.output +
                   u.reasoning * r.reasoning + model.request_picos);
@@ -85,24 +95,27 @@ std::int64_t table_cost(const PricedModel& model, const Usage& u, std::string_vi
 /// What a token costs at the most.
 struct WorstRates {
   std::int64_t input = 0, output = 0;
-  bool narrow = false;  // no sum over max_narrow_count leaves 64 bits
+  bool narrow = false;  // no sum over max_narrow_count leaves 64 bits, and there are no fees but the request's
 };
 
 inline WorstRates worst_rates(const PricedModel& model, std::int64_t input, const PriceTerms& terms) noexcept {
   const FlatRates& r = model.rates_at(input, terms.tier);
-  return {terms.long_cache ? r.worst_input_long : r.worst_input, r.worst_output, r.narrow && model.request_picos >= 0};
+  return {terms.long_cache ? r.worst_input_long : r.worst_input, r.worst_output,
+          r.narrow && model.request_picos >= 0 && terms.web_searches == 0};
 }
 
 [[gnu::noinline]] std::int64_t wide_worst(std::int64_t input, std::int64_t input_rate, std::int64_t output,
-                                          std::int64_t output_rate, const Price* price) noexcept {
-  return to_nanos(times(input, input_rate) + times(output, output_rate) + (price ? fees(*price, 0) : 0));
+                                          std::int64_t output_rate, const Price* price,
+                                          std::int64_t searches) noexcept {
+  return to_nanos(times(input, input_rate) + times(output, output_rate) +
+                  (price ? fees(*price, {.web_searches = searches}) : 0));
 }
 
 std::int64_t table_worst(const PricedModel& model, std::int64_t input, std::int64_t output,
                          const PriceTerms& terms) noexcept {
   const WorstRates r = worst_rates(model, input, terms);
   if (!r.narrow || input > max_narrow_count || output > max_narrow_count)
-    return wide_worst(input, r.input, output, r.output, model.price);
+    return wide_worst(input, r.input, output, r.output, model.price, terms.web_searches);
   return to_nanos(input * r.input + output * r.output + model.request_picos);
 }
 
@@ -126,7 +139,7 @@ std::int64_t Pricing::worst_nanos(std::int64_t input, std::int64_t output, const
     case Kind::table:
       return table_worst(*model_, input, output, terms);
     case Kind::assumed:
-      return wide_worst(input, number_, output, number_, nullptr);
+      return wide_worst(input, number_, output, number_, nullptr, 0);
     case Kind::unpriced:
     case Kind::flat:
       break;
@@ -152,7 +165,8 @@ std::int64_t Pricing::affordable(std::int64_t input, Usd money, const PriceTerms
   switch (kind_) {
     case Kind::table: {
       const WorstRates r = worst_rates(*model_, input, terms);
-      return affordable_at(r.output, times(input, r.input) + fees(*model_->price, 0), money);
+      return affordable_at(r.output, times(input, r.input) + fees(*model_->price, {.web_searches = terms.web_searches}),
+                           money);
     }
     case Kind::assumed:
       return affordable_at(number_, times(input, number_), money);

@@ -14,11 +14,12 @@ namespace outlay::detail {
 /// More than any one call costs; a larger cost is a fault.
 inline constexpr Usd max_call_cost = Usd::from_nanos(1'000'000'000LL * 1'000'000'000LL);
 
-/// What prices depend on beside the tokens: the tier that is asked for, and whether the input is priced as if written to the
-/// longer-lived cache.
+/// What prices depend on beside the tokens: the tier that is asked for, whether the input is priced as if written to the longer-lived
+/// cache, and searches.
 struct PriceTerms {
   std::string_view tier{};
   bool long_cache = false;
+  std::int64_t web_searches = 0;  // that the provider may run at the most
 };
 
 /// How a call is priced: one amount for the call, a table's model, one assumed rate for every token, or not at all.
@@ -51,7 +52,7 @@ class Pricing {
   /// The most that this much input and output can cost: what a reservation must hold. Empty where that does not fit 64 bits.
   ///
   /// A table's input is at the dearest of input and cache_write (and cache_write_1h for a long cache), its output at the dearest of
-  /// its rates, at the tier and long-context step that the input falls in, plus Price::request. Negative counts are 0.
+  /// its rates, at the tier and long-context step that the input falls in, plus Price::request and the fees of the searches. Negative counts are 0.
   [[nodiscard]] std::optional<Usd> worst(std::int64_t input, std::int64_t output,
                                          const PriceTerms& terms = {}) const noexcept {
     return to_usd(worst_nanos(input, output, terms));

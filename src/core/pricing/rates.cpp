@@ -15,12 +15,39 @@ bool same_name(std::string_view a, std::string_view b) noexcept {
          std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
+bool starts_with(std::string_view text, std::string_view head) noexcept {
+  return text.size() >= head.size() && same_name(text.substr(0, head.size()), head);
+}
+
+// Enumerators of Gemini's serviceTier and trafficType.
+std::string_view without_prefix(std::string_view tier) noexcept {
+  for (const std::string_view prefix : {"SERVICE_TIER_", "ON_DEMAND_"})
+    if (tier.size() > prefix.size() && starts_with(tier, prefix)) return tier.substr(prefix.size());
+  return tier;
+}
+
+// Providers' words for the tier that a price list gives first.
+bool is_default_tier(std::string_view tier) noexcept {
+  for (const std::string_view name : {"", "default", "standard", "standard_only", "auto", "on_demand", "unspecified"})
+    if (same_name(tier, name)) return true;
+  return false;
+}
+
 // Providers' words for the same thing.
 std::string_view other_name_of_tier(std::string_view tier) noexcept {
   if (same_name(tier, "fast")) return "priority";
   if (same_name(tier, "batches")) return "batch";
   return {};
 }
+
+// OpenAI, Anthropic, Google and Amazon sell both at half the price of the default tier ("Batch API", "Flex processing", "Batch
+// processing", "Gemini API pricing", "Amazon Bedrock pricing").
+bool is_sold_at_half(std::string_view tier) noexcept {
+  return same_name(tier, "flex") || same_name(tier, "batch") || same_name(tier, "batches");
+}
+
+// What raises every rate by the same factor, whatever the tier: where a call is computed.
+bool is_place(std::string_view tier) noexcept { return same_name(tier, "us") || same_name(tier, "eu"); }
 
 const PricedModel::ServiceTier* service_tier_of(const PricedModel& model, std::string_view tier) noexcept {
   for (const std::string_view name : {tier, other_name_of_tier(tier)}) {
@@ -50,16 +77,26 @@ FlatRates::FlatRates(const Rates& rates) noexcept
       input_image(rates.input_image.value_or(rates.input).picos()),
       cache_read_audio(rates.cache_read_audio ? rates.cache_read_audio->picos() : cache_read),
       output_audio(rates.output_audio.value_or(rates.output).picos()),
-      output_image(rates.output_image.value_or(rates.output).picos()),
-      worst_input(std::max(input, cache_write)),
-      worst_input_long(std::max(worst_input, cache_write_1h)),
-      worst_output(std::max({output, reasoning, output_audio, output_image})) {
+      output_image(rates.output_image.value_or(rates.output).picos()) {
+  sum_up();
+}
+
+void FlatRates::sum_up() noexcept {
+  worst_input = std::max(input, cache_write);
+  worst_input_long = std::max(worst_input, cache_write_1h);
+  worst_output = std::max({output, reasoning, output_audio, output_image});
   narrow = std::max({worst_input_long, cache_read, input_audio, input_image, cache_read_audio, worst_output}) <=
            max_narrow_rate;
 }
 
-PricedModel::PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed)
-    : name(std::move(entry_name)), price(&entry_price), rule(matched), assumed(is_assumed), base(entry_price.rates) {
+PricedModel::PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed,
+                         bool is_own)
+    : name(std::move(entry_name)),
+      price(&entry_price),
+      rule(matched),
+      assumed(is_assumed),
+      base(entry_price.rates),
+      own(is_own) {
   for (const auto& tier : entry_price.tiers) {
     auto* into = &steps;
     if (!tier.service_tier.empty()) {
@@ -78,22 +115,72 @@ PricedModel::PricedModel(std::string entry_name, const Price& entry_price, Price
     else
       into->insert(before, Step{from, FlatRates(tier.rates)});
   }
+  compose_tiers();
   if (entry_price.request.nanos() <= max_short_request_nanos)
     request_picos = entry_price.request.nanos() * picos_per_nano;
 }
 
-const FlatRates& PricedModel::step_at(std::int64_t input, std::string_view service_tier) const noexcept {
-  if (!service_tier.empty() && !tiers.empty())
-    if (const auto* tier = service_tier_of(*this, service_tier))
-      if (const auto* rates = step_of(tier->steps, input)) return *rates;
-  const auto* rates = step_of(steps, input);
-  return rates ? *rates : base;
+namespace {
+
+/// `rates` raised as `place` raises `base`, half up.
+FlatRates raised(const FlatRates& rates, const FlatRates& place, const FlatRates& base) noexcept {
+  __extension__ using Wide = __int128;
+  FlatRates result = rates;
+  for (const auto member : FlatRates::members) {
+    const std::int64_t from = base.*member;
+    if (from == 0) continue;
+    const Wide picos = (static_cast<Wide>(rates.*member) * (place.*member) + from / 2) / from;
+    result.*member = picos > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(picos);
+  }
+  result.sum_up();
+  return result;
 }
 
-std::string_view PricedModel::tier_at(std::int64_t input, std::string_view service_tier) const noexcept {
-  if (service_tier.empty() || tiers.empty()) return {};
-  const auto* tier = service_tier_of(*this, service_tier);
-  return tier && step_of(tier->steps, input) ? std::string_view(tier->name) : std::string_view();
+}  // namespace
+
+void PricedModel::compose_tiers() {
+  const std::size_t listed = tiers.size();
+  for (std::size_t p = 0; p < listed; ++p) {
+    if (!is_place(tiers[p].name)) continue;
+    for (std::size_t t = 0; t < listed; ++t) {
+      if (is_place(tiers[t].name)) continue;
+      ServiceTier composed{tiers[t].name + '+' + tiers[p].name, {}};
+      if (service_tier_of(*this, composed.name) != nullptr) continue;
+      for (const Step& step : tiers[t].steps) {
+        const FlatRates* const place = step_of(tiers[p].steps, step.from);
+        const FlatRates* const plain = step_of(steps, step.from);
+        composed.steps.push_back({step.from, place ? raised(step.rates, *place, plain ? *plain : base) : step.rates});
+      }
+      tiers.push_back(std::move(composed));
+    }
+  }
+}
+
+PricedModel::Rating PricedModel::rating_of(std::int64_t input, std::string_view service_tier) const noexcept {
+  const FlatRates* const plain = step_of(steps, input);
+  Rating rating{plain ? plain : &base};
+  std::string_view tier = without_prefix(service_tier);
+  if (is_default_tier(tier)) return rating;
+  const auto take = [&](std::string_view wanted) {
+    const ServiceTier* const found = service_tier_of(*this, wanted);
+    const FlatRates* const rates = found ? step_of(found->steps, input) : nullptr;
+    if (rates) rating.rates = rates, rating.tier = found->name;
+    return rates != nullptr;
+  };
+  if (take(tier)) return rating;
+  rating.listed = false;
+  if (const std::size_t plus = tier.find('+'); plus != tier.npos) {
+    take(tier.substr(plus + 1));
+    tier = tier.substr(0, plus);
+    if (rating.tier.empty()) take(tier);
+  }
+  rating.halved = is_sold_at_half(tier) && !same_name(rating.tier, tier);
+  return rating;
+}
+
+bool PricedModel::prices_tools(const Usage& usage) const noexcept {
+  return (usage.web_searches == 0 || price->web_search) && (usage.file_searches == 0 || price->file_search) &&
+         (usage.code_sessions == 0 || price->code_session) && (usage.other_tools == 0 || price->other_tool);
 }
 
 }  // namespace outlay::detail

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -30,7 +31,16 @@ struct FlatRates {
 
   FlatRates() = default;
   explicit FlatRates(const Rates& rates) noexcept;
+  void sum_up() noexcept;  // the worst ones and `narrow`, of the others
+
+  static const std::array<std::int64_t FlatRates::*, 11> members;
 };
+
+inline constexpr std::array<std::int64_t FlatRates::*, 11> FlatRates::members = {
+    &FlatRates::input,        &FlatRates::output,         &FlatRates::cache_read,
+    &FlatRates::cache_write,  &FlatRates::cache_write_1h, &FlatRates::reasoning,
+    &FlatRates::input_audio,  &FlatRates::input_image,    &FlatRates::cache_read_audio,
+    &FlatRates::output_audio, &FlatRates::output_image};
 
 /// One resolved look-up. Its address is stable as long as its PriceBook lives.
 struct PricedModel {
@@ -52,18 +62,33 @@ struct PricedModel {
   std::vector<ServiceTier> tiers;
   std::int64_t request_picos = -1;  // -1: too large for sums in 64 bits
 
-  PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed);
+  PricedModel(std::string entry_name, const Price& entry_price, PriceRule matched, bool is_assumed,
+              bool is_own = false);
+  /// The program registered it: its own word on the price.
+  bool own = false;
 
-  /// The rates for an input of this size: of the tier that is asked for, or else of the default one.
-  [[nodiscard]] const FlatRates& rates_at(std::int64_t input, std::string_view tier) const noexcept {
-    // Most models have neither steps nor tiers.
-    return steps.empty() && (tier.empty() || tiers.empty()) ? base : step_at(input, tier);
+  /// The rates of a tier for an input of some size.
+  struct Rating {
+    const FlatRates* rates = nullptr;  // of `tier`
+    std::string_view tier{};           // empty: the default one
+    /// The tier is sold at half the price, and is not listed: each sum over the rates counts half.
+    bool halved = false;
+    bool listed = true;  // these are the rates of the tier that was asked for
+  };
+  [[nodiscard]] Rating rating(std::int64_t input, std::string_view tier) const noexcept {
+    // Most models have neither steps nor tiers, and most calls ask for none.
+    return steps.empty() && tier.empty() ? Rating{&base} : rating_of(input, tier);
   }
-  /// The tier whose rates rates_at() returns; empty for the default one.
-  [[nodiscard]] std::string_view tier_at(std::int64_t input, std::string_view tier) const noexcept;
+  /// The rates that a reservation is made by: those of a listed tier, or else of the default one, never half of them.
+  [[nodiscard]] const FlatRates& rates_at(std::int64_t input, std::string_view tier) const noexcept {
+    return *rating(input, tier).rates;
+  }
+  /// Whether it has a fee for everything that a usage has of what is billed by use.
+  [[nodiscard]] bool prices_tools(const Usage& usage) const noexcept;
 
  private:
-  [[nodiscard]] const FlatRates& step_at(std::int64_t input, std::string_view tier) const noexcept;
+  [[nodiscard]] Rating rating_of(std::int64_t input, std::string_view tier) const noexcept;
+  void compose_tiers();
 };
 
 }  // namespace outlay::detail

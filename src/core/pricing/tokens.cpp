@@ -1,10 +1,11 @@
-#include "outlay/tokens.hpp"
+#include "core/pricing/joined_count.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 
 #include "core/base/utf8.hpp"
+#include "outlay/tokens.hpp"
 
 namespace outlay {
 
@@ -280,21 +281,27 @@ constexpr std::array<Weight, features> weights = {{
 constexpr std::int64_t unit = 64;
 constexpr std::int64_t slack = 3;  // short texts may be off by the odd token
 
-std::int64_t upper_of(const Counts& counts, std::size_t bytes) noexcept {
+std::int64_t weight_of(const Counts& counts) noexcept {
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < features; ++i) sum += counts[i] * weights[i].upper;
-  return std::min((sum + unit - 1) / unit + slack, static_cast<std::int64_t>(bytes));
+  return sum;
+}
+
+std::int64_t upper_of(std::int64_t weight, std::size_t bytes) noexcept {
+  return std::min((weight + unit - 1) / unit + slack, static_cast<std::int64_t>(bytes));
 }
 
 class BuiltInTokenizer final : public Tokenizer {
  public:
-  [[nodiscard]] std::int64_t upper(std::string_view text) const override { return upper_of(scan(text), text.size()); }
+  [[nodiscard]] std::int64_t upper(std::string_view text) const override {
+    return upper_of(weight_of(scan(text)), text.size());
+  }
   [[nodiscard]] std::int64_t typical(std::string_view text) const override {
     if (text.empty()) return 0;
     const Counts counts = scan(text);
     std::int64_t sum = 0;
     for (std::size_t i = 0; i < features; ++i) sum += counts[i] * weights[i].typical;
-    return std::clamp<std::int64_t>((sum + unit / 2) / unit, 1, upper_of(counts, text.size()));
+    return std::clamp<std::int64_t>((sum + unit / 2) / unit, 1, upper_of(weight_of(counts), text.size()));
   }
 };
 
@@ -305,4 +312,33 @@ const Tokenizer& built_in_tokenizer() noexcept {
   return tokenizer;
 }
 
+namespace detail {
+
+void JoinedCount::add(std::string_view piece) {
+  // Words are weighed by the line, since each look has a cost of its own. A text without white space is cut all the same, at a character:
+  // the features of both halves are counted once too often at most.
+  constexpr std::size_t line = 96;
+  constexpr std::size_t longest_tail = 256;
+  bytes_ += piece.size();
+  tail_.append(piece);
+  if (tail_.size() < line) return;
+  const auto is_space = [&](std::size_t i) { return kinds[static_cast<unsigned char>(tail_[i])] == Kind::space; };
+  std::size_t cut = tail_.size();
+  while (cut > 1 && !(is_space(cut - 1) && !is_space(cut - 2))) --cut;
+  cut = cut > 1 ? cut - 1 : 0;
+  if (tail_.size() - cut > longest_tail) {
+    cut = tail_.size() - 1;
+    while (cut > tail_.size() - 4 && (static_cast<unsigned char>(tail_[cut]) & 0xC0U) == 0x80U) --cut;
+  }
+  if (cut == 0) return;
+  weight_ += weight_of(scan(std::string_view(tail_).substr(0, cut)));
+  tail_.erase(0, cut);
+}
+
+std::int64_t JoinedCount::upper() const noexcept {
+  if (bytes_ == 0) return 0;
+  return std::max<std::int64_t>(1, upper_of(weight_ + weight_of(scan(tail_)), bytes_));
+}
+
+}  // namespace detail
 }  // namespace outlay

@@ -1,6 +1,7 @@
+#include <algorithm>
 #include <boost/json/array.hpp>
 
-#include "define.hpp"
+#include "openai_shape.hpp"
 
 namespace json = boost::json;
 
@@ -19,6 +20,7 @@ class BedrockConverse final : public Format {
         {"start.toolUse.toolUseId", Field::tool_id},
         {"start.toolUse.name", Field::tool_name},
         {"stopReason", Field::finish},
+        {"usage", Field::usage},
         {"usage.inputTokens", Field::input},
         {"usage.outputTokens", Field::output},
         {"usage.totalTokens", Field::total},
@@ -30,7 +32,10 @@ class BedrockConverse final : public Format {
         {"usage.cacheDetails.*", Field::entry},
         {"usage.cacheDetails.*.ttl", Field::label},
         {"usage.cacheDetails.*.inputTokens", Field::entry_count},
+        {"usage.serverToolUsage", Field::usage},
+        {"usage.serverToolUsage.webSearchRequests", Field::web_searches},
         {"serviceTier.type", Field::service_tier},
+        {"performanceConfig.latency", Field::speed},
         {"output.message.content", Field::choices},
         {"output.message.content.*.text", Field::text},
         {"output.message.content.*.reasoningContent.reasoningText.text", Field::reasoning_text},
@@ -44,15 +49,22 @@ class BedrockConverse final : public Format {
     return paths;
   }
 
-  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
-    Usage usage;
+  [[nodiscard]] Report report(const Facts& facts) const override {
+    Report report;
+    Usage& usage = report.usage;
     usage.input = facts.get(Field::input);  // without the cache
     usage.cache_read = facts.get(Field::cached);
-    usage.cache_write_1h = facts.get(Field::cache_write_1h);
-    usage.cache_write = facts.get(Field::cache_write) - usage.cache_write_1h;
-    if (usage.cache_write < 0) usage.cache_write = 0, doubt = true;
+    const std::int64_t written = written_in_all(facts);
+    report.doubt = facts.has(Field::cache_write) && written > facts.get(Field::cache_write);
+    usage.cache_write_1h = std::min(facts.get(Field::cache_write_1h), written);
+    usage.cache_write = written - usage.cache_write_1h;
     usage.output = facts.get(Field::output);
-    return usage;
+    // What one of the counts leaves out, the total says.
+    const std::int64_t rest = facts.get(Field::total) - usage.total();
+    if (rest > 0 && !facts.has(Field::output)) usage.output = rest;
+    if (rest > 0 && facts.has(Field::output) && !facts.has(Field::input)) usage.input = rest;
+    report_tools(facts, usage);
+    return report;
   }
 
   void entry(Facts& facts) const override {
@@ -74,6 +86,8 @@ class BedrockConverse final : public Format {
     if (const json::object* const tier = object_member(request, "serviceTier"))
       facts.service_tier = string_member(*tier, "type");
     facts.asks_for_usage = true;  // it comes unasked
+    facts.input.count_for(facts.model);
+    find_open_input(request, {"promptVariables"}, facts);
     facts.input.overhead(8);
     for (const std::string_view key : {"system", "messages"})
       if (const json::value* const value = member(request, key)) {
@@ -83,8 +97,9 @@ class BedrockConverse final : public Format {
       }
     if (const json::value* const tools = member(request, "toolConfig")) {
       find_cache_marks(*tools, facts);
-      facts.input.overhead(346);  // the most that a model's own prompt for tools is known to take
-      facts.input.rendered(*tools);
+      const json::object* const config = object_member(request, "toolConfig");
+      const json::value* const list = config != nullptr ? member(*config, "tools") : nullptr;
+      static_cast<void>(facts.input.tools(list != nullptr ? *list : *tools));
     }
   }
 

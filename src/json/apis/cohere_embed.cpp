@@ -10,17 +10,18 @@ class CohereEmbed final : public Format {
  public:
   [[nodiscard]] const Paths& paths() const override {
     static constexpr PathRule rules[] = {
+        {"meta.billed_units", Field::usage},
         {"meta.billed_units.input_tokens", Field::input},
         {"meta.billed_units.image_tokens", Field::input_image},
+        {"meta.billed_units.images", Field::ignored},  // by their tokens
         {"embeddings", Field::choices},
     };
     static const Paths paths{rules};
     return paths;
   }
-  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
-    static_cast<void>(doubt);
+  [[nodiscard]] Report report(const Facts& facts) const override {
     const std::int64_t images = facts.get(Field::input_image);  // beside the text
-    return {.input = facts.get(Field::input) + images, .input_image = images};
+    return {.usage = {.input = facts.get(Field::input) + images, .input_image = images}};
   }
   void read_request(const json::object& request, RequestFacts& facts) const override {
     facts.model = string_member(request, "model");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 
+#include "openai_shape.hpp"
+
 namespace json = boost::json;
 
 namespace outlay::detail {
@@ -13,14 +15,27 @@ std::string_view gemini_spelling(const json::object& object, std::string_view ca
 }
 
 void gemini_modality(Facts& facts) {
-  const bool audio = facts.label == "AUDIO";
-  const bool image = facts.label == "IMAGE";
+  // MediaModality of Vertex AI: an integer where enumerators are asked for as such.
+  const bool audio = facts.label == "AUDIO" || facts.label == "audio" || facts.label == "4";
+  const bool image = facts.label == "IMAGE" || facts.label == "image" || facts.label == "2";
   if (facts.list == Field::modalities_input && audio) facts.add(Field::input_audio, facts.entry_count);
   if (facts.list == Field::modalities_input && image) facts.add(Field::input_image, facts.entry_count);
   if (facts.list == Field::modalities_cached && audio) facts.add(Field::cached_audio, facts.entry_count);
   if (facts.list == Field::modalities_output && audio) facts.add(Field::output_audio, facts.entry_count);
   if (facts.list == Field::modalities_output && image) facts.add(Field::output_image, facts.entry_count);
 }
+
+#define OUTLAY_INTERACTION_USAGE(at)                                                                        \
+  {at, Field::usage}, {at ".total_input_tokens", Field::input}, {at ".total_output_tokens", Field::output}, \
+      {at ".total_tokens", Field::total}, {at ".total_cached_tokens", Field::cached},                       \
+      {at ".total_thought_tokens", Field::reasoning}, {at ".total_tool_use_tokens", Field::tool_input},     \
+      OUTLAY_INTERACTION_MODALITIES(at ".input_tokens_by_modality", Field::modalities_input),               \
+      OUTLAY_INTERACTION_MODALITIES(at ".cached_tokens_by_modality", Field::modalities_cached),             \
+      OUTLAY_INTERACTION_MODALITIES(at ".output_tokens_by_modality", Field::modalities_output), {           \
+    at ".tool_use_tokens_by_modality.*.tokens", Field::ignored                                              \
+  }
+#define OUTLAY_INTERACTION_MODALITIES(at, field) \
+  {at, field}, {at ".*", Field::entry}, {at ".*.modality", Field::label}, { at ".*.tokens", Field::entry_count }
 
 // @google/genai@3.1.0 dist/genai.d.ts. A whole reply and a stream's chunks have one shape; counts are cumulative.
 class Gemini final : public Format {
@@ -38,10 +53,12 @@ class Gemini final : public Format {
         {"candidates.*.content.parts.*.functionCall.id", Field::tool_id},
         {"candidates.*.content.parts.*.functionCall.name", Field::tool_name},
         {"candidates.*.content.parts.*.functionCall.args", Field::tool_arguments},
-        {"candidates.*.groundingMetadata.webSearchQueries", Field::searches},
-        {"candidates.*.groundingMetadata.webSearchQueries.*", Field::web_searches},
+        // Every query once over all candidates, and no empty one.
+        {"candidates.*.groundingMetadata.webSearchQueries.*", Field::query},
+        {"candidates.*.groundingMetadata.groundingChunks.*.maps", Field::maps},
         {"promptFeedback.blockReason", Field::finish},
         {"modelVersion", Field::model},
+        {"usageMetadata", Field::usage},
         {"usageMetadata.promptTokenCount", Field::input},
         {"usageMetadata.candidatesTokenCount", Field::output},
         {"usageMetadata.totalTokenCount", Field::total},
@@ -62,22 +79,53 @@ class Gemini final : public Format {
         {"usageMetadata.candidatesTokensDetails.*", Field::entry},
         {"usageMetadata.candidatesTokensDetails.*.modality", Field::label},
         {"usageMetadata.candidatesTokensDetails.*.tokenCount", Field::entry_count},
+        // Counted in toolUsePromptTokenCount and thoughtsTokenCount, whatever they are made of.
+        {"usageMetadata.toolUsePromptTokensDetails.*.modality", Field::ignored},
+        {"usageMetadata.toolUsePromptTokensDetails.*.tokenCount", Field::ignored},
+        {"usageMetadata.thoughtsTokensDetails.*.modality", Field::ignored},
+        {"usageMetadata.thoughtsTokensDetails.*.tokenCount", Field::ignored},
         {"error", Field::error},
         {"error.code", Field::error_code},
         {"error.status", Field::error_type},
+        // Interactions: the same counts under other names, in the reply and in a stream's last event.
+        {"model", Field::model},
+        {"status", Field::status},
+        {"outputs", Field::choices},
+        {"outputs.*.text", Field::text},
+        {"delta.text", Field::text},
+        {"event_type", Field::type},
+        OUTLAY_INTERACTION_USAGE("usage"),
+        OUTLAY_INTERACTION_USAGE("interaction.usage"),
+        {"interaction.model", Field::model},
     };
     static const Paths paths{rules};
     return paths;
   }
 
-  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
-    Usage usage;
+  [[nodiscard]] Report report(const Facts& facts) const override {
+    Report report;
+    Usage& usage = report.usage;
+    const bool has_total = facts.has(Field::total);
+    const std::int64_t total = facts.get(Field::total);
     const std::int64_t prompt = facts.get(Field::input) + facts.get(Field::tool_input);
     usage.cache_read = facts.get(Field::cached);
     usage.input = prompt - usage.cache_read;
-    if (usage.input < 0) usage.input = prompt, doubt = true;
-    usage.reasoning = facts.get(Field::reasoning);  // beside the candidates
-    usage.output = facts.get(Field::output) + usage.reasoning;
+    if (usage.input < 0) {
+      usage.input = prompt;
+      report.doubt = true;
+    }
+    // Thoughts are beside the candidates, but where the total says that they are inside, as Vertex has reported them.
+    std::int64_t candidates = facts.get(Field::output);
+    usage.reasoning = facts.get(Field::reasoning);
+    const bool inside =
+        has_total && usage.reasoning > 0 && usage.reasoning <= candidates && total == prompt + candidates;
+    if (!facts.has(Field::output) && !facts.has(Field::reasoning) && total > prompt) candidates = total - prompt;
+    usage.output = candidates + (inside ? 0 : usage.reasoning);
+    if (const std::int64_t rest = total - prompt - usage.output; has_total && facts.has(Field::input) && rest > 0) {
+      usage.output += rest;  // thoughts that the total alone counts
+      usage.reasoning += rest;
+      report.doubt = true;
+    }
     // The prompt's modalities include the cached ones.
     usage.cache_read_audio = std::min(facts.get(Field::cached_audio), usage.cache_read);
     usage.input_audio =
@@ -85,19 +133,23 @@ class Gemini final : public Format {
     usage.input_image = std::min(facts.get(Field::input_image), usage.input - usage.input_audio);
     usage.output_audio = std::min(facts.get(Field::output_audio), usage.output - usage.reasoning);
     usage.output_image = std::min(facts.get(Field::output_image), usage.output - usage.reasoning - usage.output_audio);
-    // Grounding is billed by the request up to 2.x and by the query from 3 on.
-    usage.web_searches = facts.get(Field::web_searches);
-    const bool by_query =
-        facts.model.find("gemini-3") != std::string::npos || facts.model.find("gemini-4") != std::string::npos;
-    if (!by_query) usage.web_searches = std::min<std::int64_t>(usage.web_searches, 1);
-    return usage;
+    // Grounding is billed by the request up to 2.x and by the query from 3 on (ai.google.dev, "Gemini API pricing").
+    report_tools(facts, usage);
+    const bool by_request =
+        facts.model.find("gemini-1") != std::string::npos || facts.model.find("gemini-2") != std::string::npos;
+    if (by_request) usage.web_searches = std::min<std::int64_t>(usage.web_searches, 1);
+    return report;
   }
 
   void entry(Facts& facts) const override { gemini_modality(facts); }
 
   void event(Facts& facts, std::vector<Piece>&) const override {
-    if (facts.type == "ON_DEMAND_PRIORITY") facts.service_tier = "priority";
-    if (facts.type == "ON_DEMAND_FLEX") facts.service_tier = "flex";
+    // TrafficType of Vertex AI, as a name or as an integer. What was bought beforehand has no price by the token.
+    if (facts.type == "ON_DEMAND_PRIORITY" || facts.type == "3") facts.tier = "priority";
+    if (facts.type == "ON_DEMAND_FLEX" || facts.type == "4") facts.tier = "flex";
+    if (facts.type == "ON_DEMAND_OFFPEAK") facts.tier = "offpeak";
+    if (facts.type == "PROVISIONED_THROUGHPUT" || facts.type == "2") facts.tier = "provisioned_throughput";
+    if (facts.type == "interaction.complete" || facts.type == "interaction.completed") facts.done = true;
   }
 
   void read_request(const json::object& request, RequestFacts& facts) const override {
@@ -109,16 +161,24 @@ class Gemini final : public Format {
     }
     facts.service_tier = string_member(request, "serviceTier");
     facts.asks_for_usage = true;  // it comes unasked
+    facts.input.count_for(facts.model);
     facts.input.overhead(4);
     for (const std::string_view key : {"systemInstruction", "system_instruction", "contents"})
       if (const json::value* const value = member(request, key)) {
         if (value->is_array()) facts.input.overhead(3 * static_cast<std::int64_t>(value->get_array().size()));
         facts.input.content(*value);
       }
-    if (const json::value* const tools = member(request, "tools")) facts.input.rendered(*tools);
+    if (const json::value* const tools = member(request, "tools")) {
+      static_cast<void>(facts.input.tools(*tools));
+      read_tools(*tools, facts);
+    }
+    for (const std::string_view key : {"cachedContent", "cached_content", "previous_interaction_id"})
+      facts.open_input |= member(request, key) != nullptr;
+    facts.open_input |= refers_to_files(request);
+    if (const json::value* const input = member(request, "input")) facts.input.content(*input);  // Interactions
     if (const json::object* const config = object_member(request, config_of(request)))
       for (const std::string_view key : {"responseSchema", "responseJsonSchema", "response_schema"})
-        if (const json::value* const schema = member(*config, key)) facts.input.rendered(*schema);
+        if (const json::value* const schema = member(*config, key)) facts.input.schema(*schema);
   }
 
   void write_ceiling(json::object& request, std::int64_t ceiling) const override {
@@ -131,10 +191,26 @@ class Gemini final : public Format {
   }
 
  private:
+  // Everything but functions is run by the provider, and what it finds is input.
+  static void read_tools(const json::value& tools, RequestFacts& facts) {
+    if (!tools.is_array()) return;
+    for (const json::value& tool : tools.get_array()) {
+      if (!tool.is_object()) continue;
+      for (const auto& [key, value] : tool.get_object()) {
+        if (key == "functionDeclarations" || key == "function_declarations") continue;
+        facts.open_input = true;
+        if (key.starts_with("googleSearch") || key.starts_with("google_search")) facts.web_searches = 1;
+      }
+    }
+  }
+
   static std::string_view config_of(const json::object& request) {
     return gemini_spelling(request, "generationConfig", "generation_config");
   }
 };
+
+#undef OUTLAY_INTERACTION_USAGE
+#undef OUTLAY_INTERACTION_MODALITIES
 
 template const Format& the_format<Gemini>();
 

@@ -11,7 +11,9 @@ class GeminiEmbeddings final : public Format {
  public:
   [[nodiscard]] const Paths& paths() const override {
     static constexpr PathRule rules[] = {
+        {"usageMetadata", Field::usage},
         {"usageMetadata.promptTokenCount", Field::input},
+        {"usageMetadata.totalTokenCount", Field::total},
         {"usageMetadata.promptTokenDetails", Field::modalities_input},
         {"usageMetadata.promptTokenDetails.*", Field::entry},
         {"usageMetadata.promptTokenDetails.*.modality", Field::label},
@@ -25,12 +27,17 @@ class GeminiEmbeddings final : public Format {
     static const Paths paths{rules};
     return paths;
   }
-  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
-    Usage usage{.input = facts.get(Field::input),
-                .input_audio = facts.get(Field::input_audio),
-                .input_image = facts.get(Field::input_image)};
-    if (usage.input_audio + usage.input_image > usage.input) usage.input_audio = usage.input_image = 0, doubt = true;
-    return usage;
+  [[nodiscard]] Report report(const Facts& facts) const override {
+    Report report;
+    Usage& usage = report.usage;
+    usage.input = facts.get(facts.has(Field::input) ? Field::input : Field::total);
+    usage.input_audio = facts.get(Field::input_audio);
+    usage.input_image = facts.get(Field::input_image);
+    if (usage.input_audio + usage.input_image > usage.input) {
+      usage.input_audio = usage.input_image = 0;
+      report.doubt = true;
+    }
+    return report;
   }
   void entry(Facts& facts) const override { gemini_modality(facts); }
   void read_request(const json::object& request, RequestFacts& facts) const override {

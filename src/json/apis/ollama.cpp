@@ -1,5 +1,7 @@
 #include "ollama.hpp"
 
+#include "openai_shape.hpp"
+
 namespace json = boost::json;
 
 namespace outlay::detail {
@@ -14,9 +16,8 @@ std::span<const PathRule> ollama_rules() noexcept {
   return rules;
 }
 
-Usage OllamaShape::usage(const Facts& facts, bool& doubt) const {
-  static_cast<void>(doubt);
-  return {.input = facts.get(Field::input), .output = facts.get(Field::output)};
+Report OllamaShape::report(const Facts& facts) const {
+  return {.usage = {.input = facts.get(Field::input), .output = facts.get(Field::output)}};
 }
 
 void OllamaShape::event(Facts& facts, std::vector<Piece>&) const {
@@ -31,10 +32,16 @@ void OllamaShape::read_request(const json::object& request, RequestFacts& facts)
   facts.stream = bool_member(request, "stream", true);
   facts.asks_for_usage = true;  // it comes unasked
   facts.input.overhead(8);
+  facts.input.count_for(facts.model);
+  if (const json::value* const input = member(request, "input")) {  // /api/embed: there is no output
+    facts.ceiling = 0;
+    facts.fixed_ceiling = true;
+    count_embeddings_input(*input, facts.input);
+  }
   for (const std::string_view key : {"messages", "prompt", "suffix", "system", "images"})
     if (const json::value* const value = member(request, key)) facts.input.content(json::object{{key, *value}});
   for (const std::string_view key : {"tools", "format"})
-    if (const json::value* const value = member(request, key)) facts.input.rendered(*value);
+    if (const json::value* const value = member(request, key)) facts.input.schema(*value);
 }
 
 void OllamaShape::write_ceiling(json::object& request, std::int64_t ceiling) const {

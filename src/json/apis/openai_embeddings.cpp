@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "openai_shape.hpp"
 
 namespace outlay::detail {
@@ -7,16 +9,26 @@ class OpenAiEmbeddings final : public Format {
  public:
   [[nodiscard]] const Paths& paths() const override {
     static constexpr PathRule rules[] = {
-        {"model", Field::model},  {"usage.prompt_tokens", Field::input}, {"usage.total_tokens", Field::total},
-        {"error", Field::error},  {"error.code", Field::error_code},     {"error.type", Field::error_type},
+        {"model", Field::model},
+        {"usage", Field::usage},
+        {"usage.prompt_tokens", Field::input},
+        {"usage.input_tokens", Field::input},
+        {"usage.total_tokens", Field::total},  // alone at Voyage
+        {"usage.prompt_tokens_details.image_tokens", Field::input_image},
+        {"usage.prompt_tokens_details.text_tokens", Field::ignored},
+        {"usage.cost", Field::cost},
+        {"usage.estimated_cost", Field::cost},
+        {"error", Field::error},
+        {"error.code", Field::error_code},
+        {"error.type", Field::error_type},
         {"data", Field::choices},
     };
     static const Paths paths{rules};
     return paths;
   }
-  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
-    static_cast<void>(doubt);
-    return {.input = facts.get(Field::input)};
+  [[nodiscard]] Report report(const Facts& facts) const override {
+    const std::int64_t input = facts.get(facts.has(Field::input) ? Field::input : Field::total);
+    return {.usage = {.input = input, .input_image = std::min(facts.get(Field::input_image), input)}};
   }
   void read_request(const boost::json::object& request, RequestFacts& facts) const override {
     facts.model = string_member(request, "model");

@@ -8,20 +8,45 @@ namespace json = boost::json;
 namespace outlay::detail {
 
 // openai@7.57.0 resources/responses/responses.d.ts. A reply has its members at the root, a stream's events below `response`.
-#define OUTLAY_RESPONSE_RULES(at)                                                                         \
-  {at "model", Field::model}, {at "service_tier", Field::service_tier}, {at "error", Field::error},       \
-      {at "error.code", Field::error_code}, {at "usage.input_tokens", Field::input},                      \
-      {at "usage.output_tokens", Field::output}, {at "usage.total_tokens", Field::total},                 \
-      {at "usage.input_tokens_details.cached_tokens", Field::cached},                                     \
-      {at "usage.input_tokens_details.cache_write_tokens", Field::cache_write},                           \
-      {at "usage.input_tokens_details.cache_write_tokens_details.ttl_12h_tokens", Field::cache_write_1h}, \
-      {at "usage.input_tokens_details.audio_tokens", Field::input_audio},                                 \
-      {at "usage.output_tokens_details.reasoning_tokens", Field::reasoning},                              \
-      {at "usage.output_tokens_details.audio_tokens", Field::output_audio},                               \
-      {at "usage.cost_in_usd_ticks", Field::cost_ticks},                                                  \
-      {at "tool_usage.web_search.num_requests", Field::web_searches}, {at "output", Field::output_items}, \
-      {at "output.*", Field::entry}, {at "output.*.type", Field::label}, {                                \
-    at "output.*.action.type", Field::action                                                              \
+#define OUTLAY_RESPONSE_RULES(at)                                                                                 \
+  {at "model", Field::model}, {at "service_tier", Field::service_tier}, {at "error", Field::error},               \
+      {at "error.code", Field::error_code}, {at "usage", Field::usage}, {at "usage.input_tokens", Field::input},  \
+      {at "usage.prompt_tokens", Field::input}, {at "usage.output_tokens", Field::output},                        \
+      {at "usage.completion_tokens", Field::output}, {at "usage.total_tokens", Field::total},                     \
+      {at "usage.input_tokens_details.cached_tokens", Field::cached},                                             \
+      {at "usage.input_tokens_details.cache_write_tokens", Field::cache_write},                                   \
+      {at "usage.input_tokens_details.cache_write_tokens_details.ttl_30m_tokens", Field::cache_write_5m},         \
+      {at "usage.input_tokens_details.cache_write_tokens_details.ttl_12h_tokens", Field::cache_write_1h},         \
+      {at "usage.input_tokens_details.audio_tokens", Field::input_audio},                                         \
+      {at "usage.input_tokens_details.image_tokens", Field::input_image},                                         \
+      {at "usage.input_tokens_details.text_tokens", Field::ignored},                                              \
+      {at "usage.output_tokens_details.reasoning_tokens", Field::reasoning},                                      \
+      {at "usage.output_tokens_details.audio_tokens", Field::output_audio},                                       \
+      {at "usage.output_tokens_details.image_tokens", Field::output_image},                                       \
+      {at "usage.output_tokens_details.text_tokens", Field::ignored},                                             \
+      {at "usage.cost_in_usd_ticks", Field::cost_ticks}, {at "usage.cost", Field::cost},                          \
+      {at "usage.is_byok", Field::byok}, {at "usage.cost_details.upstream_inference_cost", Field::upstream_cost}, \
+      {at "usage.cost_details.upstream_inference_input_cost", Field::upstream_input_cost},                        \
+      {at "usage.cost_details.upstream_inference_output_cost", Field::upstream_output_cost},                      \
+      {at "usage.num_sources_used", Field::ignored}, {at "usage.num_server_side_tools_used", Field::ignored},     \
+      {at "usage.server_side_tool_usage_details.web_search_calls", Field::web_searches},                          \
+      {at "usage.server_side_tool_usage_details.x_search_calls", Field::other_tools},                             \
+      {at "usage.server_side_tool_usage_details.code_interpreter_calls", Field::code_sessions},                   \
+      {at "usage.server_side_tool_usage_details.file_search_calls", Field::file_searches},                        \
+      {at "usage.server_side_tool_usage_details.document_search_calls", Field::file_searches},                    \
+      {at "usage.server_side_tool_usage_details.mcp_calls", Field::ignored}, {at "tool_usage", Field::usage},     \
+      {at "tool_usage.web_search.num_requests", Field::web_searches},                                             \
+      {at "tool_usage.image_gen.input_tokens", Field::image_input},                                               \
+      {at "tool_usage.image_gen.input_tokens_details.image_tokens", Field::image_input_image},                    \
+      {at "tool_usage.image_gen.input_tokens_details.text_tokens", Field::ignored},                               \
+      {at "tool_usage.image_gen.cached_tokens", Field::image_cached},                                             \
+      {at "tool_usage.image_gen.output_tokens", Field::image_output},                                             \
+      {at "tool_usage.image_gen.output_tokens_details.image_tokens", Field::ignored},                             \
+      {at "tool_usage.image_gen.output_tokens_details.text_tokens", Field::ignored},                              \
+      {at "tool_usage.image_gen.total_tokens", Field::ignored}, {at "tools.*.model", Field::tool_model},          \
+      {at "output", Field::output_items}, {at "output.*", Field::entry}, {at "output.*.type", Field::label},      \
+      {at "output.*.container_id", Field::container}, {                                                           \
+    at "output.*.action.type", Field::action                                                                      \
   }
 
 class OpenAiResponses final : public Format {
@@ -49,21 +74,31 @@ class OpenAiResponses final : public Format {
     return paths;
   }
 
-  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override {
-    Facts own = facts;
-    // The written tokens are reported in all and the longer-lived ones again, so the rest is the default life.
-    const std::int64_t longer = std::min(facts.get(Field::cache_write_1h), facts.get(Field::cache_write));
-    own.counts[static_cast<std::size_t>(Field::cache_write_1h)] = longer;
-    own.counts[static_cast<std::size_t>(Field::cache_write)] -= longer;
-    Usage usage = inclusive_usage(own, doubt);
-    if (!facts.has(Field::web_searches)) usage.web_searches = facts.get(Field::search_items);
-    return usage;
+  [[nodiscard]] Report report(const Facts& facts) const override {
+    Report report = inclusive_report(facts);
+    // Pictures are made by a model of their own; without its counts the number of pictures is all there is.
+    if (facts.has(Field::image_input) || facts.has(Field::image_output)) {
+      Usage usage;
+      usage.cache_read = std::min(facts.get(Field::image_cached), facts.get(Field::image_input));
+      usage.input = facts.get(Field::image_input) - usage.cache_read;
+      usage.input_image = std::min(facts.get(Field::image_input_image), usage.input);
+      usage.output = usage.output_image = facts.get(Field::image_output);
+      if (usage != Usage{}) {
+        report.usage += usage;
+        report.parts.push_back({facts.tool_model.empty() ? "gpt-image-1" : facts.tool_model, usage});
+      }
+    } else {
+      report.usage.other_tools += facts.get(Field::image_items);
+    }
+    return report;
   }
 
   void entry(Facts& facts) const override {
-    // "Discounted searches and actions such as opening a page are excluded."
+    // "Discounted searches and actions such as opening a page are excluded." Code is billed by its container.
     if (facts.label == "web_search_call" && (facts.action.empty() || facts.action == "search"))
       facts.add(Field::search_items, 1);
+    if (facts.label == "file_search_call") facts.add(Field::file_items, 1);
+    if (facts.label == "image_generation_call") facts.add(Field::image_items, 1);
   }
 
   void event(Facts& facts, std::vector<Piece>& pieces) const override {
@@ -98,14 +133,21 @@ class OpenAiResponses final : public Format {
     facts.service_tier = string_member(request, "service_tier");
     facts.stream = bool_member(request, "stream");
     facts.asks_for_usage = true;  // it comes unasked
+    facts.input.count_for(facts.model);
+    find_open_input(request, {"previous_response_id", "conversation", "prompt", "context_management"}, facts);
     facts.input.overhead(3);
     if (const json::value* const input = member(request, "input")) {
       if (input->is_array()) facts.input.overhead(4 * static_cast<std::int64_t>(input->get_array().size()));
       facts.input.content(*input);
     }
     facts.input.text(string_member(request, "instructions"));
-    for (const std::string_view key : {"tools", "text"})
-      if (const json::value* const value = member(request, key)) facts.input.rendered(*value);
+    if (const json::value* const text = member(request, "text")) facts.input.schema(*text);
+    if (const json::value* const tools = member(request, "tools")) {
+      facts.open_input |= facts.input.tools(*tools);
+      if (has_tool(*tools, "web_search"))
+        facts.web_searches = std::max<std::int64_t>(1, integer_member(request, "max_tool_calls").value_or(1));
+    }
+    facts.open_input |= refers_to_files(request);
   }
 
   void write_ceiling(json::object& request, std::int64_t ceiling) const override {

@@ -7,12 +7,72 @@ namespace json = boost::json;
 
 namespace outlay::detail {
 
+// openai@7.57.0 resources/chat/completions/completions.d.ts, and what hosts add to it:
+// - caches: `cached_tokens` beside the details (Moonshot, Anthropic's own layer), prompt_cache_hit_tokens (DeepSeek), num_cached_tokens and
+//   prompt_token_details (Mistral); what was written as Alibaba's DashScope, OpenRouter and LiteLLM's proxy name it, inside or beside them;
+// - OpenRouter (@openrouter/sdk@1.3.19): `cost` in USD, and with a key of the caller's own (`is_byok`) what the provider behind it charged;
+// - Perplexity (docs.perplexity.ai, "Chat Completions"): `cost` as an object, citations, searches and reasoning beside the totals;
+// - DeepInfra: `estimated_cost`, which is what it bills.
+// Counts that are parts of what is billed at one rate, and times, are named so that they are not reported as unread.
+#define OUTLAY_CHAT_USAGE(at)                                                                                          \
+  {at, Field::usage}, {at ".prompt_tokens", Field::input}, {at ".input_tokens", Field::input},                         \
+      {at ".completion_tokens", Field::output}, {at ".output_tokens", Field::output},                                  \
+      {at ".total_tokens", Field::total}, {at ".cached_tokens", Field::cached},                                        \
+      {at ".num_cached_tokens", Field::cached}, {at ".prompt_cache_hit_tokens", Field::cached},                        \
+      {at ".cache_read_input_tokens", Field::cached}, {at ".prompt_token_details.cached_tokens", Field::cached},       \
+      {at ".cache_creation_input_tokens", Field::cache_write}, {at ".cache_creation_tokens", Field::cache_write},      \
+      {at ".cache_write_tokens", Field::cache_write},                                                                  \
+      {at ".cache_creation.ephemeral_5m_input_tokens", Field::cache_write_5m},                                         \
+      {at ".cache_creation.ephemeral_1h_input_tokens", Field::cache_write_1h},                                         \
+      OUTLAY_CHAT_PROMPT_DETAILS(at ".prompt_tokens_details"), OUTLAY_CHAT_PROMPT_DETAILS(at ".input_tokens_details"), \
+      OUTLAY_CHAT_OUTPUT_DETAILS(at ".completion_tokens_details"),                                                     \
+      OUTLAY_CHAT_OUTPUT_DETAILS(at ".output_tokens_details"), {at ".reasoning_tokens", Field::reasoning_beside},      \
+      {at ".citation_tokens", Field::citations}, {at ".num_search_queries", Field::web_searches},                      \
+      {at ".server_tool_use.web_search_requests", Field::web_searches},                                                \
+      {at ".server_tool_use_details.web_search_requests", Field::web_searches},                                        \
+      {at ".server_tool_use_details.tool_calls_requested", Field::ignored},                                            \
+      {at ".server_tool_use_details.tool_calls_executed", Field::ignored},                                             \
+      {at ".search_context_size", Field::search_size}, {at ".service_tier", Field::service_tier},                      \
+      {at ".cost", Field::cost}, {at ".cost.total_cost", Field::cost}, {at ".estimated_cost", Field::cost},            \
+      {at ".cost_in_usd_ticks", Field::cost_ticks}, {at ".is_byok", Field::byok},                                      \
+      {at ".cost_details.upstream_inference_cost", Field::upstream_cost},                                              \
+      {at ".cost_details.upstream_inference_prompt_cost", Field::upstream_input_cost},                                 \
+      {at ".cost_details.upstream_inference_completions_cost", Field::upstream_output_cost},                           \
+      {at ".cost_details.server_tool_cost", Field::ignored}, {at ".cost.input_tokens_cost", Field::ignored},           \
+      {at ".cost.output_tokens_cost", Field::ignored}, {at ".cost.request_cost", Field::ignored},                      \
+      {at ".cost.reasoning_tokens_cost", Field::ignored}, {at ".cost.citation_tokens_cost", Field::ignored},           \
+      {at ".cost.search_queries_cost", Field::ignored}, {at ".prompt_cache_miss_tokens", Field::ignored},              \
+      {at ".queue_time", Field::ignored}, {at ".prompt_time", Field::ignored},                                         \
+      {at ".completion_time", Field::ignored}, {                                                                       \
+    at ".total_time", Field::ignored                                                                                   \
+  }
+#define OUTLAY_CHAT_PROMPT_DETAILS(at)                                                                   \
+  {at ".cached_tokens", Field::cached}, {at ".cache_read_input_tokens", Field::cached},                  \
+      {at ".cache_write_tokens", Field::cache_write}, {at ".cache_creation_tokens", Field::cache_write}, \
+      {at ".cache_creation_input_tokens", Field::cache_write},                                           \
+      {at ".cache_creation.ephemeral_5m_input_tokens", Field::cache_write_5m},                           \
+      {at ".cache_creation.ephemeral_1h_input_tokens", Field::cache_write_1h},                           \
+      {at ".cache_creation_token_details.ephemeral_5m_input_tokens", Field::cache_write_5m},             \
+      {at ".cache_creation_token_details.ephemeral_1h_input_tokens", Field::cache_write_1h},             \
+      {at ".audio_tokens", Field::input_audio}, {at ".image_tokens", Field::input_image},                \
+      {at ".text_tokens", Field::ignored}, {at ".video_tokens", Field::ignored}, {                       \
+    at ".cache_type", Field::ignored                                                                     \
+  }
+#define OUTLAY_CHAT_OUTPUT_DETAILS(at)                                                   \
+  {at ".reasoning_tokens", Field::reasoning}, {at ".audio_tokens", Field::output_audio}, \
+      {at ".image_tokens", Field::output_image}, {at ".text_tokens", Field::ignored},    \
+      {at ".accepted_prediction_tokens", Field::ignored}, {                              \
+    at ".rejected_prediction_tokens", Field::ignored                                     \
+  }
+
 std::span<const PathRule> openai_chat_rules() noexcept {
-  // openai@7.57.0 resources/chat/completions/completions.d.ts; reasoning by DeepSeek, xAI (reasoning_content), OpenRouter and vLLM
-  // (reasoning); llama.cpp's timings as measured on its server.
+  // Reasoning by DeepSeek, xAI (reasoning_content), OpenRouter and vLLM (reasoning); llama.cpp's timings as measured on its server. Groq
+  // reports a stream's usage below `x_groq`, Moonshot below the choice that it ends with. Perplexity's chunks have the whole answer so far
+  // beside the delta.
   static constexpr PathRule rules[] = {
       {"choices", Field::choices},
       {"choices.*", Field::choice},
+      {"choices.*.delta", Field::delta},
       {"choices.*.delta.content", Field::text},
       {"choices.*.delta.content.*.text", Field::text},  // Mistral's chunks
       {"choices.*.delta.content.*.thinking.*.text", Field::reasoning_text},
@@ -29,16 +89,10 @@ std::span<const PathRule> openai_chat_rules() noexcept {
       {"choices.*.finish_reason", Field::finish},
       {"choices.*.index", Field::choice_index},
       {"model", Field::model},
-      {"usage.prompt_tokens", Field::input},
-      {"usage.completion_tokens", Field::output},
-      {"usage.total_tokens", Field::total},
-      {"usage.prompt_tokens_details.cached_tokens", Field::cached},
-      {"usage.prompt_tokens_details.cache_write_tokens", Field::cache_write},
-      {"usage.prompt_tokens_details.audio_tokens", Field::input_audio},
-      {"usage.prompt_tokens_details.image_tokens", Field::input_image},
-      {"usage.completion_tokens_details.reasoning_tokens", Field::reasoning},
-      {"usage.completion_tokens_details.audio_tokens", Field::output_audio},
-      {"usage.completion_tokens_details.image_tokens", Field::output_image},
+      OUTLAY_CHAT_USAGE("usage"),
+      OUTLAY_CHAT_USAGE("x_groq.usage"),
+      OUTLAY_CHAT_USAGE("choices.*.usage"),
+      {"x_groq.error", Field::error},
       {"service_tier", Field::service_tier},
       {"error", Field::error},
       {"error.code", Field::error_code},
@@ -46,6 +100,7 @@ std::span<const PathRule> openai_chat_rules() noexcept {
       {"timings.cache_n", Field::server_cached},
       {"timings.prompt_n", Field::server_input},
       {"timings.predicted_n", Field::server_output},
+      {"choices.*.message", Field::whole},
       {"choices.*.message.content", Field::text},
       {"choices.*.message.content.*.text", Field::text},
       {"choices.*.message.content.*.thinking.*.text", Field::reasoning_text},
@@ -63,37 +118,87 @@ std::span<const PathRule> openai_chat_rules() noexcept {
   return rules;
 }
 
-Usage inclusive_usage(const Facts& facts, bool& doubt) {
-  Usage usage;
-  const std::int64_t prompt = facts.get(Field::input);
-  const std::int64_t written = facts.get(Field::cache_write) + facts.get(Field::cache_write_1h);
-  usage.cache_read = facts.get(Field::cached);
-  usage.cache_write = facts.get(Field::cache_write);
-  usage.cache_write_1h = facts.get(Field::cache_write_1h);
-  if (usage.cache_read > prompt) {
-    usage.input = prompt;  // the cached part cannot be inside: as if it were outside, the dearer reading
-    doubt = true;
-  } else {
-    usage.input = prompt - usage.cache_read - written;
-    if (usage.input < 0) usage.input = 0, doubt = true;
+#undef OUTLAY_CHAT_USAGE
+#undef OUTLAY_CHAT_PROMPT_DETAILS
+#undef OUTLAY_CHAT_OUTPUT_DETAILS
+
+std::int64_t written_in_all(const Facts& facts) noexcept {
+  return std::max(facts.get(Field::cache_write), facts.get(Field::cache_write_5m) + facts.get(Field::cache_write_1h));
+}
+
+Report inclusive_report(const Facts& facts) {
+  Report report;
+  Usage& usage = report.usage;
+  const bool has_total = facts.has(Field::total);
+  const std::int64_t total = facts.get(Field::total);
+  std::int64_t prompt = facts.get(Field::input);
+  std::int64_t completion = facts.get(Field::output);
+  // What one of three counts leaves out, the other two say. A total alone is input, as embeddings report it; of an answer nothing is known
+  // then.
+  if (!facts.has(Field::input) && !facts.has(Field::output)) {
+    prompt = total;
+    report.doubt = true;
+  } else if (!facts.has(Field::input)) {
+    prompt = std::max<std::int64_t>(0, total - completion);
+  } else if (!facts.has(Field::output)) {
+    completion = std::max<std::int64_t>(0, total - prompt);
   }
-  usage.output = facts.get(Field::output);
-  usage.reasoning = facts.get(Field::reasoning);
-  // xAI's chat reports reasoning beside the completion (@ai-sdk/xai, convertXaiChatUsage); its total then says so. Nowhere else can
-  // reasoning exceed the completion that it is a part of.
-  const bool beside = usage.reasoning > 0 && facts.has(Field::total) &&
-                      facts.get(Field::total) == prompt + usage.output + usage.reasoning;
-  if (beside || usage.reasoning > usage.output) {
-    doubt = doubt || !beside;
-    usage.output += usage.reasoning;
+
+  const std::int64_t cached = facts.get(Field::cached);
+  const std::int64_t written = written_in_all(facts);
+  if (cached > prompt || written > prompt) {
+    usage.input = prompt;  // they cannot be inside: as if they were beside it, the dearer reading
+    usage.cache_read = cached;
+    usage.cache_write = written;
+    report.doubt = true;
+  } else {
+    // Where both name the same tokens, as OpenRouter does for Gemini's cache, they are a part of the prompt once: as written, which is
+    // dearer.
+    report.doubt |= cached + written > prompt;
+    usage.cache_write = written;
+    usage.input = prompt - (cached + written > prompt ? std::max(cached, written) : cached + written);
+    usage.cache_read = prompt - written - usage.input;
+  }
+  usage.cache_write_1h = std::min(facts.get(Field::cache_write_1h), usage.cache_write);
+  usage.cache_write -= usage.cache_write_1h;
+  usage.input += facts.get(Field::citations);
+
+  const bool perplexity = facts.has(Field::citations) || facts.has(Field::web_searches);
+  const std::int64_t reasoning = std::max(facts.get(Field::reasoning), facts.get(Field::reasoning_beside));
+  // xAI's chat reports reasoning beside the completion (@ai-sdk/xai, convertXaiChatUsage); its total then says so. So does Perplexity's deep
+  // research, whose total does not. Nowhere else can reasoning exceed the completion that it is a part of.
+  const bool beside = reasoning > 0 && ((has_total && total == prompt + completion + reasoning) ||
+                                        (facts.has(Field::reasoning_beside) && perplexity));
+  usage.output = completion;
+  usage.reasoning = reasoning;
+  if (beside || reasoning > completion) {
+    report.doubt |= !beside;
+    usage.output += reasoning;
+  }
+  // What a total has beyond its parts was generated all the same: Google's layer counts a model's thoughts in the total alone.
+  const std::int64_t rest = total - prompt - completion;
+  if (has_total && facts.has(Field::input) && facts.has(Field::output) && !beside && rest > 0 &&
+      rest != cached + written && rest != facts.get(Field::citations) && usage.output < total - prompt) {
+    usage.output = total - prompt;
+    usage.reasoning = std::max(usage.reasoning, rest);
+    report.doubt = true;
   }
   // Audio and images may overlap with the cached part: they are parts of what is left at most.
   usage.input_audio = std::min(facts.get(Field::input_audio), usage.input);
   usage.input_image = std::min(facts.get(Field::input_image), usage.input - usage.input_audio);
   usage.output_audio = std::min(facts.get(Field::output_audio), usage.output);
   usage.output_image = std::min(facts.get(Field::output_image), usage.output - usage.output_audio);
-  usage.web_searches = facts.get(Field::web_searches);
-  return usage;
+  report_tools(facts, usage);
+  return report;
+}
+
+void report_tools(const Facts& facts, Usage& usage) {
+  // What a reply counts is what it bills; its list of what was done is for replies that do not.
+  usage.web_searches = facts.get(facts.has(Field::web_searches) ? Field::web_searches : Field::search_items);
+  usage.file_searches = facts.get(facts.has(Field::file_searches) ? Field::file_searches : Field::file_items);
+  usage.code_sessions = facts.has(Field::code_sessions) ? facts.get(Field::code_sessions)
+                                                        : static_cast<std::int64_t>(facts.containers.size());
+  usage.other_tools = facts.get(Field::other_tools);
 }
 
 void ask_openai_for_usage(json::object& request) { nested(request, "stream_options")["include_usage"] = true; }
@@ -107,11 +212,11 @@ void count_openai_messages(const json::object& request, InputCount& input) {
       input.content(message);
     }
   }
-  if (const json::value* const prompt = member(request, "prompt")) input.content(*prompt);
-  for (const std::string_view key : {"tools", "functions", "response_format"})
+  if (const json::value* const prompt = member(request, "prompt")) count_embeddings_input(*prompt, input);
+  for (const std::string_view key : {"functions", "response_format"})
     if (const json::value* const value = member(request, key)) {
       input.overhead(12);
-      input.rendered(*value);
+      input.schema(*value);
     }
   input.overhead(3);
 }
@@ -136,7 +241,7 @@ const Paths& OpenAiShape::paths() const {
   return paths;
 }
 
-Usage OpenAiShape::usage(const Facts& facts, bool& doubt) const { return inclusive_usage(facts, doubt); }
+Report OpenAiShape::report(const Facts& facts) const { return inclusive_report(facts); }
 
 void OpenAiShape::read_request(const json::object& request, RequestFacts& facts) const {
   facts.model = string_member(request, "model");
@@ -149,11 +254,25 @@ void OpenAiShape::read_request(const json::object& request, RequestFacts& facts)
   }
   facts.choices = std::max<std::int64_t>(1, integer_member(request, "n").value_or(1));
   if (const auto best = integer_member(request, "best_of")) facts.choices = std::max(facts.choices, *best);
+  // Legacy completions: each of several prompts is answered.
+  if (const json::value* const prompt = member(request, "prompt"); prompt && prompt->is_array()) {
+    const json::array& prompts = prompt->get_array();
+    const bool one = prompts.empty() || prompts.front().is_number();  // of token ids
+    if (!one && facts.choices <= 1'024) facts.choices *= static_cast<std::int64_t>(prompts.size());
+  }
   facts.min_output = min_output();
   facts.service_tier = string_member(request, "service_tier");
   facts.stream = bool_member(request, "stream");
   if (const json::object* const options = object_member(request, "stream_options"))
     facts.asks_for_usage = bool_member(*options, "include_usage");
+  facts.input.count_for(facts.model);
+  if (const json::value* const tools = member(request, "tools")) facts.open_input |= facts.input.tools(*tools);
+  // What is found on the web becomes input: OpenAI's search models, OpenRouter's plugin and variant.
+  if (member(request, "web_search_options") != nullptr || member(request, "plugins") != nullptr ||
+      facts.model.ends_with(":online")) {
+    facts.open_input = true;
+    facts.web_searches = 1;
+  }
   find_cache_marks(member(request, "messages") ? *member(request, "messages") : json::value{}, facts);
   count_openai_messages(request, facts.input);
 }

@@ -10,7 +10,7 @@ namespace outlay::detail {
 class OpenAiShape : public Format {
  public:
   [[nodiscard]] const Paths& paths() const override;
-  [[nodiscard]] Usage usage(const Facts& facts, bool& doubt) const override;
+  [[nodiscard]] Report report(const Facts& facts) const override;
   void read_request(const boost::json::object& request, RequestFacts& facts) const override;
   void write_ceiling(boost::json::object& request, std::int64_t ceiling) const override;
 
@@ -23,7 +23,11 @@ class OpenAiShape : public Format {
 /// The places of a chat completion and of its chunks.
 [[nodiscard]] std::span<const PathRule> openai_chat_rules() noexcept;
 /// Input that includes what was read from and written to a cache, and output that includes reasoning.
-[[nodiscard]] Usage inclusive_usage(const Facts& facts, bool& doubt);
+[[nodiscard]] Report inclusive_report(const Facts& facts);
+/// Everything written to a cache: reported in all, or by how long it lives.
+[[nodiscard]] std::int64_t written_in_all(const Facts& facts) noexcept;
+/// What is billed by use.
+void report_tools(const Facts& facts, Usage& usage);
 /// Adds `stream_options.include_usage`, keeping what else is there.
 void ask_openai_for_usage(boost::json::object& request);
 /// Reads messages, tools and a response format.

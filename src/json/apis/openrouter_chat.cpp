@@ -5,14 +5,6 @@ namespace outlay::detail {
 // @openrouter/sdk@1.3.19. Usage comes unasked and carries the charge in USD.
 class OpenRouterChat final : public OpenAiShape {
  public:
-  [[nodiscard]] const Paths& paths() const override {
-    static constexpr PathRule own[] = {
-        {"usage.cost", Field::cost},
-        {"usage.server_tool_use_details.web_search_requests", Field::web_searches},
-    };
-    static const Paths paths{openai_chat_rules(), own};
-    return paths;
-  }
   void read_request(const boost::json::object& request, RequestFacts& facts) const override {
     OpenAiShape::read_request(request, facts);
     // A list of fallbacks names no model of its own: the first is tried first.

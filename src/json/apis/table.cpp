@@ -17,24 +17,29 @@ namespace outlay::detail {
 
 namespace {
 
-constexpr Service openai{"https://api.openai.com/v1", {"OPENAI_BASE_URL"}, {"OPENAI_API_KEY"}, KeyField::bearer};
+constexpr Service openai{
+    "https://api.openai.com/v1", {"OPENAI_BASE_URL"}, {"OPENAI_API_KEY"}, KeyField::bearer, "openai"};
 constexpr Service openai_compatible{nullptr, {"OPENAI_BASE_URL"}, {"OPENAI_API_KEY"}, KeyField::bearer};
 constexpr Service anthropic{
-    "https://api.anthropic.com", {"ANTHROPIC_BASE_URL"}, {"ANTHROPIC_API_KEY"}, KeyField::x_api_key};
+    "https://api.anthropic.com", {"ANTHROPIC_BASE_URL"}, {"ANTHROPIC_API_KEY"}, KeyField::x_api_key, "anthropic"};
 constexpr Service gemini{"https://generativelanguage.googleapis.com",
                          {"GOOGLE_GEMINI_BASE_URL"},
                          {"GEMINI_API_KEY", "GOOGLE_API_KEY"},
-                         KeyField::x_goog_api_key};
+                         KeyField::x_goog_api_key,
+                         "gemini"};
 constexpr Service bedrock{
-    nullptr, {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME"}, {"AWS_BEARER_TOKEN_BEDROCK"}, KeyField::bearer};
-constexpr Service ollama{"http://127.0.0.1:11434", {"OLLAMA_HOST"}, {"OLLAMA_API_KEY"}, KeyField::bearer};
-constexpr Service mistral{"https://api.mistral.ai", {"MISTRAL_BASE_URL"}, {"MISTRAL_API_KEY"}, KeyField::bearer};
-constexpr Service deepseek{"https://api.deepseek.com", {"DEEPSEEK_BASE_URL"}, {"DEEPSEEK_API_KEY"}, KeyField::bearer};
-constexpr Service xai{"https://api.x.ai/v1", {"XAI_BASE_URL"}, {"XAI_API_KEY"}, KeyField::bearer};
-constexpr Service cohere{"https://api.cohere.com", {"CO_API_URL"}, {"CO_API_KEY", "COHERE_API_KEY"}, KeyField::bearer};
+    nullptr, {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME"}, {"AWS_BEARER_TOKEN_BEDROCK"}, KeyField::bearer, "bedrock"};
+constexpr Service ollama{"http://127.0.0.1:11434", {"OLLAMA_HOST"}, {"OLLAMA_API_KEY"}, KeyField::bearer, "ollama"};
+constexpr Service mistral{
+    "https://api.mistral.ai", {"MISTRAL_BASE_URL"}, {"MISTRAL_API_KEY"}, KeyField::bearer, "mistral"};
+constexpr Service deepseek{
+    "https://api.deepseek.com", {"DEEPSEEK_BASE_URL"}, {"DEEPSEEK_API_KEY"}, KeyField::bearer, "deepseek"};
+constexpr Service xai{"https://api.x.ai/v1", {"XAI_BASE_URL"}, {"XAI_API_KEY"}, KeyField::bearer, "xai"};
+constexpr Service cohere{
+    "https://api.cohere.com", {"CO_API_URL"}, {"CO_API_KEY", "COHERE_API_KEY"}, KeyField::bearer, "cohere"};
 constexpr Service openrouter{
-    "https://openrouter.ai/api/v1", {"OPENROUTER_BASE_URL"}, {"OPENROUTER_API_KEY"}, KeyField::bearer};
-constexpr Service azure{nullptr, {"AZURE_OPENAI_ENDPOINT"}, {"AZURE_OPENAI_API_KEY"}, KeyField::api_key};
+    "https://openrouter.ai/api/v1", {"OPENROUTER_BASE_URL"}, {"OPENROUTER_API_KEY"}, KeyField::bearer, "openrouter"};
+constexpr Service azure{nullptr, {"AZURE_OPENAI_ENDPOINT"}, {"AZURE_OPENAI_API_KEY"}, KeyField::api_key, "azure"};
 
 }  // namespace
 
@@ -43,13 +48,13 @@ constexpr std::array<ApiRow, 17> rows{{
     {.api = Api::openai_chat,
      .name = "openai_chat",
      .format = the_format<class OpenAiChat>,
-     .detects = [](const Target& to) { return to.host_is("api.openai.com") && to.path_ends("/chat/completions"); },
+     .detects = [](const Target& to) { return to.host_is("api.openai.com") && to.path_ends("/completions"); },
      .service = openai,
      .path = "/chat/completions"},
     {.api = Api::openai_responses,
      .name = "openai_responses",
      .format = the_format<class OpenAiResponses>,
-     .detects = [](const Target& to) { return to.path_ends("/responses"); },
+     .detects = [](const Target& to) { return to.path_ends("/responses") || to.path_ends("/responses/compact"); },
      .service = openai,
      .path = "/responses"},
     {.api = Api::openai_embeddings,
@@ -62,14 +67,24 @@ constexpr std::array<ApiRow, 17> rows{{
     {.api = Api::anthropic_messages,
      .name = "anthropic_messages",
      .format = the_format<class AnthropicMessages>,
-     .detects = [](const Target& to) { return to.path_ends("/v1/messages"); },
+     // At Vertex AI and Bedrock, which pass the vendor's own body through, the path names the vendor.
+     .detects =
+         [](const Target& to) {
+           const bool passed_on = to.path_ends(":rawPredict") || to.path_ends(":streamRawPredict") ||
+                                  to.path_ends("/invoke") || to.path_ends("/invoke-with-response-stream");
+           return to.path_ends("/v1/messages") ||
+                  (passed_on && (to.path_has("anthropic") || to.body_has("anthropic_version")));
+         },
      .service = anthropic,
      .path = "/v1/messages"},
     {.api = Api::gemini,
      .name = "gemini",
      .format = the_format<class Gemini>,
      .detects =
-         [](const Target& to) { return to.path_ends(":generateContent") || to.path_ends(":streamGenerateContent"); },
+         [](const Target& to) {
+           return to.path_ends(":generateContent") || to.path_ends(":streamGenerateContent") ||
+                  to.path_ends("/interactions");
+         },
      .service = gemini,
      .path = "/v1beta/models/{model}:generateContent",
      .stream_path = "/v1beta/models/{model}:streamGenerateContent?alt=sse",
@@ -108,7 +123,10 @@ constexpr std::array<ApiRow, 17> rows{{
     {.api = Api::ollama_generate,
      .name = "ollama_generate",
      .format = the_format<class OllamaGenerate>,
-     .detects = [](const Target& to) { return to.path_ends("/api/generate"); },
+     .detects =
+         [](const Target& to) {
+           return to.path_ends("/api/generate") || to.path_ends("/api/embed") || to.path_ends("/api/embeddings");
+         },
      .service = ollama,
      .path = "/api/generate",
      .streaming = Streaming::unasked,
@@ -116,25 +134,29 @@ constexpr std::array<ApiRow, 17> rows{{
     {.api = Api::mistral_chat,
      .name = "mistral_chat",
      .format = the_format<class MistralChat>,
-     .detects = [](const Target& to) { return to.host_is("api.mistral.ai") && to.path_ends("/completions"); },
+     .detects =
+         [](const Target& to) {
+           return (to.host_is("api.mistral.ai") && to.path_ends("/completions")) ||
+                  (to.path_has("/publishers/mistralai/") && to.path_has("awPredict"));
+         },
      .service = mistral,
      .path = "/v1/chat/completions"},
     {.api = Api::deepseek_chat,
      .name = "deepseek_chat",
      .format = the_format<class DeepSeekChat>,
-     .detects = [](const Target& to) { return to.host_is("api.deepseek.com") && to.path_ends("/chat/completions"); },
+     .detects = [](const Target& to) { return to.host_is("api.deepseek.com") && to.path_ends("/completions"); },
      .service = deepseek,
      .path = "/chat/completions"},
     {.api = Api::xai_chat,
      .name = "xai_chat",
      .format = the_format<class XaiChat>,
-     .detects = [](const Target& to) { return to.host_is("api.x.ai") && to.path_ends("/chat/completions"); },
+     .detects = [](const Target& to) { return to.host_is("api.x.ai") && to.path_ends("/completions"); },
      .service = xai,
      .path = "/chat/completions"},
     {.api = Api::cohere_chat,
      .name = "cohere_chat",
      .format = the_format<class CohereChat>,
-     .detects = [](const Target& to) { return to.path_ends("/v2/chat"); },
+     .detects = [](const Target& to) { return to.path_ends("/v2/chat") || to.path_ends("/v1/chat"); },
      .service = cohere,
      .path = "/v2/chat"},
     {.api = Api::cohere_embed,
@@ -149,7 +171,7 @@ constexpr std::array<ApiRow, 17> rows{{
      .format = the_format<class OpenRouterChat>,
      .detects =
          [](const Target& to) {
-           return (to.host_is("openrouter.ai") || to.path_starts("/api/v1/")) && to.path_ends("/chat/completions");
+           return (to.host_is("openrouter.ai") || to.path_starts("/api/v1/")) && to.path_ends("/completions");
          },
      .service = openrouter,
      .path = "/chat/completions"},
@@ -158,7 +180,7 @@ constexpr std::array<ApiRow, 17> rows{{
      .format = the_format<class AzureChat>,
      .detects =
          [](const Target& to) {
-           return to.path_ends("/chat/completions") &&
+           return to.path_ends("/completions") &&
                   (to.path_has("/openai/deployments/") || to.host_is("openai.azure.com") ||
                    to.host_is("services.ai.azure.com") || to.host_is("cognitiveservices.azure.com"));
          },

@@ -36,6 +36,7 @@ struct Service {
   std::array<const char*, 2> address_variables;
   std::array<const char*, 2> key_variables;
   KeyField key;
+  const char* provider = "";  // as price tables name it; empty: anyone
 };
 
 /// How a request asks for a stream.

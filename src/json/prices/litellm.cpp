@@ -71,7 +71,7 @@ class LiteLlmReader {
           }
           break;
         case FieldKind::web_search:
-          price.web_search = web_search(entry, key, value);
+          if (const Usd fee = web_search(entry, key, value); fee > Usd{}) price.web_search = fee;
           break;
         case FieldKind::max_input:
           price.max_input_tokens = limit(value);

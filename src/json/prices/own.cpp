@@ -72,6 +72,12 @@ class PriceReader {
         price.provider = text(key, value);
       else if (key == "web_search")
         price.web_search = dollars(entry, key, value);
+      else if (key == "file_search")
+        price.file_search = dollars(entry, key, value);
+      else if (key == "code_session")
+        price.code_session = dollars(entry, key, value);
+      else if (key == "other_tool")
+        price.other_tool = dollars(entry, key, value);
       else if (key == "request")
         price.request = dollars(entry, key, value);
       else if (key == "max_input_tokens")

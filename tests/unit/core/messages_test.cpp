@@ -380,9 +380,9 @@ void prices(Messages& all) {
   all.thrown("a deployment of an unknown model", [&] { table.register_deployment("mine", "mystery"); });
   std::atomic<bool> said{false};
   table.describe("2026-08-01", "finance", std::chrono::sys_days(std::chrono::year(2026) / 8 / 1));
-  detail::warn_if_stale(*detail::Access::book(table), Time(std::chrono::sys_days(std::chrono::year(2026) / 9 / 16)),
+  detail::warn_if_stale(*detail::Access::book(table), Time(std::chrono::sys_days(std::chrono::year(2027) / 1 / 29)),
                         said);
-  all.logged("prices 46 days old");
+  all.logged("prices 181 days old");
 }
 
 void pools(Messages& all) {

@@ -632,13 +632,13 @@ TEST_CASE("client: a stream that is cancelled after any number of pieces is char
   outlay::Budget budget({.usd = 1_usd});
   std::optional<outlay::http::ReplyStream> stream;
   std::size_t seen = 0;
-  std::int64_t shown = 0;
+  std::string shown;
   const auto read = [&]() -> asio::awaitable<void> {
     const json::object request = chat_request();
     stream.emplace(co_await client.stream(request));
     for (; seen < pieces; ++seen) {
       const std::optional<outlay::http::Delta> delta = co_await stream->next();
-      shown += outlay::built_in_tokenizer().upper(delta->text);
+      shown += delta->text;
     }
   };
   outlay::co_spawn(io, read, asio::detached);
@@ -657,7 +657,7 @@ TEST_CASE("client: a stream that is cancelled after any number of pieces is char
   CHECK(budget.reserved() == outlay::Amounts{});
   check_charged(books, pieces == 0 ? RecordStatus::indeterminate : RecordStatus::estimated);
   CHECK(stream->charged() == books.records()[0].usd);
-  if (pieces > 0) CHECK(books.records()[0].usage.output == shown);
+  if (pieces > 0) CHECK(books.records()[0].usage.output == outlay::built_in_tokenizer().upper(shown));
 }
 
 TEST_CASE("client: a stream whose io_context goes away is charged for what it had shown", "[http][client]") {

@@ -344,3 +344,34 @@ TEST_CASE("estimate: says what a request costs at most, and reserves nothing", "
   CHECK(budget.reserved() == Amounts{});
   CHECK_THROWS_AS(estimate(Api::openai_chat, json::object{{"model", "no-such-model"}}), PriceUnknown);
 }
+
+TEST_CASE("guard: an error with status 200 inside a reply ends the call as indeterminate", "[json][guard]") {
+  for (const char* const code : {"200", "204", "100", "0", "\"200\""}) {
+    Books books;
+    const json::value reply = json::parse(R"({"error":{"code":)" + std::string(code) + "}}");
+    guard(Api::openai_chat, chat_request, [&](const json::object&) { return reply; });
+    CHECK(books.last().status == RecordStatus::indeterminate);
+  }
+}
+
+TEST_CASE("guard: counts that add up to too many leave the call indeterminate", "[json][guard]") {
+  Books books;
+  const json::object request{{"contents", json::array{}}};
+  const json::value reply = json::parse(
+      R"({"candidates":[],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2000000000,"thoughtsTokenCount":2000000000}})");
+  guard(Api::gemini, request, [&](const json::object&) { return reply; }, {.model = "gpt-4o"});
+  CHECK(books.last().status == RecordStatus::indeterminate);
+}
+
+TEST_CASE("guard: a provider is known by the API or by the address", "[json][guard]") {
+  Books books(PriceTable::bundled());
+  const json::object request{{"model", "llama-3.1-8b-instant"}, {"max_tokens", 10}, {"messages", json::array{}}};
+  Budget budget({.usd = 1_usd});
+  CHECK_THROWS_AS(GuardedCall(Api::openai_compatible, request), PriceUnknown);
+  GuardedCall call(Api::openai_compatible, request, {.provider = "https://api.groq.com/openai/v1"});
+  call.sent();
+  const Settled settled = call.reply(json::parse(
+      R"({"model":"llama-3.3-70b-versatile","choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000000,"completion_tokens":1000000}})"));
+  CHECK(settled.usd == 1.38_usd);
+  CHECK(books.last().provider == "groq");
+}

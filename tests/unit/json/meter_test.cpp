@@ -127,6 +127,21 @@ TEST_CASE("meter: a stream fed by single bytes or random pieces gives the same u
   }
 }
 
+TEST_CASE("meter: a stream that ends at any byte is never exact with a wrong usage", "[json][meter]") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  std::mt19937 random(seed);
+  for (const KnownStream& known : known_streams()) {
+    if (known.estimated) continue;
+    for (std::size_t end = 0; end <= known.bytes.size(); ++end) {
+      const StreamMeter meter = feed_pieces(known.api, known.bytes.substr(0, end), random);
+      INFO(known.name << " up to byte " << end << ": " << meter.usage());
+      if (!meter.estimated()) REQUIRE(meter.usage() == known.usage);
+      if (!meter.complete()) REQUIRE(meter.estimated());
+    }
+  }
+}
+
 TEST_CASE("meter: LF, CRLF and CR line ends mean the same", "[json][meter]") {
   std::mt19937 random(7);
   for (const KnownStream& known : known_streams()) {
@@ -413,6 +428,27 @@ TEST_CASE("meter: broken bytes are a typed error that names no text", "[json][me
   message = bedrock_stream();
   message[5] = static_cast<char>(message[5] ^ 1);
   CHECK(refused(Api::bedrock_converse, message));
+}
+
+TEST_CASE("meter: the chunks of InvokeModel are unwrapped", "[json][meter]") {
+  // {"type":"message_start","message":{"model":"c","usage":{"input_tokens":9,"output_tokens":1}}} and so on, as base64.
+  const auto chunk = [](const char* base64) {
+    return event("chunk", R"({"bytes":")" + std::string(base64) + R"(","p":"abc"})");
+  };
+  const std::string bytes = chunk(
+                                "eyJ0eXBlIjoibWVzc2FnZV9zdGFydCIsIm1lc3NhZ2UiOnsibW9kZWwiOiJjIiwidXNhZ2UiOnsiaW5wdXRfdG"
+                                "9rZW5zIjo5LCJvdXRwdXRfdG9rZW5zIjoxfX19") +
+                            chunk(
+                                "eyJ0eXBlIjoibWVzc2FnZV9kZWx0YSIsImRlbHRhIjp7InN0b3BfcmVhc29uIjoiZW5kX3R1cm4ifSwidXNhZ2"
+                                "UiOnsib3V0cHV0X3Rva2VucyI6NX19") +
+                            chunk("eyJ0eXBlIjoibWVzc2FnZV9zdG9wIn0=");
+  std::mt19937 random(5);
+  for (int round = 0; round < 10; ++round) {
+    const StreamMeter meter = feed_pieces(Api::anthropic_messages, bytes, random);
+    CHECK(meter.usage() == Usage{.input = 9, .output = 5});
+    CHECK(meter.complete());
+    CHECK_FALSE(meter.estimated());
+  }
 }
 
 TEST_CASE("meter: an event over the limit is a typed error", "[json][meter]") {

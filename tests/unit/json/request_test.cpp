@@ -172,16 +172,16 @@ TEST_CASE("request: pictures and sound are not counted as text", "[json][request
       upper(
           Api::openai_chat,
           R"({"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,)" +
-              blob + R"("}}]}]})") < 2'000);
+              blob + R"("}}]}]})") < 7'000);
   CHECK(
       upper(
           Api::anthropic_messages,
           R"({"model":"m","messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":")" +
-              blob + R"("}}]}]})") < 2'000);
+              blob + R"("}}]}]})") < 7'000);
   CHECK(upper(Api::gemini, R"({"contents":[{"parts":[{"inlineData":{"mimeType":"image/png","data":")" + blob +
-                               R"("}}]}]})") < 2'000);
+                               R"("}}]}]})") < 7'000);
   CHECK(upper(Api::ollama_chat,
-              R"({"model":"m","messages":[{"role":"user","content":"x","images":[")" + blob + R"("]}]})") < 2'000);
+              R"({"model":"m","messages":[{"role":"user","content":"x","images":[")" + blob + R"("]}]})") < 7'000);
   CHECK(upper(Api::openai_chat,
               R"({"model":"m","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":")" +
                   blob + R"(","format":"mp3"}}]}]})") < 4'000);
@@ -302,4 +302,85 @@ TEST_CASE("usage: none, or one that cannot be, is a typed error", "[json][usage]
   CHECK(reason(R"({"usage":{"prompt_tokens":-1}})") == errc::invalid_usage);
   CHECK(reason(R"({"usage":{"prompt_tokens":2.5}})") == errc::invalid_usage);
   CHECK(reason(R"({"usage":{"prompt_tokens":5,"completion_tokens":3000000000}})") == errc::invalid_usage);
+}
+
+TEST_CASE("request: images are bounded by their model's own rule", "[json][request]") {
+  const auto upper = [](const char* model, const char* detail) {
+    const json::value request = json::parse(
+        R"({"model":")" + std::string(model) +
+        R"(","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.org/a.png","detail":")" +
+        detail + R"("}}]}]})");
+    return *GuardedRequest(Api::openai_chat, request.as_object()).call_request().input_tokens;
+  };
+  CHECK(upper("gpt-4o-mini", "low") >= 2'833);
+  CHECK(upper("gpt-4o-mini", "low") < 3'000);
+  CHECK(upper("gpt-4o-mini", "high") >= 2'833 + 4 * 5'667);  // a square
+  CHECK(upper("gpt-4o", "low") >= 85);
+  CHECK(upper("gpt-4o", "low") < 120);
+  CHECK(upper("gpt-4o", "high") >= 1'105);
+  CHECK(upper("gpt-4o", "high") < 1'600);
+}
+
+TEST_CASE("request: tool definitions are bounded as Claude sees them, as JSON", "[json][request]") {
+  const json::value tools = json::parse(
+      R"([{"name":"look_up","description":"Looks up a town.","input_schema":{"type":"object","properties":
+          {"town":{"type":"string","description":"Its name."},"country":{"type":"string","enum":["no","se"]}},"required":["town"]}}])");
+  const auto upper = [&](const json::object& request) {
+    return *GuardedRequest(Api::anthropic_messages, request).call_request().input_tokens;
+  };
+  const json::object plain{{"model", "claude-sonnet-5"}, {"max_tokens", 10}, {"messages", json::array{}}};
+  json::object with = plain;
+  with["tools"] = tools;
+  // What explains tools to the model, and every byte pair of the definitions at the least.
+  CHECK(upper(with) - upper(plain) >= 804 + static_cast<std::int64_t>(json::serialize(tools).size()) / 4);
+}
+
+TEST_CASE("request: an input that grows beyond the request is marked", "[json][request]") {
+  const auto bounded = [](Api api, const char* request) {
+    const json::value value = json::parse(request);
+    const GuardOptions options{.model = "m"};
+    return GuardedRequest(api, value.as_object(), options).input_bounded();
+  };
+  CHECK(bounded(Api::openai_responses, R"({"model":"m","input":"x","tools":[{"type":"function","name":"f"}]})"));
+  CHECK_FALSE(bounded(Api::openai_responses, R"({"model":"m","input":"x","previous_response_id":"r"})"));
+  CHECK_FALSE(bounded(Api::openai_responses, R"({"model":"m","input":"x","conversation":"c"})"));
+  CHECK_FALSE(bounded(Api::openai_responses, R"({"model":"m","prompt":{"id":"p"}})"));
+  CHECK_FALSE(bounded(Api::openai_responses, R"({"model":"m","input":"x","tools":[{"type":"file_search"}]})"));
+  CHECK_FALSE(bounded(Api::openai_responses,
+                      R"({"model":"m","input":[{"role":"user","content":[{"type":"input_file","file_id":"f"}]}]})"));
+  CHECK(bounded(Api::anthropic_messages,
+                R"({"max_tokens":9,"messages":[],"tools":[{"name":"f"},{"type":"bash_20250124","name":"bash"}]})"));
+  CHECK_FALSE(
+      bounded(Api::anthropic_messages,
+              R"({"max_tokens":9,"messages":[],"tools":[{"type":"web_search_20250305","name":"web_search"}]})"));
+  CHECK_FALSE(bounded(
+      Api::anthropic_messages,
+      R"({"max_tokens":9,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"url","url":"https://example.org/a.pdf"}}]}]})"));
+  CHECK(bounded(Api::gemini, R"({"contents":[],"tools":[{"functionDeclarations":[]}]})"));
+  CHECK_FALSE(bounded(Api::gemini, R"({"contents":[],"tools":[{"googleSearch":{}}]})"));
+  CHECK_FALSE(bounded(Api::gemini, R"({"contents":[],"cachedContent":"c"})"));
+  CHECK_FALSE(bounded(Api::openai_chat, R"({"model":"m","messages":[],"web_search_options":{}})"));
+}
+
+TEST_CASE("request: searches that the request bounds are asked for", "[json][request]") {
+  const auto searches = [](Api api, const char* request) {
+    const json::value value = json::parse(request);
+    const GuardOptions options{.model = "m"};
+    return GuardedRequest(api, value.as_object(), options).call_request().web_searches;
+  };
+  CHECK(searches(Api::anthropic_messages,
+                 R"({"max_tokens":9,"messages":[],"tools":[{"type":"web_search_20250305","max_uses":5}]})") == 5);
+  CHECK(searches(Api::anthropic_messages,
+                 R"({"max_tokens":9,"messages":[],"tools":[{"type":"web_search_20250305"}]})") == 1);
+  CHECK(searches(Api::anthropic_messages, R"({"max_tokens":9,"messages":[]})") == 0);
+  CHECK(searches(Api::openai_responses, R"({"input":"x","tools":[{"type":"web_search"}],"max_tool_calls":3})") == 3);
+  CHECK(searches(Api::openai_chat, R"({"messages":[],"web_search_options":{}})") == 1);
+  CHECK(searches(Api::gemini, R"({"contents":[],"tools":[{"googleSearch":{}}]})") == 1);
+}
+
+TEST_CASE("request: legacy completions are answered once for each prompt", "[json][request]") {
+  const json::value request = json::parse(R"({"model":"m","prompt":["a","b","c"],"n":2,"max_tokens":10})");
+  CHECK(GuardedRequest(Api::openai_compatible, request.as_object()).call_request().choices == 6);
+  const json::value ids = json::parse(R"({"model":"m","prompt":[1,2,3],"max_tokens":10})");
+  CHECK(GuardedRequest(Api::openai_compatible, ids.as_object()).call_request().choices == 1);
 }

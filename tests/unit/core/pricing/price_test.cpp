@@ -59,7 +59,7 @@ Usd expected_cost(const Price& price, const Usage& u) {
       {u.reasoning, r.reasoning.value_or(r.output)},
       {u.output_audio, r.output_audio.value_or(r.output)},
       {u.output_image, r.output_image.value_or(r.output)},
-      {1'000 * u.web_searches, rate(price.web_search.nanos())},
+      {1'000 * u.web_searches, rate(price.web_search.value_or(Usd{}).nanos())},
       {1'000, rate(price.request.nanos())},
   };
   Wide sum = 0;
@@ -722,15 +722,15 @@ TEST_CASE("price: a stale table is warned of once, an undated or fresh one never
   LogCapture log;
   std::atomic<bool> said{false};
   table.describe("v", "s", day(2026, 8, 1));
-  detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2026, 9, 15)), said);  // 45 days
+  detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2027, 1, 28)), said);  // 180 days
   CHECK(log.lines.empty());
   auto undated = table;
   undated.describe("v", "s", std::nullopt);
   detail::warn_if_stale(*outlay::detail::Access::book(undated), Time(day(2030, 1, 1)), said);
   CHECK(log.lines.empty());
-  detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2026, 9, 16)), said);
+  detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2027, 1, 29)), said);
   REQUIRE(log.lines.size() == 1);
-  CHECK_THAT(log.lines[0], ContainsSubstring("2026-08-01") && ContainsSubstring("46 days"));
-  detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2026, 12, 1)), said);
+  CHECK_THAT(log.lines[0], ContainsSubstring("2026-08-01") && ContainsSubstring("181 days"));
+  detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2027, 12, 1)), said);
   CHECK(log.lines.size() == 1);
 }

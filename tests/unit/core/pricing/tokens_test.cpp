@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <random>
 #include <string>
 #include <string_view>
 
+#include "core/pricing/joined_count.hpp"
 #include "support/catch.hpp"
 
 using outlay::built_in_tokenizer;
@@ -272,4 +274,26 @@ TEST_CASE("tokens: digits count by threes", "[core][tokens]") {
   const std::string digits(3000, '7');
   CHECK(built_in_tokenizer().upper(digits) >= 1000);
   CHECK(built_in_tokenizer().upper(digits) <= 1700);
+}
+
+TEST_CASE("tokens: a text in pieces is counted as the whole", "[core][tokens]") {
+  const unsigned seed = std::random_device{}();
+  INFO("seed " << seed);
+  std::mt19937 random(seed);
+  for (const Sample& sample : samples) {
+    const std::int64_t whole = built_in_tokenizer().upper(sample.text);
+    for (int round = 0; round < 20; ++round) {
+      outlay::detail::JoinedCount joined;
+      for (std::size_t at = 0; at < sample.text.size();) {
+        const std::size_t size = std::min<std::size_t>(sample.text.size() - at, 1 + random() % 12);
+        joined.add(sample.text.substr(at, size));
+        at += size;
+      }
+      INFO(sample.name);
+      // A text without white space is cut somewhere.
+      const auto cuts = static_cast<std::int64_t>(sample.text.size() / 200) + 1;
+      CHECK(std::abs(joined.upper() - whole) <= cuts);
+    }
+  }
+  CHECK(outlay::detail::JoinedCount().upper() == 0);
 }
