@@ -287,16 +287,11 @@ TEST_CASE("rule: two rules never share a counter, whatever bytes tags hold", "[c
   const Fixture fixture;
   Ledger ledger = Ledger::current();
   using Tagged = std::vector<Tag>;
-  const std::vector<Tagged> calls{Tagged{Tag{"team", "a:b"}},
-                                  Tagged{Tag{"team:a", "b"}},
-                                  Tagged{Tag{"team", "a%3Ab"}},
-                                  Tagged{Tag{"{team", "a"}},
-                                  Tagged{Tag{"team", "*"}},
-                                  Tagged{Tag{"team", "a*"}},
-                                  Tagged{Tag{"team", "a|b"}},
-                                  Tagged{Tag{"x", "1"}, Tag{"y", "2"}},
-                                  Tagged{Tag{"x", "1,y:2"}},
-                                  Tagged{Tag{"x", "1,y:2"}, Tag{"y", "2"}}};
+  const std::vector<Tagged> calls{Tagged{Tag{"team", "a:b"}},   Tagged{Tag{"team:a", "b"}},
+                                  Tagged{Tag{"team", "a%3Ab"}}, Tagged{Tag{"{team", "a"}},
+                                  Tagged{Tag{"team", "*"}},     Tagged{Tag{"team", "a*"}},
+                                  Tagged{Tag{"team", "a|b"}},   Tagged{Tag{"x", "1"}, Tag{"y", "2"}},
+                                  Tagged{Tag{"x", "1,y:2"}},    Tagged{Tag{"x", "1,y:2"}, Tag{"y", "2"}}};
   for (const char* key : {"team", "team:a", "{team", "x"}) ledger.add_rule({.match = {key, "*"}, .calls = 100});
   ledger.add_rule({.match = {{"x", "*"}, {"y", "*"}}, .calls = 100});
   ledger.add_rule({.match = {"team", "a*"}, .calls = 100, .also = true});
