@@ -6,12 +6,16 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_future.hpp>
 #include <memory>
+#include <optional>
+#include <stdexcept>
+#include <vector>
 
 #include "coroutine_support.hpp"
 
 namespace {
 
 using namespace outlay::awaitable_operators;
+using namespace outlay::literals;
 
 asio::awaitable<void> nothing() { co_await hop(); }
 template <class T>
@@ -269,4 +273,68 @@ TEST_CASE("groups: an io_context destroyed under a running group destroys it", "
   io->poll();
   io.reset();
   CHECK(Context::current().empty());
+}
+
+namespace {
+
+/// A call of one cent more than a cap of a cent holds.
+asio::awaitable<int> too_dear() {
+  co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+  const outlay::Call call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.02_usd});
+  co_return 1;
+}
+asio::awaitable<int> with_both() {
+  auto [a, b] = co_await (too_dear() && too_dear());
+  co_return a + b;
+}
+asio::awaitable<int> with_either() { co_return (co_await (too_dear() || too_dear())).index() == 0 ? 1 : 2; }
+asio::awaitable<int> with_many() {
+  std::vector<asio::awaitable<int>> children;
+  for (int i = 0; i < 3; ++i) children.push_back(too_dear());
+  const std::vector<int> values = co_await outlay::wait_all(std::move(children));
+  co_return static_cast<int>(values.size());
+}
+asio::awaitable<int> translated() {
+  try {
+    co_return co_await too_dear();
+  } catch (const outlay::BudgetExceeded&) {
+    throw std::runtime_error("no answer today");
+  }
+}
+
+}  // namespace
+
+TEST_CASE("groups: where a budget truncates the children, async_run yields nothing, whatever they throw",
+          "[asio][group]") {
+  for (const auto child : {with_both, with_either, with_many, translated, too_dear}) {
+    asio::io_context io;
+    bool ended = false;
+    const auto parent = [&]() -> asio::awaitable<void> {
+      const outlay::BudgetOptions options{.name = "quiet", .usd = 0.01_usd, .on_exceed = outlay::Truncate{}};
+      const std::optional<int> value = co_await outlay::async_run(options, child);
+      CHECK_FALSE(value);
+      ended = true;
+    };
+    outlay::co_spawn(io, parent, asio::detached);
+    io.run();
+    CHECK(ended);
+  }
+}
+
+TEST_CASE("groups: where every child was refused, one refusal is thrown", "[asio][group]") {
+  for (const auto child : {with_both, with_either, with_many}) {
+    asio::io_context io;
+    bool refused = false;
+    const auto parent = [&]() -> asio::awaitable<void> {
+      const outlay::Budget budget({.name = "tight", .usd = 0.01_usd});
+      try {
+        co_await child();
+      } catch (const outlay::BudgetExceeded& exceeded) {
+        refused = exceeded.budget() == "tight";
+      }
+    };
+    outlay::co_spawn(io, parent, asio::detached);
+    io.run();
+    CHECK(refused);
+  }
 }
