@@ -158,11 +158,13 @@ void note_unread_usage(const Reservation& reservation, std::string_view api, std
   }
 }
 
-void record(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
-            std::string_view reason) {
+namespace {
+
+/// Counts a call without a price, and says once a model what is to be done. What cannot be said costs no record.
+void note_unpriced(const Reservation& reservation, const Priced& priced) noexcept {
   Books& books = *reservation.books;
-  if (priced.source == CostSource::none && status != RecordStatus::rejected) {
-    books.unpriced_calls.fetch_add(1, std::memory_order_relaxed);
+  books.unpriced_calls.fetch_add(1, std::memory_order_relaxed);
+  try {
     const std::string& model = reservation.model_name();
     if (priced.usd == Usd{} && books.first_time("unpriced", model))
       log(LogLevel::warning, "no price is known for \"" + printable_name(model) +
@@ -174,7 +176,27 @@ void record(const Reservation& reservation, const Bill& bill, const Priced& pric
               "\" used something that is billed by use and has no price, so it is booked at the cost "
               "of the rest and counted as unpriced. Register the model with Price::web_search and "
               "the fees beside it.");
+  } catch (...) {  // no memory for a log line
   }
+}
+
+/// The tier of a record: what the reply says, else what was asked for.
+std::uint32_t tier_of(const Reservation& reservation, const Bill& bill) noexcept {
+  const std::uint32_t asked = reservation.tier ? reservation.tier->id : 0;
+  if (bill.service_tier.empty() || bill.service_tier.size() > 64) return asked;
+  try {
+    return reservation.books->dictionary.name(bill.service_tier, NameOrigin::reply)->id;
+  } catch (...) {  // no memory for a name
+    return asked;
+  }
+}
+
+}  // namespace
+
+void record(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
+            std::string_view reason) {
+  Books& books = *reservation.books;
+  if (priced.source == CostSource::none && status != RecordStatus::rejected) note_unpriced(reservation, priced);
   if (!books.recording()) return;
   const Usage& usage = bill.usage;
   Row row;
@@ -194,10 +216,7 @@ void record(const Reservation& reservation, const Bill& bill, const Priced& pric
   row.admitted = reservation.quote.model.name->id;
   row.served = priced.served ? priced.served->id : reservation.quote.model.name->id;
   row.provider = priced.provider ? priced.provider->id : 0;
-  if (!bill.service_tier.empty() && bill.service_tier.size() <= 64)
-    row.tier = books.dictionary.name(bill.service_tier, NameOrigin::reply)->id;
-  else
-    row.tier = reservation.tier ? reservation.tier->id : 0;
+  row.tier = tier_of(reservation, bill);
   row.prices = priced.prices.value_or(books.prices.version_id());
   row.status = status;
   row.source = priced.source;
