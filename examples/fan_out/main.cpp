@@ -43,15 +43,16 @@ asio::awaitable<void> read_stream(const outlay::http::Client& client, Emitted& e
       {"messages", {{{"role", "user"}, {"content", "Tell me everything."}}}},
   };
   outlay::http::ReplyStream stream = co_await client.stream(request);
+  std::string text;
   for (;;) {
     const std::optional<outlay::http::Delta> delta = co_await stream.next();
     if (!delta) break;
     if (delta->text.empty()) continue;
-    const std::int64_t tokens = std::max<std::int64_t>(1, outlay::built_in_tokenizer().upper(delta->text));
-    emitted.tokens += tokens;
+    text += delta->text;
     emitted.pieces += 1;
-    emitted.largest_piece = std::max(emitted.largest_piece, tokens);
+    emitted.largest_piece = std::max(emitted.largest_piece, outlay::built_in_tokenizer().upper(delta->text));
   }
+  emitted.tokens = outlay::built_in_tokenizer().upper(text);  // of the whole: tokens reach over the ends of pieces
   emitted.truncated = stream.truncated();
 }
 

@@ -124,7 +124,7 @@ TEST_CASE("redis store: one counter that the server evicted is lost data to thos
   outlay::Budget budget({.name = "day", .usd = 10_usd, .window = outlay::Window::day(), .store = store});
   REQUIRE(spend());
   store->flush();
-  REQUIRE(server.command({"DEL", "{outlay}:in:day%40UTC:day"}) == "1");
+  REQUIRE(server.command({"DEL", "{outlay}:in:day@UTC:day"}) == "1");
   CHECK_FALSE(spend());
   CHECK_FALSE(spend());
   CHECK(contains(log.text(), "has lost data"));
