@@ -81,7 +81,7 @@ struct BudgetOptions {
   /// For how long spend counts; default Window::scope(). Any other needs a name, and the counter belongs to the name: every
   /// budget of that name and window counts there, under caps and policies of its own.
   Window window{};
-  /// Where such a counter is kept. Null: in this process's memory. At most one store in a chain of budgets.
+  /// Where such a counter is kept. Null: in its ledger's memory, Ledger::store(). At most one store in a chain of budgets.
   std::shared_ptr<Store> store{};
 };
 
