@@ -238,7 +238,7 @@ std::vector<SharedClaim::Watched> SharedClaim::watched() const {
   for (const Entry& entry : entries_)
     for (StoreCounter::Threshold& threshold : thresholds_of(entry.budget->notify_at, entry.budget->counter.cap))
       all.push_back({entry.budget, entry.place, std::move(threshold), entry.budget->counter.cap});
-  std::stable_sort(all.begin(), all.end(), [](const Watched& a, const Watched& b) {
+  std::sort(all.begin(), all.end(), [](const Watched& a, const Watched& b) {
     return a.place != b.place ? a.place < b.place : a.threshold.fraction < b.threshold.fraction;
   });
   return all;
