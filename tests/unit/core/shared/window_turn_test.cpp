@@ -1,4 +1,5 @@
 // A call belongs to the slot in which it was admitted: in counters, thresholds, events, refusals.
+#include <thread>
 #include <vector>
 
 #include "core/shared/memory_backend.hpp"
@@ -197,6 +198,10 @@ TEST_CASE("window turn: what a call that no store knew of has spent reaches thre
   pay(9_usd);
   weather->down(false);
   store->flush();
+  // The store's thread announces it after the settle has arrived.
+  const auto give_up = std::chrono::steady_clock::now() + 10s;
+  while (only(fixture.ledger, Action::threshold).empty() && std::chrono::steady_clock::now() < give_up)
+    std::this_thread::yield();
   CHECK(only(fixture.ledger, Action::threshold).size() == 1);
 }
 
