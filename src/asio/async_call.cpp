@@ -56,7 +56,7 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
         work_(boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked)) {}
 
   void start(boost::asio::cancellation_slot slot) {
-    handling_ = true;  // nobody knows of it yet
+    handling_ = true;  // no other thread has this operation yet
     arrival_.emplace(view_);
     switch (arrival_->enter()) {
       case Arrival::Step::admitted:
@@ -170,7 +170,7 @@ class AsyncAdmission : public std::enable_shared_from_this<AsyncAdmission> {
   std::optional<Admission> admission_;  // empty: it has ended, or not begun
 
   std::mutex mutex_;             // of the two below, held for no longer than they take
-  std::deque<Happened> events_;  // that nobody has handled yet
+  std::deque<Happened> events_;  // not handled yet
   bool handling_ = false;        // some thread handles them
 };
 

@@ -205,7 +205,7 @@ int Database::wait_for_lock(void* self, int tries) noexcept {
   using namespace std::chrono;
   const auto left = static_cast<Database*>(self)->deadline_ - steady_clock::now();
   if (left <= steady_clock::duration::zero()) return 0;
-  // Nobody tells a sleeper that the lock is free, and who has just had it asks first. Commits take some microseconds to a millisecond or two,
+  // SQLite wakes no thread when the lock is free, and the process that has just held it asks first. Commits take up to two milliseconds,
   // so no nap is longer than that: then a long wait gives no worse chances than a short one. (Measured, 8 processes that do nothing but
   // commit, on 2 busy cores: the longest wait is 0.2 s, and was 0.7 s with naps up to 6.4 ms.)
   const auto nap = std::min<steady_clock::duration>(microseconds(50 << std::min(tries, 4)), left);

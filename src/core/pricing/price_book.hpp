@@ -37,8 +37,8 @@ struct PriceBook {
   /// Null if unknown. Safe from any thread; allocates only the first time that a name needs more than an
   /// exact match.
   const PricedModel* find(std::string_view model) const;
-  /// The price of whoever serves the model: what the program registered under the name, the provider's own entry, and where the provider
-  /// sells at the vendors' prices, what find() would find. `provider` as provider_at() gives it; empty: not known.
+  /// The price of the model at the provider that serves it: what the program registered under the name, then the provider's own entry, then,
+  /// where the provider sells at the vendors' prices, what find() finds. `provider` as provider_at() gives it; empty: not known.
   const PricedModel* find(std::string_view model, std::string_view provider) const;
   [[nodiscard]] std::size_t size() const noexcept;
 
