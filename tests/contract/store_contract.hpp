@@ -94,6 +94,28 @@ class Shop {
     return c;
   }
 
+  /// The slot after this one, of the same length.
+  [[nodiscard]] static StoreCounter after(StoreCounter slot) {
+    const auto length = slot.end - slot.begin;
+    slot.begin = slot.counted_from = slot.counted_to = slot.end;
+    slot.end = slot.begin + length;
+    return slot;
+  }
+  /// A slot of a minute that began `ago`, in a rolling window of an hour.
+  [[nodiscard]] StoreCounter rolling(std::string name, std::chrono::nanoseconds ago) {
+    StoreCounter c = hourly(std::move(name), ago);
+    c.window = "rolling3600s";
+    c.end = c.begin + 1min;
+    c.counted_from = c.begin - 60min;
+    c.counted_to = Time::max();
+    return c;
+  }
+  /// The slot of a rolling window that began so much earlier.
+  [[nodiscard]] static StoreCounter earlier(StoreCounter slot, std::chrono::minutes by) {
+    slot.begin -= by, slot.end -= by, slot.counted_from -= by;
+    return slot;
+  }
+
   [[nodiscard]] StoreCommand reserve(std::string id, std::vector<StoreCounter> counters, Amounts amount,
                                      std::chrono::milliseconds lease = long_lease,
                                      OnExpiry on_expiry = OnExpiry::charge) const {
@@ -772,9 +794,7 @@ OUTLAY_STORE_CASE("what was admitted in a slot extends, settles and is released 
   Shop shop;
   auto slot = shop.hourly("x", 1h - 2s);  // two seconds are left
   slot.limits.usd = cents(10);
-  auto next = slot;
-  next.begin = next.counted_from = next.counted_to = slot.end;
-  next.end = next.begin + 1h;
+  auto next = Shop::after(slot);
   CHECK(shop.one(shop.reserve(a, {slot}, money(2))).outcome == Outcome::done);
   CHECK(shop.one(shop.reserve(b, {slot}, money(3))).outcome == Outcome::done);
   shop.pass(2s, [&] { return shop.one(shop.snapshot({slot})).now >= slot.end; });
@@ -798,9 +818,7 @@ OUTLAY_STORE_CASE("a window that is one slot does not feel what came after it") 
   auto slot = shop.hourly("x", 1h - 2s);  // two seconds are left
   slot.limits.usd = cents(10);
   slot.thresholds.push_back({0.5, limit_of(0, cents(5).nanos())});
-  auto next = slot;
-  next.begin = next.counted_from = next.counted_to = slot.end;
-  next.end = next.begin + 1h;
+  auto next = Shop::after(slot);
   CHECK(shop.one(shop.reserve(a, {slot}, money(2))).outcome == Outcome::done);
   shop.pass(2s, [&] { return shop.one(shop.reserve(b, {next}, money(9))).outcome == Outcome::done; });
   CHECK(told(shop.one(shop.settle(b, {next}, money(9)))) == Told{{0, 50}});
@@ -815,16 +833,10 @@ OUTLAY_STORE_CASE("a window that is one slot does not feel what came after it") 
 OUTLAY_STORE_CASE("the newest 61 slots of a rolling window count together") {
   Shop shop;
   // Slots of a minute; the newest began half a minute ago.
-  auto newest = shop.hourly("x", 30s);
-  newest.window = "rolling3600s";
-  newest.end = newest.begin + 1min;
-  newest.counted_from = newest.begin - 60min;
-  newest.counted_to = Time::max();
+  auto newest = shop.rolling("x", 30s);
   std::uint64_t n = 1;
   for (int back = 62; back >= 0; --back) {  // two slots more than count
-    auto slot = newest;
-    slot.begin -= std::chrono::minutes(back), slot.end -= std::chrono::minutes(back);
-    slot.counted_from -= std::chrono::minutes(back);
+    const auto slot = Shop::earlier(newest, std::chrono::minutes(back));
     CHECK(shop.one(shop.settle(store_id(n++), {slot}, money(1))).outcome == Outcome::done);
   }
   shop.expect(newest, 61, 0);
@@ -839,11 +851,7 @@ OUTLAY_STORE_CASE("the newest 61 slots of a rolling window count together") {
 
 OUTLAY_STORE_CASE("what is reserved in older slots of a rolling window counts too, and ends there") {
   Shop shop;
-  auto slot = shop.hourly("x", 57s);
-  slot.window = "rolling3600s";
-  slot.end = slot.begin + 1min;
-  slot.counted_from = slot.begin - 60min;
-  slot.counted_to = Time::max();
+  auto slot = shop.rolling("x", 57s);
   slot.limits.usd = cents(10);
   auto next = slot;
   next.begin += 1min, next.end += 1min, next.counted_from += 1min;
@@ -862,9 +870,7 @@ OUTLAY_STORE_CASE("calls in flight count in whatever slot they began, until they
   Shop shop;
   auto slot = shop.hourly("x", 1h - 2s);  // two seconds are left
   slot.limits.concurrent = 2;
-  auto next = slot;
-  next.begin = next.counted_from = next.counted_to = slot.end;
-  next.end = next.begin + 1h;
+  auto next = Shop::after(slot);
   auto other = next;
   other.name = "y";
   const Amounts one{cents(1), 0, 0, 0, 1, 1};
@@ -887,9 +893,7 @@ OUTLAY_STORE_CASE("calls in flight count in whatever slot they began, until they
 OUTLAY_STORE_CASE("calls whose leases ran out in another slot are in flight no more") {
   Shop shop;
   auto slot = shop.hourly("x", 1h - 500ms);
-  auto next = slot;
-  next.begin = next.counted_from = next.counted_to = slot.end;
-  next.end = next.begin + 1h;
+  auto next = Shop::after(slot);
   CHECK(shop.one(shop.reserve(a, {slot}, {cents(1), 0, 0, 0, 1, 1}, short_lease)).outcome == Outcome::done);
   CHECK(shop.look(next).reserved.concurrent == 1);
   shop.let_leases_end(next);
@@ -898,21 +902,11 @@ OUTLAY_STORE_CASE("calls whose leases ran out in another slot are in flight no m
 
 OUTLAY_STORE_CASE("a rolling window that refuses says when enough of it will have gone") {
   Shop shop;
-  auto newest = shop.hourly("x", 30s);
-  newest.window = "rolling3600s";
-  newest.end = newest.begin + 1min;
-  newest.counted_from = newest.begin - 60min;
-  newest.counted_to = Time::max();
+  auto newest = shop.rolling("x", 30s);
   newest.limits.usd = cents(10);
-  const auto slot = [&](int back) {
-    auto older = newest;
-    older.begin -= std::chrono::minutes(back), older.end -= std::chrono::minutes(back);
-    older.counted_from -= std::chrono::minutes(back);
-    return older;
-  };
-  shop.one(shop.settle(store_id(1), {slot(60)}, money(3)));
-  shop.one(shop.settle(store_id(2), {slot(20)}, money(4)));
-  shop.one(shop.settle(store_id(3), {slot(10)}, money(3)));
+  shop.one(shop.settle(store_id(1), {Shop::earlier(newest, 60min)}, money(3)));
+  shop.one(shop.settle(store_id(2), {Shop::earlier(newest, 20min)}, money(4)));
+  shop.one(shop.settle(store_id(3), {Shop::earlier(newest, 10min)}, money(3)));
   // In how many minutes of the newest slot's begin. (Some stores keep microseconds.)
   const auto fits_in = [&](std::int64_t amount) -> std::optional<std::int64_t> {
     const StoreReply reply = shop.one(shop.reserve(a, {newest}, money(amount)));
