@@ -82,7 +82,7 @@ struct StoreCounter {
   /// rolling window all that it covers. `concurrent` is a state of the name: calls in flight count in whatever slot they began.
   Time counted_from{};
   Time counted_to{};
-  /// Until then the slot is kept, and longer while a call holds it.
+  /// Until then the slot is kept, at least.
   Time keep_until{Time::max()};
   Limits limits{};
   Room room{};
