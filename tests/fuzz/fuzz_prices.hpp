@@ -19,7 +19,9 @@ namespace outlay_fuzz {
 inline void check_model(const outlay::PriceTable& table, std::string_view name) {
   const auto price = table.find(name);
   if (!price) return;
-  check(price->web_search >= outlay::Usd{} && price->request >= outlay::Usd{});
+  for (const auto& fee : {price->web_search, price->file_search, price->code_session, price->other_tool})
+    check(fee.value_or(outlay::Usd{}) >= outlay::Usd{});
+  check(price->request >= outlay::Usd{});
   check(!table.explain(name).empty());
   const outlay::Usage little{.input = 1000, .cache_read = 1, .cache_write = 1, .output = 10};
   const outlay::Usage much{.input = 1'000'000, .cache_read = 1, .cache_write_1h = 1, .output = 10, .reasoning = 5};
