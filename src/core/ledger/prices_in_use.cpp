@@ -1,5 +1,6 @@
 #include "core/ledger/prices_in_use.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/hash.hpp"
@@ -58,9 +59,17 @@ const ModelSlot& PricesInUse::resolve_anew(std::string_view model, std::string_v
     fresh.provider = dictionary_.name(fresh.priced->price->provider);
   const bool keep = fresh.name->id != ModelName::overflow_id && !cache.ended;
   ModelSlot& place = keep ? cache.models[fresh.name->hash % ThreadCache::model_slots] : cache.unkept;
-  if (!keep) cache.unkept_book = std::move(book);
+  if (cache.ended)
+    hold_for_good(std::move(book));  // the cache is never emptied again
+  else if (!keep)
+    cache.unkept_book = std::move(book);
   place = fresh;
   return place;
+}
+
+void PricesInUse::hold_for_good(std::shared_ptr<const PriceBook> book) {
+  const std::lock_guard lock(mutex_);
+  if (std::find(held_.begin(), held_.end(), book) == held_.end()) held_.push_back(std::move(book));
 }
 
 std::shared_ptr<const PriceBook> PricesInUse::present() const {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/ledger/dictionary.hpp"
 #include "core/ledger/thread_cache.hpp"
@@ -47,11 +48,14 @@ class PricesInUse {
   const ModelSlot& resolve_anew(std::string_view model, std::string_view under, NameOrigin origin, std::uint64_t prices,
                                 ThreadCache& cache);
 
+  void hold_for_good(std::shared_ptr<const PriceBook> book);
+
   const std::uint64_t books_uid_;
   LedgerDictionary& dictionary_;
   mutable std::mutex mutex_;
   std::shared_ptr<const PriceBook> present_;
   std::deque<std::shared_ptr<const PriceBook>> retired_;
+  std::vector<std::shared_ptr<const PriceBook>> held_;  // used by threads that were about to end
   std::atomic<std::uint64_t> uid_{0};
   std::atomic<std::uint32_t> version_id_{0};
 };
