@@ -205,7 +205,10 @@ TEST_CASE("window: in every zone each instant is in exactly one window", "[core]
                                       Window::week(zone),
                                       Window::month(zone),
                                       Window::month(zone, {.day = 31, .hour = 23}),
-                                      Window::year(zone, {.day = 31})};
+                                      Window::quarter(zone, {.day = 31, .month = 2}),
+                                      Window::every(10, std::chrono::year(2024) / 2 / 29, zone),
+                                      Window::week(zone, {.weekday = std::chrono::Saturday}),
+                                      Window::year(zone, {.day = 31, .month = 4})};
     for (const Window& window : windows) {
       for (int i = 0; i < 20; ++i) {
         const Time at{std::chrono::seconds(seconds(random))};
@@ -220,4 +223,93 @@ TEST_CASE("window: in every zone each instant is in exactly one window", "[core]
       }
     }
   }
+}
+
+TEST_CASE("window: a quarter is three months, from any month on", "[core][window]") {
+  CHECK(span(Window::quarter(), utc(2026, 5, 1)) == "2026-04-01T00:00:00Z 2026-07-01T00:00:00Z");
+  CHECK(span(Window::quarter(), utc(2026, 3, 31, 23, 59, 59)) == "2026-01-01T00:00:00Z 2026-04-01T00:00:00Z");
+  CHECK(span(Window::quarter("UTC", {.month = 2}), utc(2026, 1, 31)) == "2025-11-01T00:00:00Z 2026-02-01T00:00:00Z");
+  CHECK(span(Window::quarter("UTC", {.day = 31, .month = 2}), utc(2026, 3, 1)) ==
+        "2026-02-28T00:00:00Z 2026-05-31T00:00:00Z");
+  CHECK(Window::quarter("UTC", {.month = 2}) == Window::quarter("UTC", {.month = 11}));
+  CHECK_FALSE(Window::quarter("UTC", {.month = 2}) == Window::quarter());
+}
+
+TEST_CASE("window: a year begins in any month", "[core][window]") {
+  CHECK(span(Window::year("UTC", {.day = 6, .month = 4}), utc(2026, 4, 5, 23)) ==
+        "2025-04-06T00:00:00Z 2026-04-06T00:00:00Z");
+  CHECK(span(Window::year("America/New_York", {.month = 10}), utc(2026, 11, 28)) ==
+        "2026-10-01T04:00:00Z 2027-10-01T04:00:00Z");
+  CHECK(Window::year("UTC", {.day = 6, .month = 4}).id() == "year@UTC+4m6d0h");
+}
+
+TEST_CASE("window: a week begins on any day", "[core][window]") {
+  CHECK(span(Window::week("UTC", {.weekday = std::chrono::Sunday}), utc(2026, 11, 28)) ==
+        "2026-11-22T00:00:00Z 2026-11-29T00:00:00Z");
+  CHECK(span(Window::week(), utc(2026, 11, 29)) == "2026-11-23T00:00:00Z 2026-11-30T00:00:00Z");
+  CHECK(span(Window::week("UTC", {.hour = 6, .weekday = std::chrono::Saturday}), utc(2026, 11, 28, 5)) ==
+        "2026-11-21T06:00:00Z 2026-11-28T06:00:00Z");
+  CHECK(Window::week("UTC", {.weekday = std::chrono::Sunday}).id() == "week@UTC+sun0h");
+}
+
+TEST_CASE("window: every so many days, counted from a date in both directions", "[core][window]") {
+  using namespace std::chrono_literals;
+  const Window pay = Window::every(14, 2026y / 1 / 5);
+  CHECK(span(pay, utc(2026, 1, 5)) == "2026-01-05T00:00:00Z 2026-01-19T00:00:00Z");
+  CHECK(span(pay, utc(2026, 1, 4)) == "2025-12-22T00:00:00Z 2026-01-05T00:00:00Z");
+  CHECK(pay == Window::every(14, 2026y / 1 / 19));
+  CHECK_FALSE(pay == Window::every(14, 2026y / 1 / 12));
+  // Local days, so that a change of clocks is in it.
+  CHECK(span(Window::every(2, 2026y / 3 / 28, "Europe/Berlin"), utc(2026, 3, 29)) ==
+        "2026-03-27T23:00:00Z 2026-03-29T22:00:00Z");
+}
+
+TEST_CASE("window: an id is read back, and what is none is refused", "[core][window]") {
+  using namespace std::chrono_literals;
+  for (const Window& window :
+       {Window::scope(), Window::minute(), Window::hour(), Window::forever(), Window::rolling(90s), Window::day(),
+        Window::day("Europe/Berlin", {.hour = 6}), Window::week("UTC", {.weekday = std::chrono::Sunday}),
+        Window::month("Asia/Kolkata", {.day = 15, .hour = 6}), Window::quarter("UTC", {.day = 3, .month = 3}),
+        Window::day("Etc/GMT+1"), Window::month("Etc/GMT+12", {.day = 2}), Window::month("Etc/GMT", {.day = 2}),
+        Window::year("UTC", {.day = 6, .month = 4}), Window::every(14, 2026y / 1 / 5, "UTC", {.hour = 3})}) {
+    INFO(window.id());
+    CHECK(Window::parse(window.id()) == window);
+  }
+  CHECK(Window::parse("day") == Window::day());
+  CHECK(Window::parse("day@US/Pacific") == Window::day("America/Los_Angeles"));
+  CHECK(Window::parse("every14d@UTC+2026-01-05") == Window::every(14, 2026y / 1 / 5));
+  for (const char* none : {"",
+                           "daily",
+                           "day@",
+                           "day@Nowhere",
+                           "day+",
+                           "day@UTC+6",
+                           "day@UTC+1d99h",
+                           "day@UTC+5d0h",
+                           "week@UTC+1d6h",
+                           "month@UTC+0d0h",
+                           "year@UTC+13m1d0h",
+                           "every0d@UTC+2026-01-05",
+                           "every14d@UTC",
+                           "every14d@UTC+2026-02-30",
+                           "rolling0s",
+                           "rolling60",
+                           "rolling-1s",
+                           "rolling99999999999s",
+                           "day@UTC+1d6hx",
+                           "month@UTC+-1d0h"}) {
+    INFO(none);
+    CHECK_THROWS_AS(Window::parse(none), outlay::ConfigError);
+  }
+}
+
+TEST_CASE("window: an anchor that means nothing to the kind is refused", "[core][window]") {
+  using namespace std::chrono_literals;
+  CHECK_THROWS_AS(Window::month("UTC", {.month = 2}), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::day("UTC", {.weekday = std::chrono::Sunday}), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::every(14, 2026y / 1 / 5, "UTC", {.day = 2}), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::year("UTC", {.month = 0}), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::year("UTC", {.month = 13}), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::every(0, 2026y / 1 / 5), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::every(14, 2026y / 2 / 30), outlay::ConfigError);
 }
