@@ -93,6 +93,55 @@ struct BudgetState {
   Limits remaining{};  ///< limits - spent - reserved, in the capped dimensions; negative after an overrun.
 };
 
+/// An open budget: what is read of it and told to it, whether it is a scope (Budget) or a value (BudgetHandle).
+///
+/// \par Thread safety
+/// Every member is safe from any thread.
+class OUTLAY_EXPORT OpenBudget {
+ public:
+  [[nodiscard]] const std::string& name() const noexcept;
+  /// Limits, spent, reserved and remaining in one reading.
+  ///
+  /// With a window, these are the numbers of the present one, of every process that counts there, as the store last reported them, and
+  /// with what has ended here since. A store that is far away reports with each call; Store::state() asks it.
+  /// \par Blocking
+  /// One short lock, as in all members below; with a store on this machine at most its file.
+  [[nodiscard]] BudgetState state() const;
+  /// What settled calls have used so far, in every dimension.
+  [[nodiscard]] Amounts spent() const;
+  /// What running calls hold.
+  [[nodiscard]] Amounts reserved() const;
+  [[nodiscard]] Limits limits() const;
+  /// When the present window ends; empty without a window, and for Window::forever(). For a rolling window: when its oldest slot goes.
+  [[nodiscard]] std::optional<Time> window_end() const;
+
+  /// Adds `amount` to a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired.
+  ///
+  /// \par Errors
+  /// ConfigError if the dimension has no cap here, or the amount is not positive.
+  void raise_cap(Usd amount, std::string_view reason);
+  void raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
+  /// Takes `amount` off a cap from now on; recorded as a BudgetEvent with the reason. Running calls keep what they hold: a cap below what
+  /// is spent and held refuses what comes.
+  ///
+  /// \par Errors
+  /// ConfigError if the dimension has no cap here, or the amount is not positive or larger than the cap.
+  void lower_cap(Usd amount, std::string_view reason);
+  void lower_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
+
+  /// Refuses every call from now on, here and in scopes inside, whatever the policies say (errc::closed_to_new_calls). Running calls
+  /// go on and settle. Waiting calls are refused. Cannot be undone; a second time does nothing.
+  void close_to_new_calls(std::string_view reason);
+
+ protected:
+  explicit OpenBudget(detail::BudgetNode& node) noexcept : node_(&node) {}
+  OpenBudget(const OpenBudget&) = default;
+  OpenBudget& operator=(const OpenBudget&) = default;
+  ~OpenBudget() = default;
+
+  detail::BudgetNode* node_;  // kept by the scope or the handle
+};
+
 /// A cap on what everything inside a scope may spend.
 ///
 /// The constructor makes this budget the innermost one of the current task; the destructor puts the previous one back.
@@ -111,47 +160,21 @@ struct BudgetState {
 /// Survives `co_await` in a coroutine started by outlay::co_spawn, on any thread, and so does whatever that coroutine starts. In a
 /// coroutine on a plain executor it does not: that is reported when the scope opens.
 /// \par Lifetime
-/// Close scopes in reverse order. One closed out of order is repaired and reported to the log handler, never thrown. Calls still
-/// running when the scope closes go on counting here.
+/// A local variable, of a function or of a coroutine. One that is neither (a member of an object on the heap, a `make_unique`, a global)
+/// nests into whatever its thread opens next, and is reported when it opens: BudgetHandle is the budget for these. Close scopes in reverse
+/// order. One closed out of order is repaired and reported to the log handler, never thrown. Calls still running when the scope closes go
+/// on counting here.
 /// \par Example
 /// \snippet tests/unit/core/budget/budget_test.cpp nested_budget
-class OUTLAY_EXPORT Budget final {
+class OUTLAY_EXPORT Budget final : public OpenBudget {
  public:
   [[nodiscard]] explicit Budget(BudgetOptions options);
   Budget(const Budget&) = delete;  // the address is the scope's identity: neither copied nor moved
   Budget& operator=(const Budget&) = delete;
   ~Budget();
 
-  [[nodiscard]] const std::string& name() const noexcept;
-  /// Limits, spent, reserved and remaining in one reading.
-  ///
-  /// With a window, these are the numbers of the present one, of every process that counts there, as the store last reported them, and
-  /// with what has ended here since. A store that is far away reports with each call; Store::state() asks it.
-  /// \par Blocking
-  /// One short lock, as in all members below; with a store on this machine at most its file.
-  [[nodiscard]] BudgetState state() const;
-  /// What settled calls have used so far, in every dimension.
-  [[nodiscard]] Amounts spent() const;
-  /// What running calls hold.
-  [[nodiscard]] Amounts reserved() const;
-  [[nodiscard]] Limits limits() const;
-  /// When the present window ends; empty without a window, and for Window::forever(). For a rolling window: when its oldest slot goes.
-  [[nodiscard]] std::optional<Time> window_end() const;
-
-  /// Raises a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired.
-  ///
-  /// \par Errors
-  /// ConfigError if the dimension has no cap here, or the amount is not positive.
-  void raise_cap(Usd amount, std::string_view reason);
-  void raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
-
-  /// Refuses every call from now on, here and in scopes inside, whatever the policies say (errc::closed_to_new_calls). Running calls
-  /// go on and settle. Waiting calls are refused. Cannot be undone; a second time does nothing.
-  void close_to_new_calls(std::string_view reason);
-
  private:
   friend bool detail::truncated_a_call(const Budget& budget) noexcept;
-  detail::BudgetNode* node_;
 };
 
 }  // namespace outlay

@@ -16,6 +16,7 @@
 
 namespace outlay {
 
+class BudgetHandle;
 class Context;
 class Ledger;
 
@@ -87,7 +88,7 @@ class OUTLAY_EXPORT Context {
   detail::NodeRef scope_;
 };
 
-/// Makes a captured Context the current one for a scope.
+/// Makes a captured Context, or the budget of a BudgetHandle, the current one for a scope.
 ///
 /// What the task's own scopes were before is put back at the end.
 /// \par Thread safety
@@ -95,6 +96,12 @@ class OUTLAY_EXPORT Context {
 class OUTLAY_EXPORT Attach final {
  public:
   [[nodiscard]] explicit Attach(const Context& context);
+  /// Makes the handle's budget the innermost one. The tags of the task stay, in front of those with which the handle was made. Budgets
+  /// that are open here and do not enclose the handle's do not count what is spent inside: that is reported once.
+  ///
+  /// \par Errors
+  /// ConfigError where there are more than 32 tags with those of the task.
+  [[nodiscard]] explicit Attach(const BudgetHandle& handle);
   Attach(const Attach&) = delete;
   Attach& operator=(const Attach&) = delete;
   ~Attach();

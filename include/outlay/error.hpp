@@ -65,7 +65,7 @@ struct Breach {
   std::string budget{};   ///< The budget's own name; `"(unnamed)"` without one.
   Dimension dimension{};  ///< Of all four amounts.
   Amount limit{};
-  Amount spent{};  ///< With this call in it where it was booked: by Raise, or into a Pool.
+  Amount spent{};  ///< With this call in it where it was booked: by Raise, or by BudgetHandle::book.
   Amount reserved{};
   Amount requested{};
   std::optional<Time> retry_at{};  ///< When the window turns; empty where only time cannot help.

@@ -177,6 +177,8 @@ struct MisuseCounts {
   std::uint64_t closed_elsewhere{};       ///< A scope was closed where it is not in the current chain.
   std::uint64_t ambiguous_home{};         ///< A coroutine was resumed by other code while several share its home.
   std::uint64_t calls_outside_budgets{};  ///< Calls outside any budget in a process that has opened one.
+  std::uint64_t scopes_off_stack{};       ///< A scope was opened that is no local variable.
+  std::uint64_t attached_apart{};         ///< A BudgetHandle was attached inside a budget that does not enclose it.
 };
 [[nodiscard]] OUTLAY_EXPORT MisuseCounts misuse_counts() noexcept;
 

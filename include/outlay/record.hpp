@@ -89,6 +89,7 @@ enum class Action : std::uint8_t {
   /// A call was admitted without its store (OnUnreachable). The store learns what it spent when it answers again.
   unshared,
   retry_storm,  ///< `projected` attempts in a row have failed, of one feature and model. Said by the HTTP client.
+  cap_lowered,
 };
 [[nodiscard]] OUTLAY_EXPORT const char* to_string(Action action) noexcept;
 
@@ -96,7 +97,7 @@ enum class Action : std::uint8_t {
 struct BudgetEvent {
   Time time{};
   Action action{};
-  std::string reason{};  ///< A sentence; what raise_cap and close_to_new_calls were given.
+  std::string reason{};  ///< A sentence; what raise_cap, lower_cap and close_to_new_calls were given.
   std::string budget{};  ///< `"(unnamed)"` without a name; empty for a refusal outside any budget.
   std::string path{};    ///< `"run/answer"`, written as in reports (Ledger::report).
   std::string description{};

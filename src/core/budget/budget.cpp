@@ -6,6 +6,8 @@
 #include "core/budget/tree.hpp"
 #include "core/context/misuse.hpp"
 #include "core/context/scopes.hpp"
+#include "outlay/budget_handle.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/run.hpp"
 
 namespace outlay {
@@ -14,25 +16,102 @@ bool detail::truncated_a_call(const Budget& budget) noexcept {
   return budget.node_->truncated.load(std::memory_order_relaxed);
 }
 
-Budget::Budget(BudgetOptions options) {
-  using namespace detail;
-  const Node* outer = ambient();
+namespace {
+
+using namespace detail;
+
+/// A budget inside `outer`, which is not yet in a chain.
+std::unique_ptr<BudgetNode> make_budget(BudgetOptions&& options, const Node* outer) {
   Books& books = books_of(outer);
-  validate(options, books, outer ? outer->budget : nullptr);
-  auto node = std::make_unique<BudgetNode>(std::move(options), outer ? outer->budget : nullptr, books.store);
+  BudgetNode* const enclosing = outer ? outer->budget : nullptr;
+  validate(options, books, enclosing);
+  auto node = std::make_unique<BudgetNode>(std::move(options), enclosing, books.store);
   node->budget = node.get();
   node->attribute(
       books.dictionary.intern(outer ? outer->attribution : nullptr, {true, node->name, node->description, {}}));
-  push(node.get(), this);
-  node_ = node.release();
   note_budget_opened();
+  return node;
 }
+
+BudgetNode& open_scope(BudgetOptions&& options, const void* scope) {
+  auto node = make_budget(std::move(options), ambient());
+  push(node.get(), scope);
+  return *node.release();
+}
+
+NodeRef open_apart(BudgetOptions&& options) {
+  NodeRef outer = capture();
+  auto node = make_budget(std::move(options), outer.get());
+  node->books = outer ? outer->books : nullptr;
+  node->parent = outer.detach();
+  return NodeRef::adopt(node.release());
+}
+
+/// Adds `amount`, which may be negative, to a cap.
+void change_cap(BudgetNode& node, Dimension dimension, std::int64_t amount, Action action, std::string_view reason) {
+  const std::size_t d = index(dimension);
+  const std::string change = action == Action::cap_raised ? "raise_cap" : "lower_cap";
+  Wakes wakes;
+  std::int64_t cap = 0;
+  {
+    const auto lock = node.lock_tree();
+    Counter& counter = node.counter;
+    if (!counter.capped(d))
+      throw ConfigError("budget \"" + node.shown_name() + "\" has no cap on " + to_string(dimension) + ", and " +
+                        change + " cannot add one. Set the cap in BudgetOptions.");
+    if (__builtin_add_overflow(counter.cap[d], amount, &cap) || cap == no_cap)
+      throw Error(errc::overflow,
+                  "budget \"" + node.shown_name() + "\": the raised cap would be too large. Raise it by less.");
+    if (cap < 0)
+      throw ConfigError("budget \"" + node.shown_name() + "\": lower_cap was given " +
+                        to_string(Amount(dimension, -amount)) + ", and the cap is " +
+                        to_string(Amount(dimension, counter.cap[d])) + ". Take off at most that.");
+    counter.cap[d] = cap;
+    node.thresholds.adapt(counter.cap);
+    anything_changed(node, wakes);
+  }
+  wakes.tell();
+  EventDraft(books_of(&node), action, node.attribution).numbers(dimension, amount, cap).reason(reason).book();
+}
+
+void check_change(const BudgetNode& node, Dimension dimension, std::int64_t amount, bool raises) {
+  if (amount > 0) return;
+  throw ConfigError("budget \"" + node.shown_name() + "\": " + (raises ? "raise_cap" : "lower_cap") + " was given " +
+                    to_string(Amount(dimension, amount)) + ", which " + (raises ? "raises" : "lowers") +
+                    " nothing. Pass the amount to " + (raises ? "add to" : "take off") + " the cap.");
+}
+
+}  // namespace
+
+Budget::Budget(BudgetOptions options) : OpenBudget(open_scope(std::move(options), this)) {}
 
 Budget::~Budget() { detail::close(node_); }
 
-const std::string& Budget::name() const noexcept { return node_->name; }
+BudgetHandle::BudgetHandle(BudgetOptions options) : BudgetHandle(open_apart(std::move(options))) {}
 
-BudgetState Budget::state() const {
+BudgetHandle::BudgetHandle(detail::NodeRef scope) noexcept
+    : OpenBudget(*scope.get()->budget), scope_(std::move(scope)) {}
+
+Context BudgetHandle::context() const noexcept { return Access::context(scope_); }
+
+void BudgetHandle::reset() {
+  if (node_->outside)
+    throw ConfigError("budget \"" + node_->shown_name() +
+                      "\" has a window, and its counter belongs to its name: reset is for budgets without one. Correct "
+                      "what is spent by Store::adjust.");
+  Wakes wakes;
+  {
+    const auto lock = node_->lock_tree();
+    node_->counter.used = node_->counter.held;
+    node_->thresholds.forget();
+    anything_changed(*node_, wakes);
+  }
+  wakes.tell();
+}
+
+const std::string& OpenBudget::name() const noexcept { return node_->name; }
+
+BudgetState OpenBudget::state() const {
   detail::Counter counter;
   {
     const auto lock = node_->lock_tree();
@@ -43,50 +122,33 @@ BudgetState Budget::state() const {
           detail::to_amounts(counter.held), detail::to_limits(detail::minus(counter.cap, counter.used), counter.cap)};
 }
 
-Amounts Budget::spent() const { return state().spent; }
-Amounts Budget::reserved() const { return state().reserved; }
+Amounts OpenBudget::spent() const { return state().spent; }
+Amounts OpenBudget::reserved() const { return state().reserved; }
 
-Limits Budget::limits() const {
+Limits OpenBudget::limits() const {
   const auto lock = node_->lock_tree();
   return detail::to_limits(node_->counter.cap, node_->counter.cap);
 }
 
-std::optional<Time> Budget::window_end() const {
+std::optional<Time> OpenBudget::window_end() const {
   return node_->outside ? node_->outside->slot_end(detail::books_of(node_).time()) : std::nullopt;
 }
 
-void Budget::raise_cap(Usd amount, std::string_view reason) { raise_cap(Dimension::usd, amount.nanos(), reason); }
+void OpenBudget::raise_cap(Usd amount, std::string_view reason) { raise_cap(Dimension::usd, amount.nanos(), reason); }
 
-void Budget::raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason) {
-  using namespace detail;
-  const std::size_t d = index(dimension);
-  if (amount <= 0)
-    throw ConfigError("budget \"" + node_->shown_name() + "\": raise_cap was given " +
-                      to_string(Amount(dimension, amount)) +
-                      ", which raises nothing. Pass the amount to add to the cap.");
-  Wakes wakes;
-  std::int64_t cap = 0;
-  {
-    const auto lock = node_->lock_tree();
-    Counter& counter = node_->counter;
-    if (!counter.capped(d))
-      throw ConfigError("budget \"" + node_->shown_name() + "\" has no cap on " + to_string(dimension) +
-                        ", and raise_cap cannot add one. Set the cap in BudgetOptions.");
-    if (__builtin_add_overflow(counter.cap[d], amount, &cap) || cap == no_cap)
-      throw Error(errc::overflow,
-                  "budget \"" + node_->shown_name() + "\": the raised cap would be too large. Raise it by less.");
-    counter.cap[d] = cap;
-    node_->thresholds.adapt(counter.cap);
-    anything_changed(*node_, wakes);
-  }
-  wakes.tell();
-  EventDraft(books_of(node_), Action::cap_raised, node_->attribution)
-      .numbers(dimension, amount, cap)
-      .reason(reason)
-      .book();
+void OpenBudget::raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason) {
+  check_change(*node_, dimension, amount, true);
+  change_cap(*node_, dimension, amount, Action::cap_raised, reason);
 }
 
-void Budget::close_to_new_calls(std::string_view reason) {
+void OpenBudget::lower_cap(Usd amount, std::string_view reason) { lower_cap(Dimension::usd, amount.nanos(), reason); }
+
+void OpenBudget::lower_cap(Dimension dimension, std::int64_t amount, std::string_view reason) {
+  check_change(*node_, dimension, amount, false);
+  change_cap(*node_, dimension, -amount, Action::cap_lowered, reason);
+}
+
+void OpenBudget::close_to_new_calls(std::string_view reason) {
   using namespace detail;
   Wakes wakes;
   {

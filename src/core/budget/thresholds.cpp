@@ -59,6 +59,12 @@ std::optional<double> Thresholds::take(const Counter& counter) {
   return std::nullopt;
 }
 
+void Thresholds::forget() noexcept {
+  told_.clear();
+  for (Threshold& threshold : all_) threshold.told = false;
+  pending_ = !all_.empty();
+}
+
 void Thresholds::adapt(const Vector& caps) {
   pending_ = false;
   for (Threshold& threshold : all_) {

@@ -52,6 +52,8 @@ class Thresholds {
   [[nodiscard]] std::optional<double> take(const Counter& counter);
   /// After a change of caps: the fractions stand for other amounts. Those that were announced are not announced again.
   void adapt(const Vector& caps);
+  /// All are announced anew.
+  void forget() noexcept;
 
  private:
   struct Threshold {

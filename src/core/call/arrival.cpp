@@ -111,7 +111,7 @@ bool Arrival::refuse_outright(errc code) {
   return true;
 }
 
-bool Arrival::prepare() {
+bool Arrival::price(errc& priced) {
   if (std::string wrong = fault(request_); !wrong.empty())
     return refuse(errc::invalid_argument, std::move(wrong)), false;
   around_ = scope_ = ambient();
@@ -138,10 +138,16 @@ bool Arrival::prepare() {
   reservation_->call_id = next_call_id();
   reservation_->prices_uid = slot.prices_uid;
   reservation_->under = slot.under;
-  const errc wrong = Quote::of(request_, input_, {slot.name, slot.priced}, *terms(), observing(), reservation_->quote);
+  priced = Quote::of(request_, input_, {slot.name, slot.priced}, *terms(), observing(), reservation_->quote);
+  return true;
+}
+
+bool Arrival::prepare() {
+  errc wrong{};
+  if (!price(wrong)) return false;
   if (!budget_) {
     if (books_->options.strict && refuse_outright(errc::outside_budget)) return false;
-    note_call_outside_budgets(slot.name->text);
+    note_call_outside_budgets(reservation_->quote.requested->text);
   }
   return wrong == errc::ok || !refuse_outright(wrong);
 }
@@ -166,6 +172,20 @@ Arrival::Step Arrival::enter() {
       return Step::refused;
     }
     hold_in_chain(*budget_, quote.amounts);
+  }
+  admitted();
+  return Step::admitted;
+}
+
+Arrival::Step Arrival::enter_ended(errc& wrong) {
+  if (!price(wrong)) return Step::refused;
+  reservation_->quote.amounts = {};
+  reservation_->quote.open = false;
+  if (budget_ && budget_->store) {
+    auto claim = std::make_unique<SharedClaim>(*budget_);
+    (void)claim->hold_unshared({.rooms = {}, .otherwise = Room::any, .callers = books_->time()}, true);
+    claim->keep();
+    reservation_->claim = std::move(claim);
   }
   admitted();
   return Step::admitted;

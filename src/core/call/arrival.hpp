@@ -23,6 +23,11 @@ class OUTLAY_EXPORT Arrival {
 
   enum class Step { admitted, refused, undecided };
   Step enter();
+  /// Lets a call in that is over: no budget is asked, and nothing is held.
+  ///
+  /// \param wrong Becomes why its budgets would have refused it outright: errc::price_unknown, say.
+  /// \return `admitted`, or `refused` for a request that cannot be right.
+  Step enter_ended(errc& wrong);
 
   /// After `admitted`; once.
   [[nodiscard]] Ref<Reservation> take() noexcept { return std::move(reservation_); }
@@ -32,7 +37,8 @@ class OUTLAY_EXPORT Arrival {
  private:
   friend class Admission;
 
-  bool prepare();  // false: refused
+  bool prepare();           // false: refused
+  bool price(errc& wrong);  // the part of it that no budget can refuse
   /// Opens the budgets of the rules that the call matches as a call to this model. Throws as open_rules().
   void enter_rules(const RuledModel& model);
   void refuse(errc code, std::string text);

@@ -8,15 +8,20 @@
 
 namespace outlay::detail {
 
+const char* invalid_member(const Bill& bill) noexcept {
+  if (const char* member = bill.usage.first_invalid()) return member;
+  if (bill.provider_cost && (*bill.provider_cost < Usd{} || *bill.provider_cost > max_call_cost))
+    return "provider_cost";
+  for (const UsagePart& part : bill.parts)
+    if (const char* member = part.usage.first_invalid()) return member;
+  return nullptr;
+}
+
 namespace {
 
 std::uint32_t narrow(std::int64_t count) noexcept {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(count, 0, UINT32_MAX));
 }
-
-}  // namespace
-
-namespace {
 
 /// `whole` without `part`; never below zero, whatever a caller's parts add up to.
 Usage without(Usage whole, const Usage& part) noexcept {

@@ -19,6 +19,12 @@ struct Bill {
   std::span<const UsagePart> parts{};
 };
 
+[[nodiscard]] Bill bill_of(const Settlement& settlement) noexcept;
+/// The member that cannot be right; null if there is none.
+[[nodiscard]] const char* invalid_member(const Bill& bill) noexcept;
+/// What a call that used this has spent in every dimension.
+[[nodiscard]] Vector spent_by(Usd usd, const Usage& usage) noexcept;
+
 /// What a call costs, and on whose word.
 struct Priced {
   Usd usd{};

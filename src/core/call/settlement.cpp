@@ -215,10 +215,6 @@ void finish(Reservation& reservation, const Vector& actual, const Bill& bill, co
   }
 }
 
-Vector spent_by(Usd usd, const Usage& usage) noexcept {
-  return {usd.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
-}
-
 /// What is booked of a call whose usage is not known: all that it held.
 Vector whole_reservation(const Reservation& reservation) noexcept {
   Vector actual = reservation.held().amounts;
@@ -241,11 +237,7 @@ void charge_reservation(Reservation& reservation, std::string_view reason, Endin
 
 void settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
   if (!reservation.open()) return;
-  ending.invalid = bill.usage.first_invalid();
-  if (!ending.invalid && bill.provider_cost && (*bill.provider_cost < Usd{} || *bill.provider_cost > max_call_cost))
-    ending.invalid = "provider_cost";
-  for (const UsagePart& part : bill.parts)
-    if (!ending.invalid) ending.invalid = part.usage.first_invalid();
+  ending.invalid = invalid_member(bill);
   if (ending.invalid) {
     reservation.set_shown(nullptr);  // neither can be trusted
     charge_reservation(reservation, "the usage given to settle is invalid", ending);
@@ -292,11 +284,6 @@ void say_late(const Reservation& reservation, const char* what) noexcept {
   }
 }
 
-Bill bill_of(const Settlement& settlement) noexcept {
-  return {settlement.usage,         settlement.served_model, settlement.service_tier,
-          settlement.provider_cost, settlement.estimated,    settlement.parts};
-}
-
 Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
   Ending ending;
   settle_bill(reservation, bill, ending);
@@ -307,6 +294,15 @@ Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
 }
 
 }  // namespace
+
+Vector spent_by(Usd usd, const Usage& usage) noexcept {
+  return {usd.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
+}
+
+Bill bill_of(const Settlement& settlement) noexcept {
+  return {settlement.usage,         settlement.served_model, settlement.service_tier,
+          settlement.provider_cost, settlement.estimated,    settlement.parts};
+}
 
 void mark_sent(Reservation& reservation) noexcept {
   Reservation::State admitted = Reservation::State::admitted;

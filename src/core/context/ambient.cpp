@@ -311,8 +311,9 @@ OUTLAY_OPAQUE void push(Node* node, const void* scope) noexcept {
   }
   thread.head = node;
 
-  if (thread.runs == 0 && inside_loop() && !on_stack(thread, scope))
-    report_misuse(Misuse::no_context_executor, describe(node));
+  // In a run it may be a coroutine's local.
+  if (thread.runs == 0 && !on_stack(thread, scope))
+    report_misuse(inside_loop() ? Misuse::no_context_executor : Misuse::scope_off_stack, describe(node));
 }
 
 OUTLAY_OPAQUE void close(Node* node) noexcept {

@@ -17,7 +17,7 @@ namespace outlay::detail {
 
 namespace {
 
-constexpr std::size_t kinds = 5;
+constexpr std::size_t kinds = 7;
 constexpr std::size_t max_places = 256;  // of each kind; a program may name its budgets after users
 
 struct Reports {
@@ -62,6 +62,19 @@ std::string text(Misuse kind, std::string_view place) {
              " was made outside every budget, in a process that has opened one, so nothing caps it. Open a Budget "
              "around it, carry the context over (outlay::Context::bind, outlay::co_spawn), or let the ledger refuse "
              "such calls: LedgerOptions{.strict = true}.";
+    case Misuse::scope_off_stack:
+      return where +
+             " was opened as something else than a local variable: a member of an object on the heap, a make_unique, a "
+             "global. It encloses whatever this thread opens next, and nothing of other threads. For a budget that "
+             "outlives a "
+             "function make an outlay::BudgetHandle, and where it is used write: outlay::Attach in(handle). (A "
+             "coroutine's "
+             "locals are fine where outlay::co_spawn has started it.)";
+    case Misuse::attached_apart:
+      return where +
+             ", so calls inside count in it and not in the other one. Make the BudgetHandle inside the budget that is "
+             "to "
+             "enclose it, or open that one inside the Attach.";
   }
   return where;
 }
@@ -124,7 +137,9 @@ MisuseCounts misuse_counts() noexcept {
           .no_context_executor = count(detail::Misuse::no_context_executor),
           .closed_elsewhere = count(detail::Misuse::closed_elsewhere),
           .ambiguous_home = count(detail::Misuse::ambiguous_home),
-          .calls_outside_budgets = count(detail::Misuse::call_outside_budgets)};
+          .calls_outside_budgets = count(detail::Misuse::call_outside_budgets),
+          .scopes_off_stack = count(detail::Misuse::scope_off_stack),
+          .attached_apart = count(detail::Misuse::attached_apart)};
 }
 
 }  // namespace outlay

@@ -13,6 +13,8 @@ enum class Misuse : std::uint8_t {
   closed_elsewhere,
   ambiguous_home,
   call_outside_budgets,
+  scope_off_stack,
+  attached_apart,
 };
 
 /// Counts a misuse, and reports it to the log handler with what to write instead, once per kind and place.

@@ -6,6 +6,9 @@
 #include <span>
 #include <utility>
 
+#include "core/context/describe.hpp"
+#include "core/context/misuse.hpp"
+#include "outlay/budget_handle.hpp"
 #include "outlay/context.hpp"
 #include "outlay/detail/access.hpp"
 #include "outlay/track.hpp"
@@ -20,8 +23,8 @@ struct TrackNode final : AttributedNode {
   TrackNode() noexcept : AttributedNode(NodeKind::track) {}
 };
 
-struct AttachNode final : Node {
-  AttachNode() noexcept : Node(NodeKind::attach) {}
+struct AttachNode final : AttributedNode {
+  AttachNode() noexcept : AttributedNode(NodeKind::attach) {}
 };
 
 struct LedgerNode final : AttributedNode {
@@ -77,19 +80,52 @@ std::vector<std::string> Context::budgets() const {
   return node && node->attribution ? node->attribution->path : std::vector<std::string>();
 }
 
-Attach::Attach(const Context& context) {
-  auto node = std::make_unique<detail::AttachNode>();
-  detail::Node* attached = detail::Access::scope(context).get();
+namespace detail {
+
+namespace {
+
+Node* open_attach(Node* attached, AttributionRef own, const void* scope) {
+  auto node = std::make_unique<AttachNode>();
   if (attached) {
-    detail::acquire(attached);
+    acquire(attached);
     node->parent = attached;
     node->budget = attached->budget;
     node->attribution = attached->attribution;
     node->books = attached->books;
   }
-  detail::push(node.get(), this);
-  node_ = node.release();
+  if (own) node->attribute(std::move(own));
+  push(node.get(), scope);
+  return node.release();
 }
+
+bool encloses(const BudgetNode* budget, const Node* inner) noexcept {
+  while (inner && inner->budget != budget) inner = inner->parent;
+  return inner != nullptr;
+}
+
+/// Attaches a handle's budget, with the tags of the task in front of its own.
+Node* open_attach_over(Node* attached, const void* scope) {
+  const Node* const outer = ambient();
+  AttributionRef own;
+  if (outer && outer->attribution && outer->attribution != attached->attribution && !outer->attribution->tags.empty()) {
+    const TagsView tags(outer->attribution->tags);
+    const AttributionRef of_handle = books_of(attached).dictionary.translate(attached->attribution);
+    validate_tags(tags, of_handle.get());
+    own = books_of(attached).dictionary.intern(of_handle.get(), {false, {}, {}, tags});
+  }
+  if (outer && outer->budget && !encloses(outer->budget, attached))
+    report_misuse(Misuse::attached_apart, describe(attached) + " was attached inside " + describe(outer));
+  return open_attach(attached, std::move(own), scope);
+}
+
+}  // namespace
+
+}  // namespace detail
+
+Attach::Attach(const Context& context) : node_(detail::open_attach(detail::Access::scope(context).get(), {}, this)) {}
+
+Attach::Attach(const BudgetHandle& handle)
+    : node_(detail::open_attach_over(detail::Access::scope(handle.context()).get(), this)) {}
 
 Attach::~Attach() { detail::close(node_); }
 

@@ -75,6 +75,8 @@ const char* to_string(Action action) noexcept {
       return "unshared";
     case Action::retry_storm:
       return "retry_storm";
+    case Action::cap_lowered:
+      return "cap_lowered";
   }
   return "unknown";
 }

@@ -385,17 +385,19 @@ void prices(Messages& all) {
   all.logged("prices 181 days old");
 }
 
-void pools(Messages& all) {
-  all.section("Pools");
+void budgets_as_values(Messages& all) {
+  all.section("Budgets as values");
   const Fixture fixture;
-  all.thrown("a negative cap", [] { Pool pool({.name = "team", .usd = -1_usd}); });
-  all.thrown("a long name", [] { Pool pool({.name = std::string(129, 'x')}); });
-  Pool pool({.name = "team", .usd = 0.01_usd});
-  all.thrown("an invalid count", [&] { pool.record({.input = -1}, 0_usd); });
-  all.thrown("a negative cost", [&] { pool.record({.input = 1}, -1_usd); });
-  all.thrown("neither a model nor a cost", [&] { pool.record({.input = 1}); });
-  all.thrown("an unknown model", [&] { pool.record({.input = 1}, "mystery"); });
-  all.thrown("over the cap", [&] { pool.record({.input = 1'000, .output = 1'000}, "gpt-4o"); });
+  BudgetHandle session({.name = "session", .usd = 0.01_usd});
+  all.thrown("an invalid count", [&] { session.book({.input = -1}, "gpt-4o"); });
+  all.thrown("a negative cost", [&] { session.book({.usage = {.input = 1}, .provider_cost = -1_usd}, "gpt-4o"); });
+  all.thrown("no model", [&] { session.book({.input = 1}, ""); });
+  all.thrown("an unknown model", [&] { session.book({.input = 1}, "mystery"); });
+  all.thrown("over the cap", [&] { session.book({.input = 1'000, .output = 1'000}, "gpt-4o"); });
+  all.thrown("a cap lowered by more than it is", [&] { session.lower_cap(1_usd, "test"); });
+  all.thrown("a cap lowered by nothing", [&] { session.lower_cap(0_usd, "test"); });
+  const BudgetHandle daily({.name = "daily", .usd = 1_usd, .window = Window::day()});
+  all.thrown("a counter of a window", [&] { BudgetHandle(daily).reset(); });
 }
 
 /// Answers what it is told to, and otherwise as memory does.
@@ -596,7 +598,7 @@ TEST_CASE("messages: every message of core reads as in messages.txt", "[core][me
   budgets(all);
   windows_rules_tags(all);
   prices(all);
-  pools(all);
+  budgets_as_values(all);
   stores(all);
   ledgers(all);
   misuse(all);
