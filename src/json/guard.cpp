@@ -1,38 +1,57 @@
 #include "outlay/json/guard.hpp"
 
 #include <algorithm>
+#include <boost/json/serialize.hpp>
 
 #include "api.hpp"
 #include "apis/table.hpp"
-#include "core/call/billing.hpp"
 #include "core/pricing/name_rules.hpp"
-#include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "outlay/ledger.hpp"
-#include "outlay/tokens.hpp"
-#include "reader.hpp"
+#include "reply.hpp"
+#include "text.hpp"
 
 namespace json = boost::json;
 
 namespace outlay {
 
 struct GuardedRequest::Impl {
+  Impl(Api a, const json::object& object, const GuardOptions& options);
+  Impl(Api a, std::string_view body, const GuardOptions& options);
+  void read(const GuardOptions& options);
+  [[nodiscard]] std::string text_of(const json::object& body) const;
+
   Api api;
-  const json::object* request;
+  json::object parsed;          // from text
+  const json::object* request;  // that, or the caller's
+  std::string_view text;
   const detail::Format& format;
   detail::RequestFacts facts;
   std::string traceparent;
   Tags tags;
-  bool ask_for_usage;
+  bool ask_for_usage = false;
   std::string provider;
 };
 
-GuardedRequest::GuardedRequest(Api api, const json::object& request, const GuardOptions& options)
-    : impl_(std::make_unique<Impl>(Impl{
-          api, &request, detail::format(api), {}, std::string(options.traceparent), Tags(options.tags), false, {}})) {
-  detail::RequestFacts& facts = impl_->facts;
+GuardedRequest::Impl::Impl(Api a, const json::object& object, const GuardOptions& options)
+    : api(a), request(&object), format(detail::format(a)), traceparent(options.traceparent), tags(options.tags) {
+  read(options);
+}
+
+GuardedRequest::Impl::Impl(Api a, std::string_view body, const GuardOptions& options)
+    : api(a),
+      parsed(detail::parse_request(a, body)),
+      request(&parsed),
+      text(body),
+      format(detail::format(a)),
+      traceparent(options.traceparent),
+      tags(options.tags) {
+  read(options);
+}
+
+void GuardedRequest::Impl::read(const GuardOptions& options) {
   facts.input.count_for(options.model);
-  impl_->format.read_request(request, facts);
+  format.read_request(*request, facts);
   if (!options.model.empty()) facts.model = options.model;
   if (!options.service_tier.empty()) facts.service_tier = options.service_tier;
   if (facts.model.empty())
@@ -40,10 +59,19 @@ GuardedRequest::GuardedRequest(Api api, const json::object& request, const Guard
                                             (api.model_in_path() ? "The URL names it: pass it as GuardOptions::model."
                                                                  : "Set \"model\" or GuardOptions::model."));
   // An address that is not known, as a proxy's, says nothing: what speaks an API is served as its provider does.
-  impl_->provider = detail::provider_at(options.provider);
-  if (impl_->provider.empty()) impl_->provider = detail::row_of(api).service.provider;
-  impl_->ask_for_usage = options.ask_for_usage && facts.stream && !facts.asks_for_usage;
+  provider = detail::provider_at(options.provider);
+  if (provider.empty()) provider = detail::row_of(api).service.provider;
+  ask_for_usage = options.ask_for_usage && facts.stream && !facts.asks_for_usage;
 }
+
+std::string GuardedRequest::Impl::text_of(const json::object& body) const {
+  return text.empty() ? json::serialize(body) : detail::rewrite(text, *request, body);
+}
+
+GuardedRequest::GuardedRequest(Api api, const json::object& request, const GuardOptions& options)
+    : impl_(std::make_unique<Impl>(api, request, options)) {}
+GuardedRequest::GuardedRequest(Api api, std::string_view body, const GuardOptions& options)
+    : impl_(std::make_unique<Impl>(api, body, options)) {}
 GuardedRequest::GuardedRequest(GuardedRequest&&) noexcept = default;
 GuardedRequest& GuardedRequest::operator=(GuardedRequest&&) noexcept = default;
 GuardedRequest::~GuardedRequest() = default;
@@ -74,6 +102,8 @@ json::object GuardedRequest::body(const Call& call) const {
   return body;
 }
 
+std::string GuardedRequest::body_text(const Call& call) const { return impl_->text_of(body(call)); }
+
 Api GuardedRequest::api() const noexcept { return impl_->api; }
 bool GuardedRequest::streamed() const noexcept { return impl_->facts.stream; }
 bool GuardedRequest::input_bounded() const noexcept { return !impl_->facts.open_input; }
@@ -82,130 +112,15 @@ bool GuardedRequest::drop_usage_event() const noexcept { return impl_->ask_for_u
 GuardedCall::GuardedCall(Api api, const json::object& request, const GuardOptions& options)
     : request_(api, request, options), call_(request_.call_request()), body_(request_.body(call_)) {}
 
+GuardedCall::GuardedCall(Api api, std::string_view body, const GuardOptions& options)
+    : request_(api, body, options),
+      call_(request_.call_request()),
+      body_(request_.body(call_)),
+      text_(request_.impl_->text_of(body_)) {}
+
 GuardedCall::GuardedCall(GuardedRequest request, Call call)
-    : request_(std::move(request)), call_(std::move(call)), body_(request_.body(call_)) {}
-
-namespace {
-
-// The request's ceiling over all its choices; empty without one.
-std::optional<std::int64_t> most_output(const CallRequest& request) noexcept {
-  if (!request.max_output_tokens) return std::nullopt;
-  const std::int64_t each = std::clamp<std::int64_t>(*request.max_output_tokens, 0, Usage::max_count);
-  return each * std::clamp<std::int64_t>(request.choices, 1, 1'024);
-}
-
-// The tokens of what a reply shows, for replies that report no usage: at most what the request allows.
-Usage count_visible(const detail::Reader& reader, const CallRequest& request) {
-  std::int64_t output = 0, reasoning = 0;
-  for (const detail::Piece& piece : reader.pieces) {
-    std::int64_t tokens = 0;
-    for (const detail::Piece::Range range : {piece.text, piece.tool_name})
-      if (range.size != 0) tokens += std::max<std::int64_t>(1, built_in_tokenizer().upper(reader.text(range)));
-    output += tokens;
-    if (piece.kind == StreamDelta::Kind::reasoning) reasoning += tokens;
-  }
-  if (const auto most = most_output(request)) output = std::min(output, *most);
-  return {.output = output, .reasoning = std::min(reasoning, output)};
-}
-
-bool recognised(const detail::Reader& reader) noexcept {
-  const detail::Facts& facts = reader.facts;
-  return facts.reported() || facts.choices_now != 0 || facts.empty_choices || !reader.pieces.empty() ||
-         facts.finished != 0 || facts.done;
-}
-
-std::string status_text(int status) { return "HTTP " + std::to_string(status); }
-
-}  // namespace
-
-Settled GuardedCall::reply(const json::value& reply) {
-  const detail::Format& format = detail::format(api());
-  const std::string name(api().name());
-  detail::Reader reader(format);
-  try {
-    reader.walk(reply);
-  } catch (...) {
-    call_.indeterminate("the reply cannot be read");
-    throw;
-  }
-  const detail::Facts& facts = reader.facts;
-  if (facts.error) {
-    // A body may be an error although its transport gave no status. Some carry the status inside.
-    if (facts.error_status >= 300) return this->reply(facts.error_status, reply);
-    return call_.indeterminate("the provider reported an error");
-  }
-  if (facts.pending) return call_.indeterminate("the answer is still being made: its usage is not known");
-  if (facts.invalid() != detail::Field::none)
-    return call_.indeterminate("the reported " + std::string(detail::to_string(facts.invalid())) +
-                               " are not a valid count");
-  if (!recognised(reader)) {
-    call_.indeterminate("the reply is not in the " + name + " format");
-    throw Error(errc::bad_reply, name +
-                                     ": the reply is not in this format: it has neither a usage nor an answer. The "
-                                     "reservation was charged. Check that the request went to this API.");
-  }
-
-  Settlement settlement;
-  const CallRequest asked = request_.call_request();
-  const std::int64_t estimate = asked.input_tokens.value_or(0);
-  detail::Report report;
-  if (facts.reported()) report = format.report(facts);
-  if (const char* const member = report.usage.first_invalid())
-    return call_.indeterminate("the reported counts add up to too large a number of " + std::string(member));
-  settlement.usage = report.usage;
-  settlement.parts = report.parts;
-  bool doubt = report.doubt || !facts.reported();
-  if (settlement.usage.output == 0 && !reader.pieces.empty()) {
-    const Usage counted = count_visible(reader, asked);
-    settlement.usage.output = counted.output;
-    settlement.usage.reasoning = counted.reasoning;
-    doubt = true;
-  }
-  if (settlement.usage.input_total() == 0) {
-    settlement.usage.input = estimate;
-    doubt = true;
-  }
-  settlement.served_model = facts.model;
-  settlement.service_tier = facts.service_tier;
-  settlement.provider_cost = facts.provider_cost();
-  settlement.estimated = doubt;
-  if (!facts.unread.empty()) detail::note_unread_usage(*detail::Access::reservation(call_), api().name(), facts.unread);
-  Result<Settled> settled = call_.try_settle(settlement);
-  return settled ? *settled : Settled{};
-}
-
-Settled GuardedCall::reply(int status, const json::value& body) {
-  switch (judge_reply(api(), status, body)) {
-    case ReplyVerdict::paid:
-      if (!body.is_object() && !body.is_array()) {
-        call_.indeterminate(status_text(status) + " without a JSON reply");
-        throw Error(errc::bad_reply, std::string(api().name()) + ": " + status_text(status) +
-                                         " came without a JSON reply. The reservation was charged.");
-      }
-      return reply(body);
-    case ReplyVerdict::released:
-      call_.release(status_text(status));
-      return {};
-    case ReplyVerdict::input_charged: {
-      Settlement settlement;
-      settlement.usage.input = request_.call_request().input_tokens.value_or(0);
-      settlement.estimated = true;
-      Result<Settled> settled = call_.try_settle(settlement);
-      return settled ? *settled : Settled{};
-    }
-    case ReplyVerdict::indeterminate:
-      break;
-  }
-  return call_.indeterminate(status_text(status));
-}
-
-ReplyVerdict judge_reply(Api api, int status, const json::value& body) {
-  if (status >= 200 && status < 300) return ReplyVerdict::paid;
-  const detail::ApiRow& row = detail::row_of(api);
-  if (const auto verdict = row.format().judge(status, body)) return *verdict;
-  for (const detail::StatusVerdict& one : row.statuses)
-    if (one.status == status) return one.verdict;
-  return ReplyVerdict::indeterminate;
+    : request_(std::move(request)), call_(std::move(call)), body_(request_.body(call_)) {
+  if (!request_.impl_->text.empty()) text_ = request_.impl_->text_of(body_);
 }
 
 namespace detail {
@@ -219,7 +134,44 @@ void refuse_stream(const GuardedRequest& request, const json::object& body) {
                   "GuardedCall::stream().");
 }
 
+void end_thrown(GuardedCall& call, const GuardOptions& options) noexcept {
+  try {
+    throw;
+  } catch (const NotBilled& known) {
+    call.call().release(known.status() == 0 ? "the transport sent nothing" : status_text(known.status()));
+    return;
+  } catch (const std::exception& thrown) {
+    try {
+      const std::optional<int> status = options.judge != nullptr ? options.judge(thrown) : std::nullopt;
+      if (status == 0) return call.not_sent("the transport sent nothing");
+      if (status && judge_reply(call.api(), *status, {}) != ReplyVerdict::paid) {
+        call.reply(*status, json::value());
+        return;
+      }
+    } catch (...) {  // NOLINT(bugprone-empty-catch): not known, as without a judge
+    }
+  } catch (...) {  // NOLINT(bugprone-empty-catch): not an exception that a judge can see
+  }
+  call.failed("the transport threw");
+}
+
 }  // namespace detail
+
+namespace {
+
+std::string not_billed(int status) {
+  return status == 0 ? "the request was not sent, and nothing is billed"
+                     : "the request was refused with " + detail::status_text(status) + ", and nothing is billed";
+}
+
+}  // namespace
+
+NotBilled::NotBilled(int status)
+    : Error(status == 0 ? errc::network : errc::provider_error, not_billed(status)), status_(status) {}
+
+Estimate estimate(Api api, std::string_view body, const GuardOptions& options) {
+  return estimate(api, detail::parse_request(api, body), options);
+}
 
 Estimate estimate(Api api, const json::object& request, const GuardOptions& options) {
   constexpr std::int64_t reserve = 256;  // as a budget's output_reserve without a value

@@ -11,18 +11,8 @@ namespace outlay {
 
 namespace {
 
-// Positions within an event are 32-bit.
-constexpr std::size_t largest_event = std::size_t{1} << 30;
 // A chunk is read in slices, so that the limit is looked at within it.
 constexpr std::size_t slice = std::size_t{1} << 20;
-
-json::parse_options parse_options() {
-  json::parse_options options;
-  options.max_depth = detail::Reader::max_depth;
-  // A broken character in a text must not cost the usage report behind it. Texts are delivered as they came.
-  options.allow_invalid_utf8 = true;
-  return options;
-}
 
 constexpr std::string_view end_line = "[DONE]";
 
@@ -38,9 +28,9 @@ std::string_view trimmed(std::string_view text) noexcept {
 
 StreamMeter::Impl::Impl(Api which, StreamMeterOptions with)
     : api(which),
-      options{std::min(with.max_event_bytes, largest_event), with.max_output_tokens},
+      options{std::min(with.max_event_bytes, detail::most_reply_bytes), with.max_output_tokens},
       format(detail::format(which)),
-      parser(parse_options(), format),
+      parser(detail::reply_options(), format),
       reader(parser.handler()),
       max_output(with.max_output_tokens),
       sse_(options.max_event_bytes),

@@ -10,6 +10,14 @@ namespace json = boost::json;
 
 namespace outlay::detail {
 
+json::parse_options reply_options() {
+  json::parse_options options;
+  options.max_depth = Reader::max_depth;
+  // A broken character in a text must not cost the usage report behind it. Texts are delivered as they came.
+  options.allow_invalid_utf8 = true;
+  return options;
+}
+
 namespace {
 
 // Codes and types of errors are shown; anything that is not a plain word might carry text of the request.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <boost/json/parse_options.hpp>
 #include <boost/json/string_view.hpp>
 #include <boost/json/value.hpp>
 #include <boost/system/error_code.hpp>
@@ -12,6 +13,11 @@
 #include "api.hpp"
 
 namespace outlay::detail {
+
+/// How replies and events are parsed.
+[[nodiscard]] boost::json::parse_options reply_options();
+/// Positions within a reply or an event are 32-bit.
+inline constexpr std::size_t most_reply_bytes = std::size_t{1} << 30;
 
 /// Called when a root object, or an element of a root array, is complete.
 class EventSink {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +11,8 @@
 #include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "outlay/json/stream.hpp"
+#include "reply.hpp"
+#include "text.hpp"
 
 namespace outlay {
 
@@ -30,16 +33,17 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     if (bounded && !meter.impl_->max_output) meter.impl_->max_output = reservation->quote.output;
   }
   ~Impl() {
-    if (meter.impl_->saw_bytes && !settled) static_cast<void>(settle_quietly());
+    if (sent && !settled) static_cast<void>(settle_quietly());
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
   void feed(std::string_view bytes, StreamConsumer* consumer) {
     if (!open() || bytes.empty()) return;
-    if (!sent) {
-      sent = true;
-      mark_sent(*reservation);
+    leaves();
+    if (refused()) {
+      refusal += bytes.substr(0, detail::most_refusal_bytes - std::min(refusal.size(), detail::most_refusal_bytes));
+      return;
     }
     try {
       meter.impl_->feed(bytes, consumer, this);
@@ -51,12 +55,35 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     throw_if_cut();
   }
 
+  FeedResult try_feed(std::string_view bytes, StreamConsumer* consumer) noexcept {
+    try {
+      if (!kept) feed(bytes, consumer);
+    } catch (...) {
+      kept = std::current_exception();
+    }
+    if (was_cut) return FeedResult::cut;
+    return kept ? FeedResult::failed : FeedResult::go_on;
+  }
+
+  void answered(int answer) noexcept {
+    if (answer == 0 || sent) return;
+    status = answer;
+    leaves();
+  }
+  /// The answer is no stream: its status says what it is.
+  [[nodiscard]] bool refused() const noexcept { return status != 0 && (status < 200 || status > 299); }
+
   void read_rest(StreamConsumer* consumer) {
+    if (refused()) return;
     meter.impl_->finish(consumer, this);
     show();
   }
 
   [[nodiscard]] bool open() const { return !settled && !meter.ended() && reservation->open(); }
+
+  void leaves() noexcept {
+    if (!std::exchange(sent, true)) mark_sent(*reservation);
+  }
 
   [[nodiscard]] Settlement settlement() {
     Settlement settlement;
@@ -95,6 +122,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     read_rest(consumer);
     throw_if_cut();
     if (settled) return {};
+    if (refused()) return settle_refused();
     const Settlement what = settlement();
     settled = true;
     if (without_verdict(what)) return end_indeterminate(*reservation, reason());
@@ -104,6 +132,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
   Result<Settled> settle_quietly() noexcept {
     settled = true;
     try {
+      if (refused()) return settle_refused();
       const Settlement what = settlement();
       if (without_verdict(what)) return end_indeterminate(*reservation, reason());
       return detail::try_settle(*reservation, what);
@@ -112,8 +141,16 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     }
   }
 
+  Settled settle_refused() {
+    settled = true;
+    return detail::end_refused(reservation.get(), meter.api(), status, detail::parse_refusal(refusal));
+  }
+
   detail::Ref<detail::Reservation> reservation;
   StreamMeter meter;
+  int status = 0;                  // of the answer; 0: not said
+  std::string refusal;             // what came with one that is no 2xx
+  std::exception_ptr kept;         // what try_feed has caught
   std::optional<Failure> failure;  // why it was cut
   std::vector<UsagePart> parts;    // of the settlement, which refers to them
   std::int64_t granted = 0;        // output tokens that are known to be reserved
@@ -166,6 +203,11 @@ Stream::~Stream() = default;
 bool Stream::open() const noexcept { return impl_->open(); }
 void Stream::feed(std::string_view bytes) { impl_->feed(bytes, nullptr); }
 void Stream::feed(std::string_view bytes, StreamConsumer& consumer) { impl_->feed(bytes, &consumer); }
+FeedResult Stream::try_feed(std::string_view bytes) noexcept { return impl_->try_feed(bytes, nullptr); }
+FeedResult Stream::try_feed(std::string_view bytes, StreamConsumer& consumer) noexcept {
+  return impl_->try_feed(bytes, &consumer);
+}
+void Stream::answered(int status) noexcept { impl_->answered(status); }
 Settled Stream::finish() { return impl_->finish(nullptr); }
 Settled Stream::finish(StreamConsumer& consumer) { return impl_->finish(&consumer); }
 
@@ -178,9 +220,21 @@ Result<Settled> Stream::try_finish() noexcept {
   return impl_->settle_quietly();
 }
 
+Settled Stream::take_whole(std::string_view bytes) {
+  impl_->bounded = true;
+  const FeedResult fed = impl_->try_feed(bytes, nullptr);
+  const Result<Settled> settled = try_finish();
+  if (fed == FeedResult::failed) std::rethrow_exception(impl_->kept);
+  return settled ? *settled : Settled{};
+}
+
 void Stream::check() const {
+  if (impl_->kept) std::rethrow_exception(impl_->kept);
   const StreamMeter& meter = impl_->meter;
   const std::string name(meter.api().name());
+  if (impl_->refused())
+    throw Error(errc::provider_error, name + ": the provider answered " + detail::status_text(impl_->status) +
+                                          " in place of a stream. Correct the request, or send it again later.");
   if (meter.error()) {
     std::string what = name + ": the provider reported an error in the stream";
     if (!meter.error()->code.empty()) what += " (" + meter.error()->code + ")";
@@ -193,6 +247,7 @@ void Stream::check() const {
 }
 
 bool Stream::complete() const noexcept { return impl_->meter.complete(); }
+const std::optional<Failure>& Stream::failure() const noexcept { return impl_->failure; }
 bool Stream::cut() const noexcept { return impl_->was_cut; }
 const StreamMeter& Stream::meter() const noexcept { return impl_->meter; }
 

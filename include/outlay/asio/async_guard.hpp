@@ -30,7 +30,8 @@ class OwnedGuardOptions {
         traceparent_(options.traceparent),
         provider_(options.provider),
         tags_(options.tags),
-        ask_for_usage_(options.ask_for_usage) {}
+        ask_for_usage_(options.ask_for_usage),
+        judge_(options.judge) {}
 
   /// Refers to this object.
   [[nodiscard]] GuardOptions view() const {
@@ -39,7 +40,8 @@ class OwnedGuardOptions {
             .tags = tags_,
             .traceparent = traceparent_,
             .ask_for_usage = ask_for_usage_,
-            .provider = provider_};
+            .provider = provider_,
+            .judge = judge_};
   }
 
  private:
@@ -49,6 +51,7 @@ class OwnedGuardOptions {
   std::string provider_;
   Tags tags_;
   bool ask_for_usage_;
+  decltype(GuardOptions::judge) judge_;
 };
 
 template <class Post>
@@ -84,7 +87,7 @@ boost::asio::awaitable<R> guard_in_frame(Api api, boost::json::object request, P
       reply.emplace(co_await std::invoke(post, std::as_const(call)));
     }
   } catch (...) {
-    call.failed("the transport threw");
+    end_thrown(call, views);
     throw;
   }
   if constexpr (std::is_same_v<R, HttpReply>) {
@@ -107,7 +110,7 @@ boost::asio::awaitable<R> guard_in_frame(Api api, boost::json::object request, P
 /// \return By the token: what `post` yielded. A paid reply is never lost: under a Raise budget that it crosses it is returned, and the
 /// next call is refused.
 /// \par Errors
-/// As guard(). What `post` throws, after the call has been charged as indeterminate: it may have left.
+/// As guard(), and what `post` throws as it is treated there.
 /// \par Blocking
 /// As async_call(): where a Wait policy lets the call wait, no thread is held.
 /// \par Cancellation

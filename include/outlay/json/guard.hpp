@@ -3,6 +3,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -13,12 +14,19 @@
 
 #include "outlay/call.hpp"
 #include "outlay/detail/export.hpp"
+#include "outlay/error.hpp"
 #include "outlay/json/api.hpp"
 #include "outlay/json/stream.hpp"
 #include "outlay/price.hpp"
 #include "outlay/tags.hpp"
 
 namespace outlay {
+
+namespace detail {
+/// What reads as text, so that no text is taken for a JSON string.
+template <class T>
+concept Text = std::is_convertible_v<const T&, std::string_view>;
+}  // namespace detail
 
 /// What a request does not say itself. Views: read before the function that takes them returns.
 struct GuardOptions {
@@ -33,6 +41,10 @@ struct GuardOptions {
   /// (`"https://api.groq.com/openai/v1"`): whose prices apply. Empty, or an address that is not known: the API's own provider, and for
   /// Api::openai_compatible anyone.
   std::string_view provider{};
+  /// What an exception says of the call from whose `post` it came, for exceptions of a client's own: the HTTP status that the provider
+  /// answered, by which the API's table judges the call; 0 where the request never left. Empty, as without a function: it may have been
+  /// billed. Called inside the handler, where `throw;` throws it again; NotBilled is not shown to it. What it throws counts as empty.
+  std::optional<int> (*judge)(const std::exception& thrown){};
 };
 
 /// An answer with its HTTP status, as a transport returns it to guard().
@@ -41,16 +53,37 @@ struct HttpReply {
   boost::json::value body{};  ///< Null where the answer was not JSON.
 };
 
+/// The same as text, for programs that have JSON of another library, or none.
+struct TextReply {
+  int status{200};
+  std::string body{};
+};
+
+/// Thrown by a `post` that knows that its call costs nothing: guard() and async_guard() release the call, and the exception goes on.
+class OUTLAY_EXPORT NotBilled : public Error {
+ public:
+  /// \param status The HTTP status with which the provider refused the request; 0: it never left. Kept in the call's record.
+  explicit NotBilled(int status = 0);
+  [[nodiscard]] int status() const noexcept { return status_; }
+
+ private:
+  int status_;
+};
+
 /// A request as it is to be admitted: its model, its ceiling, its estimated input.
 ///
 /// For programs that admit calls themselves; GuardedCall does it otherwise.
 /// \par Lifetime
-/// Refers to the request, which must live until body() has been called.
+/// Refers to the request, object or text, which must live until body() or body_text() has been called.
 class OUTLAY_EXPORT GuardedRequest {
  public:
   /// \par Errors
   /// Error with errc::invalid_argument for a request without a model, or with a member of the wrong type; both are named.
   GuardedRequest(Api api, const boost::json::object& request, const GuardOptions& options = {});
+  /// \param body The whole request as JSON, at most 128 MiB and 128 levels deep. Of a member that it has twice the last one counts.
+  /// \par Errors
+  /// The same, and for text that is not one JSON object.
+  GuardedRequest(Api api, std::string_view body, const GuardOptions& options = {});
   GuardedRequest(GuardedRequest&&) noexcept;
   GuardedRequest& operator=(GuardedRequest&&) noexcept;
   ~GuardedRequest();
@@ -60,6 +93,9 @@ class OUTLAY_EXPORT GuardedRequest {
   /// A copy of the request with the model and the ceiling that were admitted, and otherwise untouched, but for `stream_options` as
   /// GuardOptions::ask_for_usage says.
   [[nodiscard]] boost::json::object body(const Call& call) const;
+  /// The same as text. Of a request that was given as text only those members are written anew that body() changes, each in its place (all
+  /// of one name, should there be several); a new one is the last of its object. Every other byte is as it was.
+  [[nodiscard]] std::string body_text(const Call& call) const;
 
   [[nodiscard]] Api api() const noexcept;
   /// The request asks for a stream.
@@ -93,12 +129,15 @@ class OUTLAY_EXPORT GuardedCall {
   /// \par Blocking
   /// As Call's constructor.
   GuardedCall(Api api, const boost::json::object& request, const GuardOptions& options = {});
+  GuardedCall(Api api, std::string_view body, const GuardOptions& options = {});
   /// Takes a call that was admitted by `request.call_request()` elsewhere.
   GuardedCall(GuardedRequest request, Call call);
 
   [[nodiscard]] Api api() const noexcept { return request_.api(); }
   /// The request to send.
   [[nodiscard]] const boost::json::object& body() const noexcept { return body_; }
+  /// The request to send as text, as GuardedRequest::body_text() says. Empty for a call that was made from an object.
+  [[nodiscard]] const std::string& body_text() const noexcept { return text_; }
   /// The model to send; goes into the URL where Api::model_in_path().
   [[nodiscard]] const std::string& model() const noexcept { return call_.model(); }
   [[nodiscard]] Call& call() noexcept { return call_; }
@@ -119,17 +158,32 @@ class OUTLAY_EXPORT GuardedCall {
   /// A reply with its status: other than 2xx the call is released, charged for its input, or charged as indeterminate, by the API's
   /// table.
   Settled reply(int status, const boost::json::value& body);
+  /// The same of a reply as text; one that is not JSON is judged by its status. A streamed request's is its whole stream.
+  ///
+  /// \par Errors
+  /// The same, and for a status 2xx whose text is not JSON.
+  template <detail::Text T>
+  Settled reply(int status, const T& body) {
+    return reply_text(status, body);
+  }
+  /// The same without exceptions, for callbacks: an error is a Failure with its reason and message. The call has ended in any case.
+  Result<Settled> try_reply(int status, std::string_view body) noexcept;
   /// It never left: no connection. Releases.
   void not_sent(std::string_view reason) noexcept { call_.release(reason); }
   /// It left and has no verdict: a time-out, a broken connection.
   Settled failed(std::string_view reason) noexcept { return call_.indeterminate(reason); }
   /// Meters the streamed answer and settles the call.
   [[nodiscard]] Stream stream(StreamMeterOptions options = {}) { return Stream(call_, request_.api(), options); }
+  /// The same with the status of the answer: see Stream::answered().
+  [[nodiscard]] Stream stream(int status, StreamMeterOptions options = {});
 
  private:
+  Settled reply_text(int status, std::string_view body);
+
   GuardedRequest request_;
   Call call_;
   boost::json::object body_;
+  std::string text_;
 };
 
 /// What an answer's status means for the call that it answers.
@@ -151,6 +205,30 @@ concept Reply = PlainReply<R> || std::is_same_v<std::remove_cvref_t<R>, HttpRepl
 
 /// Throws for a request that asks for a stream: guard() returns one JSON value, by which a stream cannot be booked.
 OUTLAY_EXPORT void refuse_stream(const GuardedRequest& request, const boost::json::object& body);
+/// Ends a call whose transport has thrown, as the exception says. Called while it is handled.
+OUTLAY_EXPORT void end_thrown(GuardedCall& call, const GuardOptions& options) noexcept;
+
+/// Admits a guarded request, sends it by `send` and settles it by the reply.
+template <class Send>
+auto guard_by(GuardedRequest request, const Send& send, const GuardOptions& options) {
+  using R = std::remove_cvref_t<std::invoke_result_t<const Send&, const GuardedCall&>>;
+  Call admitted(request.call_request());
+  GuardedCall call(std::move(request), std::move(admitted));
+  call.sent();
+  R reply = [&]() -> R {
+    try {
+      return send(std::as_const(call));
+    } catch (...) {
+      end_thrown(call, options);
+      throw;
+    }
+  }();
+  if constexpr (PlainReply<R>)
+    call.reply(reply);
+  else
+    call.reply(reply.status, reply.body);
+  return reply;
+}
 
 }  // namespace detail
 
@@ -161,9 +239,9 @@ OUTLAY_EXPORT void refuse_stream(const GuardedRequest& request, const boost::jso
 /// \return What `post` returned. A paid reply is never lost: under a Raise budget that it crosses it is returned, and the next call is
 /// refused.
 /// \par Errors
-/// As GuardedCall's constructor, before anything is sent. What `post` throws, after the call has been charged as indeterminate: it may
-/// have left. Error with errc::bad_reply as GuardedCall::reply. Error with errc::invalid_argument for a request that asks for a stream: use
-/// GuardedCall::stream.
+/// As GuardedCall's constructor, before anything is sent. What `post` throws, after the call has been released where that is NotBilled,
+/// ended as GuardOptions::judge says, and otherwise charged as indeterminate: it may have left. Error with errc::bad_reply as
+/// GuardedCall::reply. Error with errc::invalid_argument for a request that asks for a stream: use GuardedCall::stream.
 /// \par Blocking
 /// As Call's constructor, and as long as `post` takes.
 /// \par Example
@@ -179,27 +257,42 @@ auto guard(Api api, const boost::json::object& request, Post&& post, const Guard
   static_assert(detail::Reply<R>,
                 "guard: post must return boost::json::value or outlay::HttpReply; for a coroutine use "
                 "outlay::async_guard");
+  const auto send = [&post](const GuardedCall& call) -> R {
+    if constexpr (takes_object)
+      return std::invoke(post, call.body());
+    else
+      return std::invoke(post, call);
+  };
   GuardedRequest guarded(api, request, options);
   detail::refuse_stream(guarded, request);
-  Call admitted(guarded.call_request());
-  GuardedCall call(std::move(guarded), std::move(admitted));
-  call.sent();
-  R reply = [&]() -> R {
-    try {
-      if constexpr (takes_object)
-        return std::invoke(post, call.body());
-      else
-        return std::invoke(post, std::as_const(call));
-    } catch (...) {
-      call.failed("the transport threw");
-      throw;
-    }
-  }();
-  if constexpr (std::is_same_v<R, HttpReply>)
-    call.reply(reply.status, reply.body);
-  else
-    call.reply(reply);
-  return reply;
+  return detail::guard_by(std::move(guarded), send, options);
+}
+
+/// The same for a request as text, without a JSON type in the program.
+///
+/// \param body As in GuardedRequest's constructor.
+/// \param post Called once with the rewritten request (`const std::string&`), in which every byte is as in `body` that no policy has to
+/// change, or with the whole `const GuardedCall&`. Returns the reply as TextReply.
+/// \par Errors
+/// The same. A request that asks for a stream may be sent where `post` returns the whole stream as the reply's text.
+/// \par Example
+/// \snippet tests/unit/json/text_test.cpp guard_text
+template <class Post>
+auto guard(Api api, std::string_view body, Post&& post, const GuardOptions& options = {}) {
+  constexpr bool takes_text = std::is_invocable_v<Post&, const std::string&>;
+  constexpr bool takes_call = std::is_invocable_v<Post&, const GuardedCall&>;
+  static_assert(takes_text || takes_call,
+                "guard: post must be callable with const std::string& or const outlay::GuardedCall&");
+  using Argument = std::conditional_t<takes_text, const std::string&, const GuardedCall&>;
+  using R = std::remove_cvref_t<std::invoke_result_t<Post&, Argument>>;
+  static_assert(std::is_same_v<R, TextReply>, "guard: post must return outlay::TextReply{status, body}");
+  const auto send = [&post](const GuardedCall& call) -> R {
+    if constexpr (takes_text)
+      return std::invoke(post, call.body_text());
+    else
+      return std::invoke(post, call);
+  };
+  return detail::guard_by(GuardedRequest(api, body, options), send, options);
 }
 
 /// What a request would cost. Nothing is sent, nothing is reserved.
@@ -218,5 +311,6 @@ struct Estimate {
 /// PriceUnknown for a model without a price in the current ledger's table; otherwise as GuardedRequest.
 [[nodiscard]] OUTLAY_EXPORT Estimate estimate(Api api, const boost::json::object& request,
                                               const GuardOptions& options = {});
+[[nodiscard]] OUTLAY_EXPORT Estimate estimate(Api api, std::string_view body, const GuardOptions& options = {});
 
 }  // namespace outlay

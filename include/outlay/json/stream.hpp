@@ -16,6 +16,8 @@
 
 namespace outlay {
 
+class GuardedCall;
+
 /// A piece of an answer, as it arrives.
 struct StreamDelta {
   enum class Kind : std::uint8_t {
@@ -133,6 +135,13 @@ class OUTLAY_EXPORT StreamMeter {
   friend class Stream;
 };
 
+/// What Stream::try_feed says to a transport.
+enum class FeedResult : std::uint8_t {
+  go_on,   ///< Read on, for as long as the connection gives something.
+  cut,     ///< A budget ended the stream: close the connection.
+  failed,  ///< The bytes are not a stream in the format of this API, or the consumer has thrown: close the connection.
+};
+
 /// A metered stream of one call: keeps its reservation ahead of what arrives, and settles it.
 ///
 /// Says `sent()` at the first feed. Without an output ceiling in the request it extends the reservation by steps of max(the chunk, 64
@@ -152,6 +161,11 @@ class OUTLAY_EXPORT Stream {
   Stream& operator=(Stream&&) noexcept;
   ~Stream();
 
+  /// The status with which the answer began, said before the first feed. The call has been sent.
+  ///
+  /// With one that is no 2xx what is fed is the body of a refusal: none of it is delivered, and of at most 64 KiB the end of the stream
+  /// ends the call by the API's table, as GuardedCall::reply does. 0 says nothing.
+  void answered(int status) noexcept;
   /// More is expected: neither ended by the provider, nor cut, nor finished.
   [[nodiscard]] bool open() const noexcept;
   /// Takes bytes as they come off the socket, split anywhere. Ignored once the stream is not open.
@@ -164,6 +178,10 @@ class OUTLAY_EXPORT Stream {
   void feed(std::string_view bytes);
   /// The consumer gets each event's deltas after their room has been reserved.
   void feed(std::string_view bytes, StreamConsumer& consumer);
+
+  /// The same without exceptions, for callbacks of C: what feed() would have thrown is kept for check().
+  FeedResult try_feed(std::string_view bytes) noexcept;
+  FeedResult try_feed(std::string_view bytes, StreamConsumer& consumer) noexcept;
 
   /// The stream is over: settles the call, exactly if the provider reported, otherwise by what was counted, marked estimated.
   ///
@@ -178,15 +196,21 @@ class OUTLAY_EXPORT Stream {
   /// Throws the typed error of a stream that did not reach its end.
   ///
   /// \par Errors
-  /// Error with errc::provider_error if the provider reported one, errc::stream_broken if it stopped before its end and was not cut.
+  /// What try_feed() has kept: BudgetExceeded, errc::bad_reply, what a consumer threw. Error with errc::provider_error if the provider
+  /// reported one or answered with a status that is no 2xx, errc::stream_broken if it stopped before its end and was not cut.
   void check() const;
 
   [[nodiscard]] bool complete() const noexcept;
   /// Ended by a budget.
   [[nodiscard]] bool cut() const noexcept;
+  /// Why a budget ended it; empty if none did.
+  [[nodiscard]] const std::optional<Failure>& failure() const noexcept;
   [[nodiscard]] const StreamMeter& meter() const noexcept;
 
  private:
+  friend class GuardedCall;
+  Settled take_whole(std::string_view bytes);  // of a stream that has been paid for: never cut
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };

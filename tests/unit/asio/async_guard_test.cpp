@@ -101,6 +101,40 @@ TEST_CASE("async_guard: a transport that throws leaves the call charged, not fre
   run(coroutine);
 }
 
+TEST_CASE("async_guard: a transport that throws may say that nothing is billed", "[asio][async_guard]") {
+  const auto coroutine = []() -> asio::awaitable<void> {
+    Budget budget({.name = "run", .tokens = 10'000});
+    const auto refused = [](const json::object&) -> asio::awaitable<json::value> {
+      co_await hop();
+      throw outlay::NotBilled(429);
+    };
+    const auto failed = [](const json::object&) -> asio::awaitable<json::value> {
+      co_await hop();
+      throw std::runtime_error("HTTP 503");
+    };
+    const outlay::GuardOptions judged{.judge = [](const std::exception& thrown) -> std::optional<int> {
+      return std::string_view(thrown.what()) == "HTTP 503" ? std::optional<int>(503) : std::nullopt;
+    }};
+    const json::object request = question();
+    int thrown = 0;
+    try {
+      co_await outlay::async_guard(outlay::Api::openai_chat, request, refused, asio::use_awaitable);
+    } catch (const outlay::NotBilled& error) {
+      thrown = error.status();
+    }
+    CHECK(thrown == 429);
+    try {
+      co_await outlay::async_guard(outlay::Api::openai_chat, request, failed, asio::use_awaitable, judged);
+    } catch (const std::runtime_error&) {
+      ++thrown;
+    }
+    CHECK(thrown == 430);
+    CHECK(budget.spent().tokens == 0);
+    CHECK(budget.reserved().tokens == 0);
+  };
+  run(coroutine);
+}
+
 TEST_CASE("async_guard: a reply with its status settles by what the status means", "[asio][async_guard]") {
   const auto coroutine = []() -> asio::awaitable<void> {
     Budget budget({.name = "run", .tokens = 10'000});

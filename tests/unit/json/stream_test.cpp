@@ -28,6 +28,16 @@ std::string text_chunk(const std::string& text) {
   return R"(data: {"choices":[{"index":0,"delta":{"content":")" + text + "\"}}]}\n\n";
 }
 
+template <class F>
+errc code_thrown(const F& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.reason();
+  }
+  return errc::ok;
+}
+
 struct Texts final : StreamConsumer {
   std::string text;
   void on_delta(const StreamDelta& delta) override { text += delta.text; }
@@ -356,4 +366,90 @@ TEST_CASE("stream: a call that was moved from is refused", "[json][stream]") {
   Call call({.model = "gpt-4o", .input_tokens = 1, .max_output_tokens = 1});
   const Call moved(std::move(call));
   CHECK_THROWS_AS(Stream(call, Api::openai_chat), Error);
+}
+
+TEST_CASE("stream: a status that is no 2xx ends the call by the API's table", "[json][stream]") {
+  Books books;
+  Budget budget({.usd = 1_usd});
+  const std::string request =
+      R"({"model":"gpt-4o","max_completion_tokens":100,"stream":true,"messages":[{"role":"user","content":"Hi"}]})";
+  struct Case {
+    Api api;
+    int status;
+    std::string body;
+    RecordStatus booked;
+  };
+  for (const Case& one :
+       {Case{Api::openai_chat, 429, R"({"error":{"code":"rate_limit_exceeded"}})", RecordStatus::rejected},
+        Case{Api::openai_chat, 429, "", RecordStatus::rejected},
+        Case{Api::openai_chat, 500, "data: [DONE]\n\n", RecordStatus::indeterminate},
+        Case{Api::azure_chat, 400, R"({"error":{"code":"content_filter"}})", RecordStatus::estimated},
+        Case{Api::azure_chat, 400, R"({"error":{"code":"other"}})", RecordStatus::rejected},
+        Case{Api::openai_chat, 200, "", RecordStatus::indeterminate}})
+    for (const bool finishes : {true, false}) {
+      GuardedCall call(one.api, request);
+      {
+        Stream stream = call.stream(one.status);
+        for (const char byte : one.body) CHECK(stream.try_feed({&byte, 1}) == FeedResult::go_on);
+        if (finishes) stream.finish();
+        CHECK_FALSE(stream.complete());
+        CHECK(stream.meter().counted_output() == 0);
+        if (one.status != 200) CHECK_THROWS_AS(stream.check(), Error);
+      }
+      INFO(one.status << " " << one.body);
+      CHECK(books.last().status == one.booked);
+      CHECK_FALSE(call.call().open());
+    }
+  CHECK(budget.reserved() == Amounts{});
+  GuardedCall call(Api::openai_chat, request);
+  Stream stream = call.stream(429);
+  for (int i = 0; i < 100; ++i) CHECK(stream.try_feed(std::string(10'000, ' ')) == FeedResult::go_on);
+  stream.finish();
+  CHECK(books.last().status == RecordStatus::rejected);
+}
+
+TEST_CASE("stream: try_feed says what a callback must do, and keeps what feed would throw", "[json][stream]") {
+  Books books;
+  const std::string request = R"({"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Hi"}]})";
+  {
+    Budget budget({.tokens = 400});
+    GuardedCall call(Api::openai_chat, request);
+    Stream stream = call.stream(200);
+    CHECK(stream.try_feed(text_chunk("Hello")) == FeedResult::go_on);
+    CHECK_FALSE(stream.failure());
+    FeedResult fed = FeedResult::go_on;
+    for (int i = 0; i < 200 && fed == FeedResult::go_on; ++i) fed = stream.try_feed(text_chunk(" one two three"));
+    CHECK(fed == FeedResult::cut);
+    CHECK(stream.cut());
+    REQUIRE(stream.failure());
+    CHECK(stream.failure()->reason() == errc::budget_exceeded);
+    CHECK(stream.try_feed("more") == FeedResult::cut);
+    CHECK_THROWS_AS(stream.check(), BudgetExceeded);
+    CHECK(budget.reserved() == Amounts{});
+    CHECK(budget.spent().tokens <= 400);
+  }
+  {
+    GuardedCall call(Api::openai_chat, request);
+    Stream stream = call.stream(200);
+    CHECK(stream.try_feed("data: {broken}\n\n") == FeedResult::failed);
+    CHECK(stream.try_feed(text_chunk("Hello")) == FeedResult::failed);
+    CHECK(code_thrown([&] { stream.check(); }) == errc::bad_reply);
+  }
+  {
+    struct Throws final : StreamConsumer {
+      void on_delta(const StreamDelta&) override { throw 7; }
+    } consumer;
+    GuardedCall call(Api::openai_chat, request);
+    Stream stream = call.stream();
+    CHECK(stream.try_feed(text_chunk("Hello"), consumer) == FeedResult::failed);
+    CHECK_THROWS_AS(stream.check(), int);
+  }
+  {
+    GuardedCall call(Api::openai_chat, request);
+    Stream stream = call.stream(200);
+    CHECK(stream.try_feed(text_chunk("Hello") + "data: [DONE]\n\n") == FeedResult::go_on);
+    CHECK(stream.try_feed("data: what comes behind the end\n\n") == FeedResult::go_on);
+    CHECK_NOTHROW(stream.check());
+    CHECK(stream.try_finish()->usage.output > 0);
+  }
 }

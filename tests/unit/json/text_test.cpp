@@ -1,0 +1,445 @@
+// Requests and replies as text: what a policy has no reason to change keeps its bytes.
+#include <algorithm>
+#include <boost/json.hpp>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "outlay/json.hpp"
+#include "outlay/testing.hpp"
+#include "support/catch.hpp"
+#include "support/dice.hpp"
+
+namespace json = boost::json;
+using namespace outlay;
+using namespace outlay::literals;
+using outlay_test::Dice;
+
+namespace {
+
+struct Books {
+  Books() : ledger({.prices = testing::fixture_prices()}), scope(ledger) {}
+  Record last() const {
+    const std::vector<Record> records = ledger.records();
+    REQUIRE_FALSE(records.empty());
+    return records.back();
+  }
+  Ledger ledger;
+  LedgerScope scope;
+};
+
+const std::string chat =
+    "{ \"model\" : \"gpt-4o\",\n  \"messages\": [{\"role\":\"user\",\"content\":\"caf\\u00e9 {1,2}: \\\"x\\\"\"}],"
+    "\"max_completion_tokens\": 600 , \"temperature\": 1.0e+2, \"x\": 1, \"x\": 2 }";
+const std::string chat_reply =
+    R"({"model":"gpt-4o-mini","choices":[{"index":0,"message":{"content":"Paid."},"finish_reason":"stop"}],
+       "usage":{"prompt_tokens":900,"completion_tokens":60,"total_tokens":960}})";
+
+std::string with(std::string text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+/// A request as text, and what it is to become.
+struct Texts {
+  std::string before, after;
+};
+
+/// A member of an object as text. `before` is empty for one that has to be added.
+struct Member {
+  std::string key, before, after;
+};
+
+/// Writes requests with members that no provider knows, in any order, with any white space.
+class Writer {
+ public:
+  explicit Writer(Dice& dice) : dice_(dice) {}
+
+  Texts object(std::vector<Member> members, int depth = 0) {
+    for (std::int64_t noise = dice_.between(0, 4); noise > 0; --noise) {
+      const std::string value = this->value(depth + 1);
+      members.push_back(
+          {dice_.one_of<std::string>({"x_a", "x_a", "x:{,}[\\\"", "x_\\u00fc", "x_ü", ""}), value, value});
+    }
+    std::vector<Member> added;
+    const auto is_added = [](const Member& one) { return one.before.empty(); };
+    std::copy_if(members.begin(), members.end(), std::back_inserter(added), is_added);
+    members.erase(std::remove_if(members.begin(), members.end(), is_added), members.end());
+    for (std::size_t i = members.size(); i > 1; --i)
+      std::swap(members[i - 1], members[static_cast<std::size_t>(dice_.between(0, static_cast<std::int64_t>(i) - 1))]);
+    Texts texts;
+    const auto both = [&](const std::string& text) { texts.before += text, texts.after += text; };
+    both("{");
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      both((i == 0 ? "" : ",") + space() + '"' + members[i].key + '"' + space() + ':' + space());
+      texts.before += members[i].before;
+      texts.after += members[i].after;
+      if (i + 1 < members.size()) both(space());
+    }
+    for (std::size_t i = 0; i < added.size(); ++i)
+      texts.after += (members.empty() && i == 0 ? "\"" : ",\"") + added[i].key + "\":" + added[i].after;
+    both(space() + "}");
+    return texts;
+  }
+
+  std::string space() { return dice_.one_of<std::string>({"", "", "", " ", "\n", "\r\n\t", "  "}); }
+
+ private:
+  std::string value(int depth) {
+    const std::int64_t kind = dice_.between(0, depth > 3 ? 2 : 4);
+    if (kind == 0)
+      return dice_.one_of<std::string>(
+          {"\"\"", "\"a \\\" } ] , : { [\"", "\"\\u00e9\\ud83d\\ude00\\/\"", "\"é😀\"", "\"\\\\\"", "\"\\n\\t\""});
+    if (kind == 1)
+      return dice_.one_of<std::string>(
+          {"1.0e+2", "-0", "0.10", "1E-7", "123456789012345678901234567890", "100.00", "-0.0"});
+    if (kind == 2) return dice_.one_of<std::string>({"true", "false", "null", "[]", "{}", "[ ]"});
+    if (kind == 3) return object({}, depth).before;
+    std::string array = "[";
+    for (std::int64_t i = 0, size = dice_.between(0, 3); i < size; ++i)
+      array += (i == 0 ? "" : ",") + space() + value(depth + 1) + space();
+    return array + "]";
+  }
+
+  Dice& dice_;
+};
+
+/// How an API says what may be changed.
+struct Shape {
+  Api api;
+  bool names_model;
+  std::vector<std::string> ceiling;  // the path to it; empty: there is none to write
+  Member content;
+};
+
+const Member messages{"messages", R"([{"role":"user", "content":"Hello, {you}: \u00e9"}])", ""};
+
+const std::vector<Shape>& shapes() {
+  static const std::vector<Shape> all{
+      {Api::openai_chat, true, {"max_completion_tokens"}, messages},
+      {Api::openai_responses, true, {"max_output_tokens"}, {"input", R"("Hello")", ""}},
+      {Api::openai_embeddings, true, {}, {"input", R"(["Hello", "you"])", ""}},
+      {Api::anthropic_messages, true, {"max_tokens"}, messages},
+      {Api::gemini, false, {"generationConfig", "maxOutputTokens"}, {"contents", R"([{"parts":[{"text":"Hi"}]}])", ""}},
+      {Api::gemini_embeddings, false, {}, {"content", R"({"parts":[{"text":"Hi"}]})", ""}},
+      {Api::bedrock_converse, false, {"inferenceConfig", "maxTokens"}, messages},
+      {Api::ollama_chat, true, {"options", "num_predict"}, messages},
+      {Api::ollama_generate, true, {"options", "num_predict"}, {"prompt", R"("Hi")", ""}},
+      {Api::mistral_chat, true, {"max_tokens"}, messages},
+      {Api::deepseek_chat, true, {"max_tokens"}, messages},
+      {Api::xai_chat, true, {"max_tokens"}, messages},
+      {Api::cohere_chat, true, {"max_tokens"}, messages},
+      {Api::cohere_embed, true, {}, {"texts", R"(["Hi"])", ""}},
+      {Api::openrouter_chat, true, {"max_tokens"}, messages},
+      {Api::azure_chat, true, {"max_completion_tokens"}, messages},
+      {Api::openai_compatible, true, {"max_tokens"}, messages},
+  };
+  return all;
+}
+
+/// A request whose model and ceiling become others: either may stay as it is.
+Texts request_of(const Shape& shape, Dice& dice, const std::string& model, std::int64_t ceiling, bool new_model,
+                 bool new_ceiling) {
+  Writer write(dice);
+  std::vector<Member> members{shape.content};
+  members.front().after = members.front().before;
+  if (shape.names_model) {
+    const std::string old = dice.one_of<std::string>({R"("gpt-4o")", R"("gpt-\u0034o")"});
+    members.push_back(
+        {dice.chance(20) ? "mod\\u0065l" : "model", old, new_model ? json::serialize(json::value(model)) : old});
+  }
+  if (!shape.ceiling.empty()) {
+    const bool absent = dice.chance(30) && new_ceiling;
+    const std::string old = absent ? "" : dice.one_of<std::string>({"600", "600.0", "6.0e+2"});
+    const json::value number =
+        old.find('.') == std::string::npos ? json::value(ceiling) : json::value(static_cast<double>(ceiling));
+    const Member last{shape.ceiling.back(), old, new_ceiling ? json::serialize(number) : old};
+    if (shape.ceiling.size() == 1) {
+      members.push_back(last);
+    } else if (absent && dice.chance(50)) {
+      members.push_back({shape.ceiling.front(), "", "{\"" + last.key + "\":" + last.after + "}"});
+    } else {
+      const Texts inner = write.object({last}, 1);
+      members.push_back({shape.ceiling.front(), inner.before, inner.after});
+    }
+  }
+  return write.object(std::move(members));
+}
+
+}  // namespace
+
+TEST_CASE("text: every API is among the shapes", "[json][text]") {
+  REQUIRE(shapes().size() == Api::all().size());
+  for (std::size_t i = 0; i < shapes().size(); ++i) CHECK(shapes()[i].api == Api::all()[i]);
+}
+
+TEST_CASE("text: a request in which no policy acts keeps every byte", "[json][text][property]") {
+  Books books;
+  outlay_test::for_each_seed(300, [](std::uint64_t seed) -> std::string {
+    Dice dice(seed);
+    const Shape& shape = dice.one_of(shapes());
+    const Texts texts = request_of(shape, dice, {}, 0, false, false);
+    const GuardedCall call(shape.api, texts.before, {.model = shape.names_model ? "" : "gpt-4o"});
+    return call.body_text() == texts.before ? "" : texts.before + "\nbecame\n" + call.body_text();
+  });
+}
+
+TEST_CASE("text: where the model or the ceiling changes every other byte stays", "[json][text][property]") {
+  Books books;
+  outlay_test::for_each_seed(600, [](std::uint64_t seed) -> std::string {
+    Dice dice(seed);
+    const Shape& shape = dice.one_of(shapes());
+    const bool new_model = dice.chance(60), new_ceiling = dice.chance(60);
+    const std::string model = dice.one_of<std::string>({"gpt-4o-mini", "quote\"d", "größer"});
+    const std::int64_t ceiling = dice.between(16, 590);
+    const Texts texts = request_of(shape, dice, model, ceiling, new_model, new_ceiling);
+    GuardedRequest request(shape.api, texts.before, {.model = shape.names_model ? "" : "gpt-4o"});
+    CallRequest wanted = request.call_request();
+    if (new_model) wanted.model = model;
+    if (new_ceiling && !shape.ceiling.empty()) wanted.max_output_tokens = ceiling;
+    Call admitted(wanted);
+    const GuardedCall call(std::move(request), std::move(admitted));
+    if (json::parse(call.body_text()) != json::value(call.body())) return "text and body differ: " + call.body_text();
+    return call.body_text() == texts.after ? ""
+                                           : std::string(shape.api.name()) + "\n" + texts.before + "\nbecame\n" +
+                                                 call.body_text() + "\nnot\n" + texts.after;
+  });
+}
+
+TEST_CASE("text: guard sends what the policies left of a text and settles by the reply's", "[json][text]") {
+  Books books;
+  const auto send_over_http = [](const std::string& request) {
+    CHECK(request == with(chat, "gpt-4o", "gpt-4o-mini"));
+    return TextReply{200, chat_reply};
+  };
+  //! [guard_text]
+  outlay::Budget budget({.usd = 0.005_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
+  const std::string request = chat;  // nlohmann::json's dump(), say
+  const outlay::TextReply reply = outlay::guard(outlay::Api::openai_chat, request, send_over_http);
+  //! [guard_text]
+  CHECK(reply.body == chat_reply);
+  CHECK(books.last().status == RecordStatus::settled);
+  CHECK(books.last().usage == Usage{.input = 900, .output = 60});
+  CHECK(budget.reserved() == Amounts{});
+}
+
+TEST_CASE("text: a transport may take the whole call, where the URL names the model", "[json][text]") {
+  Books books;
+  const std::string request = R"({"contents":[{"parts":[{"text":"hi"}]}],"generationConfig":{"maxOutputTokens":1e2}})";
+  guard(Api::gemini, request,
+        [&](const GuardedCall& call) {
+          CHECK(call.model() == "gpt-4o");
+          CHECK(call.body_text() == request);
+          return TextReply{.body = R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}],
+                        "usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":2}})"};
+        },
+        {.model = "gpt-4o"});
+  CHECK(books.last().usage == Usage{.input = 10, .output = 2});
+}
+
+TEST_CASE("text: a streamed request asks for its usage in place", "[json][text]") {
+  Books books;
+  const std::string streamed = with(chat, "\"x\": 1", "\"stream\":true");
+  CHECK(GuardedCall(Api::openai_chat, streamed).body_text() ==
+        with(streamed, "\"x\": 2", "\"x\": 2,\"stream_options\":{\"include_usage\":true}"));
+  const std::string options = with(streamed, "\"x\": 2", "\"stream_options\" : { \"include_obfuscation\":false } ");
+  CHECK(GuardedCall(Api::openai_chat, options).body_text() == with(options, ":false", ":false,\"include_usage\":true"));
+  CHECK(GuardedCall(Api::openai_chat, streamed, {.ask_for_usage = false}).body_text() == streamed);
+}
+
+TEST_CASE("text: fallbacks that a reroute drops go with one comma, the rest stays", "[json][text]") {
+  Books books;
+  for (const auto& [before, after] : std::map<std::string, std::string>{
+           {R"({"models": ["a","b"] , "model":"m" })", R"({ "model":"n" })"},
+           {R"({"model":"m", "models": ["a"], "x":1})", R"({"model":"n", "x":1})"},
+           {R"({"model":"m","models":["a"]  })", R"({"model":"n"  })"},
+           {R"({"models":[],"models":["a"],"model":"m"})", R"({"model":"n"})"},
+       }) {
+    GuardedRequest request(Api::openrouter_chat, before);
+    CallRequest wanted = request.call_request();
+    wanted.model = "n";
+    Call call(wanted);
+    CHECK(request.body_text(call) == after);
+  }
+}
+
+TEST_CASE("text: a member that is there twice is changed at both places", "[json][text]") {
+  Books books;
+  const std::string request = R"({"model":"a","options":{"num_predict":9},"options":{"x":1},"model":"m","options":null,
+                                  "options":{"num_predict":700},"prompt":""})";
+  GuardedRequest guarded(Api::ollama_generate, request);
+  CallRequest wanted = guarded.call_request();
+  CHECK(wanted.model == "m");
+  CHECK(wanted.max_output_tokens == 700);
+  wanted.model = "n";
+  wanted.max_output_tokens = 5;
+  Call call(wanted);
+  CHECK(guarded.body_text(call) ==
+        R"({"model":"n","options":{"num_predict":5},"options":{"x":1,"num_predict":5},"model":"n","options":null,
+                                  "options":{"num_predict":5},"prompt":""})");
+}
+
+TEST_CASE("text: each of several embeddings gets the model", "[json][text]") {
+  Books books;
+  const std::string request = R"({"requests":[ {"model":"models/a" , "content":{"parts":[{"text":"x"}]}},
+                                               {"content":{"parts":[]}}, {"z":[1,2],"model":"models/a"} ]})";
+  GuardedRequest guarded(Api::gemini_embeddings, request, {.model = "a"});
+  CallRequest wanted = guarded.call_request();
+  wanted.model = "b";
+  Call call(wanted);
+  CHECK(guarded.body_text(call) == with(with(request, "models/a", "b"), "models/a", "b"));
+}
+
+TEST_CASE("text: what is not one JSON object of bounded depth is refused before it is sent", "[json][text]") {
+  Books books;
+  bool sent = false;
+  const auto refused = [&](const std::string& body) {
+    try {
+      guard(Api::openai_chat, body, [&](const std::string&) {
+        sent = true;
+        return TextReply{200, chat_reply};
+      });
+    } catch (const Error& error) {
+      CHECK_THAT(error.what(), ContainsSubstring("openai_chat: the request"));
+      CHECK_THAT(error.what(), !ContainsSubstring("secret"));
+      return error.reason() == errc::invalid_argument;
+    }
+    return false;
+  };
+  CHECK(refused(""));
+  CHECK(refused("[]"));
+  CHECK(refused("\"secret\""));
+  CHECK(refused(R"({"model":"gpt-4o","messages":["secret)"));
+  CHECK(refused(R"({"model":"gpt-4o"} {"secret":1})"));
+  CHECK(refused("{\"model\":\"gpt-4o\",\"x\":\"\xff\"}"));
+  CHECK(refused(R"({"messages":[]})"));
+  CHECK(refused(R"({"model":"gpt-4o","x":)" + std::string(200, '[') + std::string(200, ']') + "}"));
+  CHECK_FALSE(refused(R"({"model":"gpt-4o","x":)" + std::string(100, '[') + std::string(100, ']') + "}"));
+  CHECK(sent);
+}
+
+TEST_CASE("text: a reply that is not JSON is judged by its status", "[json][text]") {
+  Books books;
+  Budget budget({.usd = 1_usd});
+  const auto post = [](int status, const std::string& body) {
+    return guard(Api::openai_chat, chat, [&](const std::string&) { return TextReply{status, body}; });
+  };
+  CHECK(post(429, "Too many requests").status == 429);
+  CHECK(books.last().status == RecordStatus::rejected);
+  CHECK(budget.spent().usd == 0_usd);
+  post(502, "<html>Bad gateway</html>");
+  CHECK(books.last().status == RecordStatus::indeterminate);
+  const std::size_t before = books.ledger.records().size();
+  for (const std::string& paid :
+       {std::string(), std::string(" \n"), std::string("OK"), chat_reply.substr(0, 80), chat_reply + "x"})
+    CHECK_THROWS_AS(post(200, paid), Error);
+  CHECK(books.ledger.records().size() == before + 5);
+  for (const Record& record : books.ledger.records())
+    if (record.status != RecordStatus::rejected) CHECK(record.status == RecordStatus::indeterminate);
+  CHECK(budget.reserved() == Amounts{});
+}
+
+TEST_CASE("text: a reply as text is booked as the same reply as a value", "[json][text]") {
+  Books books;
+  const std::vector<std::pair<int, std::string>> replies{
+      {200, chat_reply},
+      {200, R"({"error":{"code":429,"message":"slow down"}})"},
+      {200, R"({"error":{"code":200}})"},
+      {200, R"({"choices":[{"message":{"content":"no usage"}}]})"},
+      {200, R"({"choices":[],"usage":{"prompt_tokens":-1}})"},
+      {400, R"({"error":{"code":"content_filter"}})"},
+      {500, R"({"error":{}})"},
+  };
+  for (const Api api : {Api::openai_chat, Api::azure_chat, Api::openrouter_chat})
+    for (const auto& [status, body] : replies) {
+      const json::object request = json::parse(chat).as_object();
+      GuardedCall(api, request).reply(status, json::parse(body));
+      const Record as_value = books.last();
+      GuardedCall(api, chat).reply(status, body);
+      const Record as_text = books.last();
+      INFO(api.name() << " " << status << " " << body);
+      CHECK(as_text.status == as_value.status);
+      CHECK(as_text.usage == as_value.usage);
+      CHECK(as_text.usd == as_value.usd);
+    }
+}
+
+TEST_CASE("text: the lines of a stream may be given as one reply", "[json][text]") {
+  Books books;
+  Budget budget({.tokens = 2'000});
+  const std::string lines =
+      "{\"model\":\"llama3\",\"message\":{\"content\":\"Hel\"},\"done\":false}\n"
+      "{\"model\":\"llama3\",\"message\":{\"content\":\"lo\"},\"done\":true,\"prompt_eval_count\":700,\"eval_count\":"
+      "900}\n";
+  guard(Api::ollama_chat, R"({"model":"llama3","messages":[]})",
+        [&](const std::string&) { return TextReply{200, lines}; });
+  CHECK(books.last().status == RecordStatus::settled);
+  CHECK(books.last().usage == Usage{.input = 700, .output = 900});  // more than was reserved, and paid for: not cut
+  CHECK_THROWS_AS(GuardedCall(Api::ollama_chat, R"({"model":"llama3","messages":[]})").reply(200, "{]"), Error);
+  CHECK(books.last().status == RecordStatus::indeterminate);
+}
+
+TEST_CASE("text: a callback may give a reply without exceptions", "[json][text]") {
+  Books books;
+  GuardedCall paid(Api::openai_chat, chat);
+  const Result<Settled> settled = paid.try_reply(200, chat_reply);
+  REQUIRE(settled);
+  CHECK(settled->usage == Usage{.input = 900, .output = 60});
+  GuardedCall broken(Api::openai_chat, chat);
+  const Result<Settled> failed = broken.try_reply(200, "{");
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error().reason() == errc::bad_reply);
+  CHECK(books.last().status == RecordStatus::indeterminate);
+}
+
+TEST_CASE("text: what would be paid for a request as text is what its object costs", "[json][text]") {
+  Books books;
+  CHECK(estimate(Api::openai_chat, chat).usd == estimate(Api::openai_chat, json::parse(chat).as_object()).usd);
+}
+
+TEST_CASE("guard: a transport that throws may say that nothing is billed", "[json][guard]") {
+  Books books;
+  Budget budget({.usd = 1_usd});
+  const auto post = [](int status) {
+    guard(Api::openai_chat, chat, [&](const std::string&) -> TextReply { throw NotBilled(status); });
+  };
+  CHECK_THROWS_AS(post(429), NotBilled);
+  CHECK(books.last().status == RecordStatus::rejected);
+  CHECK(books.last().reason == "HTTP 429");
+  CHECK_THROWS_AS(post(0), NotBilled);
+  CHECK(books.last().status == RecordStatus::rejected);
+  const json::object request = json::parse(chat).as_object();
+  CHECK_THROWS_AS(guard(Api::openai_chat, request, [](const json::object&) -> json::value { throw NotBilled(503); }),
+                  NotBilled);
+  CHECK(books.last().reason == "HTTP 503");
+  CHECK(budget.spent().usd == 0_usd);
+  CHECK(budget.reserved() == Amounts{});
+}
+
+TEST_CASE("guard: exceptions of a client's own are judged by the program", "[json][guard]") {
+  struct ClientError : std::runtime_error {
+    explicit ClientError(int code) : std::runtime_error("client"), status(code) {}
+    int status;
+  };
+  Books books;
+  const GuardOptions options{.judge = [](const std::exception& thrown) -> std::optional<int> {
+    const auto* const error = dynamic_cast<const ClientError*>(&thrown);
+    if (error == nullptr) return std::nullopt;
+    if (error->status < 0) throw std::logic_error("not known");
+    return error->status;
+  }};
+  const auto booked = [&](auto thrown) {
+    CHECK_THROWS(guard(Api::openai_chat, chat, [&](const std::string&) -> TextReply { throw thrown; }, options));
+    return books.last().status;
+  };
+  CHECK(booked(ClientError(429)) == RecordStatus::rejected);
+  CHECK(booked(ClientError(0)) == RecordStatus::rejected);
+  CHECK(booked(ClientError(500)) == RecordStatus::indeterminate);
+  CHECK(booked(ClientError(200)) == RecordStatus::indeterminate);
+  CHECK(booked(ClientError(-1)) == RecordStatus::indeterminate);
+  CHECK(booked(std::runtime_error("reset")) == RecordStatus::indeterminate);
+  CHECK(booked(7) == RecordStatus::indeterminate);
+}
