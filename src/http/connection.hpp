@@ -124,7 +124,7 @@ class OUTLAY_EXPORT Connection {
 ///
 /// \par Thread safety
 /// Safe from any thread.
-class Pool {
+class OUTLAY_EXPORT Pool {
  public:
   Pool(std::size_t max_idle, std::chrono::milliseconds max_age) : max_idle_(max_idle), max_age_(max_age) {}
 

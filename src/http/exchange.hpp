@@ -53,6 +53,8 @@ class OUTLAY_EXPORT Exchange {
   /// Something of a reply has arrived.
   [[nodiscard]] bool replied() const noexcept { return replied_; }
   [[nodiscard]] const ReplyHead& head() const noexcept { return head_; }
+  /// The head as it came, for those that pass it on. Only after read_head().
+  [[nodiscard]] const boost::beast::http::response_header<>& whole_head() const { return parser_->get().base(); }
   [[nodiscard]] bool done() const { return parser_ && parser_->is_done(); }
 
   /// From now on no operation may last longer than this.

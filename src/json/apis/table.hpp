@@ -87,7 +87,7 @@ struct ApiRow {
 };
 
 /// Every API, in the order of Api::index().
-[[nodiscard]] std::span<const ApiRow> api_rows() noexcept;
+[[nodiscard]] OUTLAY_EXPORT std::span<const ApiRow> api_rows() noexcept;
 [[nodiscard]] OUTLAY_EXPORT const ApiRow& row_of(Api api) noexcept;
 
 }  // namespace outlay::detail

@@ -1,0 +1,152 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "outlay/asio.hpp"
+#include "outlay/detail/export.hpp"
+#include "outlay/json.hpp"
+
+namespace outlay {
+
+/// A provider, or another server that speaks one of its APIs, that a Gateway passes requests to.
+struct Upstream {
+  /// Requests to `/to/<name>/...` go here. Letters, digits, `-` and `_`; at most 64.
+  std::string name{};
+  /// `https://host[:port][/path]`. What follows `/to/<name>` is appended to it; a request whose path begins with `/path` already is not
+  /// given it twice.
+  std::string url{};
+  /// Requests whose path begins with one of these go here too, under their own path. The longest beginning wins.
+  std::vector<std::string> paths{};
+  /// Which provider's API is spoken there, as the price table names it (`openai`, `gemini`): tells APIs of one format apart and says whose
+  /// prices apply. Empty: what the host of `url` says.
+  std::string like{};
+  /// A PEM file of the authorities to trust, instead of the system's.
+  std::string ca_file{};
+};
+
+/// The providers that the library knows, at their usual addresses and under the paths that their own SDKs use.
+[[nodiscard]] OUTLAY_EXPORT std::vector<Upstream> usual_upstreams();
+
+/// What a Gateway accepts, and how long it waits. Each must be above 0.
+struct GatewayLimits {
+  std::size_t head_bytes = std::size_t{32} << 10;   ///< Of a request's line and fields; more is answered 431.
+  std::size_t body_bytes = std::size_t{64} << 20;   ///< Of a request's body; more is answered 413.
+  std::size_t reply_bytes = std::size_t{64} << 20;  ///< Of a reply that is not a stream; more is answered 502.
+  std::size_t stream_bytes = std::size_t{1} << 30;  ///< Of a stream.
+  std::size_t connections = 4'096;                  ///< Of clients, at once; further ones are answered 503 and closed.
+  std::chrono::milliseconds head{10'000};           ///< From a request's first byte to the end of its head; then 408.
+  std::chrono::milliseconds idle{75'000};           ///< Between two requests on one connection, which is closed then.
+  std::chrono::milliseconds body{
+      30'000};  ///< Between two pieces of a request, and of a reply that a client reads slowly.
+  std::chrono::milliseconds connect{10'000};         ///< Name look-up, TCP and TLS to an upstream; then 502.
+  std::chrono::milliseconds first_byte{600'000};     ///< From the end of a request to the head of its reply; then 504.
+  std::chrono::milliseconds upstream_idle{300'000};  ///< Between two pieces of a reply.
+  std::chrono::milliseconds total{3'600'000};        ///< One request with its reply as a whole.
+  std::size_t idle_upstream_connections = 256;       ///< Kept for the next request, at each upstream.
+};
+
+/// One request that a Gateway has answered. Carries no text of the request or of the reply, and no key.
+struct GatewayExchange {
+  std::string method{};
+  std::string path{};        ///< Without its query and without the gateway's secret.
+  std::string upstream{};    ///< Its name; empty where there was none.
+  std::optional<Api> api{};  ///< Of a metered request.
+  std::string model{};       ///< That was admitted, or asked for.
+  int status{};              ///< That the client was answered; 0 where it had gone before.
+  std::string outcome{};     ///< `passed`, `answered`, `streamed`, `refused`, `cut`, `truncated`, `failed` or `gone`.
+  std::uint64_t call_id{};   ///< Of an admitted call; 0 otherwise.
+  std::optional<Usd> usd{};  ///< What was booked.
+  std::chrono::nanoseconds took{};  ///< From the end of the request's head to the end of the reply.
+};
+
+/// How a Gateway is made. The order of the members is part of the interface, for designated initialisers.
+struct GatewayOptions {
+  /// An IP address. Another one than the loopback address is refused unless `secret` is set.
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 0;  ///< 0: a free one, see Gateway::port().
+  /// Where it is set, only requests whose path begins with `/<secret>` are answered; any other gets 404. Letters and digits, at least 16.
+  std::string secret{};
+  std::vector<Upstream> upstreams = usual_upstreams();
+  /// Requests that are passed although no cap can count them: `"POST /v1/audio/speech"`. A path may end in `*`.
+  std::vector<std::string> pass{};
+  /// The status of a refusal: 429 or 402.
+  int refusal_status = 429;
+  GatewayLimits limits{};
+  /// How long running requests may go on after Gateway::stop(). 0: not at all.
+  std::chrono::milliseconds drain{30'000};
+  /// Called after each request, on the thread that served it. Must not throw.
+  std::function<void(const GatewayExchange&)> on_exchange{};
+};
+
+/// What a Gateway has done so far.
+struct GatewayStats {
+  std::uint64_t requests{};     ///< Whose head was read.
+  std::uint64_t admitted{};     ///< Calls that were admitted.
+  std::uint64_t refused{};      ///< Calls that a cap was in the way of.
+  std::uint64_t cut{};          ///< Streams that were ended because they did not fit any longer.
+  std::uint64_t connections{};  ///< Open now.
+  std::uint64_t streams{};      ///< Running now.
+};
+
+/// An HTTP/1.1 server between programs and providers: each request is admitted before it leaves, metered as its reply arrives, and settled
+/// once.
+///
+/// Requests in the format of an Api are metered; those that cost nothing (lists of models, counts of tokens, files) pass; any other is
+/// refused, with the option that would let it pass. A request that no policy changes leaves byte for byte as it came, and a reply arrives as the
+/// provider sent it, but for the usage report of a stream that only the gateway had asked for. `Accept-Encoding: identity` is asked of the
+/// upstream, so that replies can be read. Keys pass through, and are neither kept nor logged.
+///
+/// A refusal has the shape of the provider's own errors, status 429 (GatewayOptions::refusal_status), `x-should-retry: false`, which the
+/// official SDKs obey, `Retry-After` where time alone helps, and `x-outlay-budget`, `-limit`, `-spent`, `-reset`. A stream that no longer
+/// fits is cut: under Truncate it ends as the provider ends one at its ceiling, otherwise with an error event.
+///
+/// A client may send `x-outlay-usd` and `x-outlay-tokens`, caps for this request alone, and `x-outlay-tag-<name>`, tags.
+/// \par Guarantee
+/// A client that disconnects closes its request's upstream connection at once; what was shown until then is charged.
+/// \par Thread safety
+/// Every member is safe from any thread.
+/// \par Suspension
+/// Requests run below the scopes that are open where serve() is awaited: a Budget there caps all of them, a LedgerScope books them.
+/// \par Example
+/// \snippet tests/unit/gateway/gateway_test.cpp serve
+class OUTLAY_EXPORT Gateway final {
+ public:
+  /// Listens at once; requests are answered from serve() on.
+  ///
+  /// \param executor Where clients are served, each on a strand of its own: an io_context's, a thread_pool's.
+  /// \par Errors
+  /// ConfigError for an option that is not valid; the message names it. Error with errc::network where the address cannot be bound.
+  Gateway(const boost::asio::any_io_executor& executor, GatewayOptions options);
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+  /// Closes every connection; calls that were sent are charged as indeterminate, streams with what they had shown.
+  ~Gateway();
+
+  /// Answers until stop().
+  ///
+  /// \par Cancellation
+  /// As stop(), without a time for what is running.
+  [[nodiscard]] boost::asio::awaitable<void> serve();
+  /// No new connections and requests; what is running may go on for GatewayOptions::drain. Then serve() returns.
+  void stop() noexcept;
+
+  [[nodiscard]] std::uint16_t port() const noexcept;
+  /// `http://127.0.0.1:8080/<secret>`: what a program's base URL begins with.
+  [[nodiscard]] std::string url() const;
+  [[nodiscard]] GatewayStats stats() const noexcept;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace outlay

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/fields.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "http/connection.hpp"
+#include "outlay/gateway.hpp"
+
+namespace outlay::gateway::detail {
+
+using http::detail::Strand;
+
+/// One request as it came.
+struct Request {
+  std::string method{};
+  std::string target{};
+  boost::beast::http::fields fields{};
+  std::string body{};
+  bool http10 = false;
+  bool keep_alive = true;
+
+  /// The field's value; empty where there is none.
+  [[nodiscard]] std::string_view field(std::string_view name) const;
+};
+
+/// How reading a request ended.
+struct Incoming {
+  enum class End { request, closed, bad };
+  End end = End::closed;
+  int status = 0;     // of `bad`
+  std::string why{};  // of `bad`: a sentence that may be answered
+};
+
+/// A client's connection: requests in, bytes out, and whether the client is still there.
+///
+/// Everything runs on the connection's strand.
+class Client : public std::enable_shared_from_this<Client> {
+ public:
+  using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Strand>;
+
+  Client(const Strand& strand, const GatewayLimits& limits);
+
+  [[nodiscard]] Socket& socket() noexcept { return socket_; }
+  boost::asio::awaitable<Incoming> read(Request& request);
+  /// \par Errors
+  /// boost::system::system_error where the client has gone, or takes nothing for GatewayLimits::body.
+  boost::asio::awaitable<void> write(std::string_view bytes);
+  boost::asio::awaitable<void> write(std::string_view head, std::string_view body);
+
+  /// From now on a client that hangs up cancels the coroutine that serves it. Until quiet().
+  void watch();
+  void quiet() noexcept { busy_ = false; }
+  /// Cancels what runs, if it is only waiting for the next request or if `force`.
+  void cancel(bool force);
+  [[nodiscard]] boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
+  /// The client hung up while it was being served.
+  [[nodiscard]] bool gone() const noexcept { return gone_; }
+  /// Ends the connection so that what was written is not lost, although the client may still be sending.
+  boost::asio::awaitable<void> linger();
+  void close() noexcept;
+
+ private:
+  using Timer = boost::asio::basic_waitable_timer<std::chrono::steady_clock,
+                                                  boost::asio::wait_traits<std::chrono::steady_clock>, Strand>;
+  void expire_after(std::chrono::milliseconds allowed);
+  void no_expiry() noexcept;
+  boost::asio::awaitable<bool> receive(std::chrono::milliseconds allowed);
+  boost::asio::awaitable<bool> receive_within_expiry();
+  void wait_for_readable();
+
+  Socket socket_;
+  Timer timer_;
+  const GatewayLimits& limits_;
+  boost::beast::flat_buffer buffer_{};
+  boost::asio::cancellation_signal signal_{};
+  std::uint64_t expiry_ = 0;  // which setting of the timer counts
+  bool expired_ = false;
+  bool busy_ = false;     // a request is being served
+  bool waiting_ = false;  // a wait for readability is under way
+  bool gone_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace outlay::gateway::detail

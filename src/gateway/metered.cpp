@@ -1,0 +1,241 @@
+#include <algorithm>
+#include <boost/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "gateway/events.hpp"
+#include "gateway/head.hpp"
+#include "gateway/relay.hpp"
+#include "outlay/asio.hpp"
+#include "outlay/budget.hpp"
+#include "outlay/error.hpp"
+
+namespace outlay::gateway::detail {
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::string_view tag_field = "x-outlay-tag-";
+
+json::value parse_reply(std::string_view body) noexcept {
+  try {
+    json::parse_options options;
+    options.max_depth = 64;
+    options.allow_invalid_utf8 = true;
+    boost::system::error_code failed;
+    json::value value = json::parse({body.data(), body.size()}, failed, {}, options);
+    return failed ? json::value() : value;
+  } catch (...) {
+    return {};
+  }
+}
+
+/// The status for a call that was not admitted for another reason than a cap.
+int status_of(errc reason) noexcept {
+  switch (reason) {
+    case errc::store_unavailable:
+      return 503;
+    case errc::invalid_argument:
+    case errc::config:
+    case errc::unbounded_refused:
+    case errc::price_unknown:
+    case errc::tag_required:
+      return 400;
+    default:
+      return 500;
+  }
+}
+
+/// Caps for one request, from its own fields.
+std::optional<BudgetOptions> caps_of(const Request& request) {
+  const std::string_view usd = request.field("x-outlay-usd");
+  const std::string_view tokens = request.field("x-outlay-tokens");
+  if (usd.empty() && tokens.empty()) return std::nullopt;
+  BudgetOptions options{.name = "request"};
+  if (!usd.empty()) options.usd = Usd::parse(usd);
+  if (!tokens.empty()) {
+    const bool number =
+        tokens.size() <= 15 && std::all_of(tokens.begin(), tokens.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (!number) throw ConfigError("x-outlay-tokens must be a number of tokens.");
+    options.tokens = std::stoll(std::string(tokens));
+  }
+  return options;
+}
+
+}  // namespace
+
+Tags Relay::tags() const {
+  Tags tags;
+  for (const auto& field : request_.fields) {
+    const std::string_view name(field.name_string().data(), field.name_string().size());
+    if (name.size() <= tag_field.size() || !same_word(name.substr(0, tag_field.size()), tag_field)) continue;
+    std::string key(name.substr(tag_field.size()));
+    // Names of fields have no case, those of tags do.
+    std::transform(key.begin(), key.end(), key.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c == '-' ? '_' : c;
+    });
+    tags.set(key, std::string_view(field.value().data(), field.value().size()));
+  }
+  return tags;
+}
+
+asio::awaitable<void> Relay::metered(Api api, json::object body) {
+  std::optional<Answer> refused;
+  std::optional<GuardedCall> call;
+  std::optional<Budget> own;
+  bool streamed = false;
+  try {
+    if (std::optional<BudgetOptions> caps = caps_of(request_)) own.emplace(std::move(*caps));
+    const Tags tags = this->tags();
+    const Track track(tags);
+    const std::string model = model_in_path(api, route_.to);
+    const bool from_path = api.model_in_path() || !body.contains("model");
+    const GuardOptions options{.model = from_path ? std::string_view(model) : std::string_view(),
+                               .traceparent = request_.field("traceparent"),
+                               .provider = route_.upstream->provider};
+    GuardedRequest guarded(api, body, options);
+    streamed =
+        guarded.streamed() || route_.to.ends_with(":streamGenerateContent") || route_.to.ends_with("/converse-stream");
+    const CallRequest wanted = guarded.call_request();
+    seen_.model = wanted.model;
+    Call admitted = co_await async_call(wanted, asio::use_awaitable);
+    call.emplace(std::move(guarded), std::move(admitted));
+  } catch (const BudgetExceeded& error) {
+    ++server_.refused;
+    const Time now(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()));
+    refused = refusal(api, error.failure(), server_.options.refusal_status, now);
+  } catch (const Error& error) {
+    ++server_.refused;
+    refused = error_answer(api, status_of(error.reason()), to_string(error.reason()), error.what());
+  }
+  if (refused) {
+    co_await answer(std::move(*refused), "refused");
+    co_return;
+  }
+  ++server_.admitted;
+  seen_.call_id = call->call().id();
+  seen_.model = call->model();
+  co_await serve(*call, streamed);
+}
+
+asio::awaitable<void> Relay::serve(GuardedCall& call, bool streamed) {
+  // Byte for byte where no policy has changed anything.
+  const json::value as_it_came = parse_reply(request_.body);
+  const bool same = as_it_came.is_object() && as_it_came.get_object() == call.body();
+  const std::string changed = same ? std::string() : json::serialize(call.body());
+  const std::string_view text = same ? std::string_view(request_.body) : std::string_view(changed);
+  const std::string target =
+      route_.target(call.api(), call.api().model_in_path() ? std::string_view(call.model()) : std::string_view());
+  const GatewayLimits& limits = server_.options.limits;
+  std::unique_ptr<Exchange> exchange;
+  Fault fault =
+      co_await send(exchange, target, text, streamed ? limits.stream_bytes : limits.reply_bytes, &call.call());
+  if (fault) {
+    if (!exchange || exchange->sent_bytes() == 0)
+      call.not_sent(fault.what);
+    else
+      seen_.usd = call.failed(fault.what).usd;
+    co_await answer(fault_answer(fault), "failed");
+    co_return;
+  }
+  const int status = exchange->head().status;
+  seen_.status = status;
+  if (streamed && status >= 200 && status <= 299 && !exchange->head().encoded)
+    co_await stream(call, *exchange);
+  else
+    co_await whole(call, *exchange);
+}
+
+asio::awaitable<void> Relay::whole(GuardedCall& call, Exchange& exchange) {
+  std::string body;
+  Fault fault = co_await read_whole(exchange, body);
+  if (fault) {
+    seen_.usd = call.failed(fault.what).usd;
+    co_await answer(fault_answer(fault), "failed");
+    co_return;
+  }
+  const int status = exchange.head().status;
+  if (exchange.head().encoded) {
+    seen_.usd = call.failed("the reply is compressed, which was not asked for").usd;
+  } else {
+    try {
+      seen_.usd = call.reply(status, parse_reply(body)).usd;
+    } catch (const Error&) {
+      // What cannot be read is the client's all the same; the reservation was charged.
+    }
+  }
+  done_with(exchange);
+  seen_.outcome = "answered";
+  std::string fields = "x-outlay-call: " + std::to_string(seen_.call_id) + "\r\n";
+  if (seen_.usd) fields.append("x-outlay-cost: ").append(to_string(*seen_.usd)).append("\r\n");
+  const std::string head = reply_head(exchange, body.size(), fields);
+  co_await client_.write(head, body);
+}
+
+asio::awaitable<void> Relay::stream(GuardedCall& call, Exchange& exchange) {
+  const Counted running(server_.streams);
+  seen_.outcome = "streamed";
+  Stream metered = call.stream();
+  Events events(call.api(), call.request().drop_usage_event());
+  const std::string head =
+      reply_head(exchange, std::nullopt, "x-outlay-call: " + std::to_string(seen_.call_id) + "\r\n");
+  co_await client_.write(head);
+  std::optional<Failure> failure;
+  bool cut = false;
+  Fault fault;
+  for (;;) {
+    std::string_view piece;
+    fault = co_await exchange.read_some(piece);
+    if (fault || piece.empty()) break;
+    events.arrived(piece);
+    try {
+      metered.feed(piece, events);
+    } catch (const BudgetExceeded& error) {
+      failure = error.failure();
+    } catch (const Error&) {
+      // Not a stream of this API: it is passed on, and charged by what was seen.
+    }
+    cut = metered.cut();
+    if (cut) break;
+    co_await write_piece(events.ready(metered.open()));
+  }
+  if (cut) {
+    exchange.close();
+    ++server_.cut;
+    seen_.outcome = failure ? "cut" : "truncated";
+    const std::string_view last = events.ready_before_cut();
+    const std::string ending =
+        failure ? events.error_ending(server_.options.refusal_status, to_string(failure->reason()), failure->message())
+                : events.ending();
+    std::string rest(last);
+    rest += ending;
+    co_await write_piece(rest);
+    if (ending.empty()) fault = {errc::stream_broken, false, "cut"};
+  } else {
+    try {
+      seen_.usd = metered.finish(events).usd;
+    } catch (const BudgetExceeded&) {
+      // A Raise budget, crossed by a reply that has been paid: the next call is refused.
+    }
+    if (metered.cut()) {
+      ++server_.cut;
+      seen_.outcome = "cut";
+    }
+    if (call.call().open()) seen_.usd = call.failed(fault ? fault.what : "the stream had no content").usd;
+    co_await write_piece(events.ready(false));
+  }
+  if (fault) {
+    // The client must see that the stream is not whole.
+    if (!cut) seen_.outcome = "failed";
+    keep_alive_ = false;
+    client_.close();
+    co_return;
+  }
+  co_await write_end();
+  if (exchange.open()) done_with(exchange);
+}
+
+}  // namespace outlay::gateway::detail

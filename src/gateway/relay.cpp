@@ -1,0 +1,293 @@
+#include "gateway/relay.hpp"
+
+#include <array>
+#include <boost/beast/http/message.hpp>
+#include <boost/json.hpp>
+#include <charconv>
+
+#include "gateway/head.hpp"
+#include "outlay/error.hpp"
+
+namespace outlay::gateway::detail {
+
+namespace asio = boost::asio;
+namespace beast_http = boost::beast::http;
+namespace json = boost::json;
+
+namespace {
+
+std::string_view view(boost::beast::string_view text) noexcept { return {text.data(), text.size()}; }
+
+/// Fields that concern one connection alone (RFC 9110, 7.6.1), and those that each side of the gateway writes for itself.
+bool hop_by_hop(std::string_view name) {
+  constexpr std::array<std::string_view, 10> names{
+      "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "proxy-authorization",
+      "te",         "trailer",    "transfer-encoding",  "upgrade",          "content-length"};
+  for (const std::string_view one : names)
+    if (same_word(name, one)) return true;
+  return false;
+}
+
+/// The field is named by the message's own Connection field.
+bool named_by_connection(const beast_http::fields& fields, std::string_view name) {
+  const auto range = fields.equal_range(beast_http::field::connection);
+  for (auto field = range.first; field != range.second; ++field) {
+    std::string_view list = view(field->value());
+    while (!list.empty()) {
+      std::string_view word = list.substr(0, list.find(','));
+      list.remove_prefix(std::min(list.size(), word.size() + 1));
+      while (!word.empty() && (word.front() == ' ' || word.front() == '\t')) word.remove_prefix(1);
+      while (!word.empty() && (word.back() == ' ' || word.back() == '\t')) word.remove_suffix(1);
+      if (same_word(word, name)) return true;
+    }
+  }
+  return false;
+}
+
+/// Ours alone: read here, and of no use to a provider.
+bool for_the_gateway(std::string_view name) { return name.size() > 9 && same_word(name.substr(0, 9), "x-outlay-"); }
+
+json::value parse_body(std::string_view body) noexcept {
+  try {
+    json::parse_options options;
+    options.max_depth = 128;
+    boost::system::error_code failed;
+    json::value value = json::parse({body.data(), body.size()}, failed, {}, options);
+    return failed ? json::value() : value;
+  } catch (...) {
+    return {};
+  }
+}
+
+}  // namespace
+
+Relay::Relay(Server& server, Client& client, const Request& request)
+    : server_(server), client_(client), request_(request), keep_alive_(request.keep_alive) {
+  seen_.method = request.method;
+}
+
+asio::awaitable<bool> Relay::run() {
+  const std::string& secret = server_.options.secret;
+  std::string_view target = request_.target;
+  if (!secret.empty()) {
+    const bool known = target.size() > secret.size() + 1 && target.substr(1, secret.size()) == secret &&
+                       target[secret.size() + 1] == '/';
+    if (!known) {
+      // Not even the path: it may hold a secret that was mistyped.
+      co_await answer(error_answer(std::nullopt, 404, "not_found",
+                                   "Nothing is here. Use the base URL that the gateway was started with."),
+                      "failed");
+      co_return keep_alive_;
+    }
+    target.remove_prefix(secret.size() + 1);
+  }
+  std::string why;
+  std::optional<Route> route = find_route(server_.upstreams, request_.method, target, why);
+  if (!route) {
+    co_await answer(error_answer(std::nullopt, 404, "not_found", why), "failed");
+    co_return keep_alive_;
+  }
+  route_ = std::move(*route);
+  seen_.path = route_.path;
+  seen_.upstream = route_.upstream->options.name;
+  if (!request_.field("upgrade").empty()) {
+    co_await answer(error_answer(std::nullopt, 400, "not_supported",
+                                 "Upgraded connections (WebSocket) are not supported: no cap could hold for them."),
+                    "failed");
+    co_return keep_alive_;
+  }
+  if (route_.free || listed(server_.options.pass, request_.method, route_.path)) {
+    co_await pass();
+    co_return keep_alive_;
+  }
+  const json::value body = parse_body(request_.body);
+  const std::optional<Api> api = api_of(route_, request_.method, body);
+  if (!api) {
+    co_await answer(error_answer(std::nullopt, 403, "not_metered",
+                                 request_.method + " " + route_.path +
+                                     " is not metered, so no cap can hold for it. To let it pass uncounted, add \"" +
+                                     request_.method + " " + route_.path + "\" to \"pass\" in the configuration."),
+                    "refused");
+    co_return keep_alive_;
+  }
+  seen_.api = api;
+  if (!request_.field("content-encoding").empty()) {
+    co_await answer(error_answer(api, 415, "invalid_request",
+                                 "A compressed request cannot be metered. Send it without Content-Encoding."),
+                    "failed");
+  } else if (!body.is_object()) {
+    co_await answer(error_answer(api, 400, "invalid_request", "The request's body is not a JSON object."), "failed");
+  } else {
+    co_await metered(*api, body.get_object());
+  }
+  co_return keep_alive_;
+}
+
+asio::awaitable<void> Relay::answer(Answer what, const char* outcome) {
+  seen_.status = what.status;
+  seen_.outcome = outcome;
+  const std::string text = wire_text(what, keep_alive_);
+  co_await client_.write(text);
+}
+
+std::string Relay::request_text(std::string_view target, std::string_view body) const {
+  beast_http::request<beast_http::empty_body> head;
+  head.version(11);
+  head.method_string(boost::beast::string_view(request_.method.data(), request_.method.size()));
+  head.target(boost::beast::string_view(target.data(), target.size()));
+  head.insert(beast_http::field::host, route_.upstream->url.authority());
+  const bool has_connection = request_.fields.count(beast_http::field::connection) > 0;
+  for (const auto& field : request_.fields) {
+    const std::string_view name = view(field.name_string());
+    if (hop_by_hop(name) || for_the_gateway(name) || same_word(name, "host") || same_word(name, "expect") ||
+        same_word(name, "accept-encoding") || (has_connection && named_by_connection(request_.fields, name)))
+      continue;
+    head.insert(field.name(), field.name_string(), field.value());
+  }
+  // What is compressed could not be metered as it arrives.
+  head.insert(beast_http::field::accept_encoding, "identity");
+  if (body.empty() && request_.method != "POST" && request_.method != "PUT" && request_.method != "PATCH") {
+    std::string text = http::detail::wire_text(std::move(head), body);
+    constexpr std::string_view no_body = "Content-Length: 0\r\n";
+    if (const std::size_t at = text.find(no_body); at != text.npos) text.erase(at, no_body.size());
+    return text;
+  }
+  return http::detail::wire_text(std::move(head), body);
+}
+
+asio::awaitable<http::detail::Fault> Relay::send(std::unique_ptr<Exchange>& exchange, std::string_view target,
+                                                 std::string_view body, std::size_t most_bytes, Call* call) {
+  const GatewayLimits& limits = server_.options.limits;
+  const http::Timeouts timeouts{
+      .connect = limits.connect, .first_byte = limits.first_byte, .idle = limits.upstream_idle, .total = limits.total};
+  const http::SizeLimits sizes{
+      .request_bytes = limits.body_bytes, .reply_bytes = most_bytes, .header_bytes = std::size_t{64} << 10};
+  const http::detail::Deadline last = http::detail::within(limits.total, "in all");
+  const std::string text = request_text(target, body);
+  UpstreamState& upstream = *route_.upstream;
+  for (bool kept = true; kept;) {
+    std::unique_ptr<http::detail::Connection> connection = upstream.pool.take();
+    kept = connection != nullptr;
+    if (!connection) {
+      connection = std::make_unique<http::detail::Connection>(server_.executor);
+      const http::detail::Deadline deadline = http::detail::earlier(last, http::detail::within(limits.connect));
+      Fault fault = co_await connection->connect(upstream.url, upstream.tls.get(), deadline);
+      if (fault) co_return fault;
+    }
+    exchange = std::make_unique<Exchange>(std::move(connection), timeouts, sizes, last);
+    if (call) call->sent();
+    Fault fault = co_await exchange->send(text);
+    // A kept connection that was closed meanwhile has taken nothing of the request.
+    if (fault && kept && exchange->sent_bytes() == 0) continue;
+    if (fault && !(exchange->sent_bytes() > 0 && exchange->open())) co_return fault;
+    if (fault) {
+      // One that refuses a request unread answers and closes while it is being sent: the answer says more.
+      exchange->hurry(std::chrono::seconds(1));
+      const Fault unread = co_await exchange->read_head();
+      if (unread || exchange->head().status < 400) co_return fault;
+      co_return Fault{};
+    }
+    co_return co_await exchange->read_head();
+  }
+  co_return Fault{errc::network, false, "no connection"};
+}
+
+std::string Relay::reply_head(const Exchange& exchange, std::optional<std::size_t> length,
+                              std::string_view more_fields) {
+  const beast_http::response_header<>& head = exchange.whole_head();
+  std::string text = status_line(static_cast<int>(head.result_int()), view(head.reason()));
+  const bool has_connection = head.count(beast_http::field::connection) > 0;
+  for (const auto& field : head) {
+    const std::string_view name = view(field.name_string());
+    if (hop_by_hop(name) || (has_connection && named_by_connection(head, name))) continue;
+    text.append(name).append(": ").append(view(field.value())).append("\r\n");
+  }
+  text += more_fields;
+  const unsigned status = head.result_int();
+  const bool no_body = status == 204 || status == 304;
+  chunked_ = !length && !request_.http10 && !no_body;
+  if (length && !no_body) text.append("Content-Length: ").append(std::to_string(*length)).append("\r\n");
+  if (chunked_) text += "Transfer-Encoding: chunked\r\n";
+  // Without chunks the end of the connection is the end of the body.
+  if (!length && request_.http10) keep_alive_ = false;
+  if (!keep_alive_) text += "Connection: close\r\n";
+  return text += "\r\n";
+}
+
+asio::awaitable<void> Relay::write_piece(std::string_view piece) {
+  if (piece.empty()) co_return;
+  if (!chunked_) {
+    co_await client_.write(piece);
+    co_return;
+  }
+  std::array<char, 20> digits{};
+  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), piece.size(), 16);
+  std::string chunk;
+  chunk.reserve(piece.size() + 24);
+  chunk.append(digits.data(), end).append("\r\n").append(piece).append("\r\n");
+  co_await client_.write(chunk);
+}
+
+asio::awaitable<void> Relay::write_end() {
+  if (chunked_) co_await client_.write("0\r\n\r\n");
+}
+
+void Relay::done_with(Exchange& exchange) {
+  if (std::unique_ptr<http::detail::Connection> connection = exchange.finish())
+    route_.upstream->pool.put(std::move(connection));
+}
+
+Answer Relay::fault_answer(const Fault& fault) const {
+  const bool late = fault.code == errc::timed_out;
+  Answer answer = error_answer(seen_.api, late ? 504 : 502, to_string(fault.code),
+                               "Upstream \"" + route_.upstream->options.name + "\" (" +
+                                   route_.upstream->url.authority() + ") failed: " + fault.what + ".");
+  // The client may try again: nothing was sent, or the provider's own answer is what is missing.
+  std::erase_if(answer.fields, [](const auto& field) { return field.first == "x-should-retry"; });
+  return answer;
+}
+
+asio::awaitable<http::detail::Fault> Relay::read_whole(Exchange& exchange, std::string& body) {
+  for (;;) {
+    std::string_view piece;
+    Fault fault = co_await exchange.read_some(piece);
+    if (fault) co_return fault;
+    if (piece.empty()) co_return Fault{};
+    body += piece;
+  }
+}
+
+asio::awaitable<void> Relay::pass() {
+  std::unique_ptr<Exchange> exchange;
+  Fault fault = co_await send(exchange, route_.target(std::nullopt, {}), request_.body,
+                              server_.options.limits.stream_bytes, nullptr);
+  if (fault) {
+    co_await answer(fault_answer(fault), "failed");
+    co_return;
+  }
+  seen_.status = exchange->head().status;
+  seen_.outcome = "passed";
+  const std::string_view stated = view(exchange->whole_head()[beast_http::field::content_length]);
+  std::optional<std::size_t> length;
+  if (std::size_t number = 0;
+      !stated.empty() && std::from_chars(stated.data(), stated.data() + stated.size(), number).ec == std::errc())
+    length = number;
+  co_await client_.write(reply_head(*exchange, length, {}));
+  for (;;) {
+    std::string_view piece;
+    fault = co_await exchange->read_some(piece);
+    if (fault || piece.empty()) break;
+    co_await write_piece(piece);
+  }
+  if (fault) {
+    // The client must see that the reply is not whole.
+    seen_.outcome = "failed";
+    keep_alive_ = false;
+    client_.close();
+    co_return;
+  }
+  co_await write_end();
+  done_with(*exchange);
+}
+
+}  // namespace outlay::gateway::detail

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/json/object.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "gateway/answer.hpp"
+#include "gateway/client.hpp"
+#include "gateway/routes.hpp"
+#include "gateway/server.hpp"
+#include "http/exchange.hpp"
+#include "outlay/json.hpp"
+
+namespace outlay::gateway::detail {
+
+/// Answers one request, by an upstream or by the gateway itself.
+class Relay {
+ public:
+  /// Refers to all of them.
+  Relay(Server& server, Client& client, const Request& request);
+
+  /// \return The connection may be kept for the next request.
+  boost::asio::awaitable<bool> run();
+  [[nodiscard]] const GatewayExchange& exchange() const noexcept { return seen_; }
+
+ private:
+  using Exchange = http::detail::Exchange;
+  using Fault = http::detail::Fault;
+
+  // relay.cpp
+  boost::asio::awaitable<void> answer(Answer answer, const char* outcome);
+  boost::asio::awaitable<void> pass();
+  boost::asio::awaitable<Fault> send(std::unique_ptr<Exchange>& exchange, std::string_view target,
+                                     std::string_view body, std::size_t most_bytes, Call* call);
+  [[nodiscard]] std::string request_text(std::string_view target, std::string_view body) const;
+  [[nodiscard]] std::string reply_head(const Exchange& exchange, std::optional<std::size_t> length,
+                                       std::string_view more_fields);
+  boost::asio::awaitable<void> write_piece(std::string_view piece);
+  boost::asio::awaitable<void> write_end();
+  boost::asio::awaitable<Fault> read_whole(Exchange& exchange, std::string& body);
+  [[nodiscard]] Answer fault_answer(const Fault& fault) const;
+  void done_with(Exchange& exchange);
+
+  // metered.cpp
+  boost::asio::awaitable<void> metered(Api api, boost::json::object body);
+  boost::asio::awaitable<void> serve(GuardedCall& call, bool streamed);
+  boost::asio::awaitable<void> stream(GuardedCall& call, Exchange& exchange);
+  boost::asio::awaitable<void> whole(GuardedCall& call, Exchange& exchange);
+  [[nodiscard]] Tags tags() const;
+
+  Server& server_;
+  Client& client_;
+  const Request& request_;
+  Route route_{};
+  GatewayExchange seen_{};
+  bool keep_alive_;
+  bool chunked_ = false;  // of the reply that is being written
+};
+
+}  // namespace outlay::gateway::detail
