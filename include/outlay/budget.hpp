@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,7 +27,8 @@ OUTLAY_EXPORT bool truncated_a_call(const Budget& budget) noexcept;
 
 /// What a request without an output ceiling means to a budget. Over a chain of budgets the strictest wins, in this order.
 enum class Unbounded : std::uint8_t {
-  /// Reserve `output_reserve`; the cap is then not a hard one. Counted, marked in the record, logged once a model.
+  /// Reserve the larger of `output_reserve` and what the model usually writes: the 95th percentile of its last 100 answers of this kind in
+  /// the ledger. The cap is then not a hard one. Counted, marked in the record, logged once a model, and once when a cap was passed for it.
   estimate,
   model_max,  ///< Reserve the model's maximum output.
   clamp,      ///< Write `output_reserve` into the request as its ceiling.
@@ -92,6 +94,10 @@ struct BudgetState {
   Amounts reserved{};
   Limits remaining{};  ///< limits - spent - reserved, in the capped dimensions; negative after an overrun.
 };
+
+/// One line: `$0.30 of $1.00 spent, $0.05 reserved; 3 of 10 calls spent; 1 of 2 calls in flight`. Of the capped dimensions; what is spent where there is none.
+[[nodiscard]] OUTLAY_EXPORT std::string to_string(const BudgetState& state);
+OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, const BudgetState& state);
 
 /// An open budget: what is read of it and told to it, whether it is a scope (Budget) or a value (BudgetHandle).
 ///

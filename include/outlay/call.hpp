@@ -30,6 +30,7 @@ OUTLAY_EXPORT void release(Reservation* reservation) noexcept;  // the last one 
 struct CallRequest {
   std::string_view model{};       ///< Required, at most 256 bytes.
   std::string_view input_text{};  ///< Estimated at its upper bound where `input_tokens` has no value. Never stored.
+  /// A budget that counts the input (in tokens, or in money at a price for it) refuses a request that has neither (errc::invalid_argument).
   std::optional<std::int64_t> input_tokens{};
   /// The ceiling that the request carries, for one choice. Without it see Unbounded.
   std::optional<std::int64_t> max_output_tokens{};
@@ -64,6 +65,9 @@ struct Settlement {
   /// Of which of `usage`: what other models took, each priced at its own rates. Their sum is not above `usage`.
   std::span<const UsagePart> parts{};
 };
+
+/// What `{}` means to Call::settle.
+enum class NoUsage : std::uint8_t {};
 
 /// What a settle did.
 struct Settled {
@@ -134,6 +138,8 @@ class [[nodiscard]] OUTLAY_EXPORT Call final {
   /// Raise budget that this call took over its cap, after booking. A second settle does nothing, which a debug line in the log reports.
   Settled settle(const Usage& usage);
   Settled settle(const Settlement& settlement);
+  /// `settle({})`: nothing was used but what each call costs.
+  Settled settle(NoUsage) { return settle(Usage{}); }
   /// The same without exceptions; over a Raise cap the result is a Settled all the same.
   Result<Settled> try_settle(const Settlement& settlement) noexcept;
 

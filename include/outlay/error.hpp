@@ -96,6 +96,9 @@ class OUTLAY_EXPORT Failure {
   [[nodiscard]] std::string requested() const;
   /// When the same call may fit again because a window turns; empty where only time cannot help.
   [[nodiscard]] std::optional<Time> retry_at() const noexcept;
+  /// How long until then, by the clock of the ledger in which it was refused; 0 once it has passed. Rounded up to whole seconds, as a
+  /// `Retry-After` header has them.
+  [[nodiscard]] std::optional<std::chrono::seconds> retry_after() const noexcept;
   /// One sentence that names the budgets, the numbers and the next step. Never prompt text, never a key.
   [[nodiscard]] std::string message() const;
 
@@ -131,6 +134,7 @@ class OUTLAY_EXPORT BudgetExceeded : public Error {
   [[nodiscard]] std::string reserved() const { return failure_.reserved(); }
   [[nodiscard]] std::string requested() const { return failure_.requested(); }
   [[nodiscard]] std::optional<Time> retry_at() const noexcept { return failure_.retry_at(); }
+  [[nodiscard]] std::optional<std::chrono::seconds> retry_after() const noexcept { return failure_.retry_after(); }
 
  private:
   Failure failure_;

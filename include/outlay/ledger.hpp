@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "outlay/budget.hpp"
 #include "outlay/clock.hpp"
 #include "outlay/detail/ambient.hpp"
 #include "outlay/detail/export.hpp"
@@ -18,6 +19,7 @@
 #include "outlay/report.hpp"
 #include "outlay/rule.hpp"
 #include "outlay/sink.hpp"
+#include "outlay/tokens.hpp"
 
 namespace outlay {
 
@@ -39,6 +41,11 @@ struct LedgerOptions {
   bool observe = false;
   /// Null: the system's clock, to its grain of a few milliseconds.
   std::shared_ptr<const Clock> clock{};
+  /// Counts the texts of requests that state no count, and of replies that report none; what it says is taken to be between 0 and
+  /// 2,000,000,000. Streams are followed by the built-in one, which counts as they come and keeps no text. Null: built_in_tokenizer().
+  std::shared_ptr<const Tokenizer> tokenizer{};
+  /// What a request without an output ceiling means to every budget opened in this ledger; a budget may be stricter.
+  Unbounded unbounded{};
 
   static constexpr std::size_t unlimited = SIZE_MAX;
 };
@@ -121,6 +128,9 @@ class OUTLAY_EXPORT Ledger {
   /// Where the windows of budgets and rules without a store of their own count: in this process's memory, by this ledger's clock. Budgets of
   /// other ledgers count elsewhere, under the same names too.
   [[nodiscard]] const std::shared_ptr<Store>& store() const noexcept;
+
+  /// LedgerOptions::tokenizer, or the built-in one. It lives as long as the ledger.
+  [[nodiscard]] const Tokenizer& tokenizer() const noexcept;
 
   /// Calls admitted from now on are priced by this table; those under way keep theirs, over the last 16 replacements.
   void set_prices(PriceTable prices);

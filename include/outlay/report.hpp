@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -84,6 +85,10 @@ class OUTLAY_EXPORT Report {
   std::shared_ptr<const Source> source_;
   std::vector<std::string> missing_keys_;
 };
+
+/// An aligned table: the keys, money, calls, tokens in and out, refused calls; the total below. Control characters in tags are shown as U+FFFD.
+[[nodiscard]] OUTLAY_EXPORT std::string to_string(const Report& report);
+OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, const Report& report);
 
 /// Ledger::current().report(by).
 [[nodiscard]] OUTLAY_EXPORT Report report(std::initializer_list<std::string_view> by = {});

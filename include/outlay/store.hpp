@@ -145,6 +145,8 @@ struct StoreReply {
     /// Which life of this name's data it is, where a store may lose one name and keep others: another number after it was lost. 0:
     /// nothing of the name is kept, or the store does not say.
     std::uint64_t life{};
+    /// snapshot: something is kept of this name and window, in any slot. Not said by the others, nor where `life` says it.
+    bool known{};
   };
   std::vector<State> states{};  ///< Of every counter, after the command.
   struct Crossed {
@@ -185,6 +187,21 @@ class OUTLAY_EXPORT StoreBackend {
   [[nodiscard]] virtual std::string description() const = 0;
 };
 
+/// A correction of what was spent: a refund, a bill that came late, an estimate that was wrong. Views, read before adjust() returns.
+struct Adjustment {
+  std::string_view name{};  ///< The counter's. Of a rule: as its events and refusals write it, `user_id:alice`.
+  Window window = Window::forever();
+  /// An instant in the slot to correct; empty: now. A slot is kept for 48 hours after it counted last.
+  std::optional<Time> at{};
+  /// Added to what was spent, in every dimension but `concurrent`; negative amounts lower it, below zero too.
+  Amounts amounts{};
+  /// Of the bill or the refund, say, at most 256 bytes: a second correction with it changes nothing, for as long as the store remembers ids
+  /// (an hour, at least). Empty: each one counts.
+  std::string_view id{};
+  std::string_view reason{};  ///< For the event.
+  bool create{};              ///< Also where nothing is kept of this name and window.
+};
+
 /// Counters that outlive scopes and may be shared by processes: BudgetOptions::store.
 ///
 /// \par Guarantee
@@ -213,18 +230,21 @@ class OUTLAY_EXPORT Store final {
   ///
   /// \par Errors
   /// StoreUnavailable.
+  /// \param at An instant in the slot that is meant; empty: now.
   /// \par Blocking
   /// At most the store's timeout.
-  [[nodiscard]] StoreReply::State state(std::string_view name, const Window& window);
+  [[nodiscard]] StoreReply::State state(std::string_view name, const Window& window, std::optional<Time> at = {});
 
-  /// Corrects what was spent, for refunds and bills that came late; recorded as an `adjusted` event of the current ledger.
+  /// Corrects what was spent; recorded as an `adjusted` event of the current ledger for each dimension that changed.
   ///
-  /// \param amount Added to `spent` in the present window; a negative amount lowers it.
+  /// \return The counter afterwards.
   /// \par Errors
-  /// StoreUnavailable: whether it was done is not known, and each call counts: look at state() before you try again.
+  /// ConfigError without a name or a window. Error with errc::invalid_argument for amounts that are all 0 or name `concurrent`, for a slot
+  /// that is no longer kept, and for a name and window of which nothing is kept: misspelt, most likely (see Adjustment::create).
+  /// StoreUnavailable: whether it was done is not known; with an id it may be tried again.
   /// \par Blocking
-  /// At most the store's timeout.
-  StoreReply::State adjust(std::string_view name, const Window& window, Usd amount, std::string_view reason);
+  /// At most twice the store's timeout.
+  StoreReply::State adjust(const Adjustment& adjustment);
 
   /// Waits until what has ended so far has been delivered.
   ///
@@ -241,7 +261,6 @@ class OUTLAY_EXPORT Store final {
 
  private:
   friend struct detail::Access;
-  StoreReply::State ask(StoreCommand::Op op, std::string_view name, const Window& window, Usd amount);
   std::unique_ptr<detail::StoreQueue> queue_;
 };
 

@@ -24,7 +24,8 @@ OwnedRequest::OwnedRequest(const CallRequest& request)
       service_tier_(request.service_tier),
       traceparent_(request.traceparent),
       tags_(request.tags) {
-  if (!plain_.input_tokens) plain_.input_tokens = built_in_tokenizer().upper(request.input_text);
+  if (!plain_.input_tokens && request.input_text.data() != nullptr)
+    plain_.input_tokens = Access::books(Ledger::current()).count(request.input_text);
   plain_.input_text = {};
   plain_.tags = {};
 }

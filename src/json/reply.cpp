@@ -28,11 +28,13 @@ std::optional<std::int64_t> most_output(const CallRequest& request) noexcept {
 
 // The tokens of what a reply shows, for replies that report no usage: at most what the request allows.
 Usage count_visible(const detail::Reader& reader, const CallRequest& request) {
+  const Ledger ledger = Ledger::current();
   std::int64_t output = 0, reasoning = 0;
   for (const detail::Piece& piece : reader.pieces) {
     std::int64_t tokens = 0;
     for (const detail::Piece::Range range : {piece.text, piece.tool_name})
-      if (range.size != 0) tokens += std::max<std::int64_t>(1, built_in_tokenizer().upper(reader.text(range)));
+      if (range.size != 0)
+        tokens += std::clamp<std::int64_t>(ledger.tokenizer().upper(reader.text(range)), 1, Usage::max_count);
     output += tokens;
     if (piece.kind == StreamDelta::Kind::reasoning) reasoning += tokens;
   }

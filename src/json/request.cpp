@@ -53,9 +53,15 @@ std::string_view media_kind(const json::object& object) noexcept {
 
 void InputCount::text(std::string_view text) {
   if (text.empty()) return;
-  const Tokenizer& tokenizer = built_in_tokenizer();
-  typical_ += tokenizer.typical(text);
-  upper_ += std::min((tokenizer.upper(text) * rules_->text_64ths + 63) / 64, static_cast<std::int64_t>(text.size()));
+  const Ledger ledger = Ledger::current();
+  const Tokenizer& tokenizer = ledger.tokenizer();
+  const auto count = [](std::int64_t said) { return std::clamp<std::int64_t>(said, 0, Usage::max_count); };
+  const std::int64_t upper = count(tokenizer.upper(text));
+  typical_ += count(tokenizer.typical(text));
+  // The built-in one counts as OpenAI's vocabularies do, and never more tokens than bytes.
+  upper_ += &tokenizer == &built_in_tokenizer()
+                ? std::min((upper * rules_->text_64ths + 63) / 64, static_cast<std::int64_t>(text.size()))
+                : upper;
 }
 
 void InputCount::schema(const json::value& value) {

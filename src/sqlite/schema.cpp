@@ -174,6 +174,12 @@ void prepare_for_writing(Database& database, std::span<const char* const> steps)
 
 void check_for_reading(Database& database, std::span<const char* const> steps) {
   const Format format = check_format(database, steps.size());
+  if (format.fresh() && format.tables != 0)
+    throw SqliteError(
+        errc::bad_file, SQLITE_NOTADB,
+        "\"" + database.name() +
+            "\" has the counters of a sqlite_store and no records: open the file that a sqlite_sink writes, or "
+            "give both the same path");
   if (format.fresh())
     throw SqliteError(errc::bad_file, SQLITE_NOTADB,
                       "\"" + database.name() + "\" is empty: check the path, or open it with sqlite_sink first");

@@ -150,6 +150,7 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& command) {
     const SlotSums sums = tables_.sums_of(tables_.views()[i]);
     reply.states.push_back(
         {to_amounts(sums.spent), to_amounts(sums.held), fits_at_.empty() ? std::nullopt : fits_at_[i]});
+    if (command.op == Op::snapshot) reply.states.back().known = tables_.has_slots(command.counters[i]);
   }
   return reply;
 }

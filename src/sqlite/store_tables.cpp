@@ -35,6 +35,7 @@ StoreTables::StoreTables(Database& database)
       find_slots_(database_,
                   "SELECT id, state, begins FROM store_slots "
                   "WHERE name = ?1 AND \"window\" = ?2 AND begins >= ?3 AND begins <= ?4"),
+      any_slot_(database_, "SELECT 1 FROM store_slots WHERE name = ?1 AND \"window\" = ?2 LIMIT 1"),
       in_flight_(database_,
                  "SELECT id, state, begins FROM store_slots "
                  "WHERE name = ?1 AND \"window\" = ?2 AND holds AND (begins < ?3 OR begins > ?4)"),
@@ -117,6 +118,13 @@ std::size_t StoreTables::place_of(StoreSlot slot) {
   version_ = std::max(version_, slot.version);
   slots_.push_back(std::move(slot));
   return slots_.size() - 1;
+}
+
+bool StoreTables::has_slots(const StoreCounter& counter) {
+  const Reading reading(any_slot_);
+  any_slot_.bind_blob(1, counter.name);
+  any_slot_.bind_blob(2, counter.window);
+  return any_slot_.step();
 }
 
 bool StoreTables::load_slot(std::int64_t id, std::size_t& place) {

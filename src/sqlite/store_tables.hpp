@@ -53,6 +53,8 @@ class StoreTables {
   [[nodiscard]] const std::vector<std::size_t>& charged() const noexcept { return charged_; }
   [[nodiscard]] StoreSlot& slot(std::size_t place) noexcept { return slots_[place]; }
 
+  /// Whether there is any slot of its name and window.
+  [[nodiscard]] bool has_slots(const StoreCounter& counter);
   /// Loads one more slot; false if no slot has this id.
   bool load_slot(std::int64_t id, std::size_t& place);
   /// Loads every slot that holds one of these calls.
@@ -75,7 +77,7 @@ class StoreTables {
   void purge(std::int64_t now);
 
   Database& database_;
-  Statement get_slot_, find_slots_, in_flight_, all_slots_, update_slot_, insert_slot_, find_id_, insert_id_,
+  Statement get_slot_, find_slots_, any_slot_, in_flight_, all_slots_, update_slot_, insert_slot_, find_id_, insert_id_,
       delete_id_, purge_ids_, old_slots_, delete_slot_, raise_version_;
   const std::string epoch_;
   std::int64_t version_ = 0;

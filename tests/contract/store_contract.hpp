@@ -206,6 +206,21 @@ using namespace store_contract;
 
 // --- reading ---
 
+OUTLAY_STORE_CASE("a snapshot tells whether anything is kept of a name and window") {
+  Shop shop;
+  const auto is_known = [&](const StoreCounter& counter) {
+    const StoreReply::State state = shop.look(counter);
+    return state.known || state.life != 0;
+  };
+  const StoreCounter day = Shop::counter("known", cents(100)), other = Shop::counter("other", cents(100));
+  CHECK_FALSE(is_known(day));
+  shop.one(shop.reserve(a, {day}, money(5)));
+  CHECK(is_known(day));
+  shop.one(shop.release(a, {day}));
+  CHECK(is_known(day));  // although nothing is spent there
+  CHECK_FALSE(is_known(other));
+}
+
 OUTLAY_STORE_CASE("a counter that nobody has used is at zero") {
   Shop shop;
   const StoreReply reply = shop.one(shop.snapshot({Shop::counter("new"), Shop::counter("other")}));

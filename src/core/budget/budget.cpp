@@ -1,6 +1,7 @@
 #include "outlay/budget.hpp"
 
 #include <memory>
+#include <ostream>
 #include <utility>
 
 #include "core/budget/tree.hpp"
@@ -16,6 +17,28 @@ bool detail::truncated_a_call(const Budget& budget) noexcept {
   return budget.node_->truncated.load(std::memory_order_relaxed);
 }
 
+std::string to_string(const BudgetState& state) {
+  using namespace detail;
+  const Vector caps = to_vector(state.limits), spent = to_vector(state.spent), reserved = to_vector(state.reserved);
+  std::string text;
+  for (std::size_t d = 0; d < dimension_count; ++d) {
+    if (caps[d] == no_cap) continue;
+    const auto dimension = static_cast<Dimension>(d);
+    if (!text.empty()) text += "; ";
+    // Calls in flight are never spent.
+    const std::int64_t used = dimension == Dimension::concurrent ? reserved[d] : spent[d];
+    text += to_string(Amount(dimension, used)) + " of " + to_string(Amount(dimension, caps[d]));
+    text += dimension == Dimension::concurrent ? " calls in flight"
+            : dimension == Dimension::usd      ? " spent"
+                                               : std::string(" ") + to_string(dimension) + " spent";
+    if (dimension != Dimension::concurrent && reserved[d] != 0)
+      text += ", " + to_string(Amount(dimension, reserved[d])) + " reserved";
+  }
+  return text.empty() ? to_string(state.spent.usd) + " spent" : text;
+}
+
+std::ostream& operator<<(std::ostream& out, const BudgetState& state) { return out << to_string(state); }
+
 namespace {
 
 using namespace detail;
@@ -25,7 +48,7 @@ std::unique_ptr<BudgetNode> make_budget(BudgetOptions&& options, const Node* out
   Books& books = books_of(outer);
   BudgetNode* const enclosing = outer ? outer->budget : nullptr;
   validate(options, books, enclosing);
-  auto node = std::make_unique<BudgetNode>(std::move(options), enclosing, books.store);
+  auto node = std::make_unique<BudgetNode>(std::move(options), enclosing, books);
   node->budget = node.get();
   node->attribute(
       books.dictionary.intern(outer ? outer->attribution : nullptr, {true, node->name, node->description, {}}));

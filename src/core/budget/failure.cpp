@@ -1,7 +1,9 @@
 #include "core/budget/failure.hpp"
 
+#include <algorithm>
 #include <memory>
 
+#include "core/context/scopes.hpp"
 #include "core/pricing/price_book.hpp"
 
 namespace outlay {
@@ -67,6 +69,13 @@ std::string Failure::limit() const { return amount_of(facts_.get(), &detail::Raw
 std::string Failure::spent() const { return amount_of(facts_.get(), &detail::RawBreach::spent); }
 std::string Failure::reserved() const { return amount_of(facts_.get(), &detail::RawBreach::reserved); }
 std::string Failure::requested() const { return amount_of(facts_.get(), &detail::RawBreach::requested); }
+
+std::optional<std::chrono::seconds> Failure::retry_after() const noexcept {
+  const std::optional<Time> when = retry_at();
+  if (!when) return {};
+  const Time now = detail::books_of(facts_->scope.get()).time();
+  return std::chrono::ceil<std::chrono::seconds>(std::max(*when - now, Time::duration::zero()));
+}
 
 std::optional<Time> Failure::retry_at() const noexcept {
   std::optional<Time> latest;

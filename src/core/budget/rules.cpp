@@ -272,7 +272,7 @@ NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView
                         ", and a budget around the call counts in another store, in " +
                         enclosing->store->description() +
                         ". One call can ask one store only: give both the same store.");
-    auto node = std::make_unique<BudgetNode>(options_of(rule, std::move(one.counter)), enclosing, books.store);
+    auto node = std::make_unique<BudgetNode>(options_of(rule, std::move(one.counter)), enclosing, books);
     node->only_for = only_for(rule, call);
     node->budget = node.get();
     node->books = outer ? outer->books : nullptr;

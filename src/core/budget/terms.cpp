@@ -12,7 +12,7 @@ Unpriced strictest(const Unpriced& a, const Unpriced& b) noexcept {
 
 }  // namespace
 
-Terms Terms::inside(const Terms* around, const BudgetOptions& options) noexcept {
+Terms Terms::inside(const Terms* around, const BudgetOptions& options, Unbounded ledgers) noexcept {
   Terms terms = around ? *around : Terms{};
   if (options.output_reserve) {
     terms.output_reserve =
@@ -20,7 +20,9 @@ Terms Terms::inside(const Terms* around, const BudgetOptions& options) noexcept 
     terms.reserve_chosen = true;
   }
   terms.reasoning_reserve = std::max(terms.reasoning_reserve, options.reasoning_reserve.value_or(0));
-  terms.unbounded = std::max(terms.unbounded, options.unbounded);
+  terms.unbounded = std::max({terms.unbounded, options.unbounded, ledgers});
+  terms.caps_input |= options.tokens || options.input_tokens;
+  terms.caps_output |= options.tokens || options.output_tokens;
   if (options.usd) {
     terms.unpriced = terms.caps_money ? strictest(terms.unpriced, options.unpriced) : options.unpriced;
     terms.caps_money = true;

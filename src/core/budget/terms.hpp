@@ -16,8 +16,10 @@ struct Terms {
       false;  ///< `output_reserve` was set by some budget: only then does a smaller one than the default count.
   Unbounded unbounded = Unbounded::estimate;
   bool caps_money = false;
-  Unpriced unpriced{};  ///< Of the budgets that cap money.
-  bool clamps = false;  ///< Some budget has a Clamp, so a request without a ceiling gets one.
+  bool caps_input = false;   ///< Tokens in all, or of the input.
+  bool caps_output = false;  ///< Tokens in all, or of the output.
+  Unpriced unpriced{};       ///< Of the budgets that cap money.
+  bool clamps = false;       ///< Some budget has a Clamp, so a request without a ceiling gets one.
   std::int64_t clamp_max = INT64_MAX;
 
   [[nodiscard]] std::int64_t reserve() const noexcept { return output_reserve + reasoning_reserve; }
@@ -26,7 +28,9 @@ struct Terms {
   }
 
   /// The terms inside a budget with these options, which the terms `around` it already hold for.
-  [[nodiscard]] static Terms inside(const Terms* around, const BudgetOptions& options) noexcept;
+  ///
+  /// \param ledgers What its ledger says of requests without a ceiling.
+  [[nodiscard]] static Terms inside(const Terms* around, const BudgetOptions& options, Unbounded ledgers = {}) noexcept;
 };
 
 }  // namespace outlay::detail

@@ -1,5 +1,6 @@
 #include "core/budget/tree.hpp"
 
+#include "core/ledger/books.hpp"
 #include "core/ledger/budget_path.hpp"
 
 #include <algorithm>
@@ -33,20 +34,22 @@ bool lets_through(const Policy& policy) noexcept { return traits_of(policy).lets
 
 }  // namespace
 
-BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const std::shared_ptr<Store>& ledgers)
+BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Books& of_ledger)
     : AttributedNode(NodeKind::budget),
       outer(enclosing),
       root(enclosing ? enclosing->root : this),
       depth(enclosing ? enclosing->depth + 1 : 1),
       counter{.cap = caps_of(options)},
       thresholds(windowed(options.window) ? std::vector<double>() : options.notify_at, counter.cap),
-      terms(Terms::inside(enclosing ? &enclosing->terms : nullptr, options)),
+      terms(Terms::inside(enclosing ? &enclosing->terms : nullptr, options, of_ledger.options.unbounded)),
       name(std::move(options.name)),
       description(std::move(options.description)),
       policies(std::move(options.on_exceed)),
       window(std::move(options.window)),
-      outside(windowed(window) ? open_outside_counter(options.store ? options.store : ledgers, name, window) : nullptr),
-      store(windowed(window) ? (options.store ? options.store : ledgers) : (enclosing ? enclosing->store : nullptr)),
+      outside(windowed(window) ? open_outside_counter(options.store ? options.store : of_ledger.store, name, window)
+                               : nullptr),
+      store(windowed(window) ? (options.store ? options.store : of_ledger.store)
+                             : (enclosing ? enclosing->store : nullptr)),
       notify_at(windowed(window) ? std::move(options.notify_at) : std::vector<double>()),
       clamps(has<Clamp>(policy_list())),
       enforces(std::none_of(policy_list().begin(), policy_list().end(), lets_through)),

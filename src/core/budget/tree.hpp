@@ -26,8 +26,8 @@ struct OnlyFor;
 /// All budgets below one outermost budget share that one's lock: a call is decided and held in its whole chain in one step. Members
 /// marked (lock) are guarded by it; the others are fixed when the budget opens.
 struct BudgetNode final : AttributedNode {
-  /// \param ledgers The store of its ledger, for a window without a store of its own.
-  BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const std::shared_ptr<Store>& ledgers);
+  /// \param books Of its ledger: their store is that of a window without one of its own.
+  BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Books& books);
   ~BudgetNode();
 
   BudgetNode* const outer;  // next enclosing budget; alive through Node::parent

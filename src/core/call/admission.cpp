@@ -37,8 +37,7 @@ Admission::Admission(Arrival& arrival, Caller caller)
   prices_ = books_.prices.find(reservation_.prices_uid);
   if (!prices_) {  // replaced many times since: the present one counts
     prices_ = books_.prices.present();
-    if (const auto again = request_.with_model({request_.model.name, find_price(request_.model.name->text)}))
-      request_ = *again;
+    if (const auto again = request_.with_model(model_of(request_.model.name->text))) request_ = *again;
   }
   enter_chain();
 }
@@ -47,11 +46,17 @@ void Admission::enter_chain() {
   ruled_ = request_.model.name;
   own_claim_ = budget_->store ? std::make_unique<SharedClaim>(*budget_) : nullptr;
   claim_ = own_claim_.get();
+  memory_.models.add(request_.model);
   for (const BudgetNode* budget = budget_; budget; budget = budget->outer)
     for (const Policy& policy : budget->policy_list())
       if (const auto* downgrade = std::get_if<Downgrade>(&policy))
-        for (const Downgrade::Route& route : downgrade->map)
-          memory_.models.add({books_.dictionary.name(route.to), find_price(route.to)});
+        for (const Downgrade::Route& route : downgrade->map) memory_.models.add(model_of(route.to));
+}
+
+Model Admission::model_of(const std::string& text) const {
+  if (const Model* known = memory_.models.find(text)) return *known;
+  const ModelName* const name = books_.dictionary.name(text);
+  return {name, find_price(text), arrival_ ? arrival_->usual_output(*name) : 0};
 }
 
 const PricedModel* Admission::find_price(const std::string& model) const {

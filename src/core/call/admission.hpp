@@ -75,6 +75,7 @@ class OUTLAY_EXPORT Admission {
   /// \return Valid until the lock is let go.
   [[nodiscard]] ChainView look(bool ignore_grant);
   [[nodiscard]] const std::shared_ptr<Waiter>& waiter();
+  [[nodiscard]] Model model_of(const std::string& text) const;
   [[nodiscard]] const PricedModel* find_price(const std::string& model) const;
   State admit(std::unique_lock<std::mutex>& lock, ChainView chain, const Quote& quote, const Notes& notes);
   State refuse(std::unique_lock<std::mutex>& lock, ChainView chain, const Verdict& verdict, const Notes& notes);

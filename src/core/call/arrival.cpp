@@ -10,7 +10,6 @@
 #include "core/ledger/thread_cache.hpp"
 #include "core/pricing/name_rules.hpp"
 #include "outlay/log.hpp"
-#include "outlay/tokens.hpp"
 
 namespace outlay::detail {
 
@@ -111,6 +110,20 @@ bool Arrival::refuse_outright(errc code) {
   return true;
 }
 
+bool Arrival::input_is_stated() const noexcept {
+  return request_.input_tokens || request_.input_text.data() != nullptr;
+}
+
+bool Arrival::counts_input(const PricedModel* priced) const noexcept {
+  if (!budget_) return false;
+  const bool by_price = !request_.usd && (!priced || priced->base.worst_input_long != 0);
+  return terms()->caps_input || (terms()->caps_money && by_price);
+}
+
+std::int64_t Arrival::usual_output(const ModelName& model) const {
+  return request_.max_output_tokens ? 0 : books_->usual_output.of(model.id);
+}
+
 bool Arrival::price(errc& priced) {
   if (std::string wrong = fault(request_); !wrong.empty())
     return refuse(errc::invalid_argument, std::move(wrong)), false;
@@ -132,13 +145,21 @@ bool Arrival::price(errc& priced) {
     if (wrong.reason() == errc::tag_required) book_outright(Action::blocked, wrong.what());
     return false;
   }
-  input_ = request_.input_tokens ? *request_.input_tokens : built_in_tokenizer().upper(request_.input_text);
+  if (!input_is_stated() && counts_input(slot.priced))
+    return refuse(
+               errc::invalid_argument,
+               "the request to \"" + printable_name(request_.model) +
+                   "\" states neither input_tokens nor input_text, and a budget around it counts its input. Set one of "
+                   "them; input_tokens = 0 for a request without input."),
+           false;
+  input_ = request_.input_tokens ? *request_.input_tokens : books_->count(request_.input_text);
   // Made before the amounts are held, so that a failure after that ends the reservation by itself.
   reservation_ = make_reservation();
   reservation_->call_id = next_call_id();
   reservation_->prices_uid = slot.prices_uid;
   reservation_->under = slot.under;
-  priced = Quote::of(request_, input_, {slot.name, slot.priced}, *terms(), observing(), reservation_->quote);
+  priced = Quote::of(request_, input_, {slot.name, slot.priced, usual_output(*slot.name)}, *terms(), observing(),
+                     reservation_->quote);
   return true;
 }
 

@@ -37,7 +37,10 @@ class OUTLAY_EXPORT Arrival {
  private:
   friend class Admission;
 
-  bool prepare();           // false: refused
+  bool prepare();  // false: refused
+  [[nodiscard]] bool input_is_stated() const noexcept;
+  [[nodiscard]] bool counts_input(const PricedModel* priced) const noexcept;
+  [[nodiscard]] std::int64_t usual_output(const ModelName& model) const;
   bool price(errc& wrong);  // the part of it that no budget can refuse
   /// Opens the budgets of the rules that the call matches as a call to this model. Throws as open_rules().
   void enter_rules(const RuledModel& model);

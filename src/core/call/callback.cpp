@@ -77,7 +77,7 @@ void Admission::ask_program() {
     if (model.empty() || model.size() > 256)
       answer.kind = Decision::Kind::block;
     else
-      answer.reroute = {books_.dictionary.name(model), find_price(model)};
+      memory_.models.add(answer.reroute = model_of(model));
   }
   memory_.answers.push_back(answer);
 }

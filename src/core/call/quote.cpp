@@ -18,7 +18,7 @@ errc Quote::of(const CallRequest& request, std::int64_t input, Model model, cons
   quote.pricing = request.usd ? Pricing::flat(*request.usd) : Pricing();
 
   errc refused = errc::ok;
-  if (quote.ceiling == no_ceiling) {
+  if (quote.ceiling == no_ceiling && quote.output_counts()) {
     if (terms.unbounded == Unbounded::refuse) refused = errc::unbounded_refused;
     if (!request.fixed_ceiling && !observing) {
       if (terms.clamps)
@@ -50,14 +50,16 @@ void Quote::take_model(Model other) noexcept {
   if (open) ceiling = lower();
 }
 
+bool Quote::output_counts() const noexcept { return pricing.kind() != Pricing::Kind::flat || terms->caps_output; }
+
 bool Quote::fill_in() noexcept {
   std::int64_t each = ceiling;
   unbounded = false;
   if (ceiling == no_ceiling) {
     const std::optional<std::int64_t> maximum =
         terms->unbounded == Unbounded::model_max ? model_maximum() : std::nullopt;
-    each = maximum.value_or(terms->reserve());
-    unbounded = !maximum;
+    each = maximum.value_or(std::max(terms->output_reserve, model.usual_output) + terms->reasoning_reserve);
+    unbounded = !maximum && output_counts();
   }
   if (__builtin_mul_overflow(each, choices, &output) || output > INT64_MAX - input) return false;
   const std::optional<Usd> worst = pricing.worst(input, output, price_terms);

@@ -16,6 +16,7 @@ namespace outlay::detail {
 struct Model {
   const ModelName* name = nullptr;
   const PricedModel* priced = nullptr;  // null: unknown; alive as long as the price book that it was found in
+  std::int64_t usual_output = 0;        // what it lately wrote without a ceiling, of tokens a choice
 
   /// The dictionary has a place for the name: one that has none cannot be admitted.
   [[nodiscard]] bool named() const noexcept { return name->id != ModelName::overflow_id; }
@@ -72,6 +73,8 @@ struct Quote {
 
  private:
   void take_model(Model other) noexcept;
+  /// Whether some budget counts what the model writes: at a flat price, a cap on money does not.
+  [[nodiscard]] bool output_counts() const noexcept;
   [[nodiscard]] bool fill_in() noexcept;  // output and amounts; false: overflow
 };
 

@@ -180,18 +180,38 @@ void say_lost_record(const char* problem) noexcept {
   }
 }
 
+/// Says once for each model why a cap was passed that a program may have taken for a hard one.
+void say_soft_cap(const Reservation& reservation, const Usage& usage) {
+  if (!reservation.books->first_time("soft cap", reservation.model_name())) return;
+  log(LogLevel::warning,
+      "a call to \"" + reservation.model_name() + "\" without an output ceiling wrote " + std::to_string(usage.output) +
+          " tokens where " + std::to_string(reservation.quote.output) +
+          " were reserved, and a budget around it is over its cap. For a hard cap set max_output_tokens, "
+          "or BudgetOptions::unbounded (LedgerOptions::unbounded for all) to clamp, model_max or refuse.");
+}
+
 /// Writes the record and the events of a call that is booked. No exception may leave it, since the booking stands.
 void tell(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
           std::string_view reason, Aftermath& aftermath) noexcept {
   try {
     record(reservation, bill, priced, status, reason);
     book_notes(reservation, aftermath);
+    if (aftermath.over_cap && reservation.quote.unbounded) say_soft_cap(reservation, bill.usage);
   } catch (const std::exception& problem) {
     say_lost_record(problem.what());
   } catch (...) {
     say_lost_record("an exception of an unknown type");
   }
   aftermath.wakes.tell();
+}
+
+/// What a call without a ceiling wrote is what the next one of its model is expected to write.
+void learn(const Reservation& reservation, const Usage& usage) noexcept {
+  try {
+    const std::int64_t choices = reservation.quote.choices;
+    reservation.books->usual_output.note(reservation.quote.model.name->id, (usage.output + choices - 1) / choices);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory to remember it
+  }
 }
 
 void finish(Reservation& reservation, const Vector& actual, const Bill& bill, const Priced& priced, RecordStatus status,
@@ -207,6 +227,7 @@ void finish(Reservation& reservation, const Vector& actual, const Bill& bill, co
       .first = true,
       .status = status,
       .cost_source = priced.source};
+  if (reservation.quote.unbounded && status != RecordStatus::indeterminate) learn(reservation, bill.usage);
   tell(reservation, bill, priced, status, reason, aftermath);
   if (aftermath.crossed) {
     aftermath.crossed->scope = reservation.scope;

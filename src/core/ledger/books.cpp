@@ -32,8 +32,8 @@ Books::Books(LedgerOptions ledger_options)
           AtFork::Order::books,
           [this] {
             fork_locks_.emplace(ForkLocks{records.lock_all(), events.lock(), sinks.lock(), dictionary.lock(),
-                                          prices.lock(), std::unique_lock(said_mutex_),
-                                          std::unique_lock(rules_mutex_)});
+                                          prices.lock(), std::unique_lock(said_mutex_), std::unique_lock(rules_mutex_),
+                                          usual_output.lock()});
           },
           [this](bool in_child) {
             if (in_child) {
@@ -131,6 +131,7 @@ void Books::reset() {
   unpriced_calls = 0;
   unbounded_calls = 0;
   unread_usage = 0;
+  usual_output.reset();
   reset_counters(*store);
 }
 

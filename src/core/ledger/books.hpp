@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -18,6 +19,7 @@
 #include "core/ledger/prices_in_use.hpp"
 #include "core/ledger/records.hpp"
 #include "core/ledger/sinks.hpp"
+#include "core/ledger/usual_output.hpp"
 #include "outlay/ledger.hpp"
 #include "outlay/store.hpp"
 
@@ -77,6 +79,15 @@ class Books {
   /// Forgets records, events and counters.
   void reset();
 
+  UsualOutput usual_output;
+  [[nodiscard]] const Tokenizer& tokenizer() const noexcept {
+    return options.tokenizer ? *options.tokenizer : built_in_tokenizer();
+  }
+  /// A bound on the tokens of a text, whatever a tokenizer of the program's says.
+  [[nodiscard]] std::int64_t count(std::string_view text) const {
+    return std::clamp<std::int64_t>(tokenizer().upper(text), 0, Usage::max_count);
+  }
+
   std::atomic<std::uint64_t> unpriced_calls{0};
   std::atomic<std::uint64_t> unread_usage{0};
   std::atomic<std::uint64_t> unbounded_calls{0};
@@ -106,7 +117,7 @@ class Books {
   /// All locks of the books, in their order, while the process forks.
   struct ForkLocks {
     Records::Locks records;
-    std::unique_lock<std::mutex> events, sinks, dictionary, prices, said, rules;
+    std::unique_lock<std::mutex> events, sinks, dictionary, prices, said, rules, usual_output;
   };
   std::optional<ForkLocks> fork_locks_;
   const AtFork at_fork_;  // last: nothing of the books is destroyed while the process forks

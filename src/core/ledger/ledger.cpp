@@ -106,6 +106,7 @@ std::uint64_t Ledger::dropped() const { return books_->records.dropped(); }
 std::uint64_t Ledger::unpriced_calls() const { return books_->unpriced_calls.load(std::memory_order_relaxed); }
 std::uint64_t Ledger::unread_usage() const { return books_->unread_usage.load(std::memory_order_relaxed); }
 std::uint64_t Ledger::unbounded_calls() const { return books_->unbounded_calls.load(std::memory_order_relaxed); }
+const Tokenizer& Ledger::tokenizer() const noexcept { return books_->tokenizer(); }
 Audit Ledger::audit() const { return detail::audit(books_->records); }
 
 void Ledger::set_prices(PriceTable prices) { books_->prices.replace(detail::Access::book(prices)); }

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <optional>
+#include <ostream>
 #include <unordered_map>
 #include <utility>
 
@@ -365,5 +367,69 @@ void Report::assert_under(Usd limit, const Tags& tags) const {
     throw Error(errc::over_limit,
                 to_string(spent.usd) + " was spent" + what + ", and assert_under allows " + to_string(limit) + '.');
 }
+
+namespace {
+
+/// What a terminal shows of a text, and how many characters that are.
+std::pair<std::string, std::size_t> shown(std::string_view text) {
+  std::pair<std::string, std::size_t> result;
+  for (std::size_t at = 0; at < text.size(); ++result.second) {
+    const detail::Utf8 c = detail::utf8_at(text, at);
+    const bool control = c.code < 0x20 || (c.code >= 0x7F && c.code < 0xA0);
+    result.first += c.valid() && !control ? text.substr(at, c.length) : detail::utf8_replacement;
+    at += c.length;
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string to_string(const Report& report) {
+  std::vector<std::string> keys;
+  for (const ReportRow& row : report)
+    for (const auto& [key, value] : row.tags)
+      if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+  const std::size_t texts = std::max<std::size_t>(1, keys.size());
+  const auto numbers = [](const ReportRow& row) {
+    return std::vector<std::string>{to_string(row.usd), std::to_string(row.calls),
+                                    std::to_string(row.usage.input_total()), std::to_string(row.usage.output),
+                                    std::to_string(row.blocked_calls)};
+  };
+  std::vector<std::vector<std::string>> lines;
+  const auto add = [&](std::vector<std::string> cells, std::vector<std::string> more) {
+    cells.resize(texts);
+    cells.insert(cells.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    lines.push_back(std::move(cells));
+  };
+  add(keys, {"usd", "calls", "input", "output", "refused"});
+  for (const ReportRow& row : report) {
+    std::vector<std::string> cells;
+    for (const std::string& key : keys) {
+      const std::string* const value = row.tags.find(key);
+      cells.push_back(value ? *value : "-");
+    }
+    add(std::move(cells), numbers(row));
+  }
+  add({"total"}, numbers(report.total()));
+
+  std::vector<std::size_t> widths(texts + 5, 0);
+  for (const auto& line : lines)
+    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], shown(line[i]).second);
+  std::string table;
+  for (const auto& line : lines) {
+    std::string row;
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      const auto [text, width] = shown(line[i]);
+      if (i != 0) row += "  ";
+      if (i >= texts) row.append(widths[i] - width, ' ');
+      row += text;
+      if (i < texts) row.append(widths[i] - width, ' ');
+    }
+    table += row + '\n';
+  }
+  return table;
+}
+
+std::ostream& operator<<(std::ostream& out, const Report& report) { return out << to_string(report); }
 
 }  // namespace outlay

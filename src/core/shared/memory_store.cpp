@@ -54,6 +54,7 @@ StoreReply MemoryBackend::execute(const StoreCommand& command) {
     const SlotSums sums = sums_of(command.counters[i]);
     reply.states[i].spent = to_amounts(sums.spent);
     reply.states[i].reserved = to_amounts(sums.held);
+    reply.states[i].known = counters_.contains({command.counters[i].name, command.counters[i].window});
   }
   return reply;
 }

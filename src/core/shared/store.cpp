@@ -45,31 +45,89 @@ Store::~Store() {
   if (queue_->is_own_thread()) queue_.release()->end_on_own_thread();
 }
 
-StoreReply::State Store::ask(StoreCommand::Op op, std::string_view name, const Window& window, Usd amount) {
+namespace {
+
+using namespace detail;
+
+/// One question about one counter, and its answer.
+StoreReply ask(StoreQueue& queue, StoreCommand::Op op, std::string id, std::string_view name, const Window& window,
+               std::optional<Time> at, const Vector& amounts) {
   if (name.empty() || window.kind() == Window::Kind::scope)
     throw ConfigError("a store's counter needs a name and a window other than Window::scope(). Pass both.");
-  const auto counter = queue_->counter(std::string(name), window);
-  const Time now = queue_->now(detail::Access::books(Ledger::current()).time());
-  StoreCommand command = queue_->command(op, op == StoreCommand::Op::adjust ? queue_->new_id() : std::string(),
-                                         {detail::slot_of(*counter, now)}, {amount.nanos()}, now);
-  Result<StoreReply> reply = queue_->ask_and_wait(std::move(command), {counter});
-  if (!reply) detail::throw_failure(std::move(reply).error());
-  return reply->states.at(0);
+  const auto counter = queue.counter(std::string(name), window);
+  const Time now = queue.now(Access::books(Ledger::current()).time());
+  StoreCommand command = queue.command(op, std::move(id), {slot_of(*counter, at.value_or(now))}, amounts, now);
+  // A store in memory remembers the ids that have a lease: a program's own id may come again.
+  if (op == StoreCommand::Op::adjust) command.lease = queue.options.lease;
+  Result<StoreReply> reply = queue.ask_and_wait(std::move(command), {counter});
+  if (!reply) throw_failure(std::move(reply).error());
+  return *std::move(reply);
 }
 
-StoreReply::State Store::state(std::string_view name, const Window& window) {
-  return ask(StoreCommand::Op::snapshot, name, window, {});
+/// The id of a program's, as 32 hexadecimal digits: the same in every process and version.
+std::string stable_id(const Adjustment& adjustment) {
+  constexpr const char* digits = "0123456789abcdef";
+  std::string id;
+  for (const std::uint64_t seed : {14695981039346656037U, 1099511628211U * 31}) {
+    std::uint64_t hash = seed;  // FNV-1a
+    const std::string window = adjustment.window.id();
+    for (const std::string_view part : {adjustment.name, std::string_view(window), adjustment.id}) {
+      for (const char c : part) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
+      hash = (hash ^ part.size()) * 1099511628211U;
+    }
+    for (int i = 0; i < 16; ++i, hash >>= 4U) id += digits[hash & 15U];
+  }
+  return id;
 }
 
-StoreReply::State Store::adjust(std::string_view name, const Window& window, Usd amount, std::string_view reason) {
-  const StoreReply::State state = ask(StoreCommand::Op::adjust, name, window, amount);
-  detail::Books& books = detail::Access::books(Ledger::current());
-  const detail::AttributionRef where = books.dictionary.intern(nullptr, {true, name, {}, {}});
-  detail::EventDraft(books, Action::adjusted, where.get())
-      .numbers(Dimension::usd, amount.nanos(), state.spent.usd.nanos())
-      .reason(reason)
-      .book();
-  return state;
+[[noreturn]] void refuse(const Adjustment& adjustment, const std::string& why) {
+  throw Error(errc::invalid_argument,
+              "the adjustment of \"" + printable_name(adjustment.name) + "\" (" + adjustment.window.id() + ") " + why);
+}
+
+}  // namespace
+
+StoreReply::State Store::state(std::string_view name, const Window& window, std::optional<Time> at) {
+  return ask(*queue_, StoreCommand::Op::snapshot, {}, name, window, at, {}).states.at(0);
+}
+
+StoreReply::State Store::adjust(const Adjustment& adjustment) {
+  const Vector amounts = to_vector(adjustment.amounts);
+  if (amounts == Vector{}) refuse(adjustment, "changes nothing. Set some of its amounts.");
+  if (adjustment.amounts.concurrent != 0)
+    refuse(adjustment, "has an amount of calls in flight, which are never spent. Leave `concurrent` out.");
+  if (adjustment.id.size() > 256) refuse(adjustment, "has an id of more than 256 bytes. Shorten it.");
+  Books& books = Access::books(Ledger::current());
+  const Time now = queue_->now(books.time());
+  if (adjustment.at && adjustment.window.kind() != Window::Kind::scope) {
+    constexpr std::chrono::hours kept{48};
+    const Window::Span slot = adjustment.window.at(*adjustment.at);
+    if (slot.end && *slot.end + kept < now)
+      refuse(adjustment, "is for a slot that ended " + to_iso8601(*slot.end) +
+                             ", and slots are kept for 48 hours. Correct the present one.");
+    if (slot.begin > now)
+      refuse(adjustment,
+             "is for a slot that begins " + to_iso8601(slot.begin) + ", which is to come. Pass an earlier `at`.");
+  }
+  if (!adjustment.create) {
+    const StoreReply::State before = state(adjustment.name, adjustment.window, adjustment.at);
+    if (!before.known && before.life == 0 && before.spent == Amounts{} && before.reserved == Amounts{})
+      refuse(adjustment, "names a counter of which nothing is kept in " + description() +
+                             ". Check the name and the window, or set `create` to begin it.");
+  }
+  const StoreReply reply =
+      ask(*queue_, StoreCommand::Op::adjust, adjustment.id.empty() ? queue_->new_id() : stable_id(adjustment),
+          adjustment.name, adjustment.window, adjustment.at, amounts);
+  if (reply.outcome != StoreReply::Outcome::done) return reply.states.at(0);  // its id was here before
+  const AttributionRef where = books.dictionary.intern(nullptr, {true, adjustment.name, {}, {}});
+  const Vector spent = to_vector(reply.states.at(0).spent);
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (amounts[d] != 0)
+      EventDraft(books, Action::adjusted, where.get())
+          .numbers(static_cast<Dimension>(d), amounts[d], spent[d])
+          .reason(adjustment.reason)
+          .book();
+  return reply.states.at(0);
 }
 
 void Store::flush(std::chrono::milliseconds timeout) { queue_->flush(timeout); }

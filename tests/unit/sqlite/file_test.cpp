@@ -256,3 +256,14 @@ TEST_CASE("sqlite: what is billed but unknown is found by its index", "[sqlite][
   sqlite3_finalize(plan);
   CHECK(contains(steps, "records_indeterminate"));
 }
+
+TEST_CASE("sqlite: a store's file that is opened as one of records says what it is", "[sqlite][file]") {
+  const TempDir dir;
+  {
+    outlay::detail::Database database(dir.db(), outlay::detail::Database::Mode::read_write);
+    outlay::detail::prepare_for_store(database);
+  }
+  const outlay::Error error = failure_of([&] { static_cast<void>(outlay::report_sqlite(dir.db())); });
+  CHECK(error.reason() == outlay::errc::bad_file);
+  CHECK(contains(error.what(), "has the counters of a sqlite_store and no records"));
+}

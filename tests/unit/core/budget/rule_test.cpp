@@ -87,7 +87,7 @@ TEST_CASE("rule: a refusal names the level that is in the way, its value and the
     return CallRequest{.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = usd};
   };
   const auto in_the_way = [&](std::initializer_list<Tag> tags, Usd spent, const std::string& name) {
-    (void)store->adjust(name, Window::day(), spent, "as if it were spent");
+    (void)store->adjust({.name = name, .window = Window::day(), .amounts = {.usd = spent}, .create = true});
     Track track(tags);
     const Result<Call> refused = try_call(request(2_usd));
     REQUIRE_FALSE(refused);
@@ -96,7 +96,7 @@ TEST_CASE("rule: a refusal names the level that is in the way, its value and the
     CHECK(refused.error().message().find(name + "\" refused free: this call needs up to $2.00, $1.00 of ") !=
           std::string::npos);
     CHECK(try_call(request(1_usd)));  // an exact hit
-    (void)store->adjust(name, Window::day(), -spent, "and back");
+    (void)store->adjust({.name = name, .window = Window::day(), .amounts = {.usd = -spent}});
   };
   in_the_way({{"feature", "x"}}, 99_usd, "global");
   in_the_way({{"project", "apollo"}, {"user_id", "alice"}}, 49_usd, "project:apollo");

@@ -168,6 +168,8 @@ class World {
   void answered(int id, const outlay::Decision& decision) {
     Call& call = calls.at(id);
     call.moment.now = ++clock_;
+    if (decision.kind() == outlay::Decision::Kind::reroute && !call.moment.stream)
+      call.request.usual.try_emplace(decision.model(), usual(decision.model()));
     call.memory.answers.push_back({.budget = call.asked_budget,
                                    .policy = call.asked_policy,
                                    .stream = call.moment.stream,
@@ -181,8 +183,23 @@ class World {
     leave_line(calls.at(id));
     if (!calls.at(id).runs) calls.erase(id);
   }
+  /// What a call knows of its models before it asks.
+  void expect(int id) {
+    Call& call = calls.at(id);
+    call.request.usual[call.request.model] = usual(call.request.model);
+    for (int at = call.at; at >= 0; at = outer(at))
+      if (const auto* chain = budgets[static_cast<std::size_t>(at)].options.on_exceed.chain())
+        for (const Policy& policy : *chain)
+          if (const auto* downgrade = std::get_if<outlay::Downgrade>(&policy))
+            for (const auto& route : downgrade->map) call.request.usual[route.to] = usual(route.to);
+  }
   void settle(int id, std::int64_t input, std::int64_t output) {
     const Call& call = calls.at(id);
+    if (call.offer.unbounded) {
+      auto& answers = written_[call.offer.model];
+      answers.push_back((output + call.request.choices - 1) / call.request.choices);
+      if (answers.size() > 100) answers.pop_front();
+    }
     const Chain chain = look(call);
     const std::int64_t usd = *Judge(chain, call.request, tariffs_).money(call.offer.model, input, output);
     end(id, {usd, input + output, input, output, 1, 0}, true);
@@ -667,6 +684,18 @@ class World {
       wake_outward(budget);
   }
 
+  /// The smallest that at least 95 of 100 answers are not above.
+  [[nodiscard]] std::int64_t usual(const std::string& model) const {
+    const auto found = written_.find(model);
+    if (found == written_.end()) return 0;
+    std::vector<std::int64_t> answers(found->second.begin(), found->second.end());
+    std::sort(answers.begin(), answers.end());
+    std::size_t within = 0;
+    while ((within + 1) * 100 < answers.size() * 95) ++within;
+    return answers[within];
+  }
+
+  std::map<std::string, std::deque<std::int64_t>> written_;  // answers without a ceiling
   const Tariffs tariffs_;
   std::int64_t clock_ = 0;  // a nanosecond each time that it is looked at
 };

@@ -321,6 +321,7 @@ class Run {
     twin.at = at;
     twin.request = request;
     twin.memory.may_wait = may_wait;
+    world_.expect(id);
     if (in_callback_of >= 0) twin.callbacks = {in_callback_of};
     calls_[id] = std::make_unique<Running>(scopes_[static_cast<std::size_t>(at)], request);
     Running& call = *calls_[id];

@@ -45,6 +45,7 @@ struct Request {
   std::optional<std::int64_t> flat{};  // nano-dollars
   std::int64_t least_ceiling = 1;
   bool fixed_ceiling = false;
+  std::map<std::string, std::int64_t> usual{};  // tokens a choice that models lately wrote, as the call knows them
 };
 
 /// The call as it would be made.
@@ -171,6 +172,24 @@ class Judge {
     }
     return output.value_or(256) + reasoning;
   }
+  /// What a model is expected to write where nothing bounds it.
+  [[nodiscard]] std::int64_t expected(const std::string& model) const {
+    const auto usual = request_.usual.find(model);
+    const std::int64_t more = usual == request_.usual.end() ? 0 : usual->second;
+    std::int64_t output = -1, reasoning = 0;
+    for (const Level& level : chain_) {
+      if (level.options.output_reserve) output = std::max(output, *level.options.output_reserve);
+      reasoning = std::max(reasoning, level.options.reasoning_reserve.value_or(0));
+    }
+    return std::max(output < 0 ? 256 : output, more) + reasoning;
+  }
+  /// At a flat price what is written counts only where tokens do.
+  [[nodiscard]] bool counts_output() const {
+    if (!request_.flat) return true;
+    for (const Level& level : chain_)
+      if (level.options.tokens || level.options.output_tokens) return true;
+    return false;
+  }
   [[nodiscard]] bool any(outlay::Unbounded choice) const {
     for (const Level& level : chain_)
       if (level.options.unbounded == choice) return true;
@@ -239,13 +258,13 @@ class Judge {
   [[nodiscard]] std::optional<Offer> offer(const std::string& model, std::optional<std::int64_t> ceiling,
                                            bool open) const {
     Offer made{.model = model, .ceiling = ceiling, .open = open};
-    std::int64_t each = reserve();
+    std::int64_t each = expected(model);
     if (ceiling)
       each = *ceiling;
     else if (takes_maximum() && most_written(model))
       each = *most_written(model);
     else
-      made.unbounded = true;
+      made.unbounded = counts_output();
     const Wide output = Wide{each} * request_.choices;
     if (output > Wide{endless} || output + request_.input > Wide{endless}) return std::nullopt;
     const std::optional<std::int64_t> usd = money(model, request_.input, output);
@@ -258,7 +277,7 @@ class Judge {
   errc first_offer(bool observing, Offer& first) const {
     std::optional<std::int64_t> ceiling = request_.ceiling;
     bool open = false;
-    if (!ceiling && !request_.fixed_ceiling && !observing) {
+    if (!ceiling && counts_output() && !request_.fixed_ceiling && !observing) {
       open = has_clamp();
       if (open)
         ceiling = least_ceiling(request_.model);
@@ -268,7 +287,7 @@ class Judge {
     const std::optional<Offer> made = offer(request_.model, ceiling, open);
     if (!made) return errc::overflow;
     first = *made;
-    if (!request_.ceiling && refuses_unbounded()) return errc::unbounded_refused;
+    if (!request_.ceiling && counts_output() && refuses_unbounded()) return errc::unbounded_refused;
     return allows(request_.model) ? errc::ok : errc::price_unknown;
   }
   /// A running stream that needs room for so much output in all.

@@ -414,21 +414,24 @@ TEST_CASE("shared: whichever command of a store fails, totals are right in the e
       const auto store = stormy(weather, OnUnreachable::deny(), distance);
       weather->fail_at(nth);
       int settled = 0;
+      Usd spent;
       {
         Budget day(daily("nth", 1_usd, store));
         for (int i = 0; i < 3; ++i) {
           Result<Call> call = try_call({.model = "gpt-4o", .input_tokens = 1'000});
           if (!call) continue;
           call->sent();
-          (void)call->extend_output(1'000);
-          call->settle({.input = 1'000, .output = 1'000});
+          // More than is reserved, which is what the model wrote last.
+          const std::int64_t output = 1'000 * (i + 1);
+          (void)call->extend_output(output);
+          spent += call->settle({.input = 1'000, .output = output}).usd;
           ++settled;
         }
       }
       store->flush();
       CAPTURE(nth, settled);
       CHECK(settled >= 2);
-      CHECK(spent_in(*store, "nth") == Usd::from_nanos((0.0125_usd).nanos() * settled));
+      CHECK(spent_in(*store, "nth") == spent);
       CHECK(store->state("nth", Window::day()).reserved == Amounts{});
     }
 }
@@ -487,7 +490,9 @@ TEST_CASE("shared: a correction is booked, and recorded", "[core][store]") {
   const auto store = memory_store();
   Budget day(daily("corrected", 0.02_usd, store));
   spend_a_cent();
-  CHECK(store->adjust("corrected", Window::day(), Usd::from_nanos(-(0.01_usd).nanos()), "refunded").spent.usd == Usd{});
+  CHECK(
+      store->adjust({.name = "corrected", .window = Window::day(), .amounts = {.usd = -0.01_usd}, .reason = "refunded"})
+          .spent.usd == Usd{});
   CHECK(day.spent().usd == Usd{});
   const BudgetEvent event = fixture.ledger.events().at(0);
   CHECK(event.action == Action::adjusted);
@@ -501,7 +506,7 @@ TEST_CASE("shared: a correction is booked, and recorded", "[core][store]") {
 TEST_CASE("shared: what a refund left is room, and the refusal says so", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
-  (void)store->adjust("refunded", Window::forever(), Usd::from_nanos(-(5_usd).nanos()), "refund");
+  (void)store->adjust({.name = "refunded", .amounts = {.usd = -5_usd}, .reason = "refund", .create = true});
   const auto asked = [](Usd usd) {
     return CallRequest{.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = usd};
   };
@@ -869,4 +874,62 @@ TEST_CASE("shared: a call whose ceiling only its budgets bound is let through wh
   Call call({.model = "unit", .input_tokens = 10});
   CHECK(call.max_output_tokens() == 256);
   CHECK(actions(fixture.ledger).front() == Action::unshared);
+}
+
+TEST_CASE("shared: a correction counts in every dimension, in past slots, once for an id", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  Budget day({.name = "day", .usd = 1_usd, .tokens = 100'000, .window = Window::day(), .store = store});
+  Call(large_request()).settle({.input = 1'000, .output = 1'000});
+  const Time yesterday = fixture.clock->now();
+  fixture.clock->advance(24h);
+  const Adjustment refund{.name = "day",
+                          .window = Window::day(),
+                          .at = yesterday,
+                          .amounts = {.usd = -0.01_usd, .tokens = -1'500, .output_tokens = -1'500, .calls = -1},
+                          .id = "refund 17",
+                          .reason = "billed twice"};
+  for (int i = 0; i < 3; ++i) {
+    const StoreReply::State state = store->adjust(refund);
+    CHECK(state.spent.usd == 0.0025_usd);
+    CHECK(state.spent.tokens == 500);
+    CHECK(state.spent.calls == 0);
+  }
+  CHECK(store->state("day", Window::day(), yesterday).spent.usd == 0.0025_usd);
+  CHECK(store->state("day", Window::day()).spent.usd == Usd{});
+  CHECK(day.spent().usd == Usd{});
+  std::size_t events = 0;
+  for (const BudgetEvent& event : fixture.ledger.events()) events += event.action == Action::adjusted;
+  CHECK(events == 4);  // one for each dimension, of the first alone
+  Adjustment other = refund;
+  other.id = "refund 18";
+  CHECK(store->adjust(other).spent.usd == -0.0075_usd);
+}
+
+TEST_CASE("shared: a correction that cannot be meant is refused, and changes nothing", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  const Budget day(daily("day", 1_usd, store));
+  spend_a_cent();
+  const auto reason_of = [&](const Adjustment& adjustment) {
+    try {
+      (void)store->adjust(adjustment);
+    } catch (const Error& error) {
+      return error.reason();
+    }
+    return errc::ok;
+  };
+  const Time now = fixture.clock->now();
+  CHECK(reason_of({.name = "dya", .window = Window::day(), .amounts = {.usd = -1_usd}}) == errc::invalid_argument);
+  CHECK(reason_of({.name = "day", .window = Window::week(), .amounts = {.usd = -1_usd}}) == errc::invalid_argument);
+  CHECK(reason_of({.name = "day", .window = Window::day()}) == errc::invalid_argument);
+  CHECK(reason_of({.name = "day", .window = Window::day(), .amounts = {.concurrent = 1}}) == errc::invalid_argument);
+  CHECK(reason_of({.name = "day", .window = Window::day(), .at = now - 24h * 4, .amounts = {.usd = 1_usd}}) ==
+        errc::invalid_argument);
+  CHECK(reason_of({.name = "day", .window = Window::day(), .at = now + 24h, .amounts = {.usd = 1_usd}}) ==
+        errc::invalid_argument);
+  CHECK(reason_of({.name = "", .window = Window::day(), .amounts = {.usd = 1_usd}}) == errc::config);
+  CHECK(store->state("day", Window::day()).spent.usd == 0.01_usd);
+  CHECK(reason_of({.name = "new", .window = Window::day(), .amounts = {.usd = 1_usd}, .create = true}) == errc::ok);
+  CHECK(store->state("new", Window::day()).spent.usd == 1_usd);
 }
