@@ -30,7 +30,7 @@ endmacro()
 
 # outlay_add_component(<name>
 #   DESCRIPTION <text>
-#   SOURCES <file>...              below src/<name>/
+#   [SOURCES <file>...]            below src/<name>/; a component without is its headers
 #   HEADERS <file>...              below include/outlay/
 #   [COMPONENTS <name>...]         the components it rests on, publicly
 #   [PUBLIC <target>...] [PRIVATE <target>...]
@@ -54,13 +54,20 @@ function(outlay_add_component name)
   list(TRANSFORM arg_HEADERS PREPEND "${include_dir}/outlay/")
   list(TRANSFORM arg_COMPONENTS PREPEND "outlay::" OUTPUT_VARIABLE component_targets)
 
-  add_library(${target} ${arg_SOURCES})
+  if(arg_SOURCES)
+    add_library(${target} ${arg_SOURCES})
+    target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS "${include_dir}" FILES ${arg_HEADERS})
+    target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
+    target_compile_features(${target} PUBLIC cxx_std_20)
+    target_compile_options(${target} PRIVATE ${OUTLAY_WARNINGS})
+    target_link_libraries(${target} PUBLIC ${component_targets} ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
+  else()
+    add_library(${target} INTERFACE)
+    target_sources(${target} INTERFACE FILE_SET HEADERS BASE_DIRS "${include_dir}" FILES ${arg_HEADERS})
+    target_compile_features(${target} INTERFACE cxx_std_20)
+    target_link_libraries(${target} INTERFACE ${component_targets} ${arg_PUBLIC})
+  endif()
   add_library(outlay::${name} ALIAS ${target})
-  target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS "${include_dir}" FILES ${arg_HEADERS})
-  target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
-  target_compile_features(${target} PUBLIC cxx_std_20)
-  target_compile_options(${target} PRIVATE ${OUTLAY_WARNINGS})
-  target_link_libraries(${target} PUBLIC ${component_targets} ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
   set_target_properties(${target} PROPERTIES
     EXPORT_NAME ${name}
     CXX_EXTENSIONS OFF
@@ -108,6 +115,9 @@ function(outlay_add_component name)
   endif()
   list(JOIN pc_requires ", " pc_requires)
   list(JOIN pc_requires_private ", " pc_requires_private)
+  if(arg_SOURCES)
+    list(PREPEND arg_PC_LIBS "-L\${libdir}" "-l${pc_name}")
+  endif()
   list(JOIN arg_PC_LIBS " " pc_libs)
   if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}")
     set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
@@ -137,6 +147,7 @@ function(outlay_install_package)
   write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/outlay-config-version.cmake"
     VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
   install(FILES "${PROJECT_BINARY_DIR}/package/outlay-config.cmake" "${PROJECT_BINARY_DIR}/package/outlay-config-version.cmake"
-    "${PROJECT_SOURCE_DIR}/src/cmake/Findhiredis.cmake" "${PROJECT_SOURCE_DIR}/src/cmake/FindSQLite3.cmake"
+    "${PROJECT_SOURCE_DIR}/src/cmake/Findhiredis.cmake" "${PROJECT_SOURCE_DIR}/src/cmake/Findhttplib.cmake"
+    "${PROJECT_SOURCE_DIR}/src/cmake/FindSQLite3.cmake"
     DESTINATION "${package_dir}" COMPONENT core)
 endfunction()

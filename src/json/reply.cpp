@@ -42,8 +42,6 @@ Usage count_visible(const detail::Reader& reader, const CallRequest& request) {
   return {.output = output, .reasoning = std::min(reasoning, output)};
 }
 
-bool is_success(int status) noexcept { return status >= 200 && status < 300; }
-
 bool recognised(const detail::Reader& reader) noexcept {
   const detail::Facts& facts = reader.facts;
   return facts.reported() || facts.choices_now != 0 || facts.empty_choices || !reader.pieces.empty() ||
@@ -152,13 +150,13 @@ Settled GuardedCall::reply(const json::value& reply) {
 }
 
 Settled GuardedCall::reply(int status, const json::value& body) {
-  if (!is_success(status)) return detail::end_refused(detail::Access::reservation(call_), api(), status, body);
+  if (!detail::is_success(status)) return detail::end_refused(detail::Access::reservation(call_), api(), status, body);
   if (!body.is_object() && !body.is_array()) no_json(*this, status);
   return reply(body);
 }
 
 Settled GuardedCall::reply_text(int status, std::string_view body) {
-  if (!is_success(status))
+  if (!detail::is_success(status))
     return detail::end_refused(detail::Access::reservation(call_), api(), status, detail::parse_refusal(body));
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) no_json(*this, status);
   if (request_.streamed()) return Stream(call_, api(), {}).take_whole(body);
@@ -189,7 +187,7 @@ Stream GuardedCall::stream(int status, StreamMeterOptions options) {
 }
 
 ReplyVerdict judge_reply(Api api, int status, const json::value& body) {
-  if (is_success(status)) return ReplyVerdict::paid;
+  if (detail::is_success(status)) return ReplyVerdict::paid;
   const detail::ApiRow& row = detail::row_of(api);
   if (const auto verdict = row.format().judge(status, body)) return *verdict;
   for (const detail::StatusVerdict& one : row.statuses)

@@ -8,6 +8,8 @@
 
 namespace outlay::detail {
 
+[[nodiscard]] constexpr bool is_success(int status) noexcept { return status >= 200 && status < 300; }
+
 /// `HTTP 429`: the reason in records.
 [[nodiscard]] std::string status_text(int status);
 

@@ -71,7 +71,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     leaves();
   }
   /// The answer is no stream: its status says what it is.
-  [[nodiscard]] bool refused() const noexcept { return status != 0 && (status < 200 || status > 299); }
+  [[nodiscard]] bool refused() const noexcept { return status != 0 && !detail::is_success(status); }
 
   void read_rest(StreamConsumer* consumer) {
     if (refused()) return;
@@ -127,6 +127,16 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     settled = true;
     if (without_verdict(what)) return end_indeterminate(*reservation, reason());
     return detail::settle(*reservation, what);
+  }
+
+  Result<Settled> try_finish(StreamConsumer* consumer) noexcept {
+    if (!sent || settled) return Settled{};
+    try {
+      read_rest(consumer);
+    } catch (...) {  // what was read before is settled
+      if (!kept) kept = std::current_exception();
+    }
+    return settle_quietly();
   }
 
   Result<Settled> settle_quietly() noexcept {
@@ -211,14 +221,8 @@ void Stream::answered(int status) noexcept { impl_->answered(status); }
 Settled Stream::finish() { return impl_->finish(nullptr); }
 Settled Stream::finish(StreamConsumer& consumer) { return impl_->finish(&consumer); }
 
-Result<Settled> Stream::try_finish() noexcept {
-  if (!impl_->sent || impl_->settled) return Settled{};
-  try {
-    impl_->read_rest(nullptr);
-  } catch (...) {  // out of memory: what was read before is settled
-  }
-  return impl_->settle_quietly();
-}
+Result<Settled> Stream::try_finish() noexcept { return impl_->try_finish(nullptr); }
+Result<Settled> Stream::try_finish(StreamConsumer& consumer) noexcept { return impl_->try_finish(&consumer); }
 
 Settled Stream::take_whole(std::string_view bytes) {
   impl_->bounded = true;

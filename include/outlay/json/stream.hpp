@@ -190,8 +190,9 @@ class OUTLAY_EXPORT Stream {
   /// BudgetExceeded under a Raise budget that the call took over its cap, after booking.
   Settled finish();
   Settled finish(StreamConsumer& consumer);
-  /// The same without that exception.
+  /// The same without that exception; what a consumer throws is kept for check().
   Result<Settled> try_finish() noexcept;
+  Result<Settled> try_finish(StreamConsumer& consumer) noexcept;
 
   /// Throws the typed error of a stream that did not reach its end.
   ///

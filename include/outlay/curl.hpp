@@ -1,0 +1,160 @@
+#pragma once
+
+// Calls over libcurl, plain or streamed, inside budgets. Header-only.
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <string_view>
+
+#include "outlay/json.hpp"
+
+namespace outlay {
+
+struct CurlOptions {
+  GuardOptions guard{};
+  /// What the handle's CURLOPT_WRITEFUNCTION and CURLOPT_WRITEDATA would be: called as libcurl calls it, with at most CURL_MAX_WRITE_SIZE
+  /// bytes. It may not pause. Null: CurlResult::body keeps the reply.
+  curl_write_callback write{};
+  void* write_data{};
+  curl_write_callback header{};  ///< The same for CURLOPT_HEADERFUNCTION and CURLOPT_HEADERDATA. Null: none.
+  void* header_data{};
+  /// Called once the call is admitted, before it is sent: sets what depends on its model, as the URL where Api::model_in_path().
+  std::function<void(CURL* easy, const GuardedCall& call)> prepare{};
+  TransferOptions transfer{};
+};
+
+struct CurlResult : TransferResult {
+  CURLcode code{
+      CURLE_OK};  ///< Of curl_easy_perform. CURLE_WRITE_ERROR where a budget cut the stream, or `write` refused bytes.
+};
+
+namespace detail {
+
+/// A transfer as libcurl sees it: its callbacks throw nothing.
+class CurlTransfer {
+ public:
+  CurlTransfer(CURL* easy, GuardedCall& call, const CurlOptions& options)
+      : easy_(easy), options_(options), transfer_(call, deliver(), options.transfer) {}
+
+  CURLcode set(std::string_view body) noexcept {
+    CURLcode code = curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, body.data());
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &CurlTransfer::on_write);
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &CurlTransfer::on_header);
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
+    return code;
+  }
+  ~CurlTransfer() {
+    curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, nullptr);
+    curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, options_.write);
+    curl_easy_setopt(easy_, CURLOPT_WRITEDATA, options_.write_data);
+    curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, options_.header);
+    curl_easy_setopt(easy_, CURLOPT_HEADERDATA, options_.header_data);
+  }
+  CurlTransfer(const CurlTransfer&) = delete;
+  CurlTransfer& operator=(const CurlTransfer&) = delete;
+
+  CurlResult perform(std::string_view body) noexcept {
+    CURLcode code = set(body);
+    TransferEnd how = TransferEnd::not_sent;
+    if (code == CURLE_OK) {
+      code = curl_easy_perform(easy_);
+      how = end_of(code);
+    }
+    CurlResult result{transfer_.end(how, curl_easy_strerror(code)), code};
+    if (thrown_) result.thrown = thrown_;
+    return result;
+  }
+
+ private:
+  TransferEnd end_of(CURLcode code) noexcept {
+    if (code == CURLE_OK) return TransferEnd::complete;
+    if (code == CURLE_HTTP_RETURNED_ERROR) {  // CURLOPT_FAILONERROR: the status is known, the head's end is not shown
+      transfer_.head(status());
+      return TransferEnd::complete;
+    }
+    long request_bytes = 0;
+    curl_off_t body_bytes = 0;
+    curl_easy_getinfo(easy_, CURLINFO_REQUEST_SIZE, &request_bytes);
+    curl_easy_getinfo(easy_, CURLINFO_SIZE_UPLOAD_T, &body_bytes);
+    return request_bytes == 0 && body_bytes == 0 ? TransferEnd::not_sent : TransferEnd::broken;
+  }
+
+  int status() const noexcept {
+    long status = 0;
+    curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
+    return static_cast<int>(status);
+  }
+
+  Transfer::Deliver deliver() const {
+    if (options_.write == nullptr) return {};
+    return [this](std::string_view bytes) {
+      while (!bytes.empty()) {
+        const std::size_t size = std::min<std::size_t>(bytes.size(), CURL_MAX_WRITE_SIZE);
+        // A callback of C does not write to what it is given, although its type would let it.
+        if (options_.write(const_cast<char*>(bytes.data()), 1, size, options_.write_data) != size) return false;
+        bytes.remove_prefix(size);
+      }
+      return true;
+    };
+  }
+
+  static std::size_t on_write(char* data, std::size_t, std::size_t size, void* self) noexcept {
+    return static_cast<CurlTransfer*>(self)->transfer_.body({data, size}) ? size : size + 1;
+  }
+
+  static std::size_t on_header(char* data, std::size_t, std::size_t size, void* self) noexcept {
+    CurlTransfer& transfer = *static_cast<CurlTransfer*>(self);
+    const std::string_view line(data, size);
+    // An empty line ends a head: of the reply, or of what comes before it (100 Continue, a proxy's answer).
+    if (line == "\r\n" || line == "\n")
+      if (const int status = transfer.status(); status >= 200) transfer.transfer_.head(status);
+    if (transfer.options_.header == nullptr) return size;
+    try {
+      return transfer.options_.header(data, 1, size, transfer.options_.header_data);
+    } catch (...) {
+      transfer.thrown_ = std::current_exception();
+      return size + 1;
+    }
+  }
+
+  CURL* easy_;
+  const CurlOptions& options_;
+  Transfer transfer_;
+  std::exception_ptr thrown_;  // by a header callback of C++
+};
+
+}  // namespace detail
+
+/// Performs a request on a prepared easy handle inside the budgets around: admits it, sends it as the policies left it, plain or streamed as
+/// the body says, and settles it by what comes.
+///
+/// No address, no connection, no TLS: released. A status other than 2xx: by the API's table. A time-out or a break once something has left:
+/// charged. A stream that a budget cuts aborts the transfer.
+///
+/// \param easy With its URL, header fields (`Content-Type: application/json`), time-outs. Its body, its write and its header function are set
+/// here; afterwards it has no body, and those functions are the ones of `options`.
+/// \param body The request as in GuardedCall.
+/// \return What came; look at `code`, `status` and `failure`.
+/// \par Errors
+/// As GuardedCall's constructor, before anything is sent. What `prepare`, `write`, `header` or a consumer throws, after the call has been
+/// booked; none of it passes through libcurl.
+/// \par Thread safety
+/// As curl_easy_perform: one handle, one thread at a time.
+/// \par Blocking
+/// As Call's constructor and curl_easy_perform. In a coroutine or with curl_multi drive a Transfer.
+/// \par Example
+/// \snippet tests/unit/curl/curl_test.cpp curl
+inline CurlResult curl_perform(CURL* easy, Api api, std::string_view body, const CurlOptions& options = {}) {
+  GuardedCall call(api, body, options.guard);
+  if (options.prepare) options.prepare(easy, call);
+  CurlResult result = detail::CurlTransfer(easy, call, options).perform(call.body_text());
+  if (result.thrown) std::rethrow_exception(result.thrown);
+  return result;
+}
+
+}  // namespace outlay

@@ -1,0 +1,105 @@
+#pragma once
+
+// Calls over cpp-httplib (0.11 and newer), plain or streamed, inside budgets. Header-only.
+#include <httplib.h>
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "outlay/json.hpp"
+
+namespace outlay {
+
+struct HttplibOptions {
+  GuardOptions guard{};
+  httplib::Headers headers{};  ///< Beside the client's own; `Content-Type: application/json` where they name none.
+  /// Gets the reply's bytes as they come; false aborts. Without one HttplibResult::body keeps the reply.
+  httplib::ContentReceiver receiver{};
+  /// Called once the call is admitted, before it is sent: sets what depends on its model, as the path where Api::model_in_path().
+  std::function<void(httplib::Request& request, const GuardedCall& call)> prepare{};
+  TransferOptions transfer{};
+};
+
+struct HttplibResult : TransferResult {
+  httplib::Error error{
+      httplib::Error::Success};  ///< Error::Canceled where a budget cut the stream, or `receiver` refused bytes.
+  httplib::Headers headers{};    ///< Of the reply.
+};
+
+namespace detail {
+
+/// How cpp-httplib says that nothing has left.
+inline bool httplib_not_sent(httplib::Error error) noexcept {
+  switch (error) {
+    case httplib::Error::Connection:
+    case httplib::Error::BindIPAddress:
+    case httplib::Error::SSLConnection:
+    case httplib::Error::SSLLoadingCerts:
+    case httplib::Error::SSLServerVerification:
+    case httplib::Error::ConnectionTimeout:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace detail
+
+/// Posts a request inside the budgets around: admits it, sends it as the policies left it, plain or streamed as the body says, and settles it
+/// by what comes.
+///
+/// No address, no connection, no TLS: released. A status other than 2xx: by the API's table. A time-out or a break once a connection was
+/// there: charged. A stream that a budget cuts aborts the transfer.
+///
+/// \param client With its address, time-outs, TLS. A connection that it keeps alive and that the server has closed counts as a break.
+/// \param path `"/v1/chat/completions"`.
+/// \param body The request as in GuardedCall.
+/// \return What came; look at `error`, `status` and `failure`.
+/// \par Errors
+/// As GuardedCall's constructor, before anything is sent. What `prepare`, `receiver` or a consumer throws, after the call has been booked.
+/// \par Thread safety
+/// As httplib::Client::send.
+/// \par Blocking
+/// As Call's constructor, and as long as the transfer takes.
+/// \par Example
+/// \snippet tests/unit/httplib/httplib_test.cpp httplib
+template <class Client>
+HttplibResult httplib_post(Client& client, Api api, const std::string& path, std::string_view body,
+                           const HttplibOptions& options = {}) {
+  GuardedCall call(api, body, options.guard);
+  httplib::Request request;
+  request.method = "POST";
+  request.path = path;
+  request.headers = options.headers;
+  if (!request.has_header("Content-Type")) request.set_header("Content-Type", "application/json");
+  request.body = call.body_text();
+  if (options.prepare) options.prepare(request, call);
+
+  Transfer::Deliver deliver;
+  if (options.receiver)
+    deliver = [&options](std::string_view bytes) { return options.receiver(bytes.data(), bytes.size()); };
+  Transfer transfer(call, std::move(deliver), options.transfer);
+  HttplibResult result;
+  request.response_handler = [&](const httplib::Response& response) {
+    transfer.head(response.status);
+    result.headers = response.headers;
+    return true;
+  };
+  request.content_receiver = [&](const char* data, std::size_t size, auto, auto) {
+    return transfer.body({data, size});
+  };
+  const httplib::Result sent = client.send(request);
+  result.error = sent.error();
+  const TransferEnd how = sent                                     ? TransferEnd::complete
+                          : detail::httplib_not_sent(result.error) ? TransferEnd::not_sent
+                                                                   : TransferEnd::broken;
+  static_cast<TransferResult&>(result) = transfer.end(how, httplib::to_string(result.error));
+  if (result.thrown) std::rethrow_exception(result.thrown);
+  return result;
+}
+
+}  // namespace outlay
