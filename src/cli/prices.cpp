@@ -22,12 +22,6 @@ constexpr std::size_t max_request = 64U << 20U;
 constexpr const char* other_prices = "outlay: to look elsewhere, write --prices FILE or --litellm FILE\n";
 constexpr const char* name_model = "outlay: where the request does not name the model, write --model MODEL\n";
 
-PriceTable table_of(const PricesArguments& arguments) {
-  if (!arguments.prices.empty()) return load_prices(arguments.prices);
-  if (!arguments.litellm.empty()) return load_litellm_prices(arguments.litellm);
-  return PriceTable::bundled();
-}
-
 std::string read_all(const std::filesystem::path& path) {
   std::ifstream file;
   const bool standard_input = path == "-";
@@ -49,6 +43,12 @@ std::string read_all(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+PriceTable table_of(const PricesArguments& arguments) {
+  if (!arguments.prices.empty()) return load_prices(arguments.prices);
+  if (!arguments.litellm.empty()) return load_litellm_prices(arguments.litellm);
+  return PriceTable::bundled();
+}
 
 int explain(const std::string& model, const PricesArguments& arguments) {
   const PriceTable table = table_of(arguments);
