@@ -58,6 +58,12 @@ struct RunArguments {
   PricesArguments prices{};
 };
 
+struct ServeArguments {
+  std::filesystem::path config{};  ///< Empty: every default.
+  bool check{};                    ///< Only read it.
+  bool print{};                    ///< Print it with every default.
+};
+
 // Each prints its answer to standard output, what is wrong to standard error, and returns an Exit.
 int report(const ReportArguments& arguments);
 int explain(const std::string& model, const PricesArguments& arguments);
@@ -67,6 +73,16 @@ int estimate(const EstimateArguments& arguments);
 /// \return The command's exit code, 127 where it is not found, 126 where it cannot be run.
 int run(const RunArguments& arguments);
 
+/// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+int serve(const ServeArguments& arguments);
+int new_key(const std::string& name);
+/// Of the key on standard input.
+int hash_key();
+
+/// 32 hexadecimal digits from the system's source of random numbers.
+[[nodiscard]] std::string random_digits();
+/// At most 64 MiB; `-`: standard input.
+[[nodiscard]] std::string read_all(const std::filesystem::path& path);
 /// The bundled prices, or those of the file that is named.
 [[nodiscard]] PriceTable table_of(const PricesArguments& arguments);
 [[nodiscard]] std::string report_table(const Report& report, const std::vector<std::string>& by,

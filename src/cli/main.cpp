@@ -145,6 +145,30 @@ int main(int argc, char** argv) {
       "  outlay run --usd 0.50 --tag user_id=alice --keep spend.db -- python answer.py\n"
       "Exit status: the command's; 127 if it is not found, 126 if it cannot be run, 2 wrong usage.");
 
+  ServeArguments serve_arguments;
+  CLI::App* serve_command =
+      app.add_subcommand("serve", "A gateway for many programs: their requests pass under the caps of a configuration");
+  serve_command->add_option("--config", serve_arguments.config, "The configuration, as JSON; without it, every default")
+      ->type_name("FILE");
+  CLI::Option* check = serve_command->add_flag("--check", serve_arguments.check,
+                                               "Only read the configuration, and say what is wrong with it");
+  serve_command->add_flag("--print-config", serve_arguments.print, "Print the configuration with every default")
+      ->excludes(check);
+  serve_command->footer(
+      "SIGHUP reads the configuration again, all of it or nothing. SIGTERM takes no new requests and lets streams run "
+      "on for drain_ms.\n"
+      "Examples:\n"
+      "  outlay serve --print-config > outlay.json\n"
+      "  outlay serve --config outlay.json --check && outlay serve --config outlay.json");
+
+  std::string key_name = "new";
+  CLI::App* keys_command = app.add_subcommand("keys", "Keys that a gateway gives to its clients");
+  keys_command->require_subcommand(1);
+  CLI::App* new_command =
+      keys_command->add_subcommand("new", "Makes one: the key, and what the configuration's keys need of it");
+  new_command->add_option("--name", key_name, "Whose it is")->type_name("NAME");
+  CLI::App* hash_command = keys_command->add_subcommand("hash", "The SHA-256 of the key on standard input");
+
   for (auto& [command, arguments] :
        {std::pair{explain_command, &prices_arguments}, std::pair{estimate_command, &estimate_arguments.prices},
         std::pair{run_command, &run_arguments.prices}}) {
@@ -164,7 +188,13 @@ int main(int argc, char** argv) {
 
   try {
     int status = failed;
-    if (*report_command)
+    if (*serve_command)
+      status = serve(serve_arguments);
+    else if (*new_command)
+      status = new_key(key_name);
+    else if (*hash_command)
+      status = hash_key();
+    else if (*report_command)
       status = report(report_arguments);
     else if (*explain_command)
       status = explain(model, prices_arguments);

@@ -1,5 +1,4 @@
 #include <signal.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <atomic>
@@ -46,19 +45,6 @@ const std::vector<Variables>& known_variables() {
       {"azure", {"AZURE_OPENAI_ENDPOINT"}, false},
   };
   return all;
-}
-
-/// 32 hexadecimal digits from the system's source of random numbers.
-std::string random_secret() {
-  unsigned char bytes[16];
-  if (::getentropy(bytes, sizeof bytes) != 0)
-    throw Error(errc::storage, std::string("the system gives no random numbers: ") + std::strerror(errno));
-  std::string text;
-  for (const unsigned char byte : bytes) {
-    text += "0123456789abcdef"[byte >> 4U];
-    text += "0123456789abcdef"[byte & 15U];
-  }
-  return text;
 }
 
 /// OLLAMA_HOST may name a host and perhaps a port, the address that its server listens on included.
@@ -158,7 +144,7 @@ int run(const RunArguments& arguments) {
   });
   Environment environment = own_environment();
   GatewayOptions options;
-  options.secret = random_secret();
+  options.secret = random_digits();
   options.upstreams = upstreams_of(environment);
   options.pass = arguments.pass;
   options.drain = std::chrono::milliseconds(0);
