@@ -9,11 +9,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "outlay/asio.hpp"
 #include "outlay/detail/export.hpp"
 #include "outlay/json.hpp"
+#include "outlay/tags.hpp"
 
 namespace outlay {
 
@@ -31,10 +33,26 @@ struct Upstream {
   std::string like{};
   /// A PEM file of the authorities to trust, instead of the system's.
   std::string ca_file{};
+  /// What the provider knows its customer by. Sent with requests that came with a GatewayKey, as the provider wants it; never logged.
+  std::string api_key{};
 };
 
 /// The providers that the library knows, at their usual addresses and under the paths that their own SDKs use.
 [[nodiscard]] OUTLAY_EXPORT std::vector<Upstream> usual_upstreams();
+
+/// A key of the gateway's own: what a client sends in place of a provider's.
+struct GatewayKey {
+  std::string name{};    ///< For messages and logs; unique. At most 128 bytes.
+  std::string sha256{};  ///< hash_of_key() of it: the key itself is known to its owner alone.
+  Tags tags{};           ///< Of everything that is spent with it. They go before those that the client sends.
+  /// The models that may be asked for with it, whole names or beginnings and `*`; empty: all.
+  std::vector<std::string> models{};
+};
+
+/// SHA-256 in hexadecimal digits, as GatewayKey::sha256 has it.
+///
+/// For keys of at least 128 random bits, as `outlay keys new` makes them: a word that can be guessed is found from its hash.
+[[nodiscard]] OUTLAY_EXPORT std::string hash_of_key(std::string_view key);
 
 /// What a Gateway accepts, and how long it waits. Each must be above 0.
 struct GatewayLimits {
@@ -62,6 +80,7 @@ struct GatewayExchange {
   std::optional<Api> api{};  ///< Of a metered request.
   std::string model{};       ///< That was admitted, or asked for.
   int status{};              ///< That the client was answered; 0 where it had gone before.
+  std::string key{};         ///< The name of the GatewayKey that it came with.
   std::string outcome{};     ///< `passed`, `answered`, `streamed`, `refused`, `cut`, `truncated`, `failed` or `gone`.
   std::uint64_t call_id{};   ///< Of an admitted call; 0 otherwise.
   std::optional<Usd> usd{};  ///< What was booked.
@@ -70,12 +89,20 @@ struct GatewayExchange {
 
 /// How a Gateway is made. The order of the members is part of the interface, for designated initialisers.
 struct GatewayOptions {
-  /// An IP address. Another one than the loopback address is refused unless `secret` is set.
+  /// An IP address. Another one than the loopback address is refused unless `keys` or `secret` are set.
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;  ///< 0: a free one, see Gateway::port().
   /// Where it is set, only requests whose path begins with `/<secret>` are answered; any other gets 404. Letters and digits, at least 16.
   std::string secret{};
   std::vector<Upstream> upstreams = usual_upstreams();
+  /// Where there are some, only requests with one of them are answered: in `Authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `api-key`
+  /// or the query's `key`. It is replaced by Upstream::api_key. With none, the client's own key passes through.
+  std::vector<GatewayKey> keys{};
+  /// Take tags from `x-outlay-tag-<name>` and `x-outlay-session`. Not where clients must not choose what they are counted as.
+  bool trust_tags = true;
+  /// hash_of_key() of the token that `/outlay/` asks for, as a bearer; `/outlay/health` and `/outlay/ready` ask for none. Empty: with keys
+  /// nothing below `/outlay/` is answered, without keys all of it.
+  std::string admin_sha256{};
   /// Requests that are passed although no cap can count them: `"POST /v1/audio/speech"`. A path may end in `*`.
   std::vector<std::string> pass{};
   /// The status of a refusal: 429 or 402.
@@ -109,7 +136,10 @@ struct GatewayStats {
 /// official SDKs obey, `Retry-After` where time alone helps, and `x-outlay-budget`, `-limit`, `-spent`, `-reset`. A stream that no longer
 /// fits is cut: under Truncate it ends as the provider ends one at its ceiling, otherwise with an error event.
 ///
-/// A client may send `x-outlay-usd` and `x-outlay-tokens`, caps for this request alone, and `x-outlay-tag-<name>`, tags.
+/// A client may send `x-outlay-usd` and `x-outlay-tokens`, caps for this request alone, `x-outlay-tag-<name>`, tags, and `x-outlay-session`,
+/// which is the tag `session`: with the rule `{.match = {"session", "*"}, .usd = 2_usd}` each session has two dollars.
+///
+/// Below `/outlay/` it says how it does: `health`, `ready`, `metrics` (Prometheus), `report?by=user_id,model`, `calls/<id>`.
 /// \par Guarantee
 /// A client that disconnects closes its request's upstream connection at once; what was shown until then is charged.
 /// \par Thread safety
@@ -128,6 +158,11 @@ class OUTLAY_EXPORT Gateway final {
   Gateway(const boost::asio::any_io_executor& executor, GatewayOptions options);
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
+  /// Says what the constructor would say of the options, and opens nothing.
+  ///
+  /// \par Errors
+  /// ConfigError, as the constructor.
+  static void check(const GatewayOptions& options);
   /// Closes every connection; calls that were sent are charged as indeterminate, streams with what they had shown.
   ~Gateway();
 
@@ -138,6 +173,12 @@ class OUTLAY_EXPORT Gateway final {
   [[nodiscard]] boost::asio::awaitable<void> serve();
   /// No new connections and requests; what is running may go on for GatewayOptions::drain. Then serve() returns.
   void stop() noexcept;
+
+  /// From the next request on these options hold; requests under way keep theirs.
+  ///
+  /// \par Errors
+  /// ConfigError as the constructor, and for another address, port or secret, which only a new Gateway can have: then nothing has changed.
+  void reload(GatewayOptions options);
 
   [[nodiscard]] std::uint16_t port() const noexcept;
   /// `http://127.0.0.1:8080/<secret>`: what a program's base URL begins with.

@@ -1,12 +1,17 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "cli/terminal.hpp"
 #include "outlay/clock.hpp"
+#include "outlay/price.hpp"
+#include "outlay/report.hpp"
+#include "outlay/usd.hpp"
 
 namespace outlay::cli {
 
@@ -42,10 +47,46 @@ struct EstimateArguments {
   Format format{};
 };
 
+struct RunArguments {
+  std::vector<std::string> command{};
+  std::optional<Usd> usd{};
+  std::optional<std::int64_t> tokens{};
+  std::vector<std::string> tags{};  ///< `key=value`
+  std::vector<std::string> pass{};  ///< GatewayOptions::pass
+  std::filesystem::path keep{};     ///< A file for an SQLite sink; empty: none.
+  bool report{};                    ///< Print a table at the end.
+  PricesArguments prices{};
+};
+
+struct ServeArguments {
+  std::filesystem::path config{};  ///< Empty: every default.
+  bool check{};                    ///< Only read it.
+  bool print{};                    ///< Print it with every default.
+};
+
 // Each prints its answer to standard output, what is wrong to standard error, and returns an Exit.
 int report(const ReportArguments& arguments);
 int explain(const std::string& model, const PricesArguments& arguments);
 int estimate(const EstimateArguments& arguments);
+/// Runs a command behind a gateway of its own.
+///
+/// \return The command's exit code, 127 where it is not found, 126 where it cannot be run.
+int run(const RunArguments& arguments);
+
+/// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+int serve(const ServeArguments& arguments);
+int new_key(const std::string& name);
+/// Of the key on standard input.
+int hash_key();
+
+/// 32 hexadecimal digits from the system's source of random numbers.
+[[nodiscard]] std::string random_digits();
+/// At most 64 MiB; `-`: standard input.
+[[nodiscard]] std::string read_all(const std::filesystem::path& path);
+/// The bundled prices, or those of the file that is named.
+[[nodiscard]] PriceTable table_of(const PricesArguments& arguments);
+[[nodiscard]] std::string report_table(const Report& report, const std::vector<std::string>& by,
+                                       const Terminal& terminal);
 
 /// `30m`, `12h`, `7d`, `2w` before `now`; `2026-11-01`; `2026-11-01T12:00:00Z`.
 ///

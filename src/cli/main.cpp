@@ -1,4 +1,4 @@
-// The outlay command: reports from files, prices, estimates.
+// The outlay command: commands under a cap, reports from files, prices, estimates.
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <iostream>
@@ -52,6 +52,7 @@ constexpr const char* exits =
 int main(int argc, char** argv) {
   CLI::App app("Where LLM spend went, and what it will cost.", "outlay");
   app.footer(std::string("Examples:\n"
+                         "  outlay run --usd 5 -- claude\n"
                          "  outlay report spend.db --by feature,user_id --since 7d\n"
                          "  outlay prices explain gpt-4o-2024-08-06\n"
                          "  outlay estimate request.json --api anthropic_messages\n") +
@@ -116,8 +117,61 @@ int main(int argc, char** argv) {
                                        "  outlay estimate - --api gemini --model gemini-2.5-flash < request.json\n") +
                            exits);
 
+  RunArguments run_arguments;
+  std::string run_usd;
+  CLI::App* run_command =
+      app.add_subcommand("run", "Runs a command under a cap on what it and all that it starts may spend on LLMs");
+  run_command->add_option("command", run_arguments.command, "The command and its arguments, behind --")->required();
+  run_command->add_option("--usd", run_usd, "The cap, in US dollars: 5, 0.50")->type_name("USD");
+  run_command->add_option("--tokens", run_arguments.tokens, "A cap on tokens, input and output together")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  run_command->add_option("--tag", run_arguments.tags, "A tag for what is spent: key=value; may be repeated")
+      ->allow_extra_args(false);
+  run_command->add_option("--keep", run_arguments.keep, "Keep every call in this SQLite file, for outlay report")
+      ->type_name("FILE");
+  run_command->add_flag("--report", run_arguments.report, "Print a table by model at the end");
+  run_command
+      ->add_option("--pass", run_arguments.pass,
+                   "Let requests pass that no cap can count: \"POST /to/openai/audio/speech\"; may be repeated")
+      ->type_name("REQUEST")
+      ->allow_extra_args(false);
+  run_command->footer(
+      "The command finds its providers by variables (OPENAI_BASE_URL, ANTHROPIC_BASE_URL ...), which are set for it; "
+      "where one is\n"
+      "set already, the requests go there. Keys pass through and are not kept.\n"
+      "Examples:\n"
+      "  outlay run --usd 5 -- claude\n"
+      "  outlay run --usd 0.50 --tag user_id=alice --keep spend.db -- python answer.py\n"
+      "Exit status: the command's; 127 if it is not found, 126 if it cannot be run, 2 wrong usage.");
+
+  ServeArguments serve_arguments;
+  CLI::App* serve_command =
+      app.add_subcommand("serve", "A gateway for many programs: their requests pass under the caps of a configuration");
+  serve_command->add_option("--config", serve_arguments.config, "The configuration, as JSON; without it, every default")
+      ->type_name("FILE");
+  CLI::Option* check = serve_command->add_flag("--check", serve_arguments.check,
+                                               "Only read the configuration, and say what is wrong with it");
+  serve_command->add_flag("--print-config", serve_arguments.print, "Print the configuration with every default")
+      ->excludes(check);
+  serve_command->footer(
+      "SIGHUP reads the configuration again, all of it or nothing. SIGTERM takes no new requests and lets streams run "
+      "on for drain_ms.\n"
+      "Examples:\n"
+      "  outlay serve --print-config > outlay.json\n"
+      "  outlay serve --config outlay.json --check && outlay serve --config outlay.json");
+
+  std::string key_name = "new";
+  CLI::App* keys_command = app.add_subcommand("keys", "Keys that a gateway gives to its clients");
+  keys_command->require_subcommand(1);
+  CLI::App* new_command =
+      keys_command->add_subcommand("new", "Makes one: the key, and what the configuration's keys need of it");
+  new_command->add_option("--name", key_name, "Whose it is")->type_name("NAME");
+  CLI::App* hash_command = keys_command->add_subcommand("hash", "The SHA-256 of the key on standard input");
+
   for (auto& [command, arguments] :
-       {std::pair{explain_command, &prices_arguments}, std::pair{estimate_command, &estimate_arguments.prices}}) {
+       {std::pair{explain_command, &prices_arguments}, std::pair{estimate_command, &estimate_arguments.prices},
+        std::pair{run_command, &run_arguments.prices}}) {
     CLI::Option* own = command->add_option("--prices", arguments->prices, "A price file in outlay's format");
     command->add_option("--litellm", arguments->litellm, "LiteLLM's model_prices_and_context_window.json")
         ->excludes(own);
@@ -134,11 +188,20 @@ int main(int argc, char** argv) {
 
   try {
     int status = failed;
-    if (*report_command)
+    if (*serve_command)
+      status = serve(serve_arguments);
+    else if (*new_command)
+      status = new_key(key_name);
+    else if (*hash_command)
+      status = hash_key();
+    else if (*report_command)
       status = report(report_arguments);
     else if (*explain_command)
       status = explain(model, prices_arguments);
-    else
+    else if (*run_command) {
+      if (!run_usd.empty()) run_arguments.usd = outlay::Usd::parse(run_usd);
+      return run(run_arguments);
+    } else
       status = estimate(estimate_arguments);
     std::cout.flush();
     if (!std::cout) {

@@ -22,11 +22,7 @@ constexpr std::size_t max_request = 64U << 20U;
 constexpr const char* other_prices = "outlay: to look elsewhere, write --prices FILE or --litellm FILE\n";
 constexpr const char* name_model = "outlay: where the request does not name the model, write --model MODEL\n";
 
-PriceTable table_of(const PricesArguments& arguments) {
-  if (!arguments.prices.empty()) return load_prices(arguments.prices);
-  if (!arguments.litellm.empty()) return load_litellm_prices(arguments.litellm);
-  return PriceTable::bundled();
-}
+}  // namespace
 
 std::string read_all(const std::filesystem::path& path) {
   std::ifstream file;
@@ -43,12 +39,16 @@ std::string read_all(const std::filesystem::path& path) {
   while (in.read(block, sizeof block), in.gcount() > 0) {
     text.append(block, static_cast<std::size_t>(in.gcount()));
     if (text.size() > max_request)
-      throw Error(errc::invalid_argument, "the request is larger than " + std::to_string(max_request >> 20U) + " MiB");
+      throw Error(errc::invalid_argument, "the input is larger than " + std::to_string(max_request >> 20U) + " MiB");
   }
   return text;
 }
 
-}  // namespace
+PriceTable table_of(const PricesArguments& arguments) {
+  if (!arguments.prices.empty()) return load_prices(arguments.prices);
+  if (!arguments.litellm.empty()) return load_litellm_prices(arguments.litellm);
+  return PriceTable::bundled();
+}
 
 int explain(const std::string& model, const PricesArguments& arguments) {
   const PriceTable table = table_of(arguments);

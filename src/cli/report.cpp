@@ -174,6 +174,10 @@ bool read_number(std::string_view text, Int& out) {
 
 }  // namespace
 
+std::string report_table(const Report& report, const std::vector<std::string>& by, const Terminal& terminal) {
+  return as_table(report, by, report.size(), terminal);
+}
+
 std::optional<Time> parse_time(std::string_view text, Time now) {
   using namespace std::chrono;
   std::int64_t count = 0;

@@ -86,13 +86,13 @@ Answer error_answer(std::optional<Api> api, int status, std::string_view code, s
   answer.fields.emplace_back("Content-Type", "application/json");
   if (api == Api::bedrock_converse)
     answer.fields.emplace_back("x-amzn-ErrorType", status == 429 ? "ThrottlingException" : "ValidationException");
-  // The official SDKs try again after 429 and 5xx unless the server says that it would not help.
-  answer.fields.emplace_back("x-should-retry", "false");
   return answer;
 }
 
 Answer refusal(Api api, const Failure& failure, int status, Time now) {
   Answer answer = error_answer(api, status, to_string(failure.reason()), failure.message());
+  // The official SDKs try again after 429 unless the server says that it would not help.
+  answer.fields.emplace_back("x-should-retry", "false");
   const auto add = [&](const char* name, std::string value) {
     // Names of budgets may come from users, by the tags of rules.
     const bool clean = !value.empty() && value.size() <= 512 && std::all_of(value.begin(), value.end(), [](char c) {

@@ -80,7 +80,7 @@ class Client : public std::enable_shared_from_this<Client> {
 
   Socket socket_;
   Timer timer_;
-  const GatewayLimits& limits_;
+  GatewayLimits limits_;
   boost::beast::flat_buffer buffer_{};
   boost::asio::cancellation_signal signal_{};
   std::uint64_t expiry_ = 0;  // which setting of the timer counts

@@ -16,6 +16,7 @@
 #include "gateway/relay.hpp"
 #include "gateway/server.hpp"
 #include "outlay/error.hpp"
+#include "outlay/ledger.hpp"
 #include "outlay/log.hpp"
 
 namespace outlay {
@@ -30,23 +31,29 @@ using gateway::detail::Incoming;
 using gateway::detail::Relay;
 using gateway::detail::Request;
 using gateway::detail::Server;
+using gateway::detail::Settings;
 using gateway::detail::Strand;
 
 namespace gateway::detail {
 
 namespace {
 
-void check(const GatewayOptions& options, const asio::ip::address& address) {
+void check(const GatewayOptions& options) {
   const auto bad = [](const std::string& what) { throw ConfigError("gateway: " + what); };
+  error_code error;
+  const asio::ip::address address = asio::ip::make_address(options.address, error);
+  if (error) bad("address \"" + options.address + "\" is not an IP address. Write 127.0.0.1 or ::1.");
   const std::string& secret = options.secret;
   const bool plain = std::all_of(secret.begin(), secret.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
   });
   if (!secret.empty() && (secret.size() < 16 || secret.size() > 256 || !plain))
     bad("secret must be 16 to 256 letters and digits.");
-  if (!address.is_loopback() && secret.empty())
+  if (!address.is_loopback() && secret.empty() && options.keys.empty())
     bad("address " + options.address +
-        " can be reached from other machines, so a secret is needed. Set secret, or listen on 127.0.0.1.");
+        " can be reached from other machines, so keys are needed. Name some in keys, or listen on 127.0.0.1.");
+  if (!options.admin_sha256.empty() && !is_hash(options.admin_sha256))
+    bad("admin_sha256 must be 64 hexadecimal digits in lower case, as \"outlay keys hash\" prints them.");
   if (options.refusal_status != 429 && options.refusal_status != 402) bad("refusal_status must be 429 or 402.");
   const GatewayLimits& limits = options.limits;
   const auto sizes = {std::pair{"head_bytes", limits.head_bytes},
@@ -74,10 +81,17 @@ void check(const GatewayOptions& options, const asio::ip::address& address) {
   }
 }
 
+GatewayOptions checked(GatewayOptions options) {
+  check(options);
+  return options;
+}
+
 }  // namespace
 
-Server::Server(asio::any_io_executor ex, GatewayOptions opts)
-    : executor(std::move(ex)), options(std::move(opts)), upstreams(make_upstreams(options.upstreams, options.limits)) {}
+Settings::Settings(GatewayOptions opts)
+    : options(checked(std::move(opts))),
+      upstreams(make_upstreams(options.upstreams, options.limits)),
+      keys(options.keys) {}
 
 }  // namespace gateway::detail
 
@@ -86,23 +100,22 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
       asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Strand>;
 
   Impl(const asio::any_io_executor& executor, GatewayOptions options)
-      : server(executor, std::move(options)), strand(asio::make_strand(executor)), acceptor(strand), changed(strand) {}
+      : server(executor, std::make_shared<const Settings>(std::move(options))),
+        strand(asio::make_strand(executor)),
+        acceptor(strand),
+        changed(strand) {}
 
   void listen() {
+    const GatewayOptions& options = server.settings()->options;
+    const tcp::endpoint at(asio::ip::make_address(options.address), options.port);
     error_code error;
-    const asio::ip::address address = asio::ip::make_address(server.options.address, error);
-    if (error)
-      throw ConfigError("gateway: address \"" + server.options.address +
-                        "\" is not an IP address. Write 127.0.0.1 or ::1.");
-    gateway::detail::check(server.options, address);
-    const tcp::endpoint at(address, server.options.port);
     acceptor.open(at.protocol(), error);
     if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
     if (!error) acceptor.bind(at, error);
     if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
     if (error)
-      throw Error(errc::network, "gateway: cannot listen on " + server.options.address + " port " +
-                                     std::to_string(server.options.port) + ": " + error.message() +
+      throw Error(errc::network, "gateway: cannot listen on " + options.address + " port " +
+                                     std::to_string(options.port) + ": " + error.message() +
                                      ". Choose another port, or 0 for a free one.");
     bound = acceptor.local_endpoint(error);
   }
@@ -112,7 +125,8 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   asio::awaitable<void> accept_loop() {
     while (!server.stopping) {
       const Strand own(asio::make_strand(server.executor));
-      auto client = std::make_shared<Client>(own, server.options.limits);
+      const std::shared_ptr<const Settings> settings = server.settings();
+      auto client = std::make_shared<Client>(own, settings->options.limits);
       error_code error;
       co_await acceptor.async_accept(client->socket(), asio::redirect_error(asio::use_awaitable, error));
       if (error == asio::error::operation_aborted || server.stopping) break;
@@ -124,7 +138,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
       }
       error_code ignored;
       client->socket().set_option(tcp::no_delay(true), ignored);
-      const bool full = clients.size() >= server.options.limits.connections;
+      const bool full = clients.size() >= settings->options.limits.connections;
       clients.insert(client);
       ++server.connections;
       // Below the scopes that are open around serve().
@@ -139,8 +153,9 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
           }));
     }
     close_acceptor();
-    cancel_clients(server.options.drain.count() == 0);
-    if (!clients.empty()) co_await until_empty(server.options.drain);
+    const std::chrono::milliseconds drain = server.settings()->options.drain;
+    cancel_clients(drain.count() == 0);
+    if (!clients.empty()) co_await until_empty(drain);
     cancel_clients(true);
     while (!clients.empty()) co_await until_empty(std::chrono::hours(1));
   }
@@ -163,10 +178,10 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
 
   static asio::awaitable<void> session(Server& server, std::shared_ptr<Client> client, bool full) {
     if (full) {
-      Answer busy =
-          gateway::detail::error_answer(std::nullopt, 503, "overloaded",
-                                        "The gateway has " + std::to_string(server.options.limits.connections) +
-                                            " connections already (limit connections).");
+      Answer busy = gateway::detail::error_answer(std::nullopt, 503, "overloaded",
+                                                  "The gateway has " +
+                                                      std::to_string(server.settings()->options.limits.connections) +
+                                                      " connections already (limit connections).");
       busy.fields.emplace_back("Retry-After", "1");
       co_await client->write(gateway::detail::wire_text(busy, false));
       co_await client->linger();
@@ -194,11 +209,12 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
     const auto began = std::chrono::steady_clock::now();
     Relay relay(server, client, request);
     const auto report = [&](bool gone) {
-      if (!server.options.on_exchange) return;
+      const std::shared_ptr<const Settings> settings = server.settings();
+      if (!settings->options.on_exchange) return;
       GatewayExchange seen = relay.exchange();
       if (gone) seen.outcome = "gone";
       seen.took = std::chrono::steady_clock::now() - began;
-      server.options.on_exchange(seen);
+      settings->options.on_exchange(seen);
     };
     bool keep = false;
     client.watch();
@@ -226,6 +242,8 @@ Gateway::Gateway(const asio::any_io_executor& executor, GatewayOptions options)
   impl_->listen();
 }
 
+void Gateway::check(const GatewayOptions& options) { static_cast<void>(Settings(options)); }
+
 Gateway::~Gateway() {
   impl_->server.stopping = true;
   asio::post(impl_->strand, [impl = impl_] {
@@ -236,6 +254,16 @@ Gateway::~Gateway() {
 
 asio::awaitable<void> Gateway::serve() {
   const std::shared_ptr<Impl> impl = impl_;
+  // Sums for the metrics, over what is booked where this is awaited.
+  struct Counting {
+    explicit Counting(const std::shared_ptr<gateway::detail::Totals>& to) : totals(to) { ledger.add_sink(totals); }
+    Counting(const Counting&) = delete;
+    Counting& operator=(const Counting&) = delete;
+    ~Counting() { ledger.remove_sink(totals); }
+    Ledger ledger = Ledger::current();
+    std::shared_ptr<gateway::detail::Totals> totals;
+  };
+  const Counting counting(impl->server.totals);
   try {
     co_await outlay::co_spawn(impl->strand, impl->accept_loop(), asio::use_awaitable);
   } catch (...) {
@@ -256,13 +284,22 @@ void Gateway::stop() noexcept {
   });
 }
 
+void Gateway::reload(GatewayOptions options) {
+  const std::shared_ptr<const Settings> now = impl_->server.settings();
+  if (options.address != now->options.address || options.port != now->options.port ||
+      options.secret != now->options.secret)
+    throw ConfigError("gateway: another address, port or secret is only read at the start. Restart the gateway.");
+  impl_->server.replace(std::make_shared<const Settings>(std::move(options)));
+}
+
 std::uint16_t Gateway::port() const noexcept { return impl_->bound.port(); }
 
 std::string Gateway::url() const {
   const asio::ip::address address = impl_->bound.address();
   const std::string host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
   std::string text = "http://" + host + ":" + std::to_string(impl_->bound.port());
-  if (!impl_->server.options.secret.empty()) text += "/" + impl_->server.options.secret;
+  if (const auto settings = impl_->server.settings(); !settings->options.secret.empty())
+    text += "/" + settings->options.secret;
   return text;
 }
 

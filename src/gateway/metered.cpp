@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <boost/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -13,24 +12,10 @@
 namespace outlay::gateway::detail {
 
 namespace asio = boost::asio;
-namespace json = boost::json;
 
 namespace {
 
 constexpr std::string_view tag_field = "x-outlay-tag-";
-
-json::value parse_reply(std::string_view body) noexcept {
-  try {
-    json::parse_options options;
-    options.max_depth = 64;
-    options.allow_invalid_utf8 = true;
-    boost::system::error_code failed;
-    json::value value = json::parse({body.data(), body.size()}, failed, {}, options);
-    return failed ? json::value() : value;
-  } catch (...) {
-    return {};
-  }
-}
 
 /// The status for a call that was not admitted for another reason than a cap.
 int status_of(errc reason) noexcept {
@@ -46,6 +31,12 @@ int status_of(errc reason) noexcept {
     default:
       return 500;
   }
+}
+
+bool may_use(const GatewayKey& key, std::string_view model) {
+  return key.models.empty() || std::any_of(key.models.begin(), key.models.end(), [&](std::string_view pattern) {
+           return pattern.ends_with('*') ? model.starts_with(pattern.substr(0, pattern.size() - 1)) : model == pattern;
+         });
 }
 
 /// Caps for one request, from its own fields.
@@ -68,7 +59,11 @@ std::optional<BudgetOptions> caps_of(const Request& request) {
 
 Tags Relay::tags() const {
   Tags tags;
+  const bool trusted = settings_->options.trust_tags;
+  if (const std::string_view session = request_.field("x-outlay-session"); trusted && !session.empty())
+    tags.set("session", session);
   for (const auto& field : request_.fields) {
+    if (!trusted) break;
     const std::string_view name(field.name_string().data(), field.name_string().size());
     if (name.size() <= tag_field.size() || !same_word(name.substr(0, tag_field.size()), tag_field)) continue;
     std::string key(name.substr(tag_field.size()));
@@ -78,10 +73,13 @@ Tags Relay::tags() const {
     });
     tags.set(key, std::string_view(field.value().data(), field.value().size()));
   }
+  // The key's own go before what its owner says.
+  if (key_)
+    for (const auto& [name, value] : key_->tags) tags.set(name, value);
   return tags;
 }
 
-asio::awaitable<void> Relay::metered(Api api, json::object body) {
+asio::awaitable<void> Relay::metered(Api api, std::string_view model) {
   std::optional<Answer> refused;
   std::optional<GuardedCall> call;
   std::optional<Budget> own;
@@ -90,23 +88,25 @@ asio::awaitable<void> Relay::metered(Api api, json::object body) {
     if (std::optional<BudgetOptions> caps = caps_of(request_)) own.emplace(std::move(*caps));
     const Tags tags = this->tags();
     const Track track(tags);
-    const std::string model = model_in_path(api, route_.to);
-    const bool from_path = api.model_in_path() || !body.contains("model");
-    const GuardOptions options{.model = from_path ? std::string_view(model) : std::string_view(),
-                               .traceparent = request_.field("traceparent"),
-                               .provider = route_.upstream->provider};
-    GuardedRequest guarded(api, body, options);
+    const GuardOptions options{
+        .model = model, .traceparent = request_.field("traceparent"), .provider = route_.upstream->provider};
+    GuardedRequest guarded(api, request_.body, options);
     streamed =
         guarded.streamed() || route_.to.ends_with(":streamGenerateContent") || route_.to.ends_with("/converse-stream");
     const CallRequest wanted = guarded.call_request();
     seen_.model = wanted.model;
-    Call admitted = co_await async_call(wanted, asio::use_awaitable);
-    call.emplace(std::move(guarded), std::move(admitted));
+    if (key_ && !may_use(*key_, wanted.model)) {
+      refused = error_answer(api, 403, "model_not_allowed",
+                             "The key \"" + key_->name + "\" is not for the model " + seen_.model + ".");
+    } else {
+      Call admitted = co_await async_call(wanted, asio::use_awaitable);
+      call.emplace(std::move(guarded), std::move(admitted));
+    }
   } catch (const BudgetExceeded& error) {
     ++server_.refused;
     const Time now(
         std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()));
-    refused = refusal(api, error.failure(), server_.options.refusal_status, now);
+    refused = refusal(api, error.failure(), settings_->options.refusal_status, now);
   } catch (const Error& error) {
     ++server_.refused;
     refused = error_answer(api, status_of(error.reason()), to_string(error.reason()), error.what());
@@ -122,14 +122,11 @@ asio::awaitable<void> Relay::metered(Api api, json::object body) {
 }
 
 asio::awaitable<void> Relay::serve(GuardedCall& call, bool streamed) {
-  // Byte for byte where no policy has changed anything.
-  const json::value as_it_came = parse_reply(request_.body);
-  const bool same = as_it_came.is_object() && as_it_came.get_object() == call.body();
-  const std::string changed = same ? std::string() : json::serialize(call.body());
-  const std::string_view text = same ? std::string_view(request_.body) : std::string_view(changed);
+  // Byte for byte but for what a policy has changed.
+  const std::string& text = call.body_text();
   const std::string target =
       route_.target(call.api(), call.api().model_in_path() ? std::string_view(call.model()) : std::string_view());
-  const GatewayLimits& limits = server_.options.limits;
+  const GatewayLimits& limits = settings_->options.limits;
   std::unique_ptr<Exchange> exchange;
   Fault fault =
       co_await send(exchange, target, text, streamed ? limits.stream_bytes : limits.reply_bytes, &call.call());
@@ -161,11 +158,8 @@ asio::awaitable<void> Relay::whole(GuardedCall& call, Exchange& exchange) {
   if (exchange.head().encoded) {
     seen_.usd = call.failed("the reply is compressed, which was not asked for").usd;
   } else {
-    try {
-      seen_.usd = call.reply(status, parse_reply(body)).usd;
-    } catch (const Error&) {
-      // What cannot be read is the client's all the same; the reservation was charged.
-    }
+    // What cannot be read is the client's all the same; the reservation was charged.
+    if (const Result<Settled> settled = call.try_reply(status, body)) seen_.usd = settled->usd;
   }
   done_with(exchange);
   seen_.outcome = "answered";
@@ -207,9 +201,9 @@ asio::awaitable<void> Relay::stream(GuardedCall& call, Exchange& exchange) {
     ++server_.cut;
     seen_.outcome = failure ? "cut" : "truncated";
     const std::string_view last = events.ready_before_cut();
-    const std::string ending =
-        failure ? events.error_ending(server_.options.refusal_status, to_string(failure->reason()), failure->message())
-                : events.ending();
+    const std::string ending = failure ? events.error_ending(settings_->options.refusal_status,
+                                                             to_string(failure->reason()), failure->message())
+                                       : events.ending();
     std::string rest(last);
     rest += ending;
     co_await write_piece(rest);

@@ -62,12 +62,16 @@ json::value parse_body(std::string_view body) noexcept {
 }  // namespace
 
 Relay::Relay(Server& server, Client& client, const Request& request)
-    : server_(server), client_(client), request_(request), keep_alive_(request.keep_alive) {
+    : server_(server),
+      settings_(server.settings()),
+      client_(client),
+      request_(request),
+      keep_alive_(request.keep_alive) {
   seen_.method = request.method;
 }
 
 asio::awaitable<bool> Relay::run() {
-  const std::string& secret = server_.options.secret;
+  const std::string& secret = settings_->options.secret;
   std::string_view target = request_.target;
   if (!secret.empty()) {
     const bool known = target.size() > secret.size() + 1 && target.substr(1, secret.size()) == secret &&
@@ -81,8 +85,14 @@ asio::awaitable<bool> Relay::run() {
     }
     target.remove_prefix(secret.size() + 1);
   }
+  if (target.starts_with("/outlay/")) {
+    const std::size_t question = std::min(target.find('?'), target.size());
+    seen_.path = target.substr(0, question);
+    co_await answer(status(seen_.path, target.substr(question)), "answered");
+    co_return keep_alive_;
+  }
   std::string why;
-  std::optional<Route> route = find_route(server_.upstreams, request_.method, target, why);
+  std::optional<Route> route = find_route(settings_->upstreams, request_.method, target, why);
   if (!route) {
     co_await answer(error_answer(std::nullopt, 404, "not_found", why), "failed");
     co_return keep_alive_;
@@ -90,18 +100,33 @@ asio::awaitable<bool> Relay::run() {
   route_ = std::move(*route);
   seen_.path = route_.path;
   seen_.upstream = route_.upstream->options.name;
-  if (!request_.field("upgrade").empty()) {
+  if (!settings_->keys.empty()) {
+    key_ = settings_->keys.find(presented_key(request_, route_.query));
+    if (!key_) {
+      co_await answer(error_answer(api_of(route_, request_.method, {}), 401, "invalid_api_key",
+                                   "The key is not one of this gateway's. Ask its operator for one."),
+                      "refused");
+      co_return keep_alive_;
+    }
+    seen_.key = key_->name;
+    route_.query = without_key(route_.query);
+  }
+  // Others may be ignored (RFC 9110, 7.8): some clients offer HTTP/2 that way.
+  if (same_word(request_.field("upgrade"), "websocket")) {
     co_await answer(error_answer(std::nullopt, 400, "not_supported",
                                  "Upgraded connections (WebSocket) are not supported: no cap could hold for them."),
                     "failed");
     co_return keep_alive_;
   }
-  if (route_.free || listed(server_.options.pass, request_.method, route_.path)) {
+  if (route_.free || listed(settings_->options.pass, request_.method, route_.path)) {
     co_await pass();
     co_return keep_alive_;
   }
-  const json::value body = parse_body(request_.body);
-  const std::optional<Api> api = api_of(route_, request_.method, body);
+  // Few paths leave it to the body; what is metered is read once, by the guard.
+  json::value body;
+  std::optional<Api> api = api_of(route_, request_.method, body);
+  if (!api || *api == Api::azure_chat) body = parse_body(request_.body);
+  if (!api) api = api_of(route_, request_.method, body);
   if (!api) {
     co_await answer(error_answer(std::nullopt, 403, "not_metered",
                                  request_.method + " " + route_.path +
@@ -115,10 +140,12 @@ asio::awaitable<bool> Relay::run() {
     co_await answer(error_answer(api, 415, "invalid_request",
                                  "A compressed request cannot be metered. Send it without Content-Encoding."),
                     "failed");
-  } else if (!body.is_object()) {
-    co_await answer(error_answer(api, 400, "invalid_request", "The request's body is not a JSON object."), "failed");
   } else {
-    co_await metered(*api, body.get_object());
+    // Azure's deployments may be named after nothing: where the body names a model, that one is priced.
+    const json::object* object = body.if_object();
+    const bool named = !api->model_in_path() && object && object->contains("model");
+    const std::string model = named ? std::string() : model_in_path(*api, route_.to);
+    co_await metered(*api, model);
   }
   co_return keep_alive_;
 }
@@ -139,10 +166,15 @@ std::string Relay::request_text(std::string_view target, std::string_view body) 
   const bool has_connection = request_.fields.count(beast_http::field::connection) > 0;
   for (const auto& field : request_.fields) {
     const std::string_view name = view(field.name_string());
-    if (hop_by_hop(name) || for_the_gateway(name) || same_word(name, "host") || same_word(name, "expect") ||
-        same_word(name, "accept-encoding") || (has_connection && named_by_connection(request_.fields, name)))
+    if (hop_by_hop(name) || for_the_gateway(name) || (key_ && carries_key(name)) || same_word(name, "host") ||
+        same_word(name, "expect") || same_word(name, "accept-encoding") ||
+        (has_connection && named_by_connection(request_.fields, name)))
       continue;
     head.insert(field.name(), field.name_string(), field.value());
+  }
+  if (key_ && !route_.upstream->options.api_key.empty()) {
+    const KeyHeader own = key_header(*route_.upstream);
+    head.insert(own.name, own.value);
   }
   // What is compressed could not be metered as it arrives.
   head.insert(beast_http::field::accept_encoding, "identity");
@@ -157,7 +189,7 @@ std::string Relay::request_text(std::string_view target, std::string_view body) 
 
 asio::awaitable<http::detail::Fault> Relay::send(std::unique_ptr<Exchange>& exchange, std::string_view target,
                                                  std::string_view body, std::size_t most_bytes, Call* call) {
-  const GatewayLimits& limits = server_.options.limits;
+  const GatewayLimits& limits = settings_->options.limits;
   const http::Timeouts timeouts{
       .connect = limits.connect, .first_byte = limits.first_byte, .idle = limits.upstream_idle, .total = limits.total};
   const http::SizeLimits sizes{
@@ -242,8 +274,6 @@ Answer Relay::fault_answer(const Fault& fault) const {
   Answer answer = error_answer(seen_.api, late ? 504 : 502, to_string(fault.code),
                                "Upstream \"" + route_.upstream->options.name + "\" (" +
                                    route_.upstream->url.authority() + ") failed: " + fault.what + ".");
-  // The client may try again: nothing was sent, or the provider's own answer is what is missing.
-  std::erase_if(answer.fields, [](const auto& field) { return field.first == "x-should-retry"; });
   return answer;
 }
 
@@ -260,7 +290,7 @@ asio::awaitable<http::detail::Fault> Relay::read_whole(Exchange& exchange, std::
 asio::awaitable<void> Relay::pass() {
   std::unique_ptr<Exchange> exchange;
   Fault fault = co_await send(exchange, route_.target(std::nullopt, {}), request_.body,
-                              server_.options.limits.stream_bytes, nullptr);
+                              settings_->options.limits.stream_bytes, nullptr);
   if (fault) {
     co_await answer(fault_answer(fault), "failed");
     co_return;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/json/object.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,17 +43,24 @@ class Relay {
   [[nodiscard]] Answer fault_answer(const Fault& fault) const;
   void done_with(Exchange& exchange);
 
+  // status.cpp
+  /// What is below `/outlay/`.
+  [[nodiscard]] Answer status(std::string_view path, std::string_view query) const;
+
   // metered.cpp
-  boost::asio::awaitable<void> metered(Api api, boost::json::object body);
+  /// \param model The one that the path names; empty where the body does.
+  boost::asio::awaitable<void> metered(Api api, std::string_view model);
   boost::asio::awaitable<void> serve(GuardedCall& call, bool streamed);
   boost::asio::awaitable<void> stream(GuardedCall& call, Exchange& exchange);
   boost::asio::awaitable<void> whole(GuardedCall& call, Exchange& exchange);
   [[nodiscard]] Tags tags() const;
 
   Server& server_;
+  std::shared_ptr<const Settings> settings_;
   Client& client_;
   const Request& request_;
   Route route_{};
+  const GatewayKey* key_ = nullptr;  // the client's, where clients have keys of the gateway's own
   GatewayExchange seen_{};
   bool keep_alive_;
   bool chunked_ = false;  // of the reply that is being written

@@ -2,27 +2,44 @@
 
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <mutex>
-#include <unordered_set>
+#include <utility>
 
 #include "gateway/client.hpp"
+#include "gateway/keys.hpp"
+#include "gateway/totals.hpp"
 #include "gateway/upstream.hpp"
 #include "outlay/gateway.hpp"
 
 namespace outlay::gateway::detail {
 
-/// What all requests share.
-struct Server {
-  Server(boost::asio::any_io_executor ex, GatewayOptions opts);
-
-  boost::asio::any_io_executor executor;  // of connections that outlive a request, so without any context
+/// One reading of the options. A request keeps the one that it began with.
+struct Settings {
+  /// \par Errors
+  /// ConfigError, as Gateway's constructor.
+  explicit Settings(GatewayOptions opts);
 
   GatewayOptions options;
   Upstreams upstreams;
+  Keys keys;
+};
+
+/// What all requests share.
+struct Server {
+  Server(boost::asio::any_io_executor ex, std::shared_ptr<const Settings> first)
+      : executor(std::move(ex)), settings_(std::move(first)) {}
+
+  [[nodiscard]] std::shared_ptr<const Settings> settings() const {
+    const std::lock_guard lock(mutex_);
+    return settings_;
+  }
+  void replace(std::shared_ptr<const Settings> settings) {
+    const std::lock_guard lock(mutex_);
+    settings_.swap(settings);
+  }
+
+  boost::asio::any_io_executor executor;  // of connections that outlive a request, so without any context
   std::atomic<std::uint64_t> requests{0};
   std::atomic<std::uint64_t> admitted{0};
   std::atomic<std::uint64_t> refused{0};
@@ -30,6 +47,11 @@ struct Server {
   std::atomic<std::uint64_t> connections{0};
   std::atomic<std::uint64_t> streams{0};
   std::atomic<bool> stopping{false};
+  const std::shared_ptr<Totals> totals = std::make_shared<Totals>();
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Settings> settings_;
 };
 
 /// Counts one as long as it lives.

@@ -86,6 +86,48 @@ TEST_CASE("gateway: a request that no policy changes leaves byte for byte, and t
   CHECK(records[0].status == outlay::RecordStatus::settled);
 }
 
+TEST_CASE("gateway: where a policy changes the model or the ceiling, nothing else of the request changes",
+          "[gateway]") {
+  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
+  RunningGateway gateway(
+      upstream.url(),
+      outlay::BudgetOptions{.usd = 0.006_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
+  CHECK(ask(gateway, post("/v1/chat/completions", chat_text(1000))).status == 200);
+  REQUIRE(upstream.requests().size() == 1);
+  std::string expected = chat_text(1000);
+  expected.replace(expected.find("gpt-4o"), 6, "gpt-4o-mini");
+  CHECK(body_of(upstream.requests()[0]) == expected);
+  // A model in the path changes there.
+  RunningGateway small(
+      upstream.url(),
+      outlay::BudgetOptions{.usd = 0.006_usd,
+                            .on_exceed = outlay::Downgrade{{{"gemini-2.5-pro", "gemini-2.5-flash-lite"}}}});
+  const std::string contents =
+      R"({"contents":[{"parts":[{"text":"Hi"}]}],"generationConfig":{"maxOutputTokens":1000}})";
+  static_cast<void>(ask(small, post("/v1beta/models/gemini-2.5-pro:generateContent?key=k", contents)));
+  REQUIRE(upstream.requests().size() == 2);
+  CHECK(upstream.requests()[1].starts_with(
+      "POST /v1beta/models/gemini-2.5-flash-lite:generateContent?key=k HTTP/1.1\r\n"));
+  CHECK(body_of(upstream.requests()[1]) == contents);
+}
+
+TEST_CASE("gateway: a request that cannot be read is refused with what is wrong", "[gateway]") {
+  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
+  RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd});
+  for (const char* body :
+       {"", "[]", "{", R"({"model":"gpt-4o"} {})", R"({"messages":[]})", R"({"model":7,"messages":[]})"}) {
+    CAPTURE(body);
+    const WireReply reply = ask(gateway, post("/v1/chat/completions", body));
+    CHECK(reply.status == 400);
+    CHECK_THAT(reply.body, ContainsSubstring(R"("code":"invalid_argument")"));
+  }
+  CHECK(ask(gateway, post("/v1/chat/completions", chat_text(), "Content-Encoding: gzip\r\n")).status == 415);
+  CHECK(ask(gateway, post("/v1/chat/completions",
+                          R"({"model":"no-such-model","max_tokens":5,"messages":[{"role":"user","content":"Hi"}]})"))
+            .status == 400);
+  CHECK(upstream.requests().empty());
+}
+
 TEST_CASE("gateway: connections are kept on both sides", "[gateway]") {
   const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
   RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd});
@@ -182,7 +224,7 @@ TEST_CASE("gateway: what no cap can count is refused, with what would let it pas
   CHECK(refused.status == 403);
   CHECK_THAT(refused.body, ContainsSubstring(R"(add \"POST /v1/images/generations\" to \"pass\")"));
   for (const char* path : {"/v1/models/../chat/completions", "/v1/models/%2e%2e/batches", "/v1//models", "/nowhere",
-                           "/to/nobody/v1/models"})
+                           "/to/unknown/v1/models"})
     CHECK(ask(gateway, get(path)).status == 404);
   CHECK(ask(gateway, post("/v1/models", "{}")).status == 403);
   CHECK(ask(gateway, get("/v1/realtime", "Connection: Upgrade\r\nUpgrade: websocket\r\n")).status == 400);
@@ -351,7 +393,7 @@ TEST_CASE("gateway: options that are not valid are named", "[gateway]") {
     return {};
   };
   CHECK_THAT(message({.address = "localhost"}), ContainsSubstring("\"localhost\" is not an IP address"));
-  CHECK_THAT(message({.address = "0.0.0.0"}), ContainsSubstring("so a secret is needed"));
+  CHECK_THAT(message({.address = "0.0.0.0"}), ContainsSubstring("so keys are needed"));
   CHECK_THAT(message({.secret = "short"}), ContainsSubstring("secret must be 16"));
   CHECK_THAT(message({.upstreams = {{.name = "a b", .url = "http://x"}}}),
              ContainsSubstring("an upstream's name must be"));

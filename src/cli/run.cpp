@@ -1,0 +1,198 @@
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <optional>
+
+#include "cli/child.hpp"
+#include "cli/commands.hpp"
+#include "cli/terminal.hpp"
+#include "outlay/gateway.hpp"
+#include "outlay/log.hpp"
+#include "outlay/outlay.hpp"
+#include "outlay/sqlite.hpp"
+
+namespace outlay::cli {
+
+namespace asio = boost::asio;
+
+namespace {
+
+/// The variables by which programs find a provider.
+struct Variables {
+  const char* upstream;
+  std::vector<const char*> names;  ///< The first that is set says where the requests go.
+  bool always;                     ///< There is a usual address: set also where none of them is.
+};
+const std::vector<Variables>& known_variables() {
+  static const std::vector<Variables> all{
+      {"openai", {"OPENAI_BASE_URL", "OPENAI_API_BASE"}, true},
+      {"anthropic", {"ANTHROPIC_BASE_URL"}, true},
+      {"gemini", {"GOOGLE_GEMINI_BASE_URL", "GEMINI_BASE_URL"}, true},
+      {"cohere", {"CO_API_URL"}, true},
+      {"mistral", {"MISTRAL_BASE_URL"}, true},
+      {"deepseek", {"DEEPSEEK_BASE_URL"}, true},
+      {"xai", {"XAI_BASE_URL"}, true},
+      {"openrouter", {"OPENROUTER_BASE_URL"}, true},
+      {"ollama", {"OLLAMA_HOST"}, true},
+      {"azure", {"AZURE_OPENAI_ENDPOINT"}, false},
+  };
+  return all;
+}
+
+/// OLLAMA_HOST may name a host and perhaps a port, the address that its server listens on included.
+std::string ollama_url(std::string text) {
+  if (text.find("://") != text.npos) return text;
+  if (text.find(':') == text.npos) text += ":11434";
+  if (text.starts_with("0.0.0.0:")) text.replace(0, 7, "127.0.0.1");
+  return "http://" + text;
+}
+
+/// Where the requests of the command go: what its environment says, and else the usual addresses.
+std::vector<Upstream> upstreams_of(const Environment& environment) {
+  std::vector<Upstream> upstreams = usual_upstreams();
+  for (const Variables& variables : known_variables()) {
+    for (const char* name : variables.names) {
+      const auto set = environment.find(name);
+      if (set == environment.end() || set->second.empty()) continue;
+      const std::string upstream = variables.upstream;
+      const std::string url = upstream == "ollama" ? ollama_url(set->second) : set->second;
+      std::erase_if(upstreams, [&](const Upstream& one) { return one.name == upstream; });
+      upstreams.push_back({.name = upstream, .url = url});
+      break;
+    }
+  }
+  // Only named ones: the command's base URLs all have the name in them.
+  for (Upstream& one : upstreams) one.paths.clear();
+  return upstreams;
+}
+
+void point_to(Environment& environment, const std::string& gateway) {
+  for (const Variables& variables : known_variables()) {
+    const bool any = std::any_of(variables.names.begin(), variables.names.end(), [&](const char* name) {
+      const auto set = environment.find(name);
+      return set != environment.end() && !set->second.empty();
+    });
+    if (!any && !variables.always) continue;
+    for (const char* name : variables.names) environment[name] = gateway + "/to/" + variables.upstream;
+  }
+  // A proxy would look for the loopback address on its own machine.
+  for (const char* name : {"NO_PROXY", "no_proxy"}) {
+    std::string& list = environment[name];
+    list += list.empty() ? "127.0.0.1" : ",127.0.0.1";
+  }
+}
+
+/// What the line at the end says.
+struct Totals {
+  std::atomic<std::int64_t> nanos{0};
+  std::atomic<std::int64_t> tokens{0};
+  std::atomic<std::uint64_t> by_cap{0};
+  std::atomic<std::uint64_t> not_counted{0};  ///< Refused since no cap could count them.
+  std::atomic<std::uint64_t> cut{0};
+  std::atomic<std::uint64_t> calls{0};
+};
+
+std::string last_line(const Totals& totals, const RunArguments& arguments, const Ledger& ledger) {
+  std::string line = "outlay: " + to_string(Usd::from_nanos(totals.nanos));
+  if (arguments.usd) line += " of " + to_string(*arguments.usd);
+  if (arguments.tokens)
+    line += ", " + std::to_string(totals.tokens) + " of " + std::to_string(*arguments.tokens) + " tokens";
+  line += " in " + std::to_string(totals.calls) + (totals.calls == 1 ? " call" : " calls");
+  std::string more;
+  const auto add = [&](std::uint64_t count, const char* what) {
+    if (count != 0) more += (more.empty() ? "" : ", ") + std::to_string(count) + what;
+  };
+  add(totals.by_cap, " refused");
+  add(totals.cut, " cut");
+  add(totals.not_counted, " refused because no cap can count them");
+  add(ledger.unpriced_calls(), " without a price");
+  if (!more.empty()) line += " (" + more + ")";
+  if (totals.by_cap + totals.cut != 0) line += "; the cap was reached";
+  return line;
+}
+
+}  // namespace
+
+int run(const RunArguments& arguments) {
+  Tags tags;
+  for (const std::string& tag : arguments.tags) {
+    const std::size_t equals = tag.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      std::cerr << "outlay: --tag: \"" << printable(tag) << "\" is not a tag. Write key=value.\n";
+      return usage;
+    }
+    tags.set(std::string_view(tag).substr(0, equals), std::string_view(tag).substr(equals + 1));
+  }
+  // The terminal is the command's; what matters of the log is in the line at the end.
+  set_log_handler([](LogLevel, std::string_view) {});
+  Ledger ledger(LedgerOptions{.prices = table_of(arguments.prices)});
+  if (!arguments.keep.empty()) ledger.add_sink(sqlite_sink({.path = arguments.keep}));
+
+  Totals totals;
+  ledger.on_spend([&totals](const Record& record) {
+    totals.nanos += record.usd.nanos();
+    totals.tokens += record.usage.total();
+    ++totals.calls;
+  });
+  Environment environment = own_environment();
+  GatewayOptions options;
+  options.secret = random_digits();
+  options.upstreams = upstreams_of(environment);
+  options.pass = arguments.pass;
+  options.drain = std::chrono::milliseconds(0);
+  options.on_exchange = [&totals](const GatewayExchange& seen) {
+    if (seen.outcome == "refused") ++(seen.status == 429 ? totals.by_cap : totals.not_counted);
+    if (seen.outcome == "cut" || seen.outcome == "truncated") ++totals.cut;
+  };
+
+  const LedgerScope books(ledger);
+  const Track track(tags);
+  std::optional<Budget> budget;
+  if (arguments.usd || arguments.tokens)
+    budget.emplace(BudgetOptions{.name = "run", .usd = arguments.usd, .tokens = arguments.tokens});
+  asio::io_context io(1);
+  Gateway gateway(io.get_executor(), std::move(options));
+  point_to(environment, gateway.url());
+  std::exception_ptr failure;
+  outlay::co_spawn(io, gateway.serve(), [&](std::exception_ptr error) { failure = error; });
+
+  // Before the command begins: it may end at once.
+  asio::signal_set ends(io, SIGCHLD);
+  Child child;
+  if (const int error = child.start(arguments.command, environment)) {
+    std::cerr << "outlay: \"" << printable(arguments.command.front()) << "\" cannot be run: " << std::strerror(error)
+              << '\n';
+    return error == ENOENT ? 127 : 126;  // as a shell says it
+  }
+  std::function<void()> wait = [&] {
+    ends.async_wait([&](const boost::system::error_code& error, int) {
+      if (error) return;
+      if (child.ended())
+        gateway.stop();
+      else
+        wait();
+    });
+  };
+  wait();
+  io.run();
+  if (failure) std::rethrow_exception(failure);
+
+  try {
+    ledger.flush();
+  } catch (const Error& error) {
+    std::cerr << "outlay: " << error.what() << '\n';
+  }
+  std::cerr << last_line(totals, arguments, ledger) << '\n';
+  if (arguments.report) std::cerr << report_table(ledger.report({"model"}), {"model"}, standard_output());
+  return child.exit_code();
+}
+
+}  // namespace outlay::cli

@@ -1,0 +1,173 @@
+#include <sys/random.h>
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "cli/config.hpp"
+#include "cli/terminal.hpp"
+#include "core/base/decimal.hpp"
+#include "core/base/json_writer.hpp"
+#include "outlay/gateway.hpp"
+#include "outlay/outlay.hpp"
+#include "outlay/sqlite.hpp"
+
+namespace outlay::cli {
+
+namespace asio = boost::asio;
+
+namespace {
+
+/// One line of JSON for each request, without any text of it and without keys.
+class ExchangeLog {
+ public:
+  void write(const GatewayExchange& seen) {
+    const Time now(
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()));
+    std::string line;
+    detail::JsonWriter json(line);
+    json.begin_object().key("time").text(to_iso8601(now)).key("method").text(seen.method).key("path").text(seen.path);
+    json.key("status")
+        .number(std::int64_t{seen.status})
+        .key("outcome")
+        .text(seen.outcome)
+        .key("upstream")
+        .text(seen.upstream);
+    if (seen.api) json.key("api").text(seen.api->name()).key("model").text(seen.model);
+    if (!seen.key.empty()) json.key("key").text(seen.key);
+    if (seen.call_id != 0) json.key("call").number(seen.call_id);
+    if (seen.usd) json.key("usd").text(detail::decimal_usd(*seen.usd));
+    json.key("ms")
+        .number(std::int64_t{std::chrono::duration_cast<std::chrono::milliseconds>(seen.took).count()})
+        .end_object();
+    line += '\n';
+    const std::lock_guard lock(mutex_);
+    std::cout << line << std::flush;
+  }
+
+ private:
+  std::mutex mutex_{};
+};
+
+Config load(const std::filesystem::path& file) {
+  if (file.empty()) return read_config("{}", "the default configuration");
+  return read_config(read_all(file), printable(file.native()));
+}
+
+}  // namespace
+
+std::string random_digits() {
+  unsigned char bytes[16];
+  if (::getentropy(bytes, sizeof bytes) != 0)
+    throw Error(errc::storage, std::string("the system gives no random numbers: ") + std::strerror(errno));
+  std::string text;
+  for (const unsigned char byte : bytes) {
+    text += "0123456789abcdef"[byte >> 4U];
+    text += "0123456789abcdef"[byte & 15U];
+  }
+  return text;
+}
+
+int serve(const ServeArguments& arguments) {
+  Config config = load(arguments.config);
+  if (arguments.print) {
+    std::cout << print_config(config);
+    return success;
+  }
+  if (arguments.check) {
+    std::cout << (arguments.config.empty() ? "the default configuration" : printable(arguments.config.native()))
+              << " is valid\n";
+    return success;
+  }
+  Ledger ledger(LedgerOptions{.prices = table_of({.prices = config.prices})});
+  const std::shared_ptr<Store> store = open_store(config);
+  const auto rules_of = [&](Config& from) {
+    for (Rule& rule : from.rules) rule.store = store;
+    return from.rules;
+  };
+  ledger.set_rules(rules_of(config));
+  if (!config.records.empty()) ledger.add_sink(sqlite_sink({.path = config.records}));
+  const auto log = std::make_shared<ExchangeLog>();
+  const auto with_log = [&log](const Config& from) {
+    GatewayOptions options = from.gateway;
+    if (from.log) options.on_exchange = [log](const GatewayExchange& seen) { log->write(seen); };
+    return options;
+  };
+
+  const int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
+  asio::io_context io(threads);
+  Gateway gateway(io.get_executor(), with_log(config));
+  std::exception_ptr failure;
+  asio::signal_set stop(io, SIGTERM, SIGINT);
+  asio::signal_set again(io, SIGHUP);
+  {
+    const LedgerScope books(ledger);
+    outlay::co_spawn(io, gateway.serve(), [&](std::exception_ptr error) {
+      failure = error;
+      boost::system::error_code ignored;
+      stop.cancel(ignored);
+      again.cancel(ignored);
+    });
+  }
+  stop.async_wait([&](const boost::system::error_code& error, int) {
+    if (!error) gateway.stop();
+  });
+  std::function<void()> wait = [&] {
+    again.async_wait([&](const boost::system::error_code& error, int) {
+      if (error) return;
+      try {
+        Config next = load(arguments.config);
+        if (!next.same_place(config))
+          throw ConfigError("listen, store, records and prices are only read at the start. Restart to change them.");
+        gateway.reload(with_log(next));
+        ledger.set_rules(rules_of(next));
+        config = std::move(next);
+        std::cerr << "outlay: the configuration was read again\n";
+      } catch (const std::exception& problem) {
+        std::cerr << "outlay: the configuration was not changed: " << problem.what() << '\n';
+      }
+      wait();
+    });
+  };
+  wait();
+  std::cerr << "outlay: listening on " << gateway.url() << std::endl;
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; ++i) others.emplace_back([&io] { io.run(); });
+  io.run();
+  for (std::thread& other : others) other.join();
+  if (failure) std::rethrow_exception(failure);
+  ledger.flush();
+  return success;
+}
+
+int new_key(const std::string& name) {
+  const std::string key = "outlay-" + random_digits() + random_digits();
+  std::string entry;
+  detail::JsonWriter(entry).begin_object().key("name").text(name).key("sha256").text(hash_of_key(key)).end_object();
+  std::cout << key << '\n' << entry << '\n';
+  return success;
+}
+
+int hash_key() {
+  std::string key;
+  std::getline(std::cin, key);
+  if (key.empty()) {
+    std::cerr << "outlay: there is no key on standard input. Write it there, on one line.\n";
+    return usage;
+  }
+  std::cout << hash_of_key(key) << '\n';
+  return success;
+}
+
+}  // namespace outlay::cli
