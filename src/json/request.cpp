@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "outlay/error.hpp"
+#include "outlay/ledger.hpp"
 
 namespace json = boost::json;
 

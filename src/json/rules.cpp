@@ -26,47 +26,13 @@ Rule::Match match_of(const Setting& setting) {
 }
 
 Window window_of(const Setting& setting) {
-  constexpr std::string_view kinds = "must be minute, hour, day, week, month, year, forever or rolling.";
-  std::string kind, zone = "UTC";
-  WindowAnchor anchor;
-  std::optional<std::int64_t> seconds;
-  bool placed = false;
-  if (setting.value().is_object()) {
-    SettingMembers members(setting);
-    const auto named = members.take("kind");
-    if (!named) setting.bad("has no kind. Write {\"kind\": \"day\", ...}.");
-    kind = named->text();
-    if (const auto one = members.take("zone")) zone = one->text(), placed = true;
-    if (const auto one = members.take("day")) anchor.day = static_cast<int>(one->count(1, 31)), placed = true;
-    if (const auto one = members.take("hour")) anchor.hour = static_cast<int>(one->count(0, 23)), placed = true;
-    if (const auto one = members.take("seconds")) seconds = one->count(1, std::int64_t{10} * 366 * 24 * 3600);
-    members.done();
-  } else if (setting.value().is_string()) {
-    kind = setting.text();
-  } else {
-    setting.bad(kinds);
-  }
-  const bool calendar = kind == "day" || kind == "week" || kind == "month" || kind == "year";
-  if (placed && !calendar) setting.bad("has a zone, a day or an hour, which only day, week, month and year have.");
-  if (seconds && kind != "rolling") setting.bad("has seconds, which only rolling has.");
+  const std::string text = setting.text();
+  if (text == Window::scope().id()) setting.bad("must be a window in time, since a rule outlives scopes: \"day\".");
   try {
-    if (kind == "minute") return Window::minute();
-    if (kind == "hour") return Window::hour();
-    if (kind == "day") return Window::day(zone, anchor);
-    if (kind == "week") return Window::week(zone, anchor);
-    if (kind == "month") return Window::month(zone, anchor);
-    if (kind == "year") return Window::year(zone, anchor);
-    if (kind == "forever") return Window::forever();
-    if (kind == "rolling") {
-      if (!seconds) setting.bad("has no seconds. Write {\"kind\": \"rolling\", \"seconds\": 3600}.");
-      return Window::rolling(std::chrono::seconds(*seconds));
-    }
+    return Window::parse(text);
   } catch (const ConfigError& error) {
-    const std::string what = error.what();
-    if (what.starts_with(setting.place())) throw;
-    setting.bad(what);
+    setting.bad(std::string("cannot be read: ") + error.what());
   }
-  setting.bad(kinds);
 }
 
 Policy policy_of(const Setting& setting) {

@@ -14,14 +14,13 @@ namespace outlay {
 /// ```json
 /// [ { "match": {"user_id": "*"}, "usd": 10, "window": "day" },
 ///   { "name": "dear", "match": {"model": ["gpt-5", "o3"]}, "usd": "99.50",
-///     "window": {"kind": "month", "zone": "Europe/Berlin", "day": 15, "hour": 6},
+///     "window": "month@Europe/Berlin+15d6h",
 ///     "on_exceed": [{"downgrade": {"gpt-5": "gpt-5-mini"}}, "truncate"], "notify_at": [0.8] } ]
 /// ```
 ///
 /// - `match`: an object; each member a condition, its value text or a list of texts.
 /// - `usd`: a number or text; `tokens`, `input_tokens`, `output_tokens`, `calls`, `concurrent`: whole numbers from 1 on.
-/// - `window`: `"minute"`, `"hour"`, `"day"` (the default), `"week"`, `"month"`, `"year"`, `"forever"`, or an object: `kind` with `zone`,
-///   `day` and `hour` (WindowAnchor), or `{"kind": "rolling", "seconds": 3600}`.
+/// - `window`: as Window::parse reads it: `"day"` (the default), `"month@Europe/Berlin"`, `"week@UTC+sun0h"`, `"rolling3600s"`, `"forever"`.
 /// - `on_exceed`: a policy or a list of them: `"block"`, `"truncate"`, `"raise"`, `"warn"`, `"clamp"`, `"wait"`, `{"downgrade": {"from": "to"}}`,
 ///   `{"clamp": {"min_output_tokens": 16, "max_output_tokens": 500}}`, `{"wait": {"timeout_ms": 30000}}`.
 /// - `name`, `notify_at` (a list), `also` and `required` (true or false).
