@@ -117,6 +117,7 @@ class OUTLAY_EXPORT OpenBudget {
   [[nodiscard]] Amounts spent() const;
   /// What running calls hold.
   [[nodiscard]] Amounts reserved() const;
+  /// With a window: the caps that an operator has set in the store (Store::set_cap) in the place of the budget's own.
   [[nodiscard]] Limits limits() const;
   /// When the present window ends; empty without a window, and for Window::forever(). For a rolling window: when its oldest slot goes.
   [[nodiscard]] std::optional<Time> window_end() const;

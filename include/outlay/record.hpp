@@ -90,6 +90,7 @@ enum class Action : std::uint8_t {
   unshared,
   retry_storm,  ///< `projected` attempts in a row have failed, of one feature and model. Said by the HTTP client.
   cap_lowered,
+  cap_set,  ///< Store::set_cap: `cap` holds for the counter now; -1: none any more.
 };
 [[nodiscard]] OUTLAY_EXPORT const char* to_string(Action action) noexcept;
 

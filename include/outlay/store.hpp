@@ -95,6 +95,17 @@ struct StoreCounter {
   std::vector<Threshold> thresholds{};  ///< In the order in which they are announced.
 };
 
+/// A cap that an operator has set for a counter, in the place of what programs say in these dimensions.
+struct StoreCap {
+  std::string name{};    ///< The counter's.
+  std::string window{};  ///< Window::id().
+  Limits limits{};       ///< In the dimensions that have one; in the others the programs' own hold.
+  std::string by{};      ///< Who has set it.
+  std::string reason{};
+  Time since{};                 ///< When, by the store's clock.
+  std::optional<Time> until{};  ///< Empty: for good.
+};
+
 /// One step of a store, all of it or nothing. Repeating it under the same id changes nothing.
 struct StoreCommand {
   enum class Op : std::uint8_t {
@@ -111,6 +122,10 @@ struct StoreCommand {
     renew,     ///< Pushes the expiry of every one of `ids` that is held to `lease` from now.
     adjust,    ///< Adds `amount` (which may be negative) to what is spent in every counter, once for the id.
     snapshot,  ///< Reads the counters.
+    /// Keeps `cap` for the first counter's name and window, until `cap.until` by the store's clock; without limits: keeps none any more. While
+    /// it is kept, its limits stand in the place of StoreCounter::limits in every command.
+    set_cap,
+    list_caps,  ///< Reads the caps that are kept, into StoreReply::caps.
   };
   Op op{};
   std::string id{};                ///< 32 hexadecimal digits.
@@ -120,7 +135,8 @@ struct StoreCommand {
   Amounts amount{};
   std::chrono::milliseconds lease{};
   OnExpiry on_expiry{};
-  Time now{};  ///< The caller's clock, for stores that have none of their own.
+  Time now{};      ///< The caller's clock, for stores that have none of their own.
+  StoreCap cap{};  ///< For set_cap; its name, window and `since` are the store's to fill in.
 };
 
 /// A store's answer.
@@ -147,6 +163,7 @@ struct StoreReply {
     std::uint64_t life{};
     /// snapshot: something is kept of this name and window, in any slot. Not said by the others, nor where `life` says it.
     bool known{};
+    Limits caps{};  ///< Of a cap that is set for the counter.
   };
   std::vector<State> states{};  ///< Of every counter, after the command.
   struct Crossed {
@@ -156,6 +173,7 @@ struct StoreReply {
   };
   /// settle, adjust: thresholds that this change was the first to reach, in the slot, of all processes.
   std::vector<Crossed> crossed{};
+  std::vector<StoreCap> caps{};  ///< list_caps: by name, then window.
 };
 
 /// Where counters are kept: memory, SQLite, Redis, or one's own. See make_store().
@@ -202,6 +220,22 @@ struct Adjustment {
   bool create{};              ///< Also where nothing is kept of this name and window.
 };
 
+/// What Store::set_cap sets. Views, read before it returns.
+struct CapChange {
+  std::string_view name{};  ///< The counter's. Of a rule: as its events and refusals write it, `user_id:alice`.
+  Window window = Window::forever();
+  Limits
+      limits{};  ///< The cap itself, not what is added to it; of money $0 or more, of the others 0 or more. None: the programs' caps hold again.
+  std::string_view by{};        ///< Who sets it. At most 128 bytes.
+  std::string_view reason{};    ///< At most 1,024 bytes.
+  std::optional<Time> until{};  ///< In the future; then the programs' caps hold again. Empty: for good.
+};
+
+/// A cap that is set, and its counter now.
+struct CapState : StoreCap {
+  StoreReply::State state{};
+};
+
 /// Counters that outlive scopes and may be shared by processes: BudgetOptions::store.
 ///
 /// \par Guarantee
@@ -245,6 +279,24 @@ class OUTLAY_EXPORT Store final {
   /// \par Blocking
   /// At most twice the store's timeout.
   StoreReply::State adjust(const Adjustment& adjustment);
+
+  /// Sets a cap in the place of those that programs give a counter: every process judges its next call by it. A cap below what is spent and
+  /// reserved refuses what comes. Recorded as a `cap_set` event of the current ledger for each dimension.
+  ///
+  /// In the dimensions that `limits` leaves out, and for thresholds that were announced before, the programs' caps hold on.
+  /// \par Errors
+  /// ConfigError without a name or a window; Error with errc::invalid_argument for limits below 0, texts that are too long and an `until` that has
+  /// passed; StoreUnavailable: whether it was done is not known, and it may be tried again.
+  /// \par Blocking
+  /// At most the store's timeout.
+  void set_cap(const CapChange& change);
+  /// The caps that are set, with what their counters have spent and reserved in the present window.
+  ///
+  /// \par Errors
+  /// StoreUnavailable.
+  /// \par Blocking
+  /// At most the store's timeout for each 64 of them, and once more.
+  [[nodiscard]] std::vector<CapState> caps();
 
   /// Waits until what has ended so far has been delivered.
   ///

@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "core/base/percent.hpp"
+#include "core/base/vector.hpp"
 #include "redis/connection.hpp"
 
 namespace outlay::detail {
@@ -18,6 +20,7 @@ namespace {
 
 using Op = StoreCommand::Op;
 
+constexpr std::size_t most_text = 4'096;
 constexpr std::size_t most_counters = 64, most_ids = 10'000, most_thresholds = 64;
 constexpr std::size_t epoch_size = 32, id_size = 32, vector_size = 6;
 constexpr double never = 9'007'199'254'740'991.0;  // microseconds; the script's NEVER
@@ -29,7 +32,8 @@ constexpr unsigned changed_flag = 16, crossed_flag = 32;
 static_assert(static_cast<int>(Op::reserve) == 0 && static_cast<int>(Op::extend) == 1 &&
               static_cast<int>(Op::settle) == 2 && static_cast<int>(Op::release) == 3 &&
               static_cast<int>(Op::renew) == 4 && static_cast<int>(Op::adjust) == 5 &&
-              static_cast<int>(Op::snapshot) == 6);
+              static_cast<int>(Op::snapshot) == 6 && static_cast<int>(Op::set_cap) == 7 &&
+              static_cast<int>(Op::list_caps) == 8);
 static_assert(static_cast<int>(OnExpiry::charge) == 0);
 static_assert(static_cast<int>(Room::fits) == 0 && static_cast<int>(Room::below) == 1 &&
               static_cast<int>(Room::any) == 2);
@@ -98,6 +102,59 @@ void put(std::string& to, const Limits& limits) {
   }
 }
 
+/// The limits at a place of a script's answer, behind which the place is afterwards; false: there are none.
+bool take_limits(std::string_view& bytes, Limits& limits) {
+  if (bytes.empty()) return false;
+  const std::size_t count = static_cast<unsigned char>(bytes[0]);
+  if (count > vector_size || bytes.size() < 1 + 9 * count) return false;
+  Vector vector = no_caps;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t number = static_cast<unsigned char>(bytes[1 + 9 * i]);
+    if (number < 1 || number > vector_size) return false;
+    vector[number - 1] = get_integer(bytes, 2 + 9 * i);
+  }
+  limits = to_limits(vector, vector);
+  bytes.remove_prefix(1 + 9 * count);
+  return true;
+}
+
+void put_text(std::string& to, std::string_view text) {
+  put_short(to, text.size());
+  to += text;
+}
+bool take_text(std::string_view& bytes, std::string& text) {
+  if (bytes.size() < 2) return false;
+  const std::size_t size = get_short(bytes, 0);
+  if (bytes.size() < 2 + size) return false;
+  text = bytes.substr(2, size);
+  bytes.remove_prefix(2 + size);
+  return true;
+}
+
+/// A cap that is set, as the script keeps it: until when, since when (which the script fills in), the limits, and the texts.
+std::string packed_cap(const StoreCommand& command) {
+  const StoreCap& cap = command.cap;
+  std::string packed;
+  put(packed, cap.until ? static_cast<double>(micros(*cap.until)) : never);
+  put(packed, 0.0);
+  put(packed, cap.limits);
+  for (const std::string_view text :
+       {std::string_view(command.counters.front().name), std::string_view(command.counters.front().window),
+        std::string_view(cap.by), std::string_view(cap.reason)})
+    put_text(packed, text);
+  return packed;
+}
+bool read_cap(std::string_view bytes, StoreCap& cap) {
+  if (bytes.size() < 16) return false;
+  const double until = get_double(bytes, 0), since = get_double(bytes, 8);
+  if (!(until >= 0 && until <= never && since >= 0 && since <= never)) return false;
+  if (until < never) cap.until = Time(std::chrono::microseconds(static_cast<std::int64_t>(until)));
+  cap.since = Time(std::chrono::microseconds(static_cast<std::int64_t>(since)));
+  bytes.remove_prefix(16);
+  return take_limits(bytes, cap.limits) && take_text(bytes, cap.name) && take_text(bytes, cap.window) &&
+         take_text(bytes, cap.by) && take_text(bytes, cap.reason) && bytes.empty();
+}
+
 /// Readable keys that cannot run into each other.
 std::string escaped(std::string_view text) { return percent_encoded(text, "-_.@/+"); }
 
@@ -124,7 +181,10 @@ std::string RedisKeys::counter(const StoreCounter& counter) const {
 }
 
 bool is_valid(const StoreCommand& command) {
-  const bool without_id = command.op == Op::snapshot || command.op == Op::renew;
+  const bool of_caps = command.op == Op::set_cap || command.op == Op::list_caps;
+  const bool without_id = of_caps || command.op == Op::snapshot || command.op == Op::renew;
+  if (of_caps && command.counters.size() != (command.op == Op::set_cap ? 1U : 0U)) return false;
+  if (command.cap.by.size() > most_text || command.cap.reason.size() > most_text) return false;
   if (without_id ? !command.id.empty() : !is_id(command.id)) return false;
   if (command.op == Op::renew ? !command.counters.empty() : !command.ids.empty()) return false;
   if (command.op != Op::adjust && negative(command.amount)) return false;
@@ -176,14 +236,15 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
     put_short(packed, places_.number_of(std::move(place)));
   }
   for (const std::string& id : command.ids) packed += id;
+  if (command.op == Op::set_cap) packed += packed_cap(command);
   commands_.push_back(&command);
   numbers_.push_back(number);
   counters_ += command.counters.size();
 }
 
 void RedisBatch::append(std::string& bytes, std::string_view sha, std::string_view epoch) const {
-  const std::array<std::string, 6> own{keys_.meta(),   keys_.leases(), keys_.held(),
-                                       keys_.ended(0), keys_.ended(1), keys_.ended(2)};
+  const std::array<std::string, 7> own{keys_.meta(),   keys_.leases(), keys_.held(), keys_.ended(0),
+                                       keys_.ended(1), keys_.ended(2), keys_.caps()};
   const std::string key_count = std::to_string(own.size() + counter_keys_.in_order().size());
   std::string command_count;
   put_short(command_count, packed_.size());
@@ -208,8 +269,8 @@ bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
   answer.leases_due = bytes[0] != 0;
   bytes.remove_prefix(head);
   for (const StoreCommand* command : commands_) {
-    const std::size_t count = command->counters.size(), fixed = 1 + count * state_bytes;
-    if (bytes.size() < fixed) return false;
+    const std::size_t count = command->counters.size();
+    if (bytes.empty()) return false;
     const auto flags = static_cast<unsigned char>(bytes[0]);
     const unsigned outcome = flags & 15U;
     if (outcome > overflow_outcome) return false;
@@ -221,16 +282,30 @@ bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
     reply.epoch = epoch;
     reply.version = changes;
     reply.states.reserve(count);
-    for (std::size_t at = 1; at < fixed; at += state_bytes) {
+    bytes.remove_prefix(1);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (bytes.size() < state_bytes) return false;
       StoreReply::State& state =
-          reply.states.emplace_back(StoreReply::State{get_amounts(bytes, at), get_amounts(bytes, at + vector_bytes)});
-      const double fits_at = get_double(bytes, at + 2 * vector_bytes),
-                   life = get_double(bytes, at + 2 * vector_bytes + 8);
+          reply.states.emplace_back(StoreReply::State{get_amounts(bytes, 0), get_amounts(bytes, vector_bytes)});
+      const double fits_at = get_double(bytes, 2 * vector_bytes), life = get_double(bytes, 2 * vector_bytes + 8);
       if (!(fits_at >= -never && fits_at <= never && life >= 0 && life <= never)) return false;
       if (fits_at != 0) state.fits_at = Time(std::chrono::microseconds(static_cast<std::int64_t>(fits_at)));
       state.life = static_cast<std::uint64_t>(life);
+      bytes.remove_prefix(state_bytes);
+      if (!take_limits(bytes, state.caps)) return false;
     }
-    bytes.remove_prefix(fixed);
+    if (command->op == Op::list_caps) {
+      if (bytes.size() < 2) return false;
+      const std::size_t caps = get_short(bytes, 0);
+      bytes.remove_prefix(2);
+      for (std::size_t i = 0; i < caps; ++i) {
+        std::string packed;
+        if (!take_text(bytes, packed) || !read_cap(packed, reply.caps.emplace_back())) return false;
+      }
+      std::sort(reply.caps.begin(), reply.caps.end(), [](const StoreCap& a, const StoreCap& b) {
+        return std::tie(a.name, a.window) < std::tie(b.name, b.window);
+      });
+    }
     if ((flags & crossed_flag) == 0) continue;
     if (bytes.size() < 2) return false;
     const std::size_t crossed = get_short(bytes, 0);

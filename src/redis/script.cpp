@@ -5,11 +5,11 @@ namespace outlay::detail {
 const char redis_script[] = R"lua(
 local call, spread, sub, byte, char = redis.call, _G.unpack, string.sub, string.byte, string.char
 local NEVER, HOUR, SMALL = 9007199254740991, 3600000000, 4398046511104
-local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT = 0, 1, 2, 3, 4, 5, 6
+local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT, SET_CAP, LIST_CAPS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 local DONE, REFUSED, TURNED, ENDED, OVERFLOW, CHANGED, CROSSED = 0, 1, 2, 3, 4, 16, 32
 local HELD, EXPIRED, OVER = 1, 2, 3
 local NO_LIFE = string.rep(char(0), 8)
-local META, LEASES, HOLDS, FIRST_COUNTER = KEYS[1], KEYS[2], KEYS[3], 7
+local META, LEASES, HOLDS, CAPS, FIRST_COUNTER = KEYS[1], KEYS[2], KEYS[3], KEYS[7], 8
 
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -154,6 +154,23 @@ if #unheld > 0 then
   end
 end
 
+-- The caps that operators have set, by the counter's key: until when, since when, the limits, then what the script does not look at.
+local any_cap_set, set_caps = call('EXISTS', CAPS) == 1, {}
+local function set_cap_of(name)
+  local cap = set_caps[name]
+  if not cap then
+    cap = {limits = {}, packed = char(0)}
+    local bytes = any_cap_set and call('HGET', CAPS, name)
+    if bytes and unpack('<d', bytes) > now then
+      local count = byte(bytes, 17)
+      for i = 1, count do cap.limits[i] = limit_at(bytes, 9 + 9 * i) end
+      cap.packed = sub(bytes, 17, 17 + 9 * count)
+    end
+    set_caps[name] = cap
+  end
+  return cap
+end
+
 -- The slots that the commands refer to, and their limits.
 local places = {}
 for number = last_command + 1, #ARGV do
@@ -166,6 +183,14 @@ for number = last_command + 1, #ARGV do
   for i = 1, limits do
     place.limits[i] = limit_at(packed, at)
     at = at + 9
+  end
+  place.set_cap = set_cap_of(place.name)
+  for _, set in ipairs(place.set_cap.limits) do
+    local at_set = #place.limits + 1
+    for i, limit in ipairs(place.limits) do
+      if limit.number == set.number then at_set = i end
+    end
+    place.limits[at_set] = set
   end
   for i = 1, marks do
     local mark, dimensions = {}, byte(packed, at)
@@ -288,6 +313,25 @@ for number = 3, last_command do
     change = true
   end
 
+  local listed = ''
+  if op == SET_CAP then
+    local lo, hi = byte(command, 93, 94)
+    local place, value = places[lo + 256 * hi], sub(command, 95)
+    if byte(value, 17) == 0 then call('HDEL', CAPS, place.name)
+    else call('HSET', CAPS, place.name, sub(value, 1, 8) .. pack('<d', now) .. sub(value, 17)) end
+    any_cap_set, set_caps[place.name] = true, nil
+    place.set_cap = set_cap_of(place.name)
+    change, version = true, version + 1
+  elseif op == LIST_CAPS then
+    local all, kept = call('HGETALL', CAPS), 0
+    for i = 2, #all, 2 do
+      if unpack('<d', all[i]) > now then
+        listed, kept = listed .. pack('<H', #all[i]) .. all[i], kept + 1
+      end
+    end
+    listed = pack('<H', kept) .. listed
+  end
+
   -- Every counter is checked before any is changed.
   if changes then
     for i = 1, count do
@@ -376,7 +420,8 @@ for number = 3, last_command do
     results[n + 2] = sub(reserved, 1, 40) .. sub(packed_reserved(running), 41)
     results[n + 3] = pack('<d', outcome == REFUSED and more_reserved and fits_at(place, more_reserved) or 0)
     results[n + 4] = running.told ~= '' and running.told or NO_LIFE
-    n = n + 4
+    results[n + 5] = place.set_cap.packed
+    n = n + 5
     if changes and more_spent then
       for j, mark in ipairs(place.marks) do
         local list, reached, before = told .. slot.told, '', false
@@ -393,13 +438,17 @@ for number = 3, last_command do
       end
     end
   end
-  if changes then outcome = outcome + CHANGED end
+  if changes or op == SET_CAP then outcome = outcome + CHANGED end
   if crossed ~= '' then
     outcome = outcome + CROSSED
     n = n + 1
     results[n] = pack('<H', #crossed / 2) .. crossed
   end
   results[at] = char(outcome)
+  if listed ~= '' then
+    n = n + 1
+    results[n] = listed
+  end
 end
 results[1] = pack('<Bdd', more, now, first_version)
 

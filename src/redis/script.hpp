@@ -4,7 +4,7 @@ namespace outlay::detail {
 
 /// The script that executes a batch of commands on the server: one call, one atomic step. README.md beside this file describes the data.
 ///
-///   KEYS: the meta key, the leases, what is held, three for what has ended, then the counters
+///   KEYS: the meta key, the leases, what is held, three for what has ended, the caps that are set, then the counters
 ///   ARGV: an epoch in case that there is none, the number of commands, each command, then each place (slot and limits) they refer to
 ///
 /// Amounts take the whole range of int64, and Lua's numbers are doubles. So the script comes in two kinds, alike but for the few

@@ -197,7 +197,7 @@ namespace {
 // Each admission is a transaction of its own, and what that costs is the pages it changes. So a slot is one row with everything in it, the
 // calls in flight too, in one blob that store_slot.cpp reads and writes; only ids that have ended are elsewhere. Names are blobs since
 // they may hold any byte.
-constexpr std::int64_t store_format = 2;
+constexpr std::int64_t store_format = 3;
 constexpr const char* store_tables = R"sql(
 CREATE TABLE store_info(format INTEGER NOT NULL, epoch TEXT NOT NULL, version INTEGER NOT NULL) STRICT;
 INSERT INTO store_info VALUES(2, lower(hex(randomblob(16))), 0);
@@ -219,6 +219,14 @@ ALTER TABLE store_slots ADD COLUMN holds INTEGER NOT NULL DEFAULT 0;
 UPDATE store_slots SET holds = 1;
 CREATE INDEX store_slots_in_flight ON store_slots(name, "window") WHERE holds;
 UPDATE store_info SET format = 2;
+)sql";
+/// The caps that operators set.
+constexpr const char* store_tables_2_to_3 = R"sql(
+CREATE TABLE store_caps(
+  name BLOB NOT NULL, "window" BLOB NOT NULL, limits BLOB NOT NULL, by BLOB NOT NULL, reason BLOB NOT NULL, since INTEGER NOT NULL,
+  until INTEGER NOT NULL, PRIMARY KEY(name, "window")
+) STRICT, WITHOUT ROWID;
+UPDATE store_info SET format = 3;
 )sql";
 
 /// \return The format of the store's tables; 0 where the file has none.
@@ -247,7 +255,8 @@ void prepare_for_store(Database& database) {
   Transaction transaction(database, Transaction::Kind::write);
   format = store_format_of(database);
   if (format == store_format) return;  // another process was first
-  database.exec(format == 0 ? store_tables : store_tables_1_to_2);
+  if (format < 2) database.exec(format == 0 ? store_tables : store_tables_1_to_2);
+  database.exec(store_tables_2_to_3);
   mark_as_ours(database);
   transaction.commit();
 }

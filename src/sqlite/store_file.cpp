@@ -33,7 +33,9 @@ std::string problem_of(const StoreCommand& command) {
   const auto is_id = [](const std::string& id) {
     return id.size() == 32 && id.find_first_not_of("0123456789abcdefABCDEF") == id.npos;
   };
-  const bool has_id = command.op != Op::snapshot && command.op != Op::renew;
+  const bool has_id =
+      command.op != Op::snapshot && command.op != Op::renew && command.op != Op::set_cap && command.op != Op::list_caps;
+  if (command.op == Op::set_cap && command.counters.size() != 1) return "set_cap is for one counter";
   if (has_id && !is_id(command.id)) return "the id is not 32 hexadecimal digits";
   for (const std::string& id : command.ids)
     if (!is_id(id)) return "one of the ids is not 32 hexadecimal digits";
@@ -112,10 +114,20 @@ Database& StoreFile::prepared(const std::filesystem::path& path, Deadline deadli
   return database_;
 }
 
-Result<StoreReply> StoreFile::apply(const StoreCommand& command) {
-  if (std::string problem = problem_of(command); !problem.empty())
+Result<StoreReply> StoreFile::apply(const StoreCommand& asked) {
+  if (std::string problem = problem_of(asked); !problem.empty())
     return Failure(errc::invalid_argument, "sqlite_store: " + problem);
-  const std::int64_t now = nanos(command.now);
+  const std::int64_t now = nanos(asked.now);
+  // The caps that are set stand in the place of the program's.
+  std::vector<Limits> set;
+  StoreCommand capped;
+  for (const StoreCounter& counter : asked.counters) set.push_back(tables_.cap_of(counter, now));
+  const bool any_set = std::any_of(set.begin(), set.end(), [](const Limits& limits) { return limits != Limits{}; });
+  if (any_set) {
+    capped = asked;
+    for (std::size_t i = 0; i < set.size(); ++i) put_in_place(set[i], capped.counters[i].limits);
+  }
+  const StoreCommand& command = any_set ? capped : asked;
   tables_.purge_if_due(now);
   tables_.load(command.counters, now);
   StoreReply reply;
@@ -136,6 +148,13 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& command) {
       break;
     case Op::snapshot:
       break;
+    case Op::set_cap:
+      tables_.set_cap(command.counters.front(), command.cap, now);
+      set.front() = tables_.cap_of(command.counters.front(), now);
+      break;
+    case Op::list_caps:
+      reply.caps = tables_.caps(now);
+      break;
   }
   if (!fits)
     return Failure(errc::overflow,
@@ -150,6 +169,7 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& command) {
     const SlotSums sums = tables_.sums_of(tables_.views()[i]);
     reply.states.push_back(
         {to_amounts(sums.spent), to_amounts(sums.held), fits_at_.empty() ? std::nullopt : fits_at_[i]});
+    reply.states.back().caps = set[i];
     if (command.op == Op::snapshot) reply.states.back().known = tables_.has_slots(command.counters[i]);
   }
   return reply;

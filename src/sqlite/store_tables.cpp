@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 namespace outlay::detail {
 
@@ -31,6 +32,11 @@ class Reading {
 
 StoreTables::StoreTables(Database& database)
     : database_(database),
+      get_cap_(database_, "SELECT limits, until FROM store_caps WHERE name = ?1 AND \"window\" = ?2"),
+      set_cap_(database_, "INSERT OR REPLACE INTO store_caps VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
+      remove_cap_(database_, "DELETE FROM store_caps WHERE name = ?1 AND \"window\" = ?2"),
+      all_caps_(database_,
+                "SELECT name, \"window\", limits, by, reason, since, until FROM store_caps ORDER BY name, \"window\""),
       get_slot_(database_, "SELECT id, state, begins FROM store_slots WHERE id = ?1"),
       find_slots_(database_,
                   "SELECT id, state, begins FROM store_slots "
@@ -118,6 +124,63 @@ std::size_t StoreTables::place_of(StoreSlot slot) {
   version_ = std::max(version_, slot.version);
   slots_.push_back(std::move(slot));
   return slots_.size() - 1;
+}
+
+namespace {
+
+/// Six integers of 64 bits, as bytes of this machine's order: a file is read where it was written.
+std::string bytes_of(const Limits& limits) {
+  const Vector vector = to_vector(limits);
+  return {reinterpret_cast<const char*>(vector.data()), sizeof vector};
+}
+
+Limits limits_from(std::string_view bytes) {
+  Vector vector = no_caps;
+  if (bytes.size() == sizeof vector) std::memcpy(vector.data(), bytes.data(), sizeof vector);
+  return to_limits(vector, vector);
+}
+
+}  // namespace
+
+Limits StoreTables::cap_of(const StoreCounter& counter, std::int64_t now) {
+  const Reading reading(get_cap_);
+  get_cap_.bind_blob(1, counter.name);
+  get_cap_.bind_blob(2, counter.window);
+  if (!get_cap_.step() || get_cap_.integer(1) <= now) return {};
+  return limits_from(get_cap_.blob(0));
+}
+
+void StoreTables::set_cap(const StoreCounter& counter, const StoreCap& cap, std::int64_t now) {
+  Statement& statement = cap.limits == Limits{} ? remove_cap_ : set_cap_;
+  const std::string limits = bytes_of(cap.limits);
+  statement.bind_blob(1, counter.name);
+  statement.bind_blob(2, counter.window);
+  if (&statement == &set_cap_) {
+    statement.bind_blob(3, limits);
+    statement.bind_blob(4, cap.by);
+    statement.bind_blob(5, cap.reason);
+    statement.bind(6, now);
+    statement.bind(7, cap.until ? nanos(*cap.until) : INT64_MAX);
+  }
+  statement.run();
+}
+
+std::vector<StoreCap> StoreTables::caps(std::int64_t now) {
+  std::vector<StoreCap> all;
+  const Reading reading(all_caps_);
+  while (all_caps_.step()) {
+    const std::int64_t until = all_caps_.integer(6);
+    if (until <= now) continue;
+    StoreCap& cap = all.emplace_back();
+    cap.name = all_caps_.blob(0);
+    cap.window = all_caps_.blob(1);
+    cap.limits = limits_from(all_caps_.blob(2));
+    cap.by = all_caps_.blob(3);
+    cap.reason = all_caps_.blob(4);
+    cap.since = Time(std::chrono::nanoseconds(all_caps_.integer(5)));
+    if (until != INT64_MAX) cap.until = Time(std::chrono::nanoseconds(until));
+  }
+  return all;
 }
 
 bool StoreTables::has_slots(const StoreCounter& counter) {

@@ -53,6 +53,11 @@ class StoreTables {
   [[nodiscard]] const std::vector<std::size_t>& charged() const noexcept { return charged_; }
   [[nodiscard]] StoreSlot& slot(std::size_t place) noexcept { return slots_[place]; }
 
+  // Caps that are set.
+  [[nodiscard]] Limits cap_of(const StoreCounter& counter, std::int64_t now);
+  void set_cap(const StoreCounter& counter, const StoreCap& cap, std::int64_t now);
+  [[nodiscard]] std::vector<StoreCap> caps(std::int64_t now);
+
   /// Whether there is any slot of its name and window.
   [[nodiscard]] bool has_slots(const StoreCounter& counter);
   /// Loads one more slot; false if no slot has this id.
@@ -77,6 +82,7 @@ class StoreTables {
   void purge(std::int64_t now);
 
   Database& database_;
+  Statement get_cap_, set_cap_, remove_cap_, all_caps_;
   Statement get_slot_, find_slots_, any_slot_, in_flight_, all_slots_, update_slot_, insert_slot_, find_id_, insert_id_,
       delete_id_, purge_ids_, old_slots_, delete_slot_, raise_version_;
   const std::string epoch_;

@@ -138,6 +138,16 @@ class Shop {
   [[nodiscard]] StoreCommand adjust(std::string id, std::vector<StoreCounter> counters, Amounts amount) const {
     return make(Op::adjust, std::move(id), std::move(counters), amount);
   }
+  [[nodiscard]] StoreCommand set_cap(StoreCounter counter, const outlay::Limits& limits,
+                                     std::optional<outlay::Time> until = {}) const {
+    StoreCommand c = make(Op::set_cap, {}, {std::move(counter)}, {});
+    c.cap.limits = limits;
+    c.cap.by = "op \x01";
+    c.cap.reason = "launch";
+    c.cap.until = until;
+    return c;
+  }
+  [[nodiscard]] StoreCommand list_caps() const { return make(Op::list_caps, {}, {}, {}); }
   [[nodiscard]] StoreCommand snapshot(std::vector<StoreCounter> counters) const {
     return make(Op::snapshot, {}, std::move(counters), {});
   }
@@ -205,6 +215,94 @@ const std::string a = store_id(0xA), b = store_id(0xB), c = store_id(0xC), d = s
 using namespace store_contract;
 
 // --- reading ---
+
+OUTLAY_STORE_CASE("a cap that is set stands in the place of the program's, and is told with every answer") {
+  Shop shop;
+  StoreCounter counter = Shop::counter("x", cents(100));
+  counter.limits.tokens = 1'000;
+  CHECK(shop.one(shop.reserve(a, {counter}, money(60))).states.front().caps == outlay::Limits{});
+  const StoreReply set = shop.one(shop.set_cap(counter, {.usd = cents(50), .calls = 3}));
+  CHECK(set.outcome == Outcome::done);
+  CHECK(set.states.front().caps.usd == cents(50));
+  // Below what is reserved: that stays, and what comes is refused.
+  const StoreReply refused = shop.one(shop.reserve(b, {counter}, money(1)));
+  CHECK(refused.outcome == Outcome::refused);
+  CHECK(refused.states.front().caps == outlay::Limits{.usd = cents(50), .calls = 3});
+  CHECK(refused.states.front().reserved.usd == cents(60));
+  CHECK(shop.one(shop.settle(a, {counter}, money(10))).states.front().caps.usd == cents(50));
+  // Also where the program has a larger one, or none.
+  StoreCounter uncapped = counter;
+  uncapped.limits = {};
+  CHECK(shop.one(shop.reserve(b, {uncapped}, money(41))).outcome == Outcome::refused);
+  CHECK(shop.one(shop.reserve(b, {uncapped}, money(40))).outcome == Outcome::done);
+  CHECK(shop.one(shop.extend(b, {uncapped}, money(41))).outcome == Outcome::refused);
+  // And above the program's.
+  shop.one(shop.set_cap(counter, {.usd = cents(500)}));
+  CHECK(shop.one(shop.extend(b, {counter}, money(400))).outcome == Outcome::done);
+  StoreCounter any = counter;
+  any.room = Room::any;
+  CHECK(shop.one(shop.reserve(d, {any}, money(4'000))).outcome == Outcome::done);
+  shop.one(shop.release(d, {any}));
+  // In the dimensions that it leaves out the program's holds.
+  CHECK(shop.one(shop.reserve(store_id(0xE), {counter}, {.tokens = 1'001})).outcome == Outcome::refused);
+  // Another window of the name is another counter.
+  StoreCounter other = counter;
+  other.window = "other";
+  CHECK(shop.look(other).caps == outlay::Limits{});
+  shop.one(shop.set_cap(counter, {}));
+  CHECK(shop.look(counter).caps == outlay::Limits{});
+  CHECK(shop.one(shop.reserve(store_id(0xF), {counter}, money(1))).outcome == Outcome::refused);
+}
+
+OUTLAY_STORE_CASE("a cap that is set counts in a rolling window, and with what others at once ask") {
+  Shop shop;
+  const StoreCounter rolling = shop.rolling("roll", 30s);
+  const StoreCounter before = Shop::earlier(rolling, 10min);
+  shop.one(shop.adjust(a, {before}, money(30)));
+  StoreCommand set = shop.set_cap(rolling, {.usd = cents(40)});
+  StoreCommand first = shop.reserve(b, {rolling}, money(10)), second = shop.reserve(c, {rolling}, money(1));
+  for (StoreCommand* command : {&set, &first, &second}) command->now = shop.fixture.now();
+  shop.one(set);
+  const StoreCommand both[] = {first, second};
+  const auto replies = shop.run(both);
+  CHECK(replies[0].value().outcome == Outcome::done);
+  CHECK(replies[1].value().outcome == Outcome::refused);
+  CHECK(replies[1].value().states.front().fits_at.has_value());
+}
+
+OUTLAY_STORE_CASE("a cap that is set ends at its time, by the store's clock") {
+  Shop shop;
+  const StoreCounter counter = Shop::counter("x", cents(100));
+  shop.one(shop.set_cap(counter, {.usd = cents(5)}, shop.fixture.now() + 2s));
+  CHECK(shop.one(shop.reserve(a, {counter}, money(6))).outcome == Outcome::refused);
+  shop.pass(3s, [&] { return shop.look(counter).caps == outlay::Limits{}; });
+  CHECK(shop.one(shop.reserve(a, {counter}, money(6))).outcome == Outcome::done);
+  CHECK(shop.one(shop.list_caps()).caps.empty());
+}
+
+OUTLAY_STORE_CASE("caps that are set are listed by name, with who set them, when, why and until when") {
+  Shop shop;
+  CHECK(shop.one(shop.list_caps()).caps.empty());
+  const outlay::Time until = std::chrono::floor<std::chrono::seconds>(shop.fixture.now()) + 1h;
+  const std::string strange("b\0\xFF%:", 6);
+  shop.one(shop.set_cap(Shop::counter(strange), {.tokens = 7}, until));
+  shop.one(shop.set_cap(Shop::counter("a"), {.usd = cents(-0), .input_tokens = INT64_MAX - 1, .concurrent = 0}));
+  shop.one(shop.set_cap(Shop::counter("gone"), {.calls = 1}));
+  shop.one(shop.set_cap(Shop::counter("gone"), {}));
+  const std::vector<outlay::StoreCap> caps = shop.one(shop.list_caps()).caps;
+  REQUIRE(caps.size() == 2);
+  CHECK(caps[0].name == "a");
+  CHECK(caps[0].window == "forever");
+  CHECK(caps[0].limits == outlay::Limits{.usd = Usd{}, .input_tokens = INT64_MAX - 1, .concurrent = 0});
+  CHECK_FALSE(caps[0].until);
+  CHECK(caps[1].name == strange);
+  CHECK(caps[1].limits == outlay::Limits{.tokens = 7});
+  CHECK(caps[1].by == "op \x01");
+  CHECK(caps[1].reason == "launch");
+  CHECK(caps[1].until == until);
+  const auto apart = caps[1].since - shop.fixture.now();
+  CHECK((apart < 5s && apart > -5s));
+}
 
 OUTLAY_STORE_CASE("a snapshot tells whether anything is kept of a name and window") {
   Shop shop;

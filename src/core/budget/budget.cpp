@@ -149,6 +149,7 @@ Amounts OpenBudget::spent() const { return state().spent; }
 Amounts OpenBudget::reserved() const { return state().reserved; }
 
 Limits OpenBudget::limits() const {
+  if (node_->outside) return state().limits;
   const auto lock = node_->lock_tree();
   return detail::to_limits(node_->counter.cap, node_->counter.cap);
 }

@@ -77,6 +77,8 @@ const char* to_string(Action action) noexcept {
       return "retry_storm";
     case Action::cap_lowered:
       return "cap_lowered";
+    case Action::cap_set:
+      return "cap_set";
   }
   return "unknown";
 }

@@ -152,6 +152,7 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
     entry.spent = to_vector(state.spent);
     entry.held = to_vector(state.reserved);
     entry.fits_at = state.fits_at;
+    entry.set_caps = to_vector(state.caps);
     if (granted)
       subtract(entry.held, own);
     else
@@ -199,7 +200,7 @@ const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps
   if (!answered_) return nullptr;
   for (Entry& entry : entries_)
     if (entry.budget == &budget) {
-      entry.numbers = Counter::of(entry.spent, entry.held, caps);
+      entry.numbers = Counter::of(entry.spent, entry.held, with_set_caps(caps, entry.set_caps));
       return &entry.numbers;
     }
   return nullptr;
@@ -235,9 +236,11 @@ std::vector<SharedClaim::Watched> SharedClaim::watched() const {
                    [](const Entry& entry) { return !entry.budget->notify_at.empty(); }))
     return all;
   const auto lock = entries_.front().budget->lock_tree();
-  for (const Entry& entry : entries_)
-    for (StoreCounter::Threshold& threshold : thresholds_of(entry.budget->notify_at, entry.budget->counter.cap))
-      all.push_back({entry.budget, entry.place, std::move(threshold), entry.budget->counter.cap});
+  for (const Entry& entry : entries_) {
+    const Vector caps = with_set_caps(entry.budget->counter.cap, entry.set_caps);
+    for (StoreCounter::Threshold& threshold : thresholds_of(entry.budget->notify_at, caps))
+      all.push_back({entry.budget, entry.place, std::move(threshold), caps});
+  }
   std::sort(all.begin(), all.end(), [](const Watched& a, const Watched& b) {
     return a.place != b.place ? a.place < b.place : a.threshold.fraction < b.threshold.fraction;
   });

@@ -107,9 +107,10 @@ class SharedClaim {
   struct Entry {
     BudgetNode* budget;
     std::shared_ptr<SharedCounter> counter;
-    std::size_t place = 0;   // in the command: one name that stands in the chain twice is one counter
-    Vector spent{}, held{};  // as the store has said, without this call
-    Counter numbers{};       // the same under the budget's caps
+    std::size_t place = 0;      // in the command: one name that stands in the chain twice is one counter
+    Vector spent{}, held{};     // as the store has said, without this call
+    Vector set_caps = no_caps;  // the same
+    Counter numbers{};          // the same under the budget's caps
     std::optional<Time> fits_at{};
   };
 

@@ -70,6 +70,10 @@ class MemoryBackend final : public StoreBackend {
   void expire(Time now);
   void forget_old(Time now);
 
+  [[nodiscard]] Limits cap_of(const StoreCounter& counter, Time now) const;
+  void set_cap(const StoreCommand& command);
+
+  std::map<std::pair<std::string, std::string>, StoreCap> caps_;  // that are set, by name and window
   const std::string epoch_;
   std::int64_t version_ = 0;
   Counters counters_;

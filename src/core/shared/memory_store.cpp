@@ -42,11 +42,41 @@ std::vector<Result<StoreReply>> MemoryBackend::execute(std::span<const StoreComm
   return results;
 }
 
+Limits MemoryBackend::cap_of(const StoreCounter& counter, Time now) const {
+  const auto found = caps_.find({counter.name, counter.window});
+  return found == caps_.end() || (found->second.until && *found->second.until <= now) ? Limits{} : found->second.limits;
+}
+
+void MemoryBackend::set_cap(const StoreCommand& command) {
+  const StoreCounter& counter = command.counters.front();
+  const std::pair<std::string, std::string> key{counter.name, counter.window};
+  if (command.cap.limits == Limits{}) {
+    caps_.erase(key);
+    return;
+  }
+  StoreCap cap = command.cap;
+  cap.name = counter.name;
+  cap.window = counter.window;
+  cap.since = command.now;
+  caps_[key] = std::move(cap);
+}
+
 StoreReply MemoryBackend::execute(const StoreCommand& command) {
   StoreReply reply;
   reply.states.resize(command.counters.size());
-  reply.outcome = apply(command, reply);
-  if (reply.outcome == StoreReply::Outcome::done && command.op != StoreCommand::Op::snapshot) ++version_;
+  if (caps_.empty()) {
+    reply.outcome = apply(command, reply);
+  } else {
+    StoreCommand capped = command;
+    for (std::size_t i = 0; i < capped.counters.size(); ++i) {
+      reply.states[i].caps = cap_of(capped.counters[i], command.now);
+      put_in_place(reply.states[i].caps, capped.counters[i].limits);
+    }
+    reply.outcome = apply(capped, reply);
+  }
+  if (reply.outcome == StoreReply::Outcome::done && command.op != StoreCommand::Op::snapshot &&
+      command.op != StoreCommand::Op::list_caps)
+    ++version_;
   reply.now = command.now;
   reply.epoch = epoch_;
   reply.version = version_;
@@ -66,6 +96,14 @@ StoreReply::Outcome MemoryBackend::apply(const StoreCommand& command, StoreReply
   Hold* const hold = found == holds_.end() ? nullptr : &found->second;
   switch (command.op) {
     case Op::snapshot:
+      return Outcome::done;
+    case Op::set_cap:
+      set_cap(command);
+      reply.states.front().caps = cap_of(command.counters.front(), command.now);
+      return Outcome::done;
+    case Op::list_caps:
+      for (const auto& [key, cap] : caps_)
+        if (!cap.until || command.now < *cap.until) reply.caps.push_back(cap);
       return Outcome::done;
     case Op::renew:
       for (const std::string& id : command.ids)

@@ -43,9 +43,17 @@ class SharedCounter final : public OutsideCounter, public std::enable_shared_fro
   std::map<Time, std::shared_ptr<KnownSlot>> slots_;       // by begin; of a rolling window one
   std::int64_t in_flight_ = 0, in_flight_on_its_way_ = 0;  // of the name, in whatever slots
   std::uint64_t life_ = 0;                                 // StoreReply::State::life
+  Vector set_caps_ = no_caps;                              // by an operator, in the place of the budgets' own
   std::optional<Time> counts_until_;  // when the last window turns in which anything was spent or held
 };
 
 using Counters = std::vector<std::shared_ptr<SharedCounter>>;
+
+/// A budget's caps, but for those that are set in the store.
+[[nodiscard]] inline Vector with_set_caps(Vector caps, const Vector& set) noexcept {
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (set[d] != no_cap) caps[d] = set[d];
+  return caps;
+}
 
 }  // namespace outlay::detail

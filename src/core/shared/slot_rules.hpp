@@ -44,6 +44,16 @@ inline void operator+=(SlotSums& sum, const SlotSums& slot) noexcept {
   return true;
 }
 
+/// The limits of a cap that is set, as far as it has some, in the place of a program's.
+inline void put_in_place(const Limits& set, Limits& limits) noexcept {
+  if (set.usd) limits.usd = set.usd;
+  if (set.tokens) limits.tokens = set.tokens;
+  if (set.input_tokens) limits.input_tokens = set.input_tokens;
+  if (set.output_tokens) limits.output_tokens = set.output_tokens;
+  if (set.calls) limits.calls = set.calls;
+  if (set.concurrent) limits.concurrent = set.concurrent;
+}
+
 /// A slot that counts at a counter.
 struct CountedSlot {
   Time begin{};

@@ -1,5 +1,7 @@
 #include "outlay/store.hpp"
 
+#include <algorithm>
+
 #include "core/ledger/books.hpp"
 #include "core/shared/store_queue.hpp"
 #include "outlay/detail/access.hpp"
@@ -128,6 +130,65 @@ StoreReply::State Store::adjust(const Adjustment& adjustment) {
           .reason(adjustment.reason)
           .book();
   return reply.states.at(0);
+}
+
+void Store::set_cap(const CapChange& change) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(errc::invalid_argument,
+                "the cap of \"" + printable_name(change.name) + "\" (" + change.window.id() + ") " + why);
+  };
+  if (change.name.empty() || change.window.kind() == Window::Kind::scope)
+    throw ConfigError("a store's counter needs a name and a window other than Window::scope(). Pass both.");
+  if (change.by.size() > 128 || change.reason.size() > 1'024)
+    refuse("has a `by` of more than 128 bytes or a reason of more than 1,024. Shorten it.");
+  const Vector limits = to_vector(change.limits);
+  if (std::any_of(limits.begin(), limits.end(), [](std::int64_t limit) { return limit < 0; }))
+    refuse("is below 0. Set 0 or more, or no limits at all to take it back.");
+  Books& books = Access::books(Ledger::current());
+  const Time now = queue_->now(books.time());
+  if (change.until && *change.until <= now)
+    refuse("would end " + to_iso8601(*change.until) + ", which has passed. Pass a later time, or none.");
+  const auto counter = queue_->counter(std::string(change.name), change.window);
+  StoreCommand command = queue_->command(StoreCommand::Op::set_cap, {}, {slot_of(*counter, now)}, {}, now);
+  command.cap.limits = change.limits;
+  command.cap.by = change.by;
+  command.cap.reason = change.reason;
+  command.cap.until = change.until;
+  if (Result<StoreReply> reply = queue_->ask_and_wait(std::move(command), {counter}); !reply)
+    throw_failure(std::move(reply).error());
+  const AttributionRef where = books.dictionary.intern(nullptr, {true, change.name, {}, {}});
+  const std::string why =
+      change.by.empty() ? std::string(change.reason)
+                        : std::string(change.by) + (change.reason.empty() ? "" : ": ") + std::string(change.reason);
+  const auto tell = [&](Dimension dimension, std::int64_t cap) {
+    EventDraft(books, Action::cap_set, where.get()).numbers(dimension, 0, cap).reason(why).book();
+  };
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (limits[d] != no_cap) tell(static_cast<Dimension>(d), limits[d]);
+  if (change.limits == Limits{}) tell(Dimension::usd, -1);
+}
+
+std::vector<CapState> Store::caps() {
+  const Time now = queue_->now(Access::books(Ledger::current()).time());
+  Result<StoreReply> listed = queue_->ask_and_wait(queue_->command(StoreCommand::Op::list_caps, {}, {}, {}, now), {});
+  if (!listed) throw_failure(std::move(listed).error());
+  std::vector<CapState> all;
+  for (StoreCap& cap : listed->caps) all.push_back({std::move(cap), {}});
+  constexpr std::size_t at_once = 64;
+  for (std::size_t first = 0; first < all.size(); first += at_once) {
+    const std::size_t count = std::min(at_once, all.size() - first);
+    Counters counters;
+    std::vector<StoreCounter> slots;
+    for (std::size_t i = first; i < first + count; ++i) {
+      counters.push_back(queue_->counter(all[i].name, Window::parse(all[i].window)));
+      slots.push_back(slot_of(*counters.back(), now));
+    }
+    Result<StoreReply> reply =
+        queue_->ask_and_wait(queue_->command(StoreCommand::Op::snapshot, {}, std::move(slots), {}, now), counters);
+    if (!reply) throw_failure(std::move(reply).error());
+    for (std::size_t i = 0; i < count; ++i) all[first + i].state = reply->states.at(i);
+  }
+  return all;
 }
 
 void Store::flush(std::chrono::milliseconds timeout) { queue_->flush(timeout); }

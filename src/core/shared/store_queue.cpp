@@ -105,7 +105,7 @@ Counter StoreQueue::view(const SharedCounter& counter, const KnownSlot& slot, co
   add(held, slot.held_on_its_way);
   held[index(Dimension::concurrent)] = saturating_add(counter.in_flight_, counter.in_flight_on_its_way_);
   for (std::int64_t& amount : held) amount = std::max<std::int64_t>(0, amount);
-  return Counter::of(spent, held, caps);
+  return Counter::of(spent, held, with_set_caps(caps, counter.set_caps_));
 }
 
 std::vector<std::shared_ptr<KnownSlot>> StoreQueue::known_slots(const Counters& counters,

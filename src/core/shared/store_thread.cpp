@@ -245,6 +245,7 @@ void StoreQueue::take_note_of(SharedCounter& counter, const StoreCounter& slot, 
   // A store that keeps each name for itself may lose one of them.
   if (counter.life_ != 0 && counter.life_ != state.life) lose(now, std::exchange(counter.counts_until_, std::nullopt));
   counter.life_ = state.life;
+  counter.set_caps_ = to_vector(state.caps);
   if (!(state.spent == Amounts{} && state.reserved == Amounts{})) {
     const Time turns = slot.end == Time::max() ? slot.end : slot.end + (slot.begin - slot.counted_from);
     known_until_ = std::max(known_until_.value_or(turns), turns);

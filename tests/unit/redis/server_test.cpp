@@ -313,8 +313,9 @@ TEST_CASE("redis: a user with few rights is enough, and what cannot be checked i
   const std::string path = server.url().substr(7);
   // As README.md in src/redis says.
   std::vector<std::string> rule{"ACL", "SETUSER", "caps", "on", ">secret", "~{outlay}:*", "-@all"};
-  for (const char* allowed : {"evalsha", "script|load", "time", "get", "set", "hget", "hmget", "hset", "hdel",
-                              "hgetall", "pexpire", "pexpireat", "unlink", "zadd", "zrem", "zrange", "zrangebyscore"})
+  for (const char* allowed :
+       {"evalsha", "script|load", "time", "get", "set", "hget", "hmget", "hset", "hdel", "hgetall", "exists", "pexpire",
+        "pexpireat", "unlink", "zadd", "zrem", "zrange", "zrangebyscore"})
     rule.push_back(std::string("+") + allowed);
   REQUIRE(server.command(rule) == "OK");
   Log log;

@@ -1,0 +1,119 @@
+// Caps that operators set in a store.
+#include <algorithm>
+#include <vector>
+
+#include "unit/core/fixture.hpp"
+
+using namespace outlay_test;
+using namespace outlay;
+using namespace std::chrono_literals;
+
+namespace {
+
+BudgetOptions daily(Usd cap, const std::shared_ptr<Store>& store) {
+  return {.name = "daily", .usd = cap, .window = Window::day(), .store = store};
+}
+
+}  // namespace
+
+TEST_CASE("set_cap: every budget of the name judges its next call by it, and says so", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  const Budget budget(daily(0.05_usd, store));
+  Call(cent_request()).settle({});
+  store->set_cap(
+      {.name = "daily", .window = Window::day(), .limits = {.usd = 0.01_usd}, .by = "ada", .reason = "too fast"});
+  const Result<Call> refused = try_call(cent_request());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().limit() == "$0.01");
+  CHECK(refused.error().spent() == "$0.01");
+  CHECK(budget.limits().usd == 0.01_usd);
+  CHECK(budget.state().remaining.usd == 0_usd);
+
+  store->set_cap({.name = "daily", .window = Window::day(), .limits = {.usd = 0.10_usd}});
+  for (int i = 0; i < 9; ++i) Call(cent_request()).settle({});  // more than the program's own cap
+  CHECK_FALSE(try_call(cent_request()));
+  CHECK(budget.spent().usd == 0.10_usd);
+
+  store->set_cap({.name = "daily", .window = Window::day()});
+  CHECK_FALSE(try_call(cent_request()));
+  CHECK(try_call(cent_request()).error().limit() == "$0.05");
+  fixture.clock->advance(24h);
+  for (int i = 0; i < 5; ++i) Call(cent_request()).settle({});
+  CHECK_FALSE(try_call(cent_request()));
+
+  std::vector<std::string> told;
+  for (const BudgetEvent& event : fixture.ledger.events())
+    if (event.action == Action::cap_set)
+      told.push_back(event.budget + ' ' + std::to_string(event.cap) + ' ' + event.reason);
+  CHECK(told == std::vector<std::string>{"daily 10000000 ada: too fast", "daily 100000000 ", "daily -1 "});
+}
+
+TEST_CASE("set_cap: it holds over turns until its time, also for budgets that are opened later", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  store->set_cap(
+      {.name = "daily", .window = Window::day(), .limits = {.usd = 0.02_usd}, .until = fixture.clock->now() + 36h});
+  for (const Usd most : {0.02_usd, 0.02_usd, 0.05_usd}) {
+    const Budget budget(daily(0.05_usd, store));
+    Usd spent;
+    while (Result<Call> call = try_call(cent_request())) spent += call->settle({}).usd;
+    CHECK(spent == most);
+    fixture.clock->advance(24h);
+  }
+}
+
+TEST_CASE("set_cap: a rule's counter has its cap by the name that its refusals say", "[core][store]") {
+  Fixture fixture;
+  fixture.ledger.add_rule({.match = {"user_id", "*"}, .usd = 0.01_usd});
+  const auto store = fixture.ledger.store();
+  store->set_cap({.name = "user_id:alice", .window = Window::day(), .limits = {.usd = 0.03_usd}});
+  for (const auto& [user, most] : {std::pair("alice", 3), std::pair("bob", 1)}) {
+    const Track track({{"user_id", user}});
+    int calls = 0;
+    for (; Result<Call> call = try_call(cent_request()); ++calls) call->settle({});
+    CHECK(calls == most);
+  }
+}
+
+TEST_CASE("set_cap: caps() lists what is set with what is spent", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  const Budget budget(daily(0.05_usd, store));
+  Call(cent_request()).settle({});
+  const Call running(cent_request());
+  CHECK(store->caps().empty());
+  store->set_cap(
+      {.name = "daily", .window = Window::day(), .limits = {.usd = 1_usd, .calls = 5}, .by = "ada", .reason = "fair"});
+  for (int i = 0; i < 130; ++i)
+    store->set_cap({.name = "other" + std::to_string(100 + i), .window = Window::month(), .limits = {.calls = i}});
+  const std::vector<CapState> caps = store->caps();
+  REQUIRE(caps.size() == 131);
+  CHECK(caps[0].name == "daily");
+  CHECK(caps[0].window == "day@UTC");
+  CHECK(caps[0].limits == Limits{.usd = 1_usd, .calls = 5});
+  CHECK(caps[0].by == "ada");
+  CHECK(caps[0].reason == "fair");
+  CHECK(caps[0].state.spent.usd == 0.01_usd);
+  CHECK(caps[0].state.reserved.usd == 0.01_usd);
+  CHECK(caps[130].limits.calls == 129);
+}
+
+TEST_CASE("set_cap: what cannot be meant is refused", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  const auto reason_of = [&](const CapChange& change) {
+    try {
+      store->set_cap(change);
+    } catch (const Error& error) {
+      return error.reason();
+    }
+    return errc::ok;
+  };
+  CHECK(reason_of({.name = "", .limits = {.calls = 1}}) == errc::config);
+  CHECK(reason_of({.name = "x", .window = Window::scope(), .limits = {.calls = 1}}) == errc::config);
+  CHECK(reason_of({.name = "x", .limits = {.calls = -1}}) == errc::invalid_argument);
+  CHECK(reason_of({.name = "x", .limits = {.calls = 1}, .until = fixture.clock->now()}) == errc::invalid_argument);
+  CHECK(reason_of({.name = "x", .limits = {.calls = 1}, .by = std::string(129, 'x')}) == errc::invalid_argument);
+  CHECK(store->caps().empty());
+}
