@@ -59,7 +59,8 @@ function(outlay_add_component name)
     target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS "${include_dir}" FILES ${arg_HEADERS})
     target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/src")
     target_compile_features(${target} PUBLIC cxx_std_20)
-    target_compile_options(${target} PRIVATE ${OUTLAY_WARNINGS})
+    # An archive may become a part of a shared library. Code for one is as fast as any where names that are exported cannot be replaced.
+    target_compile_options(${target} PRIVATE ${OUTLAY_WARNINGS} $<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)
     target_link_libraries(${target} PUBLIC ${component_targets} ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
   else()
     add_library(${target} INTERFACE)
@@ -71,6 +72,7 @@ function(outlay_add_component name)
   set_target_properties(${target} PROPERTIES
     EXPORT_NAME ${name}
     CXX_EXTENSIONS OFF
+    POSITION_INDEPENDENT_CODE ON
     # What is exported is named by OUTLAY_EXPORT.
     CXX_VISIBILITY_PRESET hidden
     VISIBILITY_INLINES_HIDDEN ON

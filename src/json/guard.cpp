@@ -123,6 +123,14 @@ GuardedCall::GuardedCall(GuardedRequest request, Call call)
   if (!request_.impl_->text.empty()) text_ = request_.impl_->text_of(body_);
 }
 
+const std::string& GuardedCall::body_text() const {
+  if (text_.empty())
+    throw Error(errc::invalid_argument, std::string(api().name()) +
+                                            ": the request was given as a JSON object, and has no text. Serialise "
+                                            "body().");
+  return text_;
+}
+
 namespace detail {
 
 void refuse_stream(const GuardedRequest& request, const json::object& body) {

@@ -129,6 +129,7 @@ class OUTLAY_EXPORT GuardedCall {
   /// \par Blocking
   /// As Call's constructor.
   GuardedCall(Api api, const boost::json::object& request, const GuardOptions& options = {});
+  /// The same of a request as text, which is read before this returns.
   GuardedCall(Api api, std::string_view body, const GuardOptions& options = {});
   /// Takes a call that was admitted by `request.call_request()` elsewhere.
   GuardedCall(GuardedRequest request, Call call);
@@ -136,8 +137,11 @@ class OUTLAY_EXPORT GuardedCall {
   [[nodiscard]] Api api() const noexcept { return request_.api(); }
   /// The request to send.
   [[nodiscard]] const boost::json::object& body() const noexcept { return body_; }
-  /// The request to send as text, as GuardedRequest::body_text() says. Empty for a call that was made from an object.
-  [[nodiscard]] const std::string& body_text() const noexcept { return text_; }
+  /// The request to send as text, as GuardedRequest::body_text() says.
+  ///
+  /// \par Errors
+  /// Error with errc::invalid_argument for a call that was made from an object: serialise body().
+  [[nodiscard]] const std::string& body_text() const;
   /// The model to send; goes into the URL where Api::model_in_path().
   [[nodiscard]] const std::string& model() const noexcept { return call_.model(); }
   [[nodiscard]] Call& call() noexcept { return call_; }

@@ -395,6 +395,14 @@ TEST_CASE("text: a callback may give a reply without exceptions", "[json][text]"
   CHECK(books.last().status == RecordStatus::indeterminate);
 }
 
+TEST_CASE("text: a request that was given as an object has a text of its own only by its body", "[json][text]") {
+  Books books;
+  const json::object request = json::parse(chat).as_object();
+  const GuardedCall call(Api::openai_chat, request);
+  CHECK_THROWS_AS(call.body_text(), Error);
+  CHECK(call.request().body_text(call.call()) == json::serialize(call.body()));
+}
+
 TEST_CASE("text: what would be paid for a request as text is what its object costs", "[json][text]") {
   Books books;
   CHECK(estimate(Api::openai_chat, chat).usd == estimate(Api::openai_chat, json::parse(chat).as_object()).usd);
