@@ -141,7 +141,8 @@ struct GatewayStats {
 ///
 /// Below `/outlay/` it says how it does: `health`, `ready`, `metrics` (Prometheus), `report?by=user_id,model`, `calls/<id>`.
 /// \par Guarantee
-/// A client that disconnects closes its request's upstream connection at once; what was shown until then is charged.
+/// A client that disconnects closes its request's upstream connection at once; what was shown until then is charged. One that has closed its
+/// sending side alone counts as gone too.
 /// \par Thread safety
 /// Every member is safe from any thread.
 /// \par Suspension
