@@ -118,7 +118,7 @@ struct GatewayOptions {
 struct GatewayStats {
   std::uint64_t requests{};     ///< Whose head was read.
   std::uint64_t admitted{};     ///< Calls that were admitted.
-  std::uint64_t refused{};      ///< Calls that a cap was in the way of.
+  std::uint64_t refused{};      ///< Calls that were refused before they were sent.
   std::uint64_t cut{};          ///< Streams that were ended because they did not fit any longer.
   std::uint64_t connections{};  ///< Open now.
   std::uint64_t streams{};      ///< Running now.
@@ -141,7 +141,8 @@ struct GatewayStats {
 ///
 /// Below `/outlay/` it says how it does: `health`, `ready`, `metrics` (Prometheus), `report?by=user_id,model`, `calls/<id>`.
 /// \par Guarantee
-/// A client that disconnects closes its request's upstream connection at once; what was shown until then is charged.
+/// A client that disconnects closes its request's upstream connection at once; what was shown until then is charged. One that has closed its
+/// sending side alone counts as gone too.
 /// \par Thread safety
 /// Every member is safe from any thread.
 /// \par Suspension

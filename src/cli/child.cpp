@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <iterator>
 
 extern char** environ;  // NOLINT: POSIX
 
@@ -17,13 +18,26 @@ namespace {
 constexpr int passed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
 std::atomic<pid_t> running{0};
-static_assert(std::atomic<pid_t>::is_always_lock_free, "read by a signal handler");
+std::atomic<unsigned> waiting{0};  // a bit for each of passed_on
+static_assert(std::atomic<pid_t>::is_always_lock_free && std::atomic<unsigned>::is_always_lock_free,
+              "used by a signal handler");
+
+/// What has come before the command's number was known waits for it.
+void deliver() noexcept {
+  const pid_t pid = running;
+  if (pid <= 0) return;
+  const unsigned bits = waiting.exchange(0);
+  for (unsigned i = 0; i < std::size(passed_on); ++i)
+    if (bits & (1U << i)) ::kill(pid, passed_on[i]);
+}
 
 void pass_on(int signal, siginfo_t* info, void*) {
   const int error = errno;
   // What the terminal sends reaches the whole group: the command must not get it twice.
   const bool from_a_process = info->si_code == SI_USER || info->si_code == SI_QUEUE || info->si_code == SI_TKILL;
-  if (const pid_t pid = running; pid > 0 && from_a_process) ::kill(pid, signal);
+  for (unsigned i = 0; i < std::size(passed_on); ++i)
+    if (from_a_process && passed_on[i] == signal) waiting |= 1U << i;
+  deliver();
   errno = error;
 }
 
@@ -74,6 +88,7 @@ int Child::start(const std::vector<std::string>& command, const Environment& env
   ::posix_spawnattr_destroy(&attributes);
   if (error) pid_ = 0;
   running = pid_;
+  deliver();
   return error;
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -12,8 +13,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "command.hpp"
 #include "support/catch.hpp"
@@ -217,6 +221,31 @@ TEST_CASE("serve: keys, rules, records and log of a configuration, read again on
   CHECK(log.find("private") == std::string::npos);
   CHECK(log.find(alices_key) == std::string::npos);
   CHECK_THAT(outlay("report " + records + " --by user_id --format csv").out, ContainsSubstring("alice,0.0003"));
+}
+
+TEST_CASE("serve: four gateways on one store answer 100 of 200 calls under a cap of 100", "[cli][serve]") {
+  const FaultServer upstream = chat_upstream();
+  const Directory directory;
+  const std::string file = directory.file("outlay.json");
+  write_file(file, R"({"listen":{"port":0},"log":false,"upstreams":[{"name":"openai","url":")" + upstream.url() +
+                       R"(/v1","paths":["/v1/"]}],"rules":[{"calls":100}],"store":"sqlite:)" +
+                       directory.file("caps.db") + "\"}");
+  std::vector<std::unique_ptr<Served>> gateways;
+  for (int i = 0; i < 4; ++i) gateways.push_back(std::make_unique<Served>(file));
+  std::atomic<int> answered = 0, refused = 0, other = 0;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 8; ++i)
+    clients.emplace_back([&, i] {
+      for (int call = 0; call < 25; ++call) {
+        const int status = gateways[static_cast<std::size_t>(i % 4)]->chat("");
+        ++(status == 200 ? answered : status == 429 ? refused : other);
+      }
+    });
+  for (std::thread& client : clients) client.join();
+  CHECK(answered == 100);
+  CHECK(refused == 100);
+  CHECK(other == 0);
+  CHECK(upstream.requests().size() == 100);
 }
 
 TEST_CASE("serve: caps in a file hold over a restart", "[cli][serve]") {
