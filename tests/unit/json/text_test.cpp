@@ -369,16 +369,22 @@ TEST_CASE("text: a reply as text is booked as the same reply as a value", "[json
 
 TEST_CASE("text: the lines of a stream may be given as one reply", "[json][text]") {
   Books books;
-  Budget budget({.tokens = 2'000});
-  const std::string lines =
-      "{\"model\":\"llama3\",\"message\":{\"content\":\"Hel\"},\"done\":false}\n"
-      "{\"model\":\"llama3\",\"message\":{\"content\":\"lo\"},\"done\":true,\"prompt_eval_count\":700,\"eval_count\":"
-      "900}\n";
-  guard(Api::ollama_chat, R"({"model":"llama3","messages":[]})",
-        [&](const std::string&) { return TextReply{200, lines}; });
+  const std::string request = R"({"model":"llama3","messages":[]})";
+  std::string text;
+  for (int i = 0; i < 1'000; ++i) text += "word ";
+  const std::string lines = "{\"model\":\"llama3\",\"message\":{\"content\":\"" + text +
+                            "\"},\"done\":false}\n{\"model\":\"llama3\",\"message\":{\"content\":\"\"},\"done\":true,"
+                            "\"prompt_eval_count\":700,\"eval_count\":900}\n";
+  {
+    Budget budget({.tokens = 400});
+    guard(Api::ollama_chat, request, [&](const std::string&) { return TextReply{200, lines}; });
+    CHECK(budget.reserved() == Amounts{});
+  }
   CHECK(books.last().status == RecordStatus::settled);
-  CHECK(books.last().usage == Usage{.input = 700, .output = 900});  // more than was reserved, and paid for: not cut
-  CHECK_THROWS_AS(GuardedCall(Api::ollama_chat, R"({"model":"llama3","messages":[]})").reply(200, "{]"), Error);
+  CHECK(books.last().usage == Usage{.input = 700, .output = 900});  // more than fits, and paid for: not cut
+  const Result<Settled> broken = GuardedCall(Api::ollama_chat, request).try_reply(200, "{]");
+  REQUIRE_FALSE(broken);
+  CHECK(broken.error().reason() == errc::bad_reply);
   CHECK(books.last().status == RecordStatus::indeterminate);
 }
 
