@@ -157,9 +157,9 @@ void Store::set_cap(const CapChange& change) {
   if (Result<StoreReply> reply = queue_->ask_and_wait(std::move(command), {counter}); !reply)
     throw_failure(std::move(reply).error());
   const AttributionRef where = books.dictionary.intern(nullptr, {true, change.name, {}, {}});
-  const std::string why =
-      change.by.empty() ? std::string(change.reason)
-                        : std::string(change.by) + (change.reason.empty() ? "" : ": ") + std::string(change.reason);
+  std::string why(change.by);
+  if (!change.reason.empty()) why += (why.empty() ? "" : ": ") + std::string(change.reason);
+  if (why.empty()) why = change.limits == Limits{} ? "the cap was taken back" : "a cap was set";
   const auto tell = [&](Dimension dimension, std::int64_t cap) {
     EventDraft(books, Action::cap_set, where.get()).numbers(dimension, 0, cap).reason(why).book();
   };

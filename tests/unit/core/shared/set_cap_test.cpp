@@ -46,7 +46,8 @@ TEST_CASE("set_cap: every budget of the name judges its next call by it, and say
   for (const BudgetEvent& event : fixture.ledger.events())
     if (event.action == Action::cap_set)
       told.push_back(event.budget + ' ' + std::to_string(event.cap) + ' ' + event.reason);
-  CHECK(told == std::vector<std::string>{"daily 10000000 ada: too fast", "daily 100000000 ", "daily -1 "});
+  CHECK(told == std::vector<std::string>{"daily 10000000 ada: too fast", "daily 100000000 a cap was set",
+                                         "daily -1 the cap was taken back"});
 }
 
 TEST_CASE("set_cap: it holds over turns until its time, also for budgets that are opened later", "[core][store]") {
