@@ -164,7 +164,7 @@ TEST_CASE("sqlite store: a file of a newer format is refused with both numbers",
   Raw(dir.db()).exec("UPDATE store_info SET format = 99");
   const outlay::Error error = refusal(dir.db());
   CHECK(error.reason() == errc::bad_file);
-  CHECK(contains(error.what(), "its format is 99, this one knows up to 2"));
+  CHECK(contains(error.what(), "its format is 99, this one knows up to 3"));
 }
 
 TEST_CASE("sqlite store: damage is refused with what to do, and never read as room", "[sqlite][store]") {
