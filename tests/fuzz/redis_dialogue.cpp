@@ -139,8 +139,17 @@ std::string answer(Choices& input, const std::vector<StoreCommand>& commands) {
     const std::uint8_t flags = input.byte();
     const bool near = input.below(8) != 7;
     text += static_cast<char>(near ? (flags & 0x30U) | (flags % 5U) : flags);
-    for (std::size_t i = 0; i < command.counters.size() * 12; ++i)
-      put(text, static_cast<std::uint64_t>(input.number()));
+    for (std::size_t i = 0; i < command.counters.size(); ++i) {
+      for (int number = 0; number < 12; ++number) put(text, static_cast<std::uint64_t>(input.number()));
+      for (const double usual : {0.0, 5.0})  // when it fits, and which life it is
+        put(text, near ? std::bit_cast<std::uint64_t>(usual) : static_cast<std::uint64_t>(input.number()));
+      const std::size_t caps = input.below(near ? 3 : 256);
+      text += static_cast<char>(caps);
+      for (std::size_t cap = 0; cap < std::min<std::size_t>(caps, 3); ++cap) {
+        text += static_cast<char>(1 + input.below(near ? 6 : 255));
+        put(text, static_cast<std::uint64_t>(input.number()));
+      }
+    }
     if ((flags & 0x20U) == 0) continue;
     const std::size_t crossed = input.below(3);
     text += static_cast<char>(crossed);
