@@ -17,6 +17,12 @@ const char* invalid_member(const Bill& bill) noexcept {
   return nullptr;
 }
 
+const char* bounds_of(const char* member) noexcept {
+  return std::string_view(member) == "provider_cost"
+             ? "Pass a cost between $0.00 and $1,000,000,000."
+             : "Pass counts between 0 and 2,000,000,000, and no part larger than its whole.";
+}
+
 namespace {
 
 std::uint32_t narrow(std::int64_t count) noexcept {

@@ -22,6 +22,8 @@ struct Bill {
 [[nodiscard]] Bill bill_of(const Settlement& settlement) noexcept;
 /// The member that cannot be right; null if there is none.
 [[nodiscard]] const char* invalid_member(const Bill& bill) noexcept;
+/// What that member may be, as the end of a message.
+[[nodiscard]] const char* bounds_of(const char* member) noexcept;
 /// What a call that used this has spent in every dimension.
 [[nodiscard]] Vector spent_by(Usd usd, const Usage& usage) noexcept;
 

@@ -23,9 +23,13 @@ std::unique_ptr<FailureFacts> passed_caps(const Reservation& reservation, const 
   facts->model = reservation.requested_name();
   facts->text = "It was booked. Raise the cap, or stop here.";
   const Time now = reservation.books->time();
-  const auto lock = reservation.budget->lock_tree();
   for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer) {
-    const Counter counter = budget->outside ? budget->outside->read(now, budget->counter.cap) : budget->counter;
+    Counter counter;
+    {
+      const auto lock = budget->lock_tree();
+      counter = budget->counter;
+    }
+    if (budget->outside) counter = budget->outside->read(now, counter.cap);  // it may ask its store
     for (std::size_t d = 0; d < dimension_count; ++d) {
       if (by[d] == 0 || counter.room(d) >= 0) continue;
       if (!facts->refuser) facts->refuser = budget;
@@ -36,12 +40,8 @@ std::unique_ptr<FailureFacts> passed_caps(const Reservation& reservation, const 
 }
 
 Failure invalid_bill(std::string_view model, const char* member) {
-  const bool cost = std::string_view(member) == "provider_cost";
-  return Failure(errc::invalid_usage,
-                 "the bill of a call to \"" + printable_name(model) + "\" has an invalid " + member +
-                     ", and was not booked. Pass " +
-                     (cost ? "a cost between $0.00 and $1,000,000,000."
-                           : "counts between 0 and 2,000,000,000, and no part larger than its whole."));
+  return Failure(errc::invalid_usage, "the bill of a call to \"" + printable_name(model) + "\" has an invalid " +
+                                          member + ", and was not booked. " + bounds_of(member));
 }
 
 }  // namespace

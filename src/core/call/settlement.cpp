@@ -290,11 +290,8 @@ void charge_without_fail(Reservation& reservation, std::string_view reason, Endi
 }
 
 std::string invalid_text(const Reservation& reservation, const char* member) {
-  const bool cost = std::string_view(member) == "provider_cost";
   return "call " + std::to_string(reservation.call_id) + " to \"" + reservation.model_name() +
-         "\" was settled with an invalid " + member + ", and was charged at its reservation. Pass " +
-         (cost ? "a cost between $0.00 and $1,000,000,000."
-               : "counts between 0 and 2,000,000,000, and no part larger than its whole.");
+         "\" was settled with an invalid " + member + ", and was charged at its reservation. " + bounds_of(member);
 }
 
 void say_late(const Reservation& reservation, const char* what) noexcept {

@@ -1,8 +1,11 @@
 // Budgets as values: sessions and jobs that outlive a function.
 #include <atomic>
 #include <barrier>
+#include <functional>
+#include <future>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -172,6 +175,37 @@ TEST_CASE("budget handle: book counts in a store, and under the rules that its t
   CHECK(store->state("user_id:alice", Window::day()).spent.usd == 0.03_usd);
   CHECK(store->state("daily", Window::day()).reserved == Amounts{});
   CHECK(daily.spent().usd == 0.03_usd);
+}
+
+TEST_CASE("budget handle: no store is asked while the budgets are locked", "[core][handle]") {
+  // A store on this machine that looks at a budget whenever it is asked, from another thread.
+  class Looking final : public StoreBackend {
+   public:
+    std::function<void()> look;
+    std::vector<std::future<void>> looks;
+    std::atomic<bool> blocked{false};
+    std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
+                                            std::chrono::milliseconds timeout) override {
+      looks.push_back(std::async(std::launch::async, [this] { look(); }));
+      if (looks.back().wait_for(std::chrono::seconds(5)) != std::future_status::ready) blocked = true;
+      return memory_->execute(commands, timeout);
+    }
+    [[nodiscard]] Distance distance() const noexcept override { return Distance::local; }
+    [[nodiscard]] std::string description() const override { return "a store that looks"; }
+
+   private:
+    std::unique_ptr<StoreBackend> memory_ = memory_backend();
+  };
+  const Fixture fixture;
+  auto backend = std::make_unique<Looking>();
+  Looking& looking = *backend;
+  const Budget outer({.name = "outer", .usd = 1_usd});
+  looking.look = [&outer] { (void)outer.state(); };
+  const auto store = std::make_shared<Store>(std::move(backend), StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  BudgetHandle daily({.name = "daily", .usd = 0_usd, .window = Window::day(), .store = store});
+  CHECK_FALSE(daily.try_book({}, "cent"));
+  CHECK_FALSE(looking.blocked);
+  store->flush();
 }
 
 TEST_CASE("budget handle: a bill that cannot be right is not booked, an unknown price is said", "[core][handle]") {
