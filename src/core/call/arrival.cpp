@@ -84,6 +84,10 @@ std::string Arrival::reason_of(errc code) const {
     case errc::outside_budget:
       return "no budget encloses the call to " + model +
              ", and the ledger is strict. Open an outlay::Budget around it.";
+    case errc::invalid_argument:
+      return "the request to " + model +
+             " states neither input_tokens nor input_text, and a budget around it counts its input. Set one of them; "
+             "input_tokens = 0 for a request without input.";
     case errc::unbounded_refused:
       return "the request to " + model +
              " has no output ceiling, and a budget around it refuses such requests. Set max_output_tokens.";
@@ -145,13 +149,6 @@ bool Arrival::price(errc& priced) {
     if (wrong.reason() == errc::tag_required) book_outright(Action::blocked, wrong.what());
     return false;
   }
-  if (!input_is_stated() && counts_input(slot.priced))
-    return refuse(
-               errc::invalid_argument,
-               "the request to \"" + printable_name(request_.model) +
-                   "\" states neither input_tokens nor input_text, and a budget around it counts its input. Set one of "
-                   "them; input_tokens = 0 for a request without input."),
-           false;
   input_ = request_.input_tokens ? *request_.input_tokens : books_->count(request_.input_text);
   // Made before the amounts are held, so that a failure after that ends the reservation by itself.
   reservation_ = make_reservation();
@@ -166,6 +163,8 @@ bool Arrival::price(errc& priced) {
 bool Arrival::prepare() {
   errc wrong{};
   if (!price(wrong)) return false;
+  if (!input_is_stated() && counts_input(reservation_->quote.model.priced) && refuse_outright(errc::invalid_argument))
+    return false;
   if (!budget_) {
     if (books_->options.strict && refuse_outright(errc::outside_budget)) return false;
     note_call_outside_budgets(reservation_->quote.requested->text);

@@ -155,3 +155,12 @@ TEST_CASE("failure: retry_after is how long until retry_at, in whole seconds", "
   Call(cent_request()).settle({});
   CHECK_FALSE(try_call(cent_request()).error().retry_after());
 }
+
+TEST_CASE("call: a request that states no input is let through in observe mode, and that is said", "[core][call]") {
+  const Fixture fixture({.observe = true});
+  const Budget budget({.name = "b", .usd = 1_usd});
+  Call({.model = "gpt-4o", .max_output_tokens = 10}).settle({.input = 5, .output = 5});
+  REQUIRE(fixture.ledger.events().size() == 1);
+  CHECK(fixture.ledger.events().front().action == Action::observed);
+  CHECK(fixture.ledger.events().front().reason.find("states neither input_tokens") != std::string::npos);
+}
