@@ -11,6 +11,7 @@
 #include "outlay/clock.hpp"
 #include "outlay/price.hpp"
 #include "outlay/report.hpp"
+#include "outlay/tags.hpp"
 #include "outlay/usd.hpp"
 
 namespace outlay::cli {
@@ -63,6 +64,9 @@ struct ServeArguments {
   bool check{};                    ///< Only read it.
   bool print{};                    ///< Print it with every default.
 };
+
+/// Adds each `key=value` to `tags`. False: one is none, which standard error says.
+[[nodiscard]] bool read_tags(const std::vector<std::string>& given, Tags& tags);
 
 // Each prints its answer to standard output, what is wrong to standard error, and returns an Exit.
 int report(const ReportArguments& arguments);

@@ -214,14 +214,7 @@ int report(const ReportArguments& arguments) {
       return usage;
     }
   }
-  for (const std::string& tag : arguments.tags) {
-    const std::size_t equals = tag.find('=');
-    if (equals == 0 || equals == std::string::npos) {
-      std::cerr << "outlay: --tag: \"" << printable(tag) << "\" is not a tag. Write key=value.\n";
-      return usage;
-    }
-    filter.tags.set(std::string_view(tag).substr(0, equals), std::string_view(tag).substr(equals + 1));
-  }
+  if (!read_tags(arguments.tags, filter.tags)) return usage;
   for (const std::string& key : arguments.by)
     if (key.empty()) {
       std::cerr << "outlay: --by has an empty name. Write names separated by commas, as in feature,user_id.\n";

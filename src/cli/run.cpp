@@ -123,14 +123,7 @@ std::string last_line(const Totals& totals, const RunArguments& arguments, const
 
 int run(const RunArguments& arguments) {
   Tags tags;
-  for (const std::string& tag : arguments.tags) {
-    const std::size_t equals = tag.find('=');
-    if (equals == 0 || equals == std::string::npos) {
-      std::cerr << "outlay: --tag: \"" << printable(tag) << "\" is not a tag. Write key=value.\n";
-      return usage;
-    }
-    tags.set(std::string_view(tag).substr(0, equals), std::string_view(tag).substr(equals + 1));
-  }
+  if (!read_tags(arguments.tags, tags)) return usage;
   // The terminal is the command's; what matters of the log is in the line at the end.
   set_log_handler([](LogLevel, std::string_view) {});
   Ledger ledger(LedgerOptions{.prices = table_of(arguments.prices)});

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "api.hpp"
+#include "handler.hpp"
 
 namespace outlay::detail {
 
@@ -32,13 +33,8 @@ class EventSink {
 /// Walks along an API's paths while a document is parsed, and keeps what they name; everything else costs a counter.
 ///
 /// A handler for boost::json::basic_parser, and by walk() for values that are parsed already. No document is ever built.
-class Reader {
+class Reader : public AnySize {
  public:
-  // What basic_parser asks of a handler. Sizes are bounded by the bytes that are fed.
-  static constexpr std::size_t max_object_size = SIZE_MAX;
-  static constexpr std::size_t max_array_size = SIZE_MAX;
-  static constexpr std::size_t max_key_size = SIZE_MAX;
-  static constexpr std::size_t max_string_size = SIZE_MAX;
   /// How deep a document may be nested.
   static constexpr std::size_t max_depth = 64;
 

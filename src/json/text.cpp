@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "handler.hpp"
 #include "outlay/error.hpp"
 
 namespace json = boost::json;
@@ -86,14 +87,8 @@ void compare(const json::object& before, const json::object& after, Change& chan
 
 /// Applies changes to a text. It is parsed in pieces that end with a character of JSON's structure each, so that where the parser reports
 /// something is known from where its piece ended.
-class Rewriter {
+class Rewriter : public AnySize {
  public:
-  // What basic_parser asks of a handler: the text is in memory as a whole.
-  static constexpr std::size_t max_object_size = SIZE_MAX;
-  static constexpr std::size_t max_array_size = SIZE_MAX;
-  static constexpr std::size_t max_key_size = SIZE_MAX;
-  static constexpr std::size_t max_string_size = SIZE_MAX;
-
   using Text = json::string_view;
   using Code = boost::system::error_code;
 
