@@ -25,6 +25,7 @@
 #include "outlay/outlay.hpp"
 #include "outlay/testing/clock.hpp"
 #include "support/fault_server.hpp"
+#include "support/log_capture.hpp"
 
 namespace test {
 
@@ -59,34 +60,7 @@ class Environment {
   std::vector<std::string> set_;
 };
 
-/// What the library has to say, kept for a test case.
-class Log {
- public:
-  Log()
-      : before_(outlay::set_log_handler([this](outlay::LogLevel level, std::string_view message) {
-          const std::lock_guard lock(mutex_);
-          lines_.push_back(std::string(outlay::to_string(level)) + ": " + std::string(message));
-        })) {}
-  Log(const Log&) = delete;
-  Log& operator=(const Log&) = delete;
-  ~Log() { outlay::set_log_handler(before_); }
-
-  [[nodiscard]] std::vector<std::string> lines() const {
-    const std::lock_guard lock(mutex_);
-    return lines_;
-  }
-  /// How many lines have this in them.
-  [[nodiscard]] std::size_t count(std::string_view text) const {
-    std::size_t found = 0;
-    for (const std::string& line : lines()) found += line.find(text) != line.npos ? 1 : 0;
-    return found;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::vector<std::string> lines_;
-  outlay::LogHandler before_;
-};
+using Log = outlay_test::LogCapture;
 
 inline std::string gunzipped(std::string_view packed) {
   z_stream stream{};

@@ -14,6 +14,7 @@
 #include "outlay/store.hpp"
 #include "redis/backend.hpp"
 #include "support/catch.hpp"
+#include "support/log_capture.hpp"
 #include "support/redis_server.hpp"
 
 namespace outlay_test {
@@ -92,34 +93,7 @@ inline StoreReply retry(RedisBackend& backend, const StoreCommand& command) {
 
 inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
-/// What the library says, while it lives.
-class Log {
- public:
-  Log()
-      : before_(outlay::set_log_handler([this](outlay::LogLevel level, std::string_view message) {
-          const std::lock_guard lock(mutex_);
-          lines_.emplace_back(level, message);
-        })) {}
-  Log(const Log&) = delete;
-  Log& operator=(const Log&) = delete;
-  ~Log() { outlay::set_log_handler(std::move(before_)); }
-
-  [[nodiscard]] std::vector<std::pair<outlay::LogLevel, std::string>> lines() const {
-    const std::lock_guard lock(mutex_);
-    return lines_;
-  }
-  [[nodiscard]] std::string text() const {
-    std::string all;
-    for (const auto& [level, line] : lines())
-      all.append(outlay::to_string(level)).append(": ").append(line).append("\n");
-    return all;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::vector<std::pair<outlay::LogLevel, std::string>> lines_{};
-  outlay::LogHandler before_;
-};
+using Log = outlay_test::LogCapture;
 
 }  // namespace outlay_test
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "outlay/log.hpp"
+#include "support/log_capture.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -47,25 +48,6 @@ outlay::errc failure_of(F&& call) {
   }
   return outlay::errc::ok;
 }
-
-struct LogLines {
-  LogLines()
-      : previous(outlay::set_log_handler([this](outlay::LogLevel, std::string_view line) {
-          const std::lock_guard lock(mutex);
-          lines.emplace_back(line);
-        })) {}
-  LogLines(const LogLines&) = delete;
-  LogLines& operator=(const LogLines&) = delete;
-  ~LogLines() { outlay::set_log_handler(previous); }
-  int count(std::string_view part) {
-    const std::lock_guard lock(mutex);
-    return static_cast<int>(std::count_if(lines.begin(), lines.end(),
-                                          [&](const std::string& line) { return line.find(part) != line.npos; }));
-  }
-  std::mutex mutex{};
-  std::vector<std::string> lines{};
-  outlay::LogHandler previous;
-};
 
 /// A BlockingSink that what it kept must outlive.
 class DurableBlockingSink : public BlockingSink {
@@ -139,7 +121,7 @@ TEST_CASE("sink: gets events as well as records", "[core][sink]") {
 
 TEST_CASE("sink: one that throws on every row is contained, counted and reported once", "[core][sink]") {
   Fixture fixture;
-  LogLines log;
+  const LogCapture log;
   const auto bad = std::make_shared<FailingSink>();
   const auto good = std::make_shared<RecordingSink>();
   fixture.ledger.add_sink(bad);
@@ -157,7 +139,7 @@ TEST_CASE("sink: one that throws on every row is contained, counted and reported
 
 TEST_CASE("sink: rows at which one throws are dropped and counted, and the others arrive in order", "[core][sink]") {
   Fixture fixture;
-  LogLines log;
+  const LogCapture log;
   const auto sink = std::make_shared<FailingSink>(std::set<std::uint64_t>{3, 6});
   fixture.ledger.add_sink(sink);
   std::vector<std::uint64_t> booked;
@@ -185,7 +167,7 @@ TEST_CASE("sink: a log handler that throws at a failing one harms nobody", "[cor
 
 TEST_CASE("sink: the failure of a durable one fails the flush that covers it, and no later one", "[core][sink]") {
   Fixture fixture;
-  LogLines log;
+  const LogCapture log;
   const auto sink = std::make_shared<FailingSink>(std::set<std::uint64_t>{2}, true);
   fixture.ledger.add_sink(sink);
   book_cent();
@@ -197,7 +179,7 @@ TEST_CASE("sink: the failure of a durable one fails the flush that covers it, an
 
 TEST_CASE("sink: a durable one that cannot flush fails the flush even without rows", "[core][sink]") {
   Fixture fixture;
-  LogLines log;
+  const LogCapture log;
   fixture.ledger.add_sink(std::make_shared<FailingSink>(std::set<std::uint64_t>{1}, true));
   CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::sink_failed));
   CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
@@ -206,7 +188,7 @@ TEST_CASE("sink: a durable one that cannot flush fails the flush even without ro
 TEST_CASE("sink: rows dropped while another thread flushes are reported to the one that waits for them",
           "[core][sink]") {
   Fixture fixture;
-  LogLines log;
+  const LogCapture log;
   const auto sink = std::make_shared<DurableBlockingSink>();
   fixture.ledger.add_sink(sink, {.queue = 1, .max_delay = 0ms});
   book_cent();
@@ -471,7 +453,7 @@ TEST_CASE("sink: one that hangs does not take the others' time when the ledger e
    private:
     std::shared_ptr<BlockingSink> other_;
   };
-  LogLines log;
+  const LogCapture log;
   const auto hanging = std::make_shared<BlockingSink>();
   const auto durable = std::make_shared<Opening>(hanging);
   {
