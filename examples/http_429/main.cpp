@@ -76,11 +76,10 @@ asio::awaitable<Response> within_caps(const outlay::http::Client& model, const R
                       {"limit", refusal.limit()},
                       {"spent", refusal.spent()}};
     Response response = answer(request, http::status::too_many_requests, body);
-    if (const auto when = refusal.retry_at()) {
-      // In seconds, so that it does not matter whether the clocks of both sides agree.
-      const auto wait = std::chrono::ceil<std::chrono::seconds>(*when - std::chrono::system_clock::now());
-      response.set(http::field::retry_after, std::to_string(std::max<std::int64_t>(1, wait.count())));
-      body["retry_at"] = outlay::to_iso8601(*when);
+    // In seconds, so that it does not matter whether the clocks of both sides agree.
+    if (const auto wait = refusal.retry_after()) {
+      response.set(http::field::retry_after, std::to_string(std::max<std::int64_t>(1, wait->count())));
+      body["retry_at"] = outlay::to_iso8601(*refusal.retry_at());
       response.body() = json::serialize(body);
       response.prepare_payload();
     }

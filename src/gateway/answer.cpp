@@ -89,7 +89,7 @@ Answer error_answer(std::optional<Api> api, int status, std::string_view code, s
   return answer;
 }
 
-Answer refusal(Api api, const Failure& failure, int status, Time now) {
+Answer refusal(Api api, const Failure& failure, int status) {
   Answer answer = error_answer(api, status, to_string(failure.reason()), failure.message());
   // The official SDKs try again after 429 unless the server says that it would not help.
   answer.fields.emplace_back("x-should-retry", "false");
@@ -103,10 +103,9 @@ Answer refusal(Api api, const Failure& failure, int status, Time now) {
   add("x-outlay-budget", failure.budget());
   add("x-outlay-limit", failure.limit());
   add("x-outlay-spent", failure.spent());
-  if (const std::optional<Time> at = failure.retry_at()) {
-    add("x-outlay-reset", to_iso8601(*at));
-    const auto wait = std::chrono::ceil<std::chrono::seconds>(*at - now).count();
-    add("Retry-After", std::to_string(std::max<std::int64_t>(1, wait)));
+  if (const auto wait = failure.retry_after()) {
+    add("x-outlay-reset", to_iso8601(*failure.retry_at()));
+    add("Retry-After", std::to_string(std::max<std::int64_t>(1, wait->count())));
   }
   return answer;
 }

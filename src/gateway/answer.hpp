@@ -29,7 +29,7 @@ struct Answer {
 /// A refusal by a budget.
 ///
 /// \param status 429 or 402.
-[[nodiscard]] Answer refusal(Api api, const Failure& failure, int status, Time now);
+[[nodiscard]] Answer refusal(Api api, const Failure& failure, int status);
 
 /// The head and body as they go over the wire, with Content-Length.
 [[nodiscard]] std::string wire_text(const Answer& answer, bool keep_alive);

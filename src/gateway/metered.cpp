@@ -104,9 +104,7 @@ asio::awaitable<void> Relay::metered(Api api, std::string_view model) {
     }
   } catch (const BudgetExceeded& error) {
     ++server_.refused;
-    const Time now(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()));
-    refused = refusal(api, error.failure(), settings_->options.refusal_status, now);
+    refused = refusal(api, error.failure(), settings_->options.refusal_status);
   } catch (const Error& error) {
     ++server_.refused;
     refused = error_answer(api, status_of(error.reason()), to_string(error.reason()), error.what());
