@@ -122,7 +122,8 @@ class OUTLAY_EXPORT OpenBudget {
   /// When the present window ends; empty without a window, and for Window::forever(). For a rolling window: when its oldest slot goes.
   [[nodiscard]] std::optional<Time> window_end() const;
 
-  /// Adds `amount` to a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired.
+  /// Adds `amount` to a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired. With a window, of
+  /// this budget alone and as long as it is open; Store::set_cap changes the counter's cap for all.
   ///
   /// \par Errors
   /// ConfigError if the dimension has no cap here, or the amount is not positive.

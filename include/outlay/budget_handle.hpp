@@ -22,7 +22,7 @@ namespace outlay {
 /// \par Errors
 /// ConfigError as Budget.
 /// \par Thread safety
-/// Copies share the budget. Every const member, and each that says what it changes in the budget, is safe from any thread.
+/// Copies share the budget. Every member is safe from any thread.
 /// \par Lifetime
 /// The budget lives as long as a handle, an Attach, a call in it or a budget inside it.
 /// \par Example
@@ -45,7 +45,7 @@ class OUTLAY_EXPORT BudgetHandle final : public OpenBudget {
   /// BudgetExceeded, booked all the same, where a budget is over a cap with it; PriceUnknown, booked without its cost, where a
   /// budget caps money and does not say what an unpriced model means; Error with errc::invalid_usage or errc::invalid_argument, not booked.
   /// \par Blocking
-  /// Never waits for a store.
+  /// One short lock; where a cap is passed, with a store on this machine at most its file.
   Settled book(const Usage& usage, std::string_view model);
   /// The same with what the bill says beyond its usage: its cost, the model that was served.
   Settled book(const Settlement& bill, std::string_view model);

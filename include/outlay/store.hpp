@@ -224,8 +224,8 @@ struct Adjustment {
 struct CapChange {
   std::string_view name{};  ///< The counter's. Of a rule: as its events and refusals write it, `user_id:alice`.
   Window window = Window::forever();
-  Limits
-      limits{};  ///< The cap itself, not what is added to it; of money $0 or more, of the others 0 or more. None: the programs' caps hold again.
+  /// The caps themselves, not what is added to them; each 0 or more. None: the programs' caps hold again.
+  Limits limits{};
   std::string_view by{};        ///< Who sets it. At most 128 bytes.
   std::string_view reason{};    ///< At most 1,024 bytes.
   std::optional<Time> until{};  ///< In the future; then the programs' caps hold again. Empty: for good.
@@ -283,7 +283,8 @@ class OUTLAY_EXPORT Store final {
   /// Sets a cap in the place of those that programs give a counter: every process judges its next call by it. A cap below what is spent and
   /// reserved refuses what comes. Recorded as a `cap_set` event of the current ledger for each dimension.
   ///
-  /// In the dimensions that `limits` leaves out, and for thresholds that were announced before, the programs' caps hold on.
+  /// In the dimensions that `limits` leaves out the programs' caps hold. A threshold that was announced is not announced again; the others stand
+  /// for fractions of this cap.
   /// \par Errors
   /// ConfigError without a name or a window; Error with errc::invalid_argument for limits below 0, texts that are too long and an `until` that has
   /// passed; StoreUnavailable: whether it was done is not known, and it may be tried again.
