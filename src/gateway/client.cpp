@@ -25,8 +25,6 @@ namespace {
 
 constexpr std::size_t one_read = std::size_t{16} << 10;
 
-std::string_view view(boost::beast::string_view text) noexcept { return {text.data(), text.size()}; }
-
 Incoming bad(int status, std::string why) { return {Incoming::End::bad, status, std::move(why)}; }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/beast/core/string_type.hpp>
 #include <cstddef>
 #include <string_view>
 
@@ -36,6 +37,10 @@ class HeadCheck {
   const char* why_ = "";
 };
 
+/// Beast's view as the standard's.
+[[nodiscard]] inline std::string_view view(boost::beast::string_view text) noexcept {
+  return {text.data(), text.size()};
+}
 /// The same text, but for the case of ASCII letters.
 [[nodiscard]] bool same_word(std::string_view a, std::string_view b) noexcept;
 

@@ -16,8 +16,6 @@ namespace json = boost::json;
 
 namespace {
 
-std::string_view view(boost::beast::string_view text) noexcept { return {text.data(), text.size()}; }
-
 /// Fields that concern one connection alone (RFC 9110, 7.6.1), and those that each side of the gateway writes for itself.
 bool hop_by_hop(std::string_view name) {
   constexpr std::array<std::string_view, 10> names{
@@ -29,8 +27,8 @@ bool hop_by_hop(std::string_view name) {
 }
 
 /// The field is named by the message's own Connection field.
-bool named_by_connection(const beast_http::fields& fields, std::string_view name) {
-  const auto range = fields.equal_range(beast_http::field::connection);
+bool named_by_connection(const beast_http::fields& head, std::string_view name) {
+  const auto range = head.equal_range(beast_http::field::connection);
   for (auto field = range.first; field != range.second; ++field) {
     std::string_view list = view(field->value());
     while (!list.empty()) {

@@ -4,7 +4,7 @@ namespace outlay::detail {
 
 namespace {
 
-struct Row {
+struct Vendor {
   std::string_view word;  // that the name has
   VendorRules rules;
 };
@@ -24,7 +24,7 @@ constexpr std::int64_t tiles(std::int64_t base, std::int64_t tile) { return base
 constexpr std::int64_t patches = 1'536;
 constexpr VendorRules openai(std::int64_t low, std::int64_t image) { return {64, false, 32, 1'600, low, image}; }
 constexpr VendorRules claude(std::int64_t image) { return {96, true, 900, 1'000, image, image}; }
-constexpr Row rows[] = {
+constexpr Vendor vendors[] = {
     {"gpt-4o-mini", openai(2'833, tiles(2'833, 5'667))},
     {"gpt-4.1-mini", openai(patches * 162 / 100 + 1, patches * 162 / 100 + 1)},
     {"gpt-4.1-nano", openai(patches * 246 / 100 + 1, patches * 246 / 100 + 1)},
@@ -64,8 +64,8 @@ constexpr VendorRules unknown{96, true, 900, 1'600, 6'200, 6'200};
 }  // namespace
 
 const VendorRules& vendor_rules(std::string_view model) noexcept {
-  for (const Row& row : rows)
-    if (model.find(row.word) != std::string_view::npos) return row.rules;
+  for (const Vendor& vendor : vendors)
+    if (model.find(vendor.word) != std::string_view::npos) return vendor.rules;
   return unknown;
 }
 

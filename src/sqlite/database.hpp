@@ -8,12 +8,16 @@
 #include <string_view>
 #include <utility>
 
+#include "outlay/clock.hpp"
 #include "outlay/error.hpp"
 
 struct sqlite3;
 struct sqlite3_stmt;
 
 namespace outlay::detail {
+
+/// As the tables have times.
+inline std::int64_t nanos(Time time) noexcept { return time.time_since_epoch().count(); }
 
 /// A failure that SQLite reported.
 class SqliteError : public Error {

@@ -29,7 +29,6 @@ namespace detail {
 
 namespace {
 
-constexpr std::int64_t day_length = 86'400'000'000'000;
 constexpr auto busy_timeout = std::chrono::seconds(2);
 
 std::int64_t day_index(std::int64_t nanos) noexcept {

@@ -16,8 +16,6 @@ namespace outlay::detail {
 
 namespace {
 
-constexpr std::int64_t day_length = 86'400'000'000'000;
-
 std::unordered_set<std::int64_t> ids_of(Database& database, const char* sql,
                                         std::initializer_list<std::string_view> texts) {
   Statement statement(database, sql);

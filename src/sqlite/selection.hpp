@@ -12,6 +12,8 @@
 
 namespace outlay::detail {
 
+constexpr std::int64_t day_length = 86'400'000'000'000;  // nanoseconds
+
 /// Which rows a report looks at: its filter, in the file's ids.
 struct Selection {
   struct Range {

@@ -13,8 +13,6 @@
 
 namespace outlay::detail {
 
-/// As the tables have times.
-inline std::int64_t nanos(Time time) noexcept { return time.time_since_epoch().count(); }
 inline std::int64_t later(std::int64_t time, std::chrono::nanoseconds by) noexcept {
   return saturating_add(time, by.count());
 }

@@ -17,12 +17,12 @@ constexpr auto purge_every = 10min;
 constexpr std::int64_t purge_at_once = 1'000;
 
 /// Resets a statement at the end of a block, also where reading its rows throws.
-class Reading {
+class ResetAtEnd {
  public:
-  explicit Reading(Statement& statement) noexcept : statement_(statement) {}
-  Reading(const Reading&) = delete;
-  Reading& operator=(const Reading&) = delete;
-  ~Reading() { statement_.reset(); }
+  explicit ResetAtEnd(Statement& statement) noexcept : statement_(statement) {}
+  ResetAtEnd(const ResetAtEnd&) = delete;
+  ResetAtEnd& operator=(const ResetAtEnd&) = delete;
+  ~ResetAtEnd() { statement_.reset(); }
 
  private:
   Statement& statement_;
@@ -63,7 +63,7 @@ StoreTables::StoreTables(Database& database)
       epoch_(database_.query_text("SELECT epoch FROM store_info")) {
   // The largest version that any process has written.
   version_ = database_.query_int("SELECT version FROM store_info");
-  const Reading reading(all_slots_);
+  const ResetAtEnd reset(all_slots_);
   while (all_slots_.step()) version_ = std::max(version_, read_slot(all_slots_).version);
 }
 
@@ -83,7 +83,7 @@ std::string_view StoreTables::packed(const StoreSlot& slot) {
 
 StoreTables::Past StoreTables::find_past(const std::string& key) {
   Past past;
-  const Reading reading(find_id_);
+  const ResetAtEnd reset(find_id_);
   find_id_.bind_blob(1, key);
   while (find_id_.step()) {
     const std::int64_t slot = find_id_.integer(0);
@@ -143,7 +143,7 @@ Limits limits_from(std::string_view bytes) {
 }  // namespace
 
 Limits StoreTables::cap_of(const StoreCounter& counter, std::int64_t now) {
-  const Reading reading(get_cap_);
+  const ResetAtEnd reset(get_cap_);
   get_cap_.bind_blob(1, counter.name);
   get_cap_.bind_blob(2, counter.window);
   if (!get_cap_.step() || get_cap_.integer(1) <= now) return {};
@@ -167,7 +167,7 @@ void StoreTables::set_cap(const StoreCounter& counter, const StoreCap& cap, std:
 
 std::vector<StoreCap> StoreTables::caps(std::int64_t now) {
   std::vector<StoreCap> all;
-  const Reading reading(all_caps_);
+  const ResetAtEnd reset(all_caps_);
   while (all_caps_.step()) {
     const std::int64_t until = all_caps_.integer(6);
     if (until <= now) continue;
@@ -184,7 +184,7 @@ std::vector<StoreCap> StoreTables::caps(std::int64_t now) {
 }
 
 bool StoreTables::has_slots(const StoreCounter& counter) {
-  const Reading reading(any_slot_);
+  const ResetAtEnd reset(any_slot_);
   any_slot_.bind_blob(1, counter.name);
   any_slot_.bind_blob(2, counter.window);
   return any_slot_.step();
@@ -193,7 +193,7 @@ bool StoreTables::has_slots(const StoreCounter& counter) {
 bool StoreTables::load_slot(std::int64_t id, std::size_t& place) {
   for (place = 0; place < slots_.size(); ++place)
     if (slots_[place].id == id) return true;
-  const Reading reading(get_slot_);
+  const ResetAtEnd reset(get_slot_);
   get_slot_.bind(1, id);
   if (!get_slot_.step()) return false;
   place = place_of(read_slot(get_slot_));
@@ -202,7 +202,7 @@ bool StoreTables::load_slot(std::int64_t id, std::size_t& place) {
 
 std::vector<std::size_t> StoreTables::load_holders(std::span<const std::string> keys) {
   std::vector<std::size_t> places;
-  const Reading reading(all_slots_);
+  const ResetAtEnd reset(all_slots_);
   while (all_slots_.step()) {
     StoreSlot slot = read_slot(all_slots_);
     bool any = false;
@@ -229,7 +229,7 @@ StoreTables::View StoreTables::view_of(const StoreCounter& counter) {
   view.first = rows_.size();
   bool there = false;
   {
-    const Reading reading(find_slots_);
+    const ResetAtEnd reset(find_slots_);
     find_slots_.bind_blob(1, counter.name);
     find_slots_.bind_blob(2, counter.window);
     find_slots_.bind(3, nanos(counter.counted_from));
@@ -246,7 +246,7 @@ StoreTables::View StoreTables::view_of(const StoreCounter& counter) {
     rows_.push_back(view.own = place_of(std::move(slot)));
   }
   view.last = rows_.size();
-  const Reading reading(in_flight_);
+  const ResetAtEnd reset(in_flight_);
   in_flight_.bind_blob(1, counter.name);
   in_flight_.bind_blob(2, counter.window);
   in_flight_.bind(3, nanos(counter.counted_from));
@@ -326,7 +326,7 @@ void StoreTables::purge(std::int64_t now) {
   if (database_.changes() == purge_at_once) purge_at_ = now;
   slots_.clear();
   {
-    const Reading reading(old_slots_);
+    const ResetAtEnd reset(old_slots_);
     old_slots_.bind(1, now);
     old_slots_.bind(2, purge_at_once);
     while (old_slots_.step()) slots_.push_back(read_slot(old_slots_));

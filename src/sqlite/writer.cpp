@@ -31,8 +31,6 @@ std::string make_instance() {
   return text;
 }
 
-std::int64_t nanos(Time time) noexcept { return time.time_since_epoch().count(); }
-
 /// Opens the file and brings it to the newest format; several processes may do so at once.
 Database& prepared(Database& database, Durability durability, SteadyTime deadline) {
   database.set_deadline(deadline);

@@ -21,7 +21,7 @@ namespace detail {
 namespace {
 
 constexpr std::size_t max_value = 200;
-constexpr std::size_t max_name = 256;  // StoreCounter::name
+constexpr std::size_t max_counter_name = 256;  // StoreCounter::name
 
 bool by_model(const Rule::Condition& condition) noexcept {
   return condition.key == "model" || condition.key == "provider";
@@ -206,7 +206,7 @@ std::optional<std::string> counter_of(const Rule& rule, const Ruled& call) {
     for (const std::string& part : parts) name += (name.size() > 1 ? "," : "") + part;
     name += '}';
   }
-  if (name.size() > max_name)
+  if (name.size() > max_counter_name)
     throw ConfigError(where(rule) + " needs a counter whose name, of keys and values, has " +
                       std::to_string(name.size()) + " bytes, and at most 256 are allowed. Shorten the value.");
   return name;
@@ -325,7 +325,7 @@ void add(RuleSet& set, Rule rule, Books& books) {
     for (const Rule::Condition& condition : rule.match.conditions())
       longest += (longest.empty() ? "" : ",") + counted(condition, {}, false);
   }
-  if (longest.size() > max_name)
+  if (longest.size() > max_counter_name)
     throw ConfigError(where(rule) + " needs a counter whose name has " + std::to_string(longest.size()) +
                       " bytes, and at most 256 are allowed. Shorten its keys and values.");
   validate(options_of(rule, longest.substr(0, 100)), books, nullptr);

@@ -12,7 +12,7 @@ namespace outlay::detail {
 
 namespace {
 
-constexpr std::size_t max_name = 128;
+constexpr std::size_t max_budget_name = 128;
 constexpr std::size_t max_description = 1024;
 constexpr std::size_t max_policies = 16;
 
@@ -146,7 +146,7 @@ void check_notify_at(const BudgetOptions& options) {
 }  // namespace
 
 void validate(const BudgetOptions& options, Books& books, const BudgetNode* enclosing) {
-  if (options.name.size() > max_name)
+  if (options.name.size() > max_budget_name)
     throw ConfigError("a budget's name has " + std::to_string(options.name.size()) +
                       " bytes, and at most 128 are allowed. Shorten it.");
   if (options.description.size() > max_description)

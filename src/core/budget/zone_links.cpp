@@ -8,11 +8,11 @@ namespace outlay::detail {
 
 namespace {
 
-using Link = std::pair<std::string_view, std::string_view>;
+using ZoneLink = std::pair<std::string_view, std::string_view>;
 
 // The links of the tz database (IANA, public domain), version 2026f, built with its file `backzone`: names that are a link in every way
 // of building it. Zones that merely have agreed since 1970, such as Oslo's and Berlin's, are links in some builds alone, and stay apart here.
-constexpr std::array links = std::to_array<Link>({
+constexpr std::array links = std::to_array<ZoneLink>({
     {"Africa/Asmera", "Africa/Asmara"},
     {"Africa/Timbuktu", "Africa/Bamako"},
     {"America/Argentina/ComodRivadavia", "America/Argentina/Catamarca"},
@@ -187,7 +187,7 @@ bool is_utc(std::string_view name) noexcept {
 
 std::string_view zone_target(std::string_view name) noexcept {
   if (is_utc(name)) return "UTC";
-  const auto found = std::lower_bound(links.begin(), links.end(), Link(name, {}));
+  const auto found = std::lower_bound(links.begin(), links.end(), ZoneLink(name, {}));
   return found != links.end() && found->first == name ? found->second : name;
 }
 

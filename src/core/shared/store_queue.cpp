@@ -24,8 +24,6 @@ constexpr std::chrono::milliseconds linger{5};
 /// How long a slot is kept after the last window that counts it: longer than any correction is late, or a clock is wrong.
 constexpr std::chrono::hours keep_slot{48};
 
-Time system_now() noexcept { return std::chrono::system_clock::now(); }
-
 Window::Span span_of(const StoreCounter& slot) noexcept {
   return {slot.begin, slot.end == Time::max() ? std::nullopt : std::optional(slot.end), slot.counted_from};
 }

@@ -185,6 +185,8 @@ class StoreQueue {
   const AtFork at_fork_;    // last: nothing of the queue is destroyed while the process forks
 };
 
+[[nodiscard]] inline Time system_now() noexcept { return std::chrono::system_clock::now(); }
+
 /// The slot of a counter around `now`, without limits.
 [[nodiscard]] StoreCounter slot_of(const SharedCounter& counter, Time now);
 /// The same slot, and of a rolling window what counts with it now: what the present window counts, as long as that counts the slot, and

@@ -15,8 +15,6 @@ using Op = StoreCommand::Op;
 
 constexpr std::size_t most_at_once = 256;
 
-Time system_now() noexcept { return std::chrono::system_clock::now(); }
-
 }  // namespace
 
 void StoreQueue::start_thread() {

@@ -6,7 +6,7 @@ namespace outlay::detail {
 
 namespace {
 
-using Kind = LiteLlmField::Kind;
+using FieldKind = LiteLlmField::Kind;
 
 LiteLlmField rate_field(std::string_view key) noexcept {
   static constexpr std::pair<std::string_view, Bucket> roots[] = {
@@ -27,7 +27,7 @@ LiteLlmField rate_field(std::string_view key) noexcept {
   };
   for (const auto& [root, bucket] : roots) {
     if (!key.starts_with(root)) continue;
-    LiteLlmField field{Kind::rate, bucket, 0, {}};
+    LiteLlmField field{FieldKind::rate, bucket, 0, {}};
     std::string_view rest = key.substr(root.size());
     if (bucket == Bucket::cache_write && rest.starts_with("_above_1hr")) {
       field.bucket = Bucket::cache_write_1h;
@@ -38,7 +38,7 @@ LiteLlmField rate_field(std::string_view key) noexcept {
       std::int64_t thousands = 0;
       for (; at < rest.size() && at < 14 && rest[at] >= '0' && rest[at] <= '9'; ++at)
         thousands = thousands * 10 + (rest[at] - '0');
-      if (at == 7 || !rest.substr(at).starts_with("k_tokens")) return {Kind::other_cost, bucket, 0, {}};
+      if (at == 7 || !rest.substr(at).starts_with("k_tokens")) return {FieldKind::other_cost, bucket, 0, {}};
       field.above = thousands * 1000;
       rest.remove_prefix(at + 8);
     }
@@ -47,30 +47,30 @@ LiteLlmField rate_field(std::string_view key) noexcept {
         field.service_tier = name;
         return field;
       }
-    return {Kind::other_cost, bucket, 0, {}};
+    return {FieldKind::other_cost, bucket, 0, {}};
   }
-  return {Kind::other_cost, Bucket::input, 0, {}};
+  return {FieldKind::other_cost, Bucket::input, 0, {}};
 }
 
 }  // namespace
 
 LiteLlmField litellm_field(std::string_view key) noexcept {
-  static constexpr std::pair<std::string_view, Kind> names[] = {
-      {"litellm_provider", Kind::provider},
-      {"max_input_tokens", Kind::max_input},
-      {"max_output_tokens", Kind::max_output},
-      {"max_tokens", Kind::max_tokens},
-      {"tiered_pricing", Kind::tiered_pricing},
-      {"provider_specific_entry", Kind::multipliers},
-      {"regional_processing_uplift_multiplier_eu", Kind::multiplier_eu},
-      {"regional_processing_uplift_multiplier_us", Kind::multiplier_us},
-      {"search_context_cost_per_query", Kind::web_search},
-      {"input_cost_per_token_cache_hit", Kind::cache_hit},
-      {"input_cost_per_request", Kind::request_fee},
-      {"input_cost_per_query", Kind::request_fee},
+  static constexpr std::pair<std::string_view, FieldKind> names[] = {
+      {"litellm_provider", FieldKind::provider},
+      {"max_input_tokens", FieldKind::max_input},
+      {"max_output_tokens", FieldKind::max_output},
+      {"max_tokens", FieldKind::max_tokens},
+      {"tiered_pricing", FieldKind::tiered_pricing},
+      {"provider_specific_entry", FieldKind::multipliers},
+      {"regional_processing_uplift_multiplier_eu", FieldKind::multiplier_eu},
+      {"regional_processing_uplift_multiplier_us", FieldKind::multiplier_us},
+      {"search_context_cost_per_query", FieldKind::web_search},
+      {"input_cost_per_token_cache_hit", FieldKind::cache_hit},
+      {"input_cost_per_request", FieldKind::request_fee},
+      {"input_cost_per_query", FieldKind::request_fee},
       // In Databricks' own units, beside the same rates in dollars.
-      {"input_dbu_cost_per_token", Kind::ignored},
-      {"output_dbu_cost_per_token", Kind::ignored},
+      {"input_dbu_cost_per_token", FieldKind::ignored},
+      {"output_dbu_cost_per_token", FieldKind::ignored},
   };
   for (const auto& [name, kind] : names)
     if (key == name) return {kind, Bucket::input, 0, {}};
