@@ -116,11 +116,11 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove --no-install-recommends "$@" </dev/null
 }
 
-# configure <preset>: only where something changed since the last time. (Ninja itself sees changes of CMake's files, not of presets.)
+# configure <preset> [<option of cmake>...]: only where something changed since the last time. (Ninja itself sees changes of CMake's files, not of presets.)
 configure() {
   if [ -f "build/$1/build.ninja" ] && [ "build/$1/build.ninja" -nt CMakePresets.json ]; then return 0; fi
   say "Configuring (preset $1)"
-  cmake --preset "$1"
+  cmake --preset "$@"
 }
 
 # What README.md tells a newcomer to run, a command a line; tests/run is among them.
