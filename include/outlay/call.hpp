@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +17,8 @@
 #include "outlay/usage.hpp"
 
 namespace outlay {
+
+class Store;
 
 namespace detail {
 struct Reservation;
@@ -52,6 +56,9 @@ struct CallRequest {
   /// Who serves the call, as the price table names it in front of models (`groq`, `vertex_ai`), or the address that it goes to: its own
   /// prices come first, for the model that is named by the reply too. Empty: not known. At most 256 bytes.
   std::string_view provider{};
+  /// For calls that outlive their process, batches and background answers: how long the store of the budgets around the call holds it without
+  /// a sign of life, see Call::detach. Between 1 second and 60 days. Empty: as long as this process lives, and StoreOptions::lease.
+  std::optional<std::chrono::seconds> lease{};
 };
 
 /// What a call was billed for, where Usage alone does not say it all.
@@ -159,6 +166,30 @@ class [[nodiscard]] OUTLAY_EXPORT Call final {
   /// \par Blocking
   /// Never waits; a Callback policy is asked.
   ExtensionResult extend_output(std::int64_t output_tokens);
+
+  /// Leaves a call that was admitted with CallRequest::lease to any process with the same store: of it nothing is left here, and no record is
+  /// written before it is resumed and ended.
+  ///
+  /// Until then the store holds its amounts, and after the lease charges them or gives them back, as StoreOptions::on_expiry says; what ends the
+  /// call within 7 days after that corrects the same slot.
+  /// \return One line of printable text, some hundred bytes and what names and tags take, for a file, a queue or a database. It has the
+  /// budgets, tags and prices of the admission in it, and nothing of the request's text.
+  /// \par Errors
+  /// Error with errc::invalid_argument, and the call stays as it was: it has ended, or has no lease, or a budget around it counts in this
+  /// process alone. StoreUnavailable where the store could not be reached when the call was admitted.
+  /// \par Example
+  /// \snippet tests/unit/core/call/detached_test.cpp detached_call
+  [[nodiscard]] std::string detach();
+  /// The call that detach() left, ready to be ended once: by its admission's budgets, tags, day and prices, in the current ledger.
+  ///
+  /// Let go without an end it stays detached. Of several that resume it the first that ends it counts, and the others are told so by
+  /// Settled::first and by the result of release().
+  /// \par Errors
+  /// Error with errc::invalid_argument for a text that detach() has not returned, or not wholly; ConfigError for a null store.
+  /// \par Blocking
+  /// What ends the call asks the store, for at most StoreOptions::timeout; in a coroutine, do it on another thread where that is far away.
+  /// Without an answer the call is booked, and the store's thread delivers it.
+  [[nodiscard]] static Call resume(std::string_view text, const std::shared_ptr<Store>& store);
 
  private:
   friend struct detail::Access;

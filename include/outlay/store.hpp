@@ -135,6 +135,9 @@ struct StoreCommand {
   Amounts amount{};
   std::chrono::milliseconds lease{};
   OnExpiry on_expiry{};
+  /// Of a call that another process may end, long after this one. reserve: when its lease has run out, the id is remembered for 7 days.
+  /// settle, release: an id that is not known has ended.
+  bool detached{};
   Time now{};      ///< The caller's clock, for stores that have none of their own.
   StoreCap cap{};  ///< For set_cap; its name, window and `since` are the store's to fill in.
 };

@@ -24,7 +24,9 @@ constexpr std::size_t most_text = 4'096;
 constexpr std::size_t most_counters = 64, most_ids = 10'000, most_thresholds = 64;
 constexpr std::size_t epoch_size = 32, id_size = 32, vector_size = 6;
 constexpr double never = 9'007'199'254'740'991.0;  // microseconds; the script's NEVER
-constexpr std::chrono::milliseconds longest_lease = std::chrono::hours(24);
+constexpr std::chrono::milliseconds longest_lease = std::chrono::hours(24),
+                                    longest_detached_lease = std::chrono::hours(60 * 24);
+constexpr unsigned detached_flag = 2;     // beside OnExpiry
 constexpr unsigned overflow_outcome = 4;  // beyond StoreReply::Outcome
 constexpr unsigned changed_flag = 16, crossed_flag = 32;
 
@@ -203,10 +205,12 @@ std::size_t RedisBatch::Numbered::number_of(std::string thing) {
 
 void RedisBatch::add(const StoreCommand& command, std::size_t number) {
   const bool reserves = command.op == Op::reserve;
-  const auto lease = static_cast<double>(std::chrono::microseconds(std::min(command.lease, longest_lease)).count());
+  const auto lease = static_cast<double>(
+      std::chrono::microseconds(std::min(command.lease, command.detached ? longest_detached_lease : longest_lease))
+          .count());
   std::string& packed = packed_.emplace_back();
   put_byte(packed, static_cast<std::size_t>(command.op));
-  put_byte(packed, static_cast<std::size_t>(command.on_expiry));
+  put_byte(packed, static_cast<std::size_t>(command.on_expiry) + (command.detached ? detached_flag : 0U));
   put_byte(packed, command.counters.size());
   put_byte(packed, command.id.empty() ? 0 : 1);
   put(packed, lease);

@@ -5,6 +5,7 @@ namespace outlay::detail {
 const char redis_script[] = R"lua(
 local call, spread, sub, byte, char = redis.call, _G.unpack, string.sub, string.byte, string.char
 local NEVER, HOUR, SMALL = 9007199254740991, 3600000000, 4398046511104
+local WEEK, DETACHED, CHARGED = 168 * HOUR, 2, 4  -- the flags of a hold, beside what its expiry means
 local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT, SET_CAP, LIST_CAPS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 local DONE, REFUSED, TURNED, ENDED, OVERFLOW, CHANGED, CROSSED = 0, 1, 2, 3, 4, 16, 32
 local HELD, EXPIRED, OVER = 1, 2, 3
@@ -33,11 +34,8 @@ local function slot_from(bytes, at_most)
     packed_spent = sub(bytes, 1, 48), packed_reserved = sub(bytes, 49, 96)}
 end
 local function slot_of(key, field)
-  local counter = counters[key]
-  if not counter then
-    counter = {}
-    counters[key] = counter
-  end
+  local counter = counters[key] or {}
+  counters[key] = counter
   local slot = counter[field]
   if not slot then
     slot = slot_from(not counter.all and call('HGET', key, field), LARGE)
@@ -71,10 +69,7 @@ local function change_slot(slot, more_spent, less_spent, more_reserved, less_res
     written_slots[#written_slots + 1] = slot
   end
 end
-local function packed_spent(slot)
-  slot.packed_spent = slot.packed_spent or write(slot.spent)
-  return slot.packed_spent
-end
+local function packed_spent(slot) slot.packed_spent = slot.packed_spent or write(slot.spent) return slot.packed_spent end
 local function packed_reserved(slot)
   slot.packed_reserved = slot.packed_reserved or write(slot.reserved)
   return slot.packed_reserved
@@ -86,7 +81,8 @@ local holds, ended, made, moved, gone = {'HSET', HOLDS}, {'HSET', ended_now}, {'
 -- Records of ids: what they are; how much is held, or was charged at their expiry, packed; the slots of a reservation.
 local records = {}
 local function held_record(bytes)
-  return {is = HELD, on_expiry = byte(bytes, 1), amount = sub(bytes, 2, 49), slots = sub(bytes, 50)}
+  local flags = byte(bytes, 1)
+  return {is = flags < CHARGED and HELD or EXPIRED, on_expiry = flags, amount = sub(bytes, 2, 49), slots = sub(bytes, 50)}
 end
 
 local more = 0
@@ -95,10 +91,11 @@ if due <= now then
   local ids = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 64)
   for i, id in ipairs(ids) do
     local bytes = call('HGET', HOLDS, id)
-    if bytes then
-      local record = held_record(bytes)
+    local record = bytes and held_record(bytes)
+    local kept = false
+    if record and record.is == HELD then
       local held, charged, at, name, field = read(record.amount, 1, SMALL), nil, 1, nil, nil
-      if record.on_expiry == 0 then
+      if record.on_expiry % 2 == 0 then
         charged = read(record.amount, 1, SMALL)
         set_zero(charged, 6)
       end
@@ -113,14 +110,19 @@ if due <= now then
       end
       record.is, record.amount = EXPIRED, write(charged or zero())
       records[id] = record
-      ended[#ended + 1] = id
-      ended[#ended + 1] = record.amount
-      version = version + 1
+      version, kept = version + 1, record.on_expiry >= DETACHED
+      if kept then  -- it stays where it is, for a week
+        holds[#holds + 1], holds[#holds + 2] = id, char(record.on_expiry + CHARGED) .. record.amount .. record.slots
+        made[#made + 1], made[#made + 2] = string.format('%.0f', now + WEEK), id
+      else
+        ended[#ended + 1] = id
+        ended[#ended + 1] = record.amount
+      end
     end
-    gone[i + 2] = id
+    if not kept then gone[#gone + 1] = id end
   end
-  local first = call('ZRANGE', LEASES, #gone - 2, #gone - 2, 'WITHSCORES')
-  due = first[2] and tonumber(first[2]) or NEVER
+  local first = call('ZRANGE', LEASES, #ids, #ids, 'WITHSCORES')
+  due = math.min(first[2] and tonumber(first[2]) or NEVER, now + WEEK)
   if due <= now then more = 1 end
 end
 
@@ -221,6 +223,11 @@ for number = last_command + 1, #ARGV do
   place.reference = pack('<Hc0Bc0', #place.name, place.name, #place.field, place.field)
   places[number - last_command] = place
 end
+-- The i-th place that a command refers to.
+local function place_of(command, i)
+  local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
+  return places[lo + 256 * hi]
+end
 local function counts_at(place, field)
   local begin = tonumber(field)
   return begin and begin >= place.from and begin <= place.to
@@ -291,7 +298,7 @@ for number = 3, last_command do
       else
         outcome = ENDED
       end
-    elseif is == OVER then
+    elseif is == OVER or is == 0 and on_expiry >= DETACHED then
       outcome = ENDED
     else
       changes = true
@@ -315,8 +322,7 @@ for number = 3, last_command do
 
   local listed = ''
   if op == SET_CAP then
-    local lo, hi = byte(command, 93, 94)
-    local place, value = places[lo + 256 * hi], sub(command, 95)
+    local place, value = place_of(command, 1), sub(command, 95)
     if byte(value, 17) == 0 then call('HDEL', CAPS, place.name)
     else call('HSET', CAPS, place.name, sub(value, 1, 8) .. pack('<d', now) .. sub(value, 17)) end
     any_cap_set, set_caps[place.name] = true, nil
@@ -335,8 +341,7 @@ for number = 3, last_command do
   -- Every counter is checked before any is changed.
   if changes then
     for i = 1, count do
-      local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
-      local place = places[lo + 256 * hi]
+      local place = place_of(command, i)
       local slot, others = place.slot, nil
       if not place.alone then others = others_at(place) end
       if passes_range and passes_range(slot, others, more_spent, less_spent, more_reserved, less_reserved) and outcome == DONE then
@@ -359,14 +364,13 @@ for number = 3, last_command do
     if op == RESERVE then
       local slots = ''
       for i = 1, count do
-        local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
-        slots = slots .. places[lo + 256 * hi].reference
+        slots = slots .. place_of(command, i).reference
       end
       local lease = sub(command, 5, 12)
       local deadline = deadlines[lease]
       if not deadline then
         local time = now + unpack('<d', lease)
-        if time < due then due = time end
+        due = math.min(due, time)
         deadline = string.format('%.0f', time)
         deadlines[lease] = deadline
       end
@@ -382,7 +386,7 @@ for number = 3, last_command do
       holds[#holds + 1] = id
       holds[#holds + 1] = char(record.on_expiry) .. record.amount .. record.slots
     else
-      if record.is == HELD then gone[#gone + 1] = id end
+      if (record.slots or '') ~= '' then gone[#gone + 1] = id end
       record.is = OVER
       ended[#ended + 1] = id
       ended[#ended + 1] = ''
@@ -391,8 +395,7 @@ for number = 3, last_command do
   n = n + 1
   local at, crossed = n, ''
   for i = 1, count do
-    local lo, hi = byte(command, 91 + 2 * i, 92 + 2 * i)
-    local place = places[lo + 256 * hi]
+    local place = place_of(command, i)
     local slot = place.slot
     if changes then
       change_slot(slot, more_spent, less_spent, more_reserved, less_reserved)
@@ -473,11 +476,8 @@ if change then
       elseif expires <= now then call('HDEL', name, all[i])
       elseif expires > last then last = expires end
     end
-    if last == 0 then
-      call('UNLINK', name)
-    elseif last < NEVER then
-      call('PEXPIREAT', name, math.ceil(last / 1000))
-    end
+    if last == 0 then call('UNLINK', name)
+    elseif last < NEVER then call('PEXPIREAT', name, math.ceil(last / 1000)) end
   end
   if #holds > 2 then call(spread(holds)) end
   if #made > 2 then call(spread(made)) end

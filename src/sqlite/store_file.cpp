@@ -206,7 +206,7 @@ StoreFile::Outcome StoreFile::hold(const StoreCommand& command, std::int64_t now
     if (HeldCall* here = tables_.slot(i).find(key))
       for (std::size_t d = 0; d < dimension_count; ++d) here->amount[d] += more[d];
     else
-      tables_.slot(i).held.push_back({key, later(now, command.lease), command.on_expiry, more});
+      tables_.slot(i).held.push_back({key, later(now, command.lease), command.on_expiry, command.detached, more});
   }
   tables_.write_slots();
   if (held) return Outcome::done;
@@ -239,7 +239,7 @@ bool StoreFile::end(const StoreCommand& command, std::int64_t now, StoreReply& r
   bool here = !touched.empty();
   for (const std::size_t i : touched) here = here && tables_.slot(i).find(key);
   const StoreTables::Past past = here ? StoreTables::Past{} : tables_.find_past(key);
-  if (past.ended) {
+  if (past.ended || (command.detached && !here && !past.known())) {
     reply.outcome = Outcome::ended;
     return true;
   }

@@ -10,6 +10,7 @@ namespace outlay::detail {
 namespace {
 
 constexpr std::size_t id_bytes = 16;
+constexpr std::int64_t detached_flag = 2;  // beside OnExpiry
 
 [[noreturn]] void fail_as_damaged(const Database& database) {
   throw SqliteError(errc::bad_file, SQLITE_CORRUPT,
@@ -95,7 +96,7 @@ void pack(std::string& bytes, const StoreSlot& slot) {
   put(bytes, static_cast<std::int64_t>(slot.held.size()));
   for (const HeldCall& held : slot.held) {
     put(bytes, held.until);
-    put(bytes, static_cast<std::int64_t>(held.on_expiry));
+    put(bytes, static_cast<std::int64_t>(held.on_expiry) + (held.detached ? detached_flag : 0));
     pack(bytes, held.amount);
     bytes += held.id;
   }
@@ -113,7 +114,9 @@ StoreSlot unpack_slot(std::int64_t id, std::string_view bytes, const Database& d
   for (std::int64_t n = take(bytes, database); n > 0; --n) {
     HeldCall& held = slot.held.emplace_back();
     held.until = take(bytes, database);
-    held.on_expiry = static_cast<OnExpiry>(take(bytes, database));
+    const std::int64_t flags = take(bytes, database);
+    held.detached = (flags & detached_flag) != 0;
+    held.on_expiry = static_cast<OnExpiry>(flags & ~detached_flag);
     held.amount = take_vector(bytes, database);
     if (bytes.size() < id_bytes) fail_as_damaged(database);
     held.id = bytes.substr(0, id_bytes);

@@ -22,6 +22,7 @@ struct HeldCall {
   std::string id{};  // 16 bytes
   std::int64_t until = 0;
   OnExpiry on_expiry{};
+  bool detached = false;
   Vector amount{};
 };
 

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 /// How long the id of a call that ended is remembered, and of one whose lease ran out: that call may still settle.
 constexpr auto remember_ended_for = 1h;
-constexpr auto remember_expired = 24h;
+constexpr auto remember_expired = 24h, remember_detached = 7 * 24h;
 constexpr auto purge_every = 10min;
 constexpr std::int64_t purge_at_once = 1'000;
 
@@ -308,7 +308,7 @@ void StoreTables::expire(StoreSlot& slot, std::int64_t now) {
       slot.reserved[d] -= held->amount[d], slot.spent[d] += charged[d];  // fits, since their sum did
     packed_.clear();
     pack(packed_, charged);
-    insert_id(held->id, slot.id, later(now, remember_expired), packed_);
+    insert_id(held->id, slot.id, later(now, held->detached ? remember_detached : remember_expired), packed_);
   }
   slot.held.erase(over, slot.held.end());
   slot.changed = true;

@@ -801,6 +801,57 @@ OUTLAY_STORE_CASE("a settlement that comes after the expiry corrects what was ch
   shop.expect(other, 5, 0);
 }
 
+OUTLAY_STORE_CASE("a detached reservation is ended in the place of what its expiry charged, days after it, and once") {
+  Shop shop;
+  const StoreCounter x = shop.counter("x", cents(100)), other = shop.hourly("other", 30min);
+  StoreCommand held = shop.reserve(a, {x, other}, money(30), short_lease);
+  held.detached = true;
+  REQUIRE(shop.one(held).outcome == Outcome::done);
+  shop.expect(x, 0, 30);
+  shop.let_leases_end(x);
+  shop.expect(x, 30, 0);
+  shop.fixture.advance(26h);
+  // Deals with what is due, though nothing is: the id was not forgotten.
+  REQUIRE(shop.one(shop.reserve(b, {x}, money(1))).outcome == Outcome::done);
+  StoreCommand settled = shop.settle(a, {x, other}, money(12));
+  settled.detached = true;
+  CHECK(shop.one(settled).outcome == Outcome::done);
+  shop.expect(x, 12, 1);
+  shop.expect(other, 12, 0);
+  CHECK(shop.one(settled).outcome == Outcome::ended);
+  // Also when the end is forgotten.
+  shop.fixture.advance(30h);
+  CHECK(shop.one(settled).outcome == Outcome::ended);
+  settled.op = Op::release;
+  CHECK(shop.one(settled).outcome == Outcome::ended);
+  CHECK(shop.look(x).spent.usd >= cents(12));
+}
+
+OUTLAY_STORE_CASE("a detached id that is not known has ended, and a detached reservation in time is as any") {
+  Shop shop;
+  const StoreCounter x = shop.counter("x", cents(100));
+  StoreCommand settled = shop.settle(a, {x}, money(12));
+  settled.detached = true;
+  CHECK(shop.one(settled).outcome == Outcome::ended);
+  shop.expect(x, 0, 0);
+  StoreCommand held = shop.reserve(b, {x}, money(30));
+  held.detached = true;
+  CHECK(shop.one(held).outcome == Outcome::done);
+  CHECK(shop.one(shop.extend(b, {x}, money(40))).outcome == Outcome::done);
+  settled.id = b;
+  CHECK(shop.one(settled).outcome == Outcome::done);
+  shop.expect(x, 12, 0);
+  // Given back at its expiry, where it was made so.
+  StoreCommand free = shop.reserve(c, {x}, money(30), short_lease, OnExpiry::release);
+  free.detached = true;
+  CHECK(shop.one(free).outcome == Outcome::done);
+  shop.let_leases_end(x);
+  shop.expect(x, 12, 0);
+  settled.id = c;
+  CHECK(shop.one(settled).outcome == Outcome::done);
+  shop.expect(x, 24, 0);
+}
+
 OUTLAY_STORE_CASE("a release that comes after the expiry gives back what was charged") {
   Shop shop;
   const auto counter = Shop::counter("x", cents(100)), other = Shop::counter("other");

@@ -44,7 +44,7 @@ Admission::Admission(Arrival& arrival, Caller caller)
 
 void Admission::enter_chain() {
   ruled_ = request_.model.name;
-  own_claim_ = budget_->store ? std::make_unique<SharedClaim>(*budget_) : nullptr;
+  own_claim_ = budget_->store ? std::make_unique<SharedClaim>(*budget_, arrival_->lease()) : nullptr;
   claim_ = own_claim_.get();
   memory_.models.add(request_.model);
   for (const BudgetNode* budget = budget_; budget; budget = budget->outer)

@@ -41,6 +41,8 @@ std::string fault(const CallRequest& request) {
     return range("web_searches", "between 0 and 1,000,000", std::to_string(request.web_searches));
   if (request.provider.size() > 256) return size("provider", 256, request.provider.size());
   if (request.service_tier.size() > 64) return size("service_tier", 64, request.service_tier.size());
+  if (request.lease && (*request.lease < std::chrono::seconds(1) || *request.lease > std::chrono::days(60)))
+    return range("lease", "between 1 second and 60 days", std::to_string(request.lease->count()) + " s");
   if (request.min_output_tokens < 1)
     return range("min_output_tokens", "at least 1", std::to_string(request.min_output_tokens));
   return {};

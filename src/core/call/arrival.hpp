@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -31,6 +32,10 @@ class OUTLAY_EXPORT Arrival {
 
   /// After `admitted`; once.
   [[nodiscard]] Ref<Reservation> take() noexcept { return std::move(reservation_); }
+  /// Zero: none was asked for.
+  [[nodiscard]] std::chrono::milliseconds lease() const noexcept {
+    return request_.lease.value_or(std::chrono::seconds(0));
+  }
   /// After `refused`; once.
   [[nodiscard]] Failure failure() noexcept { return Access::failure(failure_.release()); }
 

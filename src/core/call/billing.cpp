@@ -92,7 +92,8 @@ Priced price(const Reservation& reservation, const Bill& bill) {
   const ModelName* provider = slot.provider;
   const PricedModel* priced = slot.priced;
   std::shared_ptr<const PriceBook> book;  // of the admission, where the ledger has another one now
-  if (slot.prices_uid != reservation.prices_uid && (book = books.prices.find(reservation.prices_uid))) {
+  if (slot.prices_uid != reservation.prices_uid &&
+      (book = reservation.own_prices ? reservation.own_prices : books.prices.find(reservation.prices_uid))) {
     // The table was replaced meanwhile, and a call keeps the table that it was admitted by.
     result.prices = books.dictionary.name(book->version)->id;
     provider = nullptr;
@@ -132,7 +133,7 @@ Priced price(const Reservation& reservation, const Bill& bill) {
       result.source = result.usd > Usd{} ? CostSource::assumed : CostSource::none;
   }
   if (!bill.parts.empty()) {
-    if (!book) book = books.prices.present();
+    if (!book || reservation.own_prices) book = books.prices.present();
     for (const UsagePart& part : bill.parts) {
       RecordPart& priced_part = result.parts.emplace_back(RecordPart{part.model, part.usage, {}});
       if (pricing.kind() == Pricing::Kind::flat) continue;

@@ -14,6 +14,7 @@ void release(Reservation* reservation) noexcept {
   reservation->own_attribution = {};
   reservation->attribution = nullptr;
   reservation->claim.reset();
+  reservation->own_prices.reset();
   reservation->scope = {};
   reservation->budget = nullptr;
   reservation->set_shown(nullptr);
@@ -45,7 +46,8 @@ Reservation::Held Reservation::held() const noexcept {
 }
 
 PricedAgain priced_again(const Reservation& reservation) {
-  std::shared_ptr<const PriceBook> prices = reservation.books->prices.find(reservation.prices_uid);
+  std::shared_ptr<const PriceBook> prices =
+      reservation.own_prices ? reservation.own_prices : reservation.books->prices.find(reservation.prices_uid);
   if (!prices) prices = reservation.books->prices.present();
   Quote quote;
   {

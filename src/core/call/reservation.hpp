@@ -30,7 +30,8 @@ struct Reservation {
   /// What every budget holds for the call. Its pricing may refer to a price book that is gone: priced_again() has the present one.
   Quote quote;
   std::uint64_t call_id = 0;
-  std::uint64_t prices_uid = 0;  // the price book that it was admitted by
+  std::uint64_t prices_uid = 0;                 // the price book that it was admitted by
+  std::shared_ptr<const PriceBook> own_prices;  // that book, of a call that came from another process
   std::int64_t started = 0;
   const ModelName* tier = nullptr;   // null: none was asked for
   const ModelName* under = nullptr;  // the provider that is asked; null: not known

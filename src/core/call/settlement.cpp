@@ -146,22 +146,31 @@ StoreQueue::Crossed announcement(const Reservation& reservation, std::span<const
   };
 }
 
-/// The same in the store, where budgets count there: it is told by its own thread, and what is known of it here changes at once.
-void end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual, Aftermath& aftermath) noexcept {
+/// The same in the store, where budgets count there: it is told by its own thread, and what is known of it here changes at once. A call
+/// that was detached is asked about.
+///
+/// \return False: by the store, it had ended before.
+bool end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual, Aftermath& aftermath) noexcept {
+  bool first = true;
   try {
     const bool settles = op == StoreCommand::Op::settle;
     const std::vector<SharedClaim::Watched> watched =
         settles ? reservation.claim->watched() : std::vector<SharedClaim::Watched>();
-    const std::vector<SharedClaim::Change> changes =
-        reservation.claim->end(op, actual, reservation.books->time(), watched, announcement(reservation, watched));
-    if (settles)
-      for (const SharedClaim::Change& change : changes)
+    SharedClaim& claim = *reservation.claim;
+    const Time now = reservation.books->time();
+    const std::optional<std::vector<SharedClaim::Change>> changes =
+        claim.of_detached() ? claim.end_detached(op, actual, now, watched, announcement(reservation, watched))
+                            : claim.end(op, actual, now, watched, announcement(reservation, watched));
+    first = changes.has_value();
+    if (settles && changes)
+      for (const SharedClaim::Change& change : *changes)
         compare(*change.budget, change.before, change.after, reservation.quote.amounts, actual,
                 reservation.books->options.observe, aftermath);
   } catch (...) {  // no memory: the store has its lease
   }
   const auto lock = reservation.budget->lock_tree();
   room_released(*reservation.budget, aftermath.wakes);
+  return first;
 }
 
 void book_notes(const Reservation& reservation, const Aftermath& aftermath) {
@@ -218,7 +227,10 @@ void finish(Reservation& reservation, const Vector& actual, const Bill& bill, co
             std::string_view reason, Ending& ending) {
   Aftermath aftermath;
   if (!end_in_tree(reservation, actual, aftermath)) return;
-  if (reservation.claim) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
+  if (reservation.claim && !end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath)) {
+    aftermath.wakes.tell();
+    return;
+  }
   ending.settled = {
       .usd = priced.usd,
       .usage = bill.usage,
@@ -279,7 +291,7 @@ void charge_without_fail(Reservation& reservation, std::string_view reason, Endi
   Aftermath aftermath;
   const Vector actual = whole_reservation(reservation);
   if (end_in_tree(reservation, actual, aftermath)) {
-    if (reservation.claim) end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
+    if (reservation.claim) (void)end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
     ending.settled = {.usd = Usd::from_nanos(reservation.quote.amounts[0]),
                       .first = true,
                       .status = RecordStatus::indeterminate,
@@ -354,7 +366,11 @@ bool release_call(Reservation& reservation, std::string_view reason) noexcept {
     say_late(reservation, "release");
     return false;
   }
-  if (reservation.claim) end_in_store(reservation, StoreCommand::Op::release, {}, aftermath);
+  if (reservation.claim && !end_in_store(reservation, StoreCommand::Op::release, {}, aftermath)) {
+    aftermath.wakes.tell();
+    say_late(reservation, "release");
+    return false;
+  }
   if (sent)
     tell(reservation, {Usage{}}, {}, RecordStatus::rejected, reason, aftermath);
   else
@@ -369,8 +385,10 @@ Settled end_indeterminate(Reservation& reservation, std::string_view reason) noe
 }
 
 void end_without_verdict(Reservation& reservation) noexcept {
-  // What was never sent is free; what was may have been billed.
-  if (reservation.state.load(std::memory_order_acquire) == Reservation::State::admitted)
+  // What was detached is still there for whoever resumes it. What was never sent is free; what was may have been billed.
+  if (reservation.claim && reservation.claim->of_detached())
+    reservation.state.store(Reservation::State::ended, std::memory_order_release);
+  else if (reservation.state.load(std::memory_order_acquire) == Reservation::State::admitted)
     (void)release_call(reservation, {});
   else
     (void)end_indeterminate(reservation, "ended without a verdict");

@@ -6,7 +6,22 @@
 
 namespace outlay::detail {
 
-SharedClaim::SharedClaim(BudgetNode& innermost) : store_(Access::queue(*innermost.store)) {
+SharedClaim::SharedClaim(BudgetNode& innermost, std::chrono::milliseconds lease)
+    : lease_(lease), store_(Access::queue(*innermost.store)) {
+  enter_chain(innermost);
+}
+
+SharedClaim::SharedClaim(BudgetNode& innermost, DetachedHold hold)
+    : epoch_(std::move(hold.epoch)), store_(Access::queue(*innermost.store)) {
+  enter_chain(innermost);
+  hold_.id = std::move(hold.id);
+  hold_.amount = told_ = hold.amount;
+  asked_at_ = hold.admitted;
+  make_slots(asked_at_);
+  held_ = kept_ = true;
+}
+
+void SharedClaim::enter_chain(BudgetNode& innermost) {
   for (BudgetNode* budget = &innermost; budget; budget = budget->outer)
     if (budget->outside) entries_.push_back({budget, std::static_pointer_cast<SharedCounter>(budget->outside)});
   for (Entry& entry : entries_) {
@@ -73,8 +88,13 @@ StoreCommand SharedClaim::command(const Question& question) {
     slot.limits = to_limits(limits, limits);
     slot.room = room;
   }
-  return store_.command(kept_ ? StoreCommand::Op::extend : StoreCommand::Op::reserve, hold_.id, std::move(slots),
-                        question.amounts, now);
+  StoreCommand made = store_.command(kept_ ? StoreCommand::Op::extend : StoreCommand::Op::reserve, hold_.id,
+                                     std::move(slots), question.amounts, now);
+  if (lease_ != lease_.zero()) {
+    made.lease = lease_;
+    made.detached = true;
+  }
+  return made;
 }
 
 /// Why the store need not be asked; null where it is.
@@ -193,7 +213,7 @@ bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
 void SharedClaim::keep() {
   kept_ = true;
   hold_.known = store_.known_slots(hold_.counters, hold_.slots);
-  if (!hold_.unshared) store_.keep_alive(hold_.id);
+  if (!hold_.unshared && lease_ == lease_.zero()) store_.keep_alive(hold_.id);
 }
 
 const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps) noexcept {
@@ -250,12 +270,7 @@ std::vector<SharedClaim::Watched> SharedClaim::watched() const {
 std::vector<SharedClaim::Change> SharedClaim::end(StoreCommand::Op op, const Vector& actual, Time callers,
                                                   std::span<const Watched> watched, StoreQueue::Crossed crossed) {
   const Time now = store_.now(callers);
-  std::vector<Change> changes;
-  changes.reserve(entries_.size());
-  {
-    const auto lock = entries_.front().budget->lock_tree();
-    for (const Entry& entry : entries_) changes.push_back({entry.budget, {.cap = entry.budget->counter.cap}, {}});
-  }
+  std::vector<Change> changes = changes_before();
   StoreHold hold;
   {
     const std::lock_guard lock(mutex_);
@@ -273,18 +288,68 @@ std::vector<SharedClaim::Change> SharedClaim::end(StoreCommand::Op op, const Vec
   for (const Watched& one : watched) hold.slots[one.place].thresholds.push_back(one.threshold);
   const Vector held = hold.unshared ? Vector{} : hold.amount;
   const std::optional<StoreReply> reply = store_.end(hold, op, actual, now, std::move(crossed));
+  if (reply) {
+    take_answer(changes, *reply, held, actual);
+    return changes;
+  }
+  for (std::size_t i = 0; i < entries_.size(); ++i)
+    changes[i].after = store_.view(*entries_[i].counter, *known[entries_[i].place], changes[i].before.cap);
+  return changes;
+}
+
+/// The caps of each budget, before the end of the call.
+std::vector<SharedClaim::Change> SharedClaim::changes_before() const {
+  std::vector<Change> changes;
+  changes.reserve(entries_.size());
+  const auto lock = entries_.front().budget->lock_tree();
+  for (const Entry& entry : entries_) changes.push_back({entry.budget, {.cap = entry.budget->counter.cap}, {}});
+  return changes;
+}
+
+void SharedClaim::take_answer(std::vector<Change>& changes, const StoreReply& reply, const Vector& held,
+                              const Vector& actual) const {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    const Entry& entry = entries_[i];
+    const StoreReply::State& state = reply.states[entries_[i].place];
     Change& change = changes[i];
-    if (!reply) {
-      change.after = store_.view(*entry.counter, *known[entry.place], change.before.cap);
-      continue;
-    }
-    const StoreReply::State& state = reply->states[entry.place];
     change.after = Counter::of(to_vector(state.spent), to_vector(state.reserved), change.before.cap);
     change.before = change.after;
     change.before.end(minus(Vector{}, held), minus(Vector{}, actual));
   }
+}
+
+// --- calls that leave their process ---
+
+std::optional<DetachedHold> SharedClaim::detach() {
+  const std::lock_guard lock(mutex_);
+  if (lease_ == lease_.zero() || ended_ || hold_.unshared || !held_) return std::nullopt;
+  ended_ = true;
+  held_ = false;
+  return DetachedHold{hold_.id, store_.epoch(), asked_at_, hold_.amount};
+}
+
+std::optional<std::vector<SharedClaim::Change>> SharedClaim::end_detached(StoreCommand::Op op, const Vector& actual,
+                                                                          Time callers,
+                                                                          std::span<const Watched> watched,
+                                                                          StoreQueue::Crossed crossed) {
+  const Time now = store_.now(callers);
+  std::vector<StoreCounter> slots = slots_now(now);
+  for (const Watched& one : watched) slots[one.place].thresholds.push_back(one.threshold);
+  StoreCommand command = store_.command(op, hold_.id, std::move(slots), actual, now);
+  command.lease = store_.options.lease;  // in memory too: others may ask again
+  command.detached = true;
+  Result<StoreReply> reply = store_.ask_and_wait(StoreCommand(command), hold_.counters);
+  // A store that has lost its data does not know the call, which is no reason to forget what it spent.
+  if (reply && reply->outcome == StoreReply::Outcome::ended && reply->epoch != epoch_) {
+    command.detached = false;
+    reply = store_.ask_and_wait(std::move(command), hold_.counters);
+  }
+  if (!reply) return end(op, actual, callers, watched, std::move(crossed));
+  ended_ = true;
+  held_ = false;
+  if (reply->outcome != StoreReply::Outcome::done) return std::nullopt;
+  if (crossed && !reply->crossed.empty()) crossed(*reply);
+  std::vector<Change> changes = changes_before();
+  take_answer(changes, *reply, hold_.amount, actual);
   return changes;
 }
 

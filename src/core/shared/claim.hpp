@@ -13,6 +13,14 @@
 
 namespace outlay::detail {
 
+/// What a store holds for a call that has left its process: all that a claim on it is made of again.
+struct DetachedHold {
+  std::string id;
+  std::string epoch;  // of the store's data then
+  Time admitted{};    // by the clock that decides about windows
+  Vector amount{};
+};
+
 /// One call's part in counters of a store: asked for, held, extended, ended. Everything about budgets that count in a store goes through
 /// it; the others count in their tree.
 ///
@@ -23,7 +31,10 @@ namespace outlay::detail {
 class SharedClaim {
  public:
   /// \param innermost Of a chain in which some budget counts in a store.
-  explicit SharedClaim(BudgetNode& innermost);
+  /// \param lease How long the hold may live without its process; zero: as long as that does.
+  explicit SharedClaim(BudgetNode& innermost, std::chrono::milliseconds lease = {});
+  /// Of a call that was detached: held, and ended by end_detached() alone.
+  SharedClaim(BudgetNode& innermost, DetachedHold hold);
   SharedClaim(const SharedClaim&) = delete;
   SharedClaim& operator=(const SharedClaim&) = delete;
   /// Releases what is held, if the call did not come to be.
@@ -94,6 +105,10 @@ class SharedClaim {
   /// By place, then ascending: those of one place stand in the command in this order.
   [[nodiscard]] std::vector<Watched> watched() const;
 
+  /// Leaves what is held to whoever makes a claim of it again. Empty where the store does not know of the call, or would not keep it.
+  [[nodiscard]] std::optional<DetachedHold> detach();
+  [[nodiscard]] bool of_detached() const noexcept { return !epoch_.empty(); }
+
   /// Before and after the end of a call, as known here, of the slot of each budget in which the call was admitted.
   struct Change {
     BudgetNode* budget;
@@ -102,6 +117,12 @@ class SharedClaim {
   /// Ends the call: settled with `actual`, or released. The store's own thread delivers it.
   std::vector<Change> end(StoreCommand::Op op, const Vector& actual, Time callers, std::span<const Watched> watched,
                           StoreQueue::Crossed crossed);
+  /// The same of a detached call. The store is asked on this thread whether it is the first to end it; where that does not answer, it is, and
+  /// the store's own thread delivers the end.
+  ///
+  /// \return Empty: it had ended before.
+  std::optional<std::vector<Change>> end_detached(StoreCommand::Op op, const Vector& actual, Time callers,
+                                                  std::span<const Watched> watched, StoreQueue::Crossed crossed);
 
  private:
   struct Entry {
@@ -114,15 +135,21 @@ class SharedClaim {
     std::optional<Time> fits_at{};
   };
 
+  void enter_chain(BudgetNode& innermost);
   // Under mutex_.
   [[nodiscard]] const char* known_unreachable(const Question& question) const;
   void make_slots(Time now);
   [[nodiscard]] std::vector<StoreCounter> slots_now(Time now) const;
+  [[nodiscard]] std::vector<Change> changes_before() const;
+  void take_answer(std::vector<Change>& changes, const StoreReply& reply, const Vector& held,
+                   const Vector& actual) const;
   [[nodiscard]] StoreCommand command(const Question& question);
   Outcome take(Result<StoreReply> reply);
   Outcome unreachable(std::string why);
 
   std::vector<Entry> entries_;  // innermost first
+  const std::chrono::milliseconds lease_{};
+  const std::string epoch_;  // of a detached call: of the store's data when it was detached
   StoreQueue& store_;
   std::mutex mutex_;  // of what end() reads; a tree's lock may be taken while it is held
   bool ended_ = false;

@@ -49,6 +49,7 @@ class MemoryBackend final : public StoreBackend {
     Vector amount{};
     Time deadline = Time::max();  // of the lease, or of the memory that it has ended
     OnExpiry on_expiry{};
+    bool detached = false;
   };
 
   StoreReply execute(const StoreCommand& command);

@@ -10,7 +10,7 @@ namespace detail {
 
 namespace {
 
-constexpr std::chrono::hours keep_ended{1};
+constexpr std::chrono::hours keep_ended{1}, keep_detached{7 * 24};
 /// How many slots whose time is over one command forgets: it makes at most one for each of its counters.
 constexpr std::size_t forget_at_once = 128;
 constexpr std::size_t in_flight = index(Dimension::concurrent);
@@ -116,7 +116,7 @@ StoreReply::Outcome MemoryBackend::apply(const StoreCommand& command, StoreReply
       return extend(command, reply);
     case Op::settle:
     case Op::release: {
-      if (hold && hold->stage == Stage::ended) return Outcome::ended;
+      if (hold ? hold->stage == Stage::ended : command.detached) return Outcome::ended;
       const bool settles = command.op == Op::settle;
       std::vector<Place> places;
       if (hold)
@@ -154,6 +154,7 @@ StoreReply::Outcome MemoryBackend::reserve(const StoreCommand& command, StoreRep
   Hold made;
   made.amount = amount;
   made.on_expiry = command.on_expiry;
+  made.detached = command.detached;
   made.places.reserve(command.counters.size());
   for (const StoreCounter& counter : command.counters) made.places.push_back(place_of(counter));
   Hold& kept = holds_[command.id] = std::move(made);
@@ -303,7 +304,7 @@ void MemoryBackend::expire(Time now) {
     }
     hold.amount = charged;
     hold.stage = Stage::charged;
-    set_deadline(id, hold, now, std::chrono::milliseconds(keep_ended));
+    set_deadline(id, hold, now, hold.detached ? keep_detached : keep_ended);
     ++version_;
   }
 }

@@ -140,6 +140,11 @@ StoreCommand StoreQueue::command(Op op, std::string id, std::vector<StoreCounter
   return command;
 }
 
+std::string StoreQueue::epoch() const {
+  const std::lock_guard lock(mutex_);
+  return epoch_;
+}
+
 std::string StoreQueue::new_id() {
   std::uint64_t number = 0;
   {

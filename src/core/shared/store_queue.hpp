@@ -82,6 +82,8 @@ class StoreQueue {
   [[nodiscard]] StoreCommand command(StoreCommand::Op op, std::string id, std::vector<StoreCounter> slots,
                                      const Vector& amount, Time now) const;
   [[nodiscard]] std::string new_id();
+  /// Which life of the store's data it last told of.
+  [[nodiscard]] std::string epoch() const;
   /// Executes on this thread: where the store is near. The counters are those of the command.
   [[nodiscard]] Result<StoreReply> execute(const StoreCommand& command, const Counters& counters);
   /// Leaves it to the store's thread.

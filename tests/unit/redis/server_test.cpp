@@ -366,3 +366,43 @@ TEST_CASE("redis: a server that may evict counters, or forgets them over a resta
   REQUIRE(run(backend, command(Op::snapshot, 0, {forever("x")})));
   CHECK(contains(log.text(), "goes back to the last snapshot"));
 }
+
+TEST_CASE(
+    "redis: a detached call whose lease has run out is kept for a week beside those that are held, and then no more",
+    "[redis]") {
+  NEEDS_REDIS();
+  const test::RedisServer server;
+  RedisBackend backend(server.url(), "outlay");
+  const auto counter = forever("x");
+  const auto expire = [&](std::uint64_t id, bool detached) {
+    StoreCommand held = command(Op::reserve, id, {counter}, 1_usd);
+    held.lease = 20ms;
+    held.detached = detached;
+    REQUIRE(run(backend, held)->outcome == Outcome::done);
+    REQUIRE(test::eventually([&] { return look(backend, counter).reserved.usd == 0_usd; }));
+  };
+  const auto settle = [&](std::uint64_t id) {
+    StoreCommand settled = command(Op::settle, id, {counter}, 0.25_usd);
+    settled.detached = true;
+    return run(backend, settled)->outcome;
+  };
+  expire(1, true);
+  expire(2, true);
+  CHECK(look(backend, counter).spent.usd == 2_usd);
+  const double in_a_week = std::stod(server.command({"ZSCORE", "{outlay}:leases", id_of(1)})) / 1e6;
+  const double now = std::stod(server.command({"TIME"}));
+  CHECK(in_a_week - now > 7 * 86'400 - 60);
+  CHECK(in_a_week - now < 7 * 86'400 + 60);
+  // Hours later, when ids that ended are forgotten.
+  for (const char* turn : {"0", "1", "2"}) server.command({"DEL", std::string("{outlay}:ended:") + turn});
+  CHECK(settle(1) == Outcome::done);
+  CHECK(settle(1) == Outcome::ended);
+  CHECK(look(backend, counter).spent.usd == 1.25_usd);
+  // A week later.
+  server.command({"ZADD", "{outlay}:leases", "1", id_of(2)});
+  expire(3, false);
+  CHECK(server.command({"HLEN", "{outlay}:held"}) == "0");
+  CHECK(server.command({"ZCARD", "{outlay}:leases"}) == "0");
+  CHECK(settle(2) == Outcome::ended);
+  CHECK(look(backend, counter).spent.usd == 2.25_usd);
+}

@@ -1,0 +1,181 @@
+// Calls that leave their process, and come back in another.
+
+#include "core/call/detached.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "core/call/reservation.hpp"
+#include "core/context/scopes.hpp"
+#include "core/ledger/books.hpp"
+#include "core/pricing/price_book.hpp"
+#include "outlay/budget_handle.hpp"
+#include "outlay/call.hpp"
+#include "outlay/context.hpp"
+#include "outlay/detail/access.hpp"
+#include "outlay/ledger.hpp"
+#include "outlay/track.hpp"
+
+namespace outlay {
+
+namespace detail {
+
+namespace {
+
+[[noreturn]] void cannot_detach(const Reservation& reservation, const std::string& why) {
+  throw Error(errc::invalid_argument, "call " + std::to_string(reservation.call_id) + " to \"" +
+                                          reservation.model_name() + "\" cannot be detached: " + why);
+}
+
+DetachedCall::CountedBy described(const BudgetNode& budget) {
+  Vector caps{};
+  {
+    const auto lock = budget.lock_tree();
+    caps = budget.counter.cap;
+  }
+  return {budget.name, budget.description, budget.window.id(), to_limits(caps, caps), budget.notify_at};
+}
+
+void describe_price(const Reservation& reservation, DetachedCall& call) {
+  const PricedAgain again = priced_again(reservation);
+  const Pricing& pricing = again.quote.pricing;
+  switch (pricing.kind()) {
+    case Pricing::Kind::table:
+      call.price = *pricing.model()->price;
+      call.price_is_assumed = pricing.model()->assumed;
+      call.prices = again.prices->version;
+      break;
+    case Pricing::Kind::flat:
+      call.flat = pricing.worst(0, 0).value_or(Usd{}).nanos();
+      break;
+    case Pricing::Kind::assumed:
+      call.assumed = pricing.worst(picos_per_nano, 0).value_or(Usd{}).nanos();
+      break;
+    case Pricing::Kind::unpriced:
+      break;
+  }
+}
+
+std::string detach(Reservation& reservation) {
+  if (!reservation.open()) cannot_detach(reservation, "it has ended.");
+  DetachedCall call;
+  for (const BudgetNode* budget = reservation.budget; budget; budget = budget->outer) {
+    if (!budget->outside)
+      cannot_detach(reservation, "the budget \"" + budget->shown_name() +
+                                     "\" around it counts in this process alone. Give it a window and the store, or "
+                                     "open the call outside of it.");
+    call.budgets.insert(call.budgets.begin(), described(*budget));
+  }
+  if (!reservation.claim) cannot_detach(reservation, "no budget around it counts in a store. Open one that does.");
+  call.requested = reservation.requested_name();
+  call.model = reservation.model_name();
+  if (reservation.tier) call.tier = reservation.tier->text;
+  if (reservation.under) call.under = reservation.under->text;
+  call.traceparent = reservation.traceparent;
+  call.started = reservation.started != 0 ? reservation.started : reservation.books->now();
+  const Quote& quote = reservation.quote;
+  call.input = quote.input, call.choices = quote.choices, call.ceiling = quote.ceiling;
+  call.output = reservation.held().output;
+  call.unbounded = quote.unbounded;
+  if (reservation.attribution) call.tags = reservation.attribution->tags;
+  describe_price(reservation, call);
+  if (reservation.claim->unshared())
+    throw StoreUnavailable(
+        "the store could not be reached when the call was admitted, so it does not hold it, and the call cannot be "
+        "detached. Admit it again when the store answers.");
+  std::optional<DetachedHold> hold = reservation.claim->detach();
+  if (!hold)
+    cannot_detach(reservation,
+                  "it was admitted without a lease, or was resumed. Set CallRequest::lease to how long it "
+                  "may take.");
+  call.hold = std::move(*hold);
+  reservation.state.store(Reservation::State::ended, std::memory_order_release);
+  return to_text(call);
+}
+
+/// The price of its admission, under the one name that will be looked up.
+std::shared_ptr<const PriceBook> prices_of(const DetachedCall& call) {
+  std::vector<PriceEntry> entries;
+  if (call.price) {
+    check_price(call.model, *call.price);
+    entries.push_back({call.model, *call.price, call.price_is_assumed, true});
+  }
+  return make_price_book(std::move(entries), call.prices, "a detached call", std::nullopt);
+}
+
+/// The call in the innermost budget that is open.
+Ref<Reservation> make_held(const DetachedCall& call) {
+  NodeRef scope = capture();
+  Books& books = books_of(scope.get());
+  Ref<Reservation> held = make_reservation();
+  held->call_id = next_call_id();
+  held->own_prices = prices_of(call);
+  held->prices_uid = held->own_prices->uid;
+  if (!call.under.empty()) held->under = books.dictionary.name(call.under);
+  held->tier = call.tier.empty() ? nullptr : books.dictionary.name(call.tier);
+  held->budget = scope.get()->budget;
+  held->attribution = scope.get()->attribution;
+  held->books = &books;
+  held->started = call.started;
+  held->traceparent = call.traceparent;
+  Quote& quote = held->quote;
+  quote = Quote();
+  quote.terms = &held->budget->terms;
+  quote.requested = books.dictionary.name(call.requested);
+  quote.model = {books.dictionary.name(call.model), held->own_prices->find(call.model)};
+  quote.pricing = call.flat            ? Pricing::flat(Usd::from_nanos(*call.flat))
+                  : call.assumed       ? Pricing::assumed(*call.assumed)
+                  : quote.model.priced ? Pricing::table(*quote.model.priced)
+                                       : Pricing();
+  if (held->tier) quote.price_terms.tier = held->tier->text;
+  quote.input = call.input, quote.choices = call.choices, quote.ceiling = call.ceiling, quote.output = call.output;
+  quote.unbounded = call.unbounded;
+  quote.amounts = call.hold.amount;
+  held->claim = std::make_unique<SharedClaim>(*held->budget, call.hold);
+  held->scope = std::move(scope);
+  held->state.store(Reservation::State::sent, std::memory_order_release);
+  return held;
+}
+
+/// Opens the budgets that are left, each inside the one before, and makes the call in the innermost.
+Ref<Reservation> enter(const DetachedCall& call, std::span<const DetachedCall::CountedBy> left,
+                       const std::shared_ptr<Store>& store) {
+  if (left.empty()) return make_held(call);
+  const DetachedCall::CountedBy& next = left.front();
+  const BudgetHandle budget({.name = next.name,
+                             .description = next.description,
+                             .usd = next.caps.usd,
+                             .tokens = next.caps.tokens,
+                             .input_tokens = next.caps.input_tokens,
+                             .output_tokens = next.caps.output_tokens,
+                             .calls = next.caps.calls,
+                             .concurrent = next.caps.concurrent,
+                             .notify_at = next.notify_at,
+                             .window = Window::parse(next.window),
+                             .store = store});
+  const Attach in(budget);
+  return enter(call, left.subspan(1), store);
+}
+
+}  // namespace
+
+}  // namespace detail
+
+std::string Call::detach() {
+  if (!reservation_) throw Error(errc::invalid_argument, "Call::detach: the call was moved from.");
+  return detail::detach(*reservation_);
+}
+
+Call Call::resume(std::string_view text, const std::shared_ptr<Store>& store) {
+  if (!store) throw ConfigError("Call::resume was given no store. Pass the one that the call's budgets count in.");
+  const detail::DetachedCall call = detail::read_detached(text);
+  const Ledger ledger = Ledger::current();
+  const detail::Install apart{detail::NodeRef()};  // the budgets are those of its admission, not those around us
+  const LedgerScope books(ledger);
+  const Track tags(call.tags);
+  return detail::Access::call(detail::enter(call, call.budgets, store));
+}
+
+}  // namespace outlay

@@ -1,0 +1,257 @@
+// Calls that leave their process: what detach() writes, and what resume() makes of it.
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "unit/core/fixture.hpp"
+
+using namespace outlay;
+using namespace outlay_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+BudgetOptions daily(const std::shared_ptr<Store>& store, Usd cap = 1_usd) {
+  return {.name = "daily", .usd = cap, .window = Window::day(), .store = store};
+}
+
+CallRequest batch(std::chrono::seconds lease = 24h) {
+  CallRequest request = large_request();
+  request.lease = lease;
+  return request;
+}
+
+/// Of a call in a daily budget, made in a ledger of its own: what another process would find in a file.
+struct Elsewhere {
+  std::shared_ptr<Store> store = memory_store({.on_unreachable = OnUnreachable::deny()});
+  std::string text;
+  explicit Elsewhere(const Fixture& fixture, const CallRequest& request = batch(), Usd cap = 1_usd) {
+    const Ledger other({.prices = testing::fixture_prices(), .clock = fixture.clock});
+    const LedgerScope scope(other);
+    const Track tags({{"feature", "nightly, 100%"}, {"user_id", "alice"}});
+    const Budget budget(daily(store, cap));
+    Call call(request);
+    call.sent();
+    text = call.detach();
+    CHECK_FALSE(call.open());
+    CHECK(other.records().empty());
+  }
+};
+
+errc reason_of(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& wrong) {
+    return wrong.reason();
+  }
+  return errc::ok;
+}
+
+}  // namespace
+
+TEST_CASE("detached call: is held until it is resumed and settled, a day later, with its tags and its day",
+          "[core][detached]") {
+  const Fixture fixture;
+  const Elsewhere batch_call(fixture);
+  const Usd held = batch_call.store->state("daily", Window::day()).reserved.usd;
+  CHECK(held == Usd::from_nanos(12'500'000));
+  const Time admitted = fixture.clock->now();
+  fixture.clock->advance(26h);
+  const Budget elsewhere({.name = "not its own", .usd = 0_usd});
+  Call call = Call::resume(batch_call.text, batch_call.store);
+  CHECK(call.open());
+  CHECK(call.model() == "gpt-4o");
+  CHECK(call.max_output_tokens() == 1'000);
+  CHECK(call.reserved().usd == held);
+  const Settled settled = call.settle({.input = 1'000, .output = 100});
+  CHECK(settled.first);
+  CHECK(settled.usd == Usd::from_nanos(3'500'000));
+  const StoreReply::State of_its_day = batch_call.store->state("daily", Window::day(), admitted);
+  CHECK(of_its_day.spent.usd == settled.usd);
+  CHECK(of_its_day.reserved == Amounts{});
+  CHECK(batch_call.store->state("daily", Window::day()).spent.usd == 0_usd);
+  REQUIRE(fixture.ledger.records().size() == 1);
+  const Record record = fixture.ledger.records().front();
+  CHECK(record.started == admitted);
+  CHECK(record.budgets == std::vector<std::string>{"daily"});
+  CHECK(record.tags.find("feature") != nullptr);
+  CHECK(*record.tags.find("feature") == "nightly, 100%");
+  CHECK(record.usd == settled.usd);
+  CHECK(record.reserved == held);
+}
+
+TEST_CASE("detached call: is ended once, by whichever of those that resume it comes first", "[core][detached]") {
+  const Fixture fixture;
+  const Elsewhere batch_call(fixture);
+  Call first = Call::resume(batch_call.text, batch_call.store),
+       second = Call::resume(batch_call.text, batch_call.store);
+  CHECK(first.settle({.input = 1'000, .output = 100}).first);
+  CHECK_FALSE(second.settle({.input = 1'000, .output = 900}).first);
+  CHECK_FALSE(second.open());
+  CHECK_FALSE(Call::resume(batch_call.text, batch_call.store).release());
+  fixture.clock->advance(5h);
+  CHECK_FALSE(Call::resume(batch_call.text, batch_call.store).settle({.input = 1}).first);
+  CHECK(fixture.ledger.records().size() == 1);
+  CHECK(batch_call.store->state("daily", Window::day()).spent.usd == Usd::from_nanos(3'500'000));
+}
+
+TEST_CASE("detached call: let go after resume it stays detached", "[core][detached]") {
+  const Fixture fixture;
+  const Elsewhere batch_call(fixture);
+  {
+    const Call let_go = Call::resume(batch_call.text, batch_call.store);
+  }
+  CHECK(fixture.ledger.records().empty());
+  CHECK(batch_call.store->state("daily", Window::day()).reserved.usd == Usd::from_nanos(12'500'000));
+  CHECK(Call::resume(batch_call.text, batch_call.store).release("the batch was refused"));
+  CHECK(batch_call.store->state("daily", Window::day()).reserved == Amounts{});
+  CHECK(batch_call.store->state("daily", Window::day()).spent == Amounts{});
+  REQUIRE(fixture.ledger.records().size() == 1);
+  CHECK(fixture.ledger.records().front().status == RecordStatus::rejected);
+}
+
+TEST_CASE("detached call: whose lease has run out is charged, and corrected in its slot by what ends it later",
+          "[core][detached]") {
+  const Fixture fixture;
+  const Elsewhere batch_call(fixture, batch(1h));
+  const Time admitted = fixture.clock->now();
+  fixture.clock->advance(61min);
+  CHECK(batch_call.store->state("daily", Window::day()).spent.usd == Usd::from_nanos(12'500'000));
+  fixture.clock->advance(26h);
+  CHECK(Call::resume(batch_call.text, batch_call.store).settle({.input = 1'000, .output = 100}).first);
+  CHECK(batch_call.store->state("daily", Window::day(), admitted).spent.usd == Usd::from_nanos(3'500'000));
+  CHECK_FALSE(Call::resume(batch_call.text, batch_call.store).settle({.input = 1'000, .output = 100}).first);
+}
+
+TEST_CASE("detached call: costs what it did when it was admitted, under whatever name it is served",
+          "[core][detached]") {
+  Fixture fixture;
+  const Elsewhere batch_call(fixture);
+  PriceTable dearer = testing::fixture_prices();
+  dearer.register_model("gpt-4o",
+                        {.rates = {.input = Rate::per_million(100_usd), .output = Rate::per_million(100_usd)}});
+  dearer.register_model("gpt-4o-2024-08-06",
+                        {.rates = {.input = Rate::per_million(200_usd), .output = Rate::per_million(200_usd)}});
+  fixture.ledger.set_prices(dearer);
+  Call call = Call::resume(batch_call.text, batch_call.store);
+  CHECK(call.settle({.usage = {.input = 1'000, .output = 100}, .served_model = "gpt-4o-2024-08-06"}).usd ==
+        Usd::from_nanos(3'500'000));
+}
+
+TEST_CASE("detached call: flat prices and unpriced models come back as they left", "[core][detached]") {
+  const Fixture fixture;
+  const Elsewhere flat(fixture,
+                       {.model = "mystery", .input_tokens = 1, .max_output_tokens = 1, .usd = 0.25_usd, .lease = 1h});
+  CHECK(Call::resume(flat.text, flat.store).settle({}).usd == 0.25_usd);
+  const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
+  std::string text;
+  {
+    const Budget budget({.name = "assumed",
+                         .usd = 1_usd,
+                         .unpriced = Unpriced::assume(3_usd),
+                         .window = Window::day(),
+                         .store = store});
+    Call call({.model = "mystery", .input_tokens = 1'000, .max_output_tokens = 1'000, .lease = 1h});
+    text = call.detach();
+  }
+  const Settled settled = Call::resume(text, store).settle({.input = 1'000, .output = 1'000});
+  CHECK(settled.usd == 0.006_usd);
+  CHECK(settled.cost_source == CostSource::assumed);
+}
+
+TEST_CASE("detached call: announces a threshold and an overrun where it is settled", "[core][detached]") {
+  const Fixture fixture;
+  std::string text;
+  const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
+  {
+    BudgetOptions options = daily(store, Usd::from_nanos(12'500'000));
+    options.notify_at = {0.5};
+    const Budget budget(options);
+    Call call(batch());
+    call.sent();
+    text = call.detach();
+  }
+  const Settled settled = Call::resume(text, store).settle({.input = 1'000, .output = 2'000});
+  CHECK(settled.over_cap);
+  std::vector<Action> actions;
+  for (const BudgetEvent& event : fixture.ledger.events()) actions.push_back(event.action);
+  CHECK(actions == std::vector<Action>{Action::threshold, Action::overrun});
+}
+
+TEST_CASE("detached call: only a call that a store holds can be detached, and it stays open otherwise",
+          "[core][detached]") {
+  const Fixture fixture;
+  const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
+  {
+    Call outside(batch());
+    CHECK(reason_of([&] { (void)outside.detach(); }) == errc::invalid_argument);
+    CHECK(outside.open());
+    outside.release();
+  }
+  const Budget run({.name = "run", .usd = 1_usd});
+  const Budget budget(daily(store));
+  Call call(batch());
+  CHECK_THROWS_WITH(call.detach(), ContainsSubstring("\"run\" around it counts in this process alone"));
+  CHECK(call.open());
+  call.settle({.input = 1});
+  CHECK(reason_of([&] { (void)call.detach(); }) == errc::invalid_argument);
+  CHECK(store->state("daily", Window::day()).spent.usd == Usd::from_nanos(2'500));
+}
+
+TEST_CASE("detached call: one without a lease says which member gives it one", "[core][detached]") {
+  const Fixture fixture;
+  const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
+  const Budget budget(daily(store));
+  Call call(large_request());
+  CHECK_THROWS_WITH(call.detach(), ContainsSubstring("CallRequest::lease"));
+  CHECK(call.open());
+  call.release();
+  for (const auto lease : {0s, -1s, std::chrono::seconds(61 * 24h)})
+    CHECK(try_call(batch(lease)).error().reason() == errc::invalid_argument);
+}
+
+TEST_CASE("detached call: a text that was cut, changed or made up is refused, whatever it is", "[core][detached]") {
+  const Fixture fixture;
+  const Elsewhere batch_call(fixture);
+  const auto refused = [&](const std::string& text) {
+    return reason_of([&] { (void)Call::resume(text, batch_call.store); }) == errc::invalid_argument;
+  };
+  CHECK(reason_of([&] { (void)Call::resume(batch_call.text, nullptr); }) == errc::config);
+  const std::string& text = batch_call.text;
+  CHECK(std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; }));
+  for (std::size_t size = 0; size < text.size(); ++size) CHECK(refused(text.substr(0, size)));
+  std::mt19937 random(20261129);
+  for (int i = 0; i < 2'000; ++i) {
+    std::string changed = text;
+    changed[random() % changed.size()] = static_cast<char>(random());
+    if (changed != text) CHECK(refused(changed));
+  }
+  CHECK(refused(text + text));
+  CHECK(refused(std::string(1'000'000, 'x')));
+  CHECK(Call::resume(text, batch_call.store).settle({}).first);
+}
+
+TEST_CASE("detached call: the example of a batch", "[core][detached]") {
+  const Fixture fixture;
+  const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
+  std::string kept;
+  // [detached_call]
+  {
+    const Budget monthly({.name = "batches", .usd = 100_usd, .window = Window::month(), .store = store});
+    Call call({.model = "gpt-4o",
+               .input_tokens = 50'000,
+               .max_output_tokens = 10'000,
+               .service_tier = "batch",
+               .lease = 26h});
+    call.sent();           // create the batch with its provider, then:
+    kept = call.detach();  // beside the batch's id, in a file or a database
+  }
+  // Tomorrow, in any process:
+  Call call = Call::resume(kept, store);
+  call.settle({.input = 50'000, .output = 8'000});
+  // [detached_call]
+  CHECK(store->state("batches", Window::month()).reserved == Amounts{});
+}
