@@ -237,7 +237,7 @@ std::vector<SharedClaim::Watched> SharedClaim::watched() const {
     return all;
   const auto lock = entries_.front().budget->lock_tree();
   for (const Entry& entry : entries_) {
-    const Vector caps = with_set_caps(entry.budget->counter.cap, entry.set_caps);
+    const Vector caps = store_.caps(*entry.counter, entry.budget->counter.cap);
     for (StoreCounter::Threshold& threshold : thresholds_of(entry.budget->notify_at, caps))
       all.push_back({entry.budget, entry.place, std::move(threshold), caps});
   }

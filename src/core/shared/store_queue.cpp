@@ -108,6 +108,11 @@ Counter StoreQueue::view(const SharedCounter& counter, const KnownSlot& slot, co
   return Counter::of(spent, held, with_set_caps(caps, counter.set_caps_));
 }
 
+Vector StoreQueue::caps(const SharedCounter& counter, const Vector& own) const noexcept {
+  const std::lock_guard lock(mutex_);
+  return with_set_caps(own, counter.set_caps_);
+}
+
 std::vector<std::shared_ptr<KnownSlot>> StoreQueue::known_slots(const Counters& counters,
                                                                 const std::vector<StoreCounter>& slots) {
   std::vector<std::shared_ptr<KnownSlot>> known;

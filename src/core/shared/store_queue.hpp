@@ -65,6 +65,8 @@ class StoreQueue {
   [[nodiscard]] Counter view(SharedCounter& counter, Time now, const Vector& caps);
   /// The same of the slot in which a call was admitted.
   [[nodiscard]] Counter view(const SharedCounter& counter, const KnownSlot& slot, const Vector& caps);
+  /// A budget's caps, but for those that are set in the store, as it last said.
+  [[nodiscard]] Vector caps(const SharedCounter& counter, const Vector& own) const noexcept;
   /// What is known of the slots of these counters.
   [[nodiscard]] std::vector<std::shared_ptr<KnownSlot>> known_slots(const Counters& counters,
                                                                     const std::vector<StoreCounter>& slots);
