@@ -11,6 +11,8 @@ namespace detail {
 namespace {
 
 constexpr std::chrono::hours keep_ended{1};
+/// And one whose lease ran out: as long as its slot is at least, since its call may still settle.
+constexpr std::chrono::hours keep_expired{48};
 /// How many slots whose time is over one command forgets: it makes at most one for each of its counters.
 constexpr std::size_t forget_at_once = 128;
 constexpr std::size_t in_flight = index(Dimension::concurrent);
@@ -303,7 +305,7 @@ void MemoryBackend::expire(Time now) {
     }
     hold.amount = charged;
     hold.stage = Stage::charged;
-    set_deadline(id, hold, now, std::chrono::milliseconds(keep_ended));
+    set_deadline(id, hold, now, std::chrono::milliseconds(keep_expired));
     ++version_;
   }
 }
