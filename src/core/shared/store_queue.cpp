@@ -104,7 +104,12 @@ Counter StoreQueue::view(const SharedCounter& counter, const KnownSlot& slot, co
   add(spent, slot.spent_on_its_way);
   add(held, slot.held_on_its_way);
   held[index(Dimension::concurrent)] = saturating_add(counter.in_flight_, counter.in_flight_on_its_way_);
-  for (std::int64_t& amount : held) amount = std::max<std::int64_t>(0, amount);
+  for (std::size_t d = 0; d < dimension_count; ++d) {
+    // What ends a call whose lease has run out comes off what was charged for it, or off nothing.
+    if (held[d] < 0 && d != index(Dimension::concurrent) && options.on_expiry == OnExpiry::charge)
+      spent[d] = saturating_add(spent[d], held[d]);
+    held[d] = std::max<std::int64_t>(0, held[d]);
+  }
   return Counter::of(spent, held, with_set_caps(caps, counter.set_caps_));
 }
 

@@ -795,6 +795,22 @@ TEST_CASE("shared: a store that answers too late is not back, and local() stays 
   weather->hang(false);
 }
 
+TEST_CASE("shared: a call whose lease ran out is no overrun for what was charged for it", "[core][store]") {
+  const Fixture fixture;
+  const auto store = std::make_shared<Store>(
+      std::make_unique<WeatheredBackend>(std::make_shared<Weather>(), StoreBackend::Distance::local),
+      StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  const Budget budget({.name = "k", .usd = 100_usd, .window = Window::forever(), .store = store});
+  Call call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 60_usd});
+  call.sent();
+  fixture.clock->advance(1h);
+  REQUIRE(store->state("k", Window::forever()).spent.usd == 60_usd);
+  CHECK_FALSE(call.settle({.usage = {}, .provider_cost = 70_usd}).over_cap);
+  CHECK(budget.state().spent.usd == 70_usd);
+  store->flush();
+  CHECK(budget.state().spent.usd == 70_usd);
+}
+
 TEST_CASE("shared: in a rolling window, a call that settles in a later slot is seen as settled", "[core][store]") {
   const Fixture fixture;
   SECTION("far away") {
