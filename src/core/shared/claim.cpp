@@ -193,7 +193,7 @@ bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
 void SharedClaim::keep() {
   kept_ = true;
   hold_.known = store_.known_slots(hold_.counters, hold_.slots);
-  if (!hold_.unshared) store_.keep_alive(hold_.id);
+  if (!hold_.unshared) store_.keep_alive(hold_);
 }
 
 const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps) noexcept {

@@ -233,9 +233,11 @@ void StoreQueue::forget(StoreHold& hold, Time now) noexcept {
 
 std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& amount, Time now,
                                           Crossed crossed) noexcept try {
+  bool forgotten = false;  // with the data that the store had then
   {
     const std::lock_guard lock(mutex_);
     if (of_parent_) return std::nullopt;
+    forgotten = hold.losses != losses_;
     alive_.erase(hold.id);  // before anything can fail, since the reservation then lasts until its lease expires
     return_local(hold, amount[0]);
   }
@@ -247,7 +249,8 @@ std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& 
                     {},
                     std::move(crossed)};
   if (op == Op::settle) delivery.spent = amount;
-  if (!hold.unshared) delivery.held = hold.amount;
+  const bool known_to_store = !hold.unshared && !forgotten;
+  if (known_to_store) delivery.held = hold.amount;
   if (distance_ == StoreBackend::Distance::memory) {
     Result<StoreReply> done = execute(delivery.command, delivery.counters);
     if (!done) return {};
@@ -351,10 +354,11 @@ void StoreQueue::reset() {
       }
 }
 
-void StoreQueue::keep_alive(const std::string& id) {
+void StoreQueue::keep_alive(StoreHold& hold) {
   if (of_parent_ || distance_ == StoreBackend::Distance::memory) return;
   const std::lock_guard lock(mutex_);
-  alive_.insert(id);
+  hold.losses = losses_;
+  alive_.insert(hold.id);
   start_thread();
 }
 
