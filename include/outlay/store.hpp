@@ -114,7 +114,8 @@ struct StoreCommand {
     /// Sets what the id holds to `amount` in all, if each counter has room for the difference. Less than it holds: done. An unknown id
     /// holds nothing that could be extended: ended.
     extend,
-    /// Ends the id: what it held (or was charged at its expiry) is replaced by `amount` spent. An unknown id is booked all the same.
+    /// Ends the id: what it held, or was charged at its expiry in the last 48 hours, is replaced by `amount` spent. An unknown id is booked all
+    /// the same.
     settle,
     /// Ends the id: what it held (or was charged at its expiry) is released. An unknown id is remembered as ended, so that a
     /// reservation that comes late is not made.
@@ -212,7 +213,8 @@ class OUTLAY_EXPORT StoreBackend {
 struct Adjustment {
   std::string_view name{};  ///< The counter's. Of a rule: as its events and refusals write it, `user_id:alice`.
   Window window = Window::forever();
-  /// An instant in the slot to correct; empty: now. A slot is kept for 48 hours after it counted last.
+  /// An instant in the slot to correct; empty: now. A slot is kept for 48 hours after it counted last, in a rolling window of less than 48
+  /// minutes for 60 times its length.
   std::optional<Time> at{};
   /// Added to what was spent, in every dimension but `concurrent`; negative amounts lower it, below zero too.
   Amounts amounts{};
@@ -267,14 +269,14 @@ class OUTLAY_EXPORT Store final {
   ///
   /// \par Errors
   /// StoreUnavailable.
-  /// \param at An instant in the slot that is meant; empty: now.
+  /// \param at An instant in the slot that is meant, of a rolling window the last that counts; empty: now.
   /// \par Blocking
   /// At most the store's timeout.
   [[nodiscard]] StoreReply::State state(std::string_view name, const Window& window, std::optional<Time> at = {});
 
   /// Corrects what was spent; recorded as an `adjusted` event of the current ledger for each dimension that changed.
   ///
-  /// \return The counter afterwards.
+  /// \return The counter afterwards, in the corrected slot; of a rolling window, in the last one that counts the slot.
   /// \par Errors
   /// ConfigError without a name or a window. Error with errc::invalid_argument for amounts that are all 0 or name `concurrent`, for a slot
   /// that is no longer kept, and for a name and window of which nothing is kept: misspelt, most likely (see Adjustment::create).

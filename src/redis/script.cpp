@@ -5,7 +5,8 @@ namespace outlay::detail {
 const char redis_script[] = R"lua(
 local call, spread, sub, byte, char = redis.call, _G.unpack, string.sub, string.byte, string.char
 local NEVER, HOUR, SMALL = 9007199254740991, 3600000000, 4398046511104
-local WEEK, DETACHED, CHARGED = 168 * HOUR, 2, 4  -- the flags of a hold, beside what its expiry means
+local DETACHED, CHARGED = 2, 4  -- the flags of a hold, beside what its expiry means
+local LATE, LATE_DETACHED = 48 * HOUR, 168 * HOUR  -- how long what ends a call may come after its lease
 local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT, SET_CAP, LIST_CAPS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 local DONE, REFUSED, TURNED, ENDED, OVERFLOW, CHANGED, CROSSED = 0, 1, 2, 3, 4, 16, 32
 local HELD, EXPIRED, OVER = 1, 2, 3
@@ -88,11 +89,10 @@ end
 local more = 0
 if due <= now then
   change = true
-  local ids = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 64)
+  local ids, earliest = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 64), NEVER
   for i, id in ipairs(ids) do
     local bytes = call('HGET', HOLDS, id)
     local record = bytes and held_record(bytes)
-    local kept = false
     if record and record.is == HELD then
       local held, charged, at, name, field = read(record.amount, 1, SMALL), nil, 1, nil, nil
       if record.on_expiry % 2 == 0 then
@@ -110,19 +110,16 @@ if due <= now then
       end
       record.is, record.amount = EXPIRED, write(charged or zero())
       records[id] = record
-      version, kept = version + 1, record.on_expiry >= DETACHED
-      if kept then  -- it stays where it is, for a week
-        holds[#holds + 1], holds[#holds + 2] = id, char(record.on_expiry + CHARGED) .. record.amount .. record.slots
-        made[#made + 1], made[#made + 2] = string.format('%.0f', now + WEEK), id
-      else
-        ended[#ended + 1] = id
-        ended[#ended + 1] = record.amount
-      end
+      local late = now + (record.on_expiry >= DETACHED and LATE_DETACHED or LATE)
+      holds[#holds + 1], holds[#holds + 2] = id, char(record.on_expiry + CHARGED) .. record.amount .. record.slots
+      made[#made + 1], made[#made + 2] = string.format('%.0f', late), id
+      version, earliest = version + 1, math.min(earliest, late)
+    else
+      gone[#gone + 1] = id
     end
-    if not kept then gone[#gone + 1] = id end
   end
   local first = call('ZRANGE', LEASES, #ids, #ids, 'WITHSCORES')
-  due = math.min(first[2] and tonumber(first[2]) or NEVER, now + WEEK)
+  due = math.min(first[2] and tonumber(first[2]) or NEVER, earliest)
   if due <= now then more = 1 end
 end
 
@@ -151,7 +148,7 @@ if #unheld > 0 then
     if not bytes then
       records[id] = {is = 0, on_expiry = 0, amount = '', slots = ''}
     else
-      records[id] = {is = bytes == '' and OVER or EXPIRED, amount = bytes}
+      records[id] = {is = OVER}
     end
   end
 end

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 /// How long the id of a call that ended is remembered, and of one whose lease ran out: that call may still settle.
 constexpr auto remember_ended_for = 1h;
-constexpr auto remember_expired = 24h, remember_detached = 7 * 24h;
+constexpr auto remember_expired = 48h, remember_detached = 7 * 24h;
 constexpr auto purge_every = 10min;
 constexpr std::int64_t purge_at_once = 1'000;
 

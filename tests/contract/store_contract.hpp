@@ -852,6 +852,20 @@ OUTLAY_STORE_CASE("a detached id that is not known has ended, and a detached res
   shop.expect(x, 24, 0);
 }
 
+OUTLAY_STORE_CASE("what ends a call two days after its lease ran out corrects what was charged") {
+  Shop shop;
+  const auto counter = Shop::counter("late", cents(100));
+  shop.one(shop.reserve(a, {counter}, money(10), short_lease));
+  shop.one(shop.reserve(b, {counter}, money(20), short_lease));
+  if (!shop.fixture.advance(2s)) return;
+  shop.expect(counter, 30, 0);
+  shop.fixture.advance(47h);
+  shop.one(shop.settle(c, {counter}, money(1)));  // so that what is due is forgotten
+  shop.one(shop.settle(a, {counter}, money(4)));
+  shop.one(shop.release(b, {counter}));
+  shop.expect(counter, 5, 0);
+}
+
 OUTLAY_STORE_CASE("a release that comes after the expiry gives back what was charged") {
   Shop shop;
   const auto counter = Shop::counter("x", cents(100)), other = Shop::counter("other");

@@ -213,7 +213,7 @@ bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
 void SharedClaim::keep() {
   kept_ = true;
   hold_.known = store_.known_slots(hold_.counters, hold_.slots);
-  if (!hold_.unshared && lease_ == lease_.zero()) store_.keep_alive(hold_.id);
+  if (!hold_.unshared) store_.keep_alive(hold_, lease_ == lease_.zero());
 }
 
 const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps) noexcept {
@@ -257,7 +257,7 @@ std::vector<SharedClaim::Watched> SharedClaim::watched() const {
     return all;
   const auto lock = entries_.front().budget->lock_tree();
   for (const Entry& entry : entries_) {
-    const Vector caps = with_set_caps(entry.budget->counter.cap, entry.set_caps);
+    const Vector caps = store_.caps(*entry.counter, entry.budget->counter.cap);
     for (StoreCounter::Threshold& threshold : thresholds_of(entry.budget->notify_at, caps))
       all.push_back({entry.budget, entry.place, std::move(threshold), caps});
   }

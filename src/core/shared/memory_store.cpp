@@ -10,7 +10,9 @@ namespace detail {
 
 namespace {
 
-constexpr std::chrono::hours keep_ended{1}, keep_detached{7 * 24};
+constexpr std::chrono::hours keep_ended{1};
+/// And one whose lease ran out: as long as its slot is at least, since its call may still settle.
+constexpr std::chrono::hours keep_expired{48}, keep_detached{7 * 24};
 /// How many slots whose time is over one command forgets: it makes at most one for each of its counters.
 constexpr std::size_t forget_at_once = 128;
 constexpr std::size_t in_flight = index(Dimension::concurrent);
@@ -304,7 +306,7 @@ void MemoryBackend::expire(Time now) {
     }
     hold.amount = charged;
     hold.stage = Stage::charged;
-    set_deadline(id, hold, now, hold.detached ? keep_detached : keep_ended);
+    set_deadline(id, hold, now, hold.detached ? keep_detached : keep_expired);
     ++version_;
   }
 }

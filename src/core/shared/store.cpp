@@ -58,7 +58,12 @@ StoreReply ask(StoreQueue& queue, StoreCommand::Op op, std::string id, std::stri
     throw ConfigError("a store's counter needs a name and a window other than Window::scope(). Pass both.");
   const auto counter = queue.counter(std::string(name), window);
   const Time now = queue.now(Access::books(Ledger::current()).time());
-  StoreCommand command = queue.command(op, std::move(id), {slot_of(*counter, at.value_or(now))}, amounts, now);
+  StoreCounter slot = slot_of(*counter, at.value_or(now));
+  const bool past = at && *at < now && slot.begin != window.at(now).begin;
+  if (past && op == StoreCommand::Op::adjust) slot = counted_now(*counter, std::move(slot), now);
+  // What a rolling window was at an instant does not count what came later.
+  if (past && op == StoreCommand::Op::snapshot) slot.counted_to = slot.begin;
+  StoreCommand command = queue.command(op, std::move(id), {std::move(slot)}, amounts, now);
   // A store in memory remembers the ids that have a lease: a program's own id may come again.
   if (op == StoreCommand::Op::adjust) command.lease = queue.options.lease;
   Result<StoreReply> reply = queue.ask_and_wait(std::move(command), {counter});

@@ -102,8 +102,18 @@ Counter StoreQueue::view(const SharedCounter& counter, const KnownSlot& slot, co
   add(spent, slot.spent_on_its_way);
   add(held, slot.held_on_its_way);
   held[index(Dimension::concurrent)] = saturating_add(counter.in_flight_, counter.in_flight_on_its_way_);
-  for (std::int64_t& amount : held) amount = std::max<std::int64_t>(0, amount);
+  for (std::size_t d = 0; d < dimension_count; ++d) {
+    // What ends a call whose lease has run out comes off what was charged for it, or off nothing.
+    if (held[d] < 0 && d != index(Dimension::concurrent) && options.on_expiry == OnExpiry::charge)
+      spent[d] = saturating_add(spent[d], held[d]);
+    held[d] = std::max<std::int64_t>(0, held[d]);
+  }
   return Counter::of(spent, held, with_set_caps(caps, counter.set_caps_));
+}
+
+Vector StoreQueue::caps(const SharedCounter& counter, const Vector& own) const noexcept {
+  const std::lock_guard lock(mutex_);
+  return with_set_caps(own, counter.set_caps_);
 }
 
 std::vector<std::shared_ptr<KnownSlot>> StoreQueue::known_slots(const Counters& counters,
@@ -226,9 +236,11 @@ void StoreQueue::forget(StoreHold& hold, Time now) noexcept {
 
 std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& amount, Time now,
                                           Crossed crossed) noexcept try {
+  bool forgotten = false;  // with the data that the store had then
   {
     const std::lock_guard lock(mutex_);
     if (of_parent_) return std::nullopt;
+    forgotten = hold.losses != losses_;
     alive_.erase(hold.id);  // before anything can fail, since the reservation then lasts until its lease expires
     return_local(hold, amount[0]);
   }
@@ -240,7 +252,8 @@ std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& 
                     {},
                     std::move(crossed)};
   if (op == Op::settle) delivery.spent = amount;
-  if (!hold.unshared) delivery.held = hold.amount;
+  const bool known_to_store = !hold.unshared && !forgotten;
+  if (known_to_store) delivery.held = hold.amount;
   if (distance_ == StoreBackend::Distance::memory) {
     Result<StoreReply> done = execute(delivery.command, delivery.counters);
     if (!done) return {};
@@ -344,10 +357,12 @@ void StoreQueue::reset() {
       }
 }
 
-void StoreQueue::keep_alive(const std::string& id) {
+void StoreQueue::keep_alive(StoreHold& hold, bool renewed) {
   if (of_parent_ || distance_ == StoreBackend::Distance::memory) return;
   const std::lock_guard lock(mutex_);
-  alive_.insert(id);
+  hold.losses = losses_;
+  if (!renewed) return;
+  alive_.insert(hold.id);
   start_thread();
 }
 

@@ -38,6 +38,7 @@ struct StoreHold {
   bool unshared = false;     // the store was not there to be asked: it learns of the call at its end
   std::int64_t local = 0;    // of `amount`, what was taken from the allowance of OnUnreachable::local
   std::uint64_t outage = 0;  // and in which outage
+  std::uint64_t losses = 0;  // how often the store had lost data when it was made
 };
 
 /// A store's queue and thread: what stands between calls and a backend.
@@ -65,6 +66,8 @@ class StoreQueue {
   [[nodiscard]] Counter view(SharedCounter& counter, Time now, const Vector& caps);
   /// The same of the slot in which a call was admitted.
   [[nodiscard]] Counter view(const SharedCounter& counter, const KnownSlot& slot, const Vector& caps);
+  /// A budget's caps, but for those that are set in the store, as it last said.
+  [[nodiscard]] Vector caps(const SharedCounter& counter, const Vector& own) const noexcept;
   /// What is known of the slots of these counters.
   [[nodiscard]] std::vector<std::shared_ptr<KnownSlot>> known_slots(const Counters& counters,
                                                                     const std::vector<StoreCounter>& slots);
@@ -112,8 +115,8 @@ class StoreQueue {
   void accept_lost_data() noexcept;
   /// Of a store in memory: forgets what was spent.
   void reset();
-  /// From now on its lease is renewed, until it ends.
-  void keep_alive(const std::string& id);
+  /// The hold is a running call's. Where `renewed`, its lease is renewed from now on, until it ends.
+  void keep_alive(StoreHold& hold, bool renewed);
 
  private:
   struct Delivery {
@@ -169,6 +172,7 @@ class StoreQueue {
   std::int64_t version_ = 0;
   std::optional<Time> known_until_;  // when the last window turns in which anything was spent or held
   std::optional<Time> lost_until_;
+  std::uint64_t losses_ = 0;  // how often the store has lost data
   std::int64_t local_used_ = 0;
   std::uint64_t outage_ = 0;  // grows whenever the allowance is whole again
   int failures_ = 0;          // in a row

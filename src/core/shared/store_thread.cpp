@@ -277,6 +277,7 @@ void StoreQueue::add_to_newer_window(const Delivery& delivery) noexcept {
 void StoreQueue::lose(Time now, std::optional<Time> until) {
   // Where nothing was spent or held in a window that is still the present one, nothing was lost.
   if (!until || *until <= now) return;
+  ++losses_;
   if (!lost_until_)
     to_say_.emplace_back(
         LogLevel::error,

@@ -368,7 +368,7 @@ TEST_CASE("redis: a server that may evict counters, or forgets them over a resta
 }
 
 TEST_CASE(
-    "redis: a detached call whose lease has run out is kept for a week beside those that are held, and then no more",
+    "redis: a call whose lease has run out is kept for two days, a detached one for a week, and then no more",
     "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
@@ -401,8 +401,13 @@ TEST_CASE(
   // A week later.
   server.command({"ZADD", "{outlay}:leases", "1", id_of(2)});
   expire(3, false);
-  CHECK(server.command({"HLEN", "{outlay}:held"}) == "0");
-  CHECK(server.command({"ZCARD", "{outlay}:leases"}) == "0");
+  CHECK(server.command({"HLEN", "{outlay}:held"}) == "1");
+  CHECK(server.command({"ZCARD", "{outlay}:leases"}) == "1");
+  const double in_two_days = std::stod(server.command({"ZSCORE", "{outlay}:leases", id_of(3)})) / 1e6;
+  CHECK(std::abs(in_two_days - now - 2 * 86'400) < 60);
   CHECK(settle(2) == Outcome::ended);
   CHECK(look(backend, counter).spent.usd == 2.25_usd);
+  CHECK(run(backend, command(Op::settle, 3, {counter}, 0.25_usd))->outcome == Outcome::done);
+  CHECK(look(backend, counter).spent.usd == 1.5_usd);
+  CHECK(server.command({"HLEN", "{outlay}:held"}) == "0");
 }

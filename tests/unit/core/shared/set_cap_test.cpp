@@ -50,6 +50,25 @@ TEST_CASE("set_cap: every budget of the name judges its next call by it, and say
                                          "daily -1 the cap was taken back"});
 }
 
+TEST_CASE("set_cap: a running call announces thresholds under the cap that was set meanwhile", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  const Budget budget({.name = "daily", .usd = 10_usd, .notify_at = {0.5}, .window = Window::day(), .store = store});
+  Call running({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 6_usd});
+  store->set_cap({.name = "daily", .window = Window::day(), .limits = {.usd = 100_usd}});
+  running.settle({.usage = {}, .provider_cost = 6_usd});
+  const auto announced = [&] {
+    std::vector<std::int64_t> caps;
+    for (const BudgetEvent& event : fixture.ledger.events())
+      if (event.action == Action::threshold) caps.push_back(event.cap);
+    return caps;
+  };
+  CHECK(announced().empty());  // $6 is not half of $100
+  Call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 50_usd})
+      .settle({.usage = {}, .provider_cost = 50_usd});
+  CHECK(announced() == std::vector<std::int64_t>{Usd(100_usd).nanos()});
+}
+
 TEST_CASE("set_cap: it holds over turns until its time, also for budgets that are opened later", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();

@@ -795,6 +795,40 @@ TEST_CASE("shared: a store that answers too late is not back, and local() stays 
   weather->hang(false);
 }
 
+TEST_CASE("shared: a call whose lease ran out is no overrun for what was charged for it", "[core][store]") {
+  const Fixture fixture;
+  const auto store = std::make_shared<Store>(
+      std::make_unique<WeatheredBackend>(std::make_shared<Weather>(), StoreBackend::Distance::local),
+      StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  const Budget budget({.name = "k", .usd = 100_usd, .window = Window::forever(), .store = store});
+  Call call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 60_usd});
+  call.sent();
+  fixture.clock->advance(1h);
+  REQUIRE(store->state("k", Window::forever()).spent.usd == 60_usd);
+  CHECK_FALSE(call.settle({.usage = {}, .provider_cost = 70_usd}).over_cap);
+  CHECK(budget.state().spent.usd == 70_usd);
+  store->flush();
+  CHECK(budget.state().spent.usd == 70_usd);
+}
+
+TEST_CASE("shared: a call that its store has forgotten is booked at its end, and gives nothing back", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny(), StoreBackend::Distance::local);
+  const Budget budget({.name = "k", .usd = 100_usd, .window = Window::forever(), .store = store});
+  const auto ask = [](Usd usd) { return Call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = usd}); };
+  Call call = ask(60_usd);
+  weather->forget();
+  (void)store->state("k", Window::forever());
+  store->accept_lost_data();
+  ask(40_usd).settle({.usage = {}, .provider_cost = 40_usd});
+  store->flush();
+  CHECK(call.settle({.usage = {}, .provider_cost = 70_usd}).over_cap);
+  CHECK(budget.state().spent.usd == 110_usd);
+  store->flush();
+  CHECK(budget.state().spent.usd == 110_usd);
+}
+
 TEST_CASE("shared: in a rolling window, a call that settles in a later slot is seen as settled", "[core][store]") {
   const Fixture fixture;
   SECTION("far away") {

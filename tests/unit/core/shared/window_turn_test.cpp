@@ -233,6 +233,25 @@ TEST_CASE("window turn: a refusal in a rolling window says when enough of it wil
   CHECK(try_call(request));
 }
 
+TEST_CASE("window turn: what a rolling window was at an instant counts nothing that came later", "[core][store]") {
+  const Turning fixture;
+  const auto store = memory_store();
+  Budget budget({.name = "k", .usd = 100_usd, .window = Window::rolling(1h), .store = store});
+  pay(10_usd);
+  fixture.clock->advance(30min);
+  pay(20_usd);
+  CHECK(store->state("k", Window::rolling(1h), midnight + 10min).spent.usd == 10_usd);
+  CHECK(budget.spent().usd == 30_usd);
+  fixture.clock->advance(45min);
+  CHECK(budget.spent().usd == 20_usd);
+  CHECK(store->state("k", Window::rolling(1h), midnight + 10min).spent.usd == 10_usd);
+  // A correction answers for the last window that counts its slot, and the window in which it counts no more is as it was.
+  const Adjustment refund{
+      .name = "k", .window = Window::rolling(1h), .at = midnight, .amounts = {.usd = Usd::from_nanos(-1'000'000'000)}};
+  CHECK(store->adjust(refund).spent.usd == 29_usd);
+  CHECK(budget.spent().usd == 20_usd);
+}
+
 TEST_CASE("window turn: a stream that outlives a rolling window extends in the last one that counts it",
           "[core][store]") {
   const Turning fixture;
