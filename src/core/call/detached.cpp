@@ -4,14 +4,11 @@
 
 #include <algorithm>
 #include <memory>
-#include <span>
 #include <utility>
 
 #include "core/call/reservation.hpp"
-#include "core/context/scopes.hpp"
 #include "core/ledger/books.hpp"
 #include "core/pricing/price_book.hpp"
-#include "outlay/budget_handle.hpp"
 #include "outlay/call.hpp"
 #include "outlay/context.hpp"
 #include "outlay/detail/access.hpp"
@@ -105,10 +102,32 @@ std::shared_ptr<const PriceBook> prices_of(const DetachedCall& call) {
   return make_price_book(std::move(entries), call.prices, "a detached call", std::nullopt);
 }
 
-/// The call in the innermost budget that is open.
-Ref<Reservation> make_held(const DetachedCall& call) {
-  NodeRef scope = capture();
-  Books& books = books_of(scope.get());
+/// The budgets of the call inside `scope`.
+NodeRef open_budgets(const DetachedCall& call, Books& books, const std::shared_ptr<Store>& store, NodeRef scope) {
+  for (const DetachedCall::CountedBy& budget : call.budgets) {
+    auto node = std::make_unique<BudgetNode>(BudgetOptions{.name = budget.name,
+                                                           .description = budget.description,
+                                                           .usd = budget.caps.usd,
+                                                           .tokens = budget.caps.tokens,
+                                                           .input_tokens = budget.caps.input_tokens,
+                                                           .output_tokens = budget.caps.output_tokens,
+                                                           .calls = budget.caps.calls,
+                                                           .concurrent = budget.caps.concurrent,
+                                                           .notify_at = budget.notify_at,
+                                                           .window = Window::parse(budget.window),
+                                                           .store = store},
+                                             scope.get()->budget, books);
+    node->budget = node.get();
+    node->books = scope.get()->books;
+    node->attribute(books.dictionary.intern(scope.get()->attribution, {true, node->name, node->description, {}}));
+    node->parent = scope.detach();
+    scope = NodeRef::adopt(node.release());
+  }
+  return scope;
+}
+
+/// The call in the innermost budget.
+Ref<Reservation> make_held(const DetachedCall& call, Books& books, NodeRef scope) {
   Ref<Reservation> held = make_reservation();
   held->call_id = next_call_id();
   held->own_prices = prices_of(call);
@@ -139,26 +158,6 @@ Ref<Reservation> make_held(const DetachedCall& call) {
   return held;
 }
 
-/// Opens the budgets that are left, each inside the one before, and makes the call in the innermost.
-Ref<Reservation> enter(const DetachedCall& call, std::span<const DetachedCall::CountedBy> left,
-                       const std::shared_ptr<Store>& store) {
-  if (left.empty()) return make_held(call);
-  const DetachedCall::CountedBy& next = left.front();
-  const BudgetHandle budget({.name = next.name,
-                             .description = next.description,
-                             .usd = next.caps.usd,
-                             .tokens = next.caps.tokens,
-                             .input_tokens = next.caps.input_tokens,
-                             .output_tokens = next.caps.output_tokens,
-                             .calls = next.caps.calls,
-                             .concurrent = next.caps.concurrent,
-                             .notify_at = next.notify_at,
-                             .window = Window::parse(next.window),
-                             .store = store});
-  const Attach in(budget);
-  return enter(call, left.subspan(1), store);
-}
-
 }  // namespace
 
 }  // namespace detail
@@ -173,9 +172,11 @@ Call Call::resume(std::string_view text, const std::shared_ptr<Store>& store) {
   const detail::DetachedCall call = detail::read_detached(text);
   const Ledger ledger = Ledger::current();
   const detail::Install apart{detail::NodeRef()};  // the budgets are those of its admission, not those around us
-  const LedgerScope books(ledger);
+  const LedgerScope scope(ledger);
   const Track tags(call.tags);
-  return detail::Access::call(detail::enter(call, call.budgets, store));
+  detail::Books& books = detail::Access::books(ledger);
+  return detail::Access::call(
+      detail::make_held(call, books, detail::open_budgets(call, books, store, detail::capture())));
 }
 
 }  // namespace outlay

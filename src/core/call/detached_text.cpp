@@ -16,6 +16,7 @@ namespace {
 constexpr std::string_view head = "outlay-call-1";
 constexpr std::size_t most_bytes = 256 * 1024;
 constexpr std::size_t most_budgets = 64;
+constexpr std::size_t max_counter_name = 256;
 
 constexpr std::optional<Rate> Rates::* optional_rates[] = {
     &Rates::cache_read,   &Rates::cache_write, &Rates::cache_write_1h, &Rates::reasoning,       &Rates::input_audio,
@@ -258,6 +259,8 @@ DetachedCall read_detached(std::string_view text) {
   }
   if (call.hold.id.size() != 32 || call.model.empty() || call.requested.empty() || call.budgets.empty())
     malformed("a field is missing");
+  for (const DetachedCall::CountedBy& budget : call.budgets)
+    if (budget.name.empty() || budget.name.size() > max_counter_name) malformed("a budget's name is none");
   return call;
 }
 

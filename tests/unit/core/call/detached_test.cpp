@@ -234,6 +234,43 @@ TEST_CASE("detached call: a text that was cut, changed or made up is refused, wh
   CHECK(Call::resume(text, batch_call.store).settle({}).first);
 }
 
+TEST_CASE("detached call: comes back in windows of every kind, and under rules with names of any length",
+          "[core][detached]") {
+  Fixture fixture;
+  for (const char* id : {"hour", "day@Europe/Berlin", "week@UTC+sun0h", "month@UTC+15d6h", "quarter@UTC",
+                         "year@UTC+4m6d0h", "every14d@UTC+2026-01-05+0h", "rolling3600s", "forever"}) {
+    CAPTURE(id);
+    const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
+    const Window window = Window::parse(id);
+    std::string text;
+    {
+      const Budget budget({.name = "b", .usd = 1_usd, .window = window, .store = store});
+      Call call(batch());
+      call.sent();
+      text = call.detach();
+    }
+    CHECK(store->state("b", window).reserved.usd == Usd::from_nanos(12'500'000));
+    CHECK(Call::resume(text, store).settle({.input = 1'000}).first);
+    CHECK(store->state("b", window).reserved == Amounts{});
+    CHECK(store->state("b", window).spent.usd == Usd::from_nanos(2'500'000));
+  }
+  const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
+  fixture.ledger.set_rules(
+      {{.name = "each user", .match = {{"user_id", "*"}}, .usd = 1_usd, .window = Window::day(), .store = store}});
+  const std::string user(200, 'u');
+  std::string text;
+  {
+    const Track tags({{"user_id", user}});
+    Call call(batch());
+    call.sent();
+    text = call.detach();
+  }
+  fixture.ledger.set_rules({});
+  CHECK(Call::resume(text, store).settle({.input = 1'000}).first);
+  CHECK(store->state("user_id:" + user, Window::day()).spent.usd == Usd::from_nanos(2'500'000));
+  CHECK(fixture.ledger.records().back().budgets.size() == 1);
+}
+
 TEST_CASE("detached call: the example of a batch", "[core][detached]") {
   const Fixture fixture;
   const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
