@@ -175,7 +175,8 @@ struct StoreReply {
     std::size_t threshold{};  ///< Its place in StoreCounter::thresholds.
     double fraction{};        ///< Of that threshold.
   };
-  /// settle, adjust: thresholds that this change was the first to reach, in the slot, of all processes.
+  /// settle, adjust: thresholds that this change was the first to reach, in the slot, of all processes. A settle that is repeated tells them
+  /// again, as long as its id is remembered, since the first answer may have been lost.
   std::vector<Crossed> crossed{};
   std::vector<StoreCap> caps{};  ///< list_caps: by name, then window.
 };

@@ -318,7 +318,10 @@ bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
     for (std::size_t i = 0; i < 2 * crossed; i += 2) {
       const std::size_t counter = static_cast<unsigned char>(bytes[i]);
       const std::size_t threshold = static_cast<unsigned char>(bytes[i + 1]);
-      if (counter >= count || threshold >= command->counters[counter].thresholds.size()) return false;
+      if (counter >= count || threshold >= command->counters[counter].thresholds.size()) {
+        if (reply.outcome == StoreReply::Outcome::ended) continue;  // another process has ended it, with others
+        return false;
+      }
       reply.crossed.push_back({counter, threshold, command->counters[counter].thresholds[threshold].fraction});
     }
     bytes.remove_prefix(2 * crossed);

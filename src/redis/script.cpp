@@ -145,11 +145,7 @@ if #unheld > 0 then
   local over, over_before = call('HMGET', ended_now, spread(unheld)), call('HMGET', ended_before, spread(unheld))
   for i, id in ipairs(unheld) do
     local bytes = over[i] or over_before[i]
-    if not bytes then
-      records[id] = {is = 0, on_expiry = 0, amount = '', slots = ''}
-    else
-      records[id] = {is = OVER}
-    end
+    records[id] = {is = bytes and OVER or 0, on_expiry = 0, amount = bytes or '', slots = ''}
   end
 end
 
@@ -384,13 +380,13 @@ for number = 3, last_command do
       holds[#holds + 1] = char(record.on_expiry) .. record.amount .. record.slots
     else
       if (record.slots or '') ~= '' then gone[#gone + 1] = id end
-      record.is = OVER
+      record.is, record.amount = OVER, ''
       ended[#ended + 1] = id
       ended[#ended + 1] = ''
     end
   end
   n = n + 1
-  local at, crossed = n, ''
+  local at, crossed, at_ended = n, '', #ended
   for i = 1, count do
     local place = place_of(command, i)
     local slot = place.slot
@@ -439,16 +435,20 @@ for number = 3, last_command do
     end
   end
   if changes or op == SET_CAP then outcome = outcome + CHANGED end
+  -- What the end of an id crossed is told again when it is asked again: its answer may have been lost.
+  if op == SETTLE and outcome % CHANGED == ENDED then
+    crossed = sub(record.amount, 2)
+  elseif op == SETTLE and crossed ~= '' then
+    record.amount = char(0) .. crossed
+    ended[at_ended] = record.amount
+  end
   if crossed ~= '' then
     outcome = outcome + CROSSED
     n = n + 1
     results[n] = pack('<H', #crossed / 2) .. crossed
   end
   results[at] = char(outcome)
-  if listed ~= '' then
-    n = n + 1
-    results[n] = listed
-  end
+  if listed ~= '' then n, results[n + 1] = n + 1, listed end
 end
 results[1] = pack('<Bdd', more, now, first_version)
 

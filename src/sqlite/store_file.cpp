@@ -241,6 +241,7 @@ bool StoreFile::end(const StoreCommand& command, std::int64_t now, StoreReply& r
   const StoreTables::Past past = here ? StoreTables::Past{} : tables_.find_past(key);
   if (past.ended || (command.detached && !here && !past.known())) {
     reply.outcome = Outcome::ended;
+    if (command.op == Op::settle) reply.crossed = known_of(command, past.crossed);
     return true;
   }
   const Vector amount = command.op == Op::release ? Vector{} : spendable(to_vector(command.amount));
@@ -267,7 +268,7 @@ bool StoreFile::end(const StoreCommand& command, std::int64_t now, StoreReply& r
   held_in_.erase(key);
   if (command.op != Op::release) tell(command.counters, reply.crossed);
   tables_.write_slots();
-  tables_.remember_ended(key, past, now);
+  tables_.remember_ended(key, past, now, reply.crossed);
   return true;
 }
 

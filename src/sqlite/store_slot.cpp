@@ -89,6 +89,21 @@ void pack(std::string& bytes, const Vector& amount) {
   for (const std::int64_t number : amount) put(bytes, number);
 }
 
+void pack(std::string& bytes, std::span<const StoreReply::Crossed> crossed) {
+  for (const StoreReply::Crossed& one : crossed) {
+    put(bytes, static_cast<std::int64_t>(one.counter));
+    put(bytes, static_cast<std::int64_t>(one.threshold));
+  }
+}
+std::vector<StoreReply::Crossed> unpack_crossed(std::string_view bytes, const Database& database) {
+  std::vector<StoreReply::Crossed> crossed;
+  while (!bytes.empty()) {
+    const auto counter = static_cast<std::size_t>(take(bytes, database));
+    crossed.push_back({counter, static_cast<std::size_t>(take(bytes, database)), 0});
+  }
+  return crossed;
+}
+
 void pack(std::string& bytes, const StoreSlot& slot) {
   put(bytes, slot.version);
   pack(bytes, slot.spent);

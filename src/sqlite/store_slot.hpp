@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,7 +49,9 @@ struct StoreSlot {
 // The blobs of the tables. Reading one that is damaged throws SqliteError with errc::bad_file, which names the database.
 void pack(std::string& bytes, const Vector& amount);
 void pack(std::string& bytes, const StoreSlot& slot);
+void pack(std::string& bytes, std::span<const StoreReply::Crossed> crossed);
 Vector unpack_amount(std::string_view bytes, const Database& database);
+std::vector<StoreReply::Crossed> unpack_crossed(std::string_view bytes, const Database& database);
 StoreSlot unpack_slot(std::int64_t id, std::string_view bytes, const Database& database);
 
 }  // namespace outlay::detail

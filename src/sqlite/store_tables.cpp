@@ -88,7 +88,7 @@ StoreTables::Past StoreTables::find_past(const std::string& key) {
   while (find_id_.step()) {
     const std::int64_t slot = find_id_.integer(0);
     if (slot == 0)
-      past.ended = true;
+      past.ended = true, past.crossed = unpack_crossed(find_id_.blob(1), database_);
     else
       past.charged.emplace_back(slot, unpack_amount(find_id_.blob(1), database_));
   }
@@ -103,12 +103,15 @@ void StoreTables::insert_id(const std::string& key, std::int64_t slot, std::int6
   insert_id_.run();
 }
 
-void StoreTables::remember_ended(const std::string& key, const Past& past, std::int64_t now) {
+void StoreTables::remember_ended(const std::string& key, const Past& past, std::int64_t now,
+                                 std::span<const StoreReply::Crossed> crossed) {
   if (past.known()) {
     delete_id_.bind_blob(1, key);
     delete_id_.run();
   }
-  insert_id(key, 0, later(now, remember_ended_for), {});
+  packed_.clear();
+  pack(packed_, crossed);
+  insert_id(key, 0, later(now, remember_ended_for), packed_);
 }
 
 // --- slots ---

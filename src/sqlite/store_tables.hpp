@@ -26,6 +26,7 @@ class StoreTables {
   /// The rows of an id in store_ids: one for each slot in which its lease has run out, or one for slot 0 once its call has ended.
   struct Past {
     bool ended = false;
+    std::vector<StoreReply::Crossed> crossed{};  // by its end
     std::vector<std::pair<std::int64_t, Vector>> charged{};
     [[nodiscard]] bool known() const noexcept { return ended || !charged.empty(); }
   };
@@ -69,7 +70,8 @@ class StoreTables {
 
   Past find_past(const std::string& key);
   /// What was remembered of an id before is replaced.
-  void remember_ended(const std::string& key, const Past& past, std::int64_t now);
+  void remember_ended(const std::string& key, const Past& past, std::int64_t now,
+                      std::span<const StoreReply::Crossed> crossed);
 
  private:
   StoreSlot read_slot(const Statement& row) const;

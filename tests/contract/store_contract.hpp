@@ -1249,13 +1249,12 @@ OUTLAY_STORE_CASE("several thresholds reached at once are told in order, and tho
   CHECK(told(shop.one(shop.settle(b, {first, plain, second}, money(100)))) == Told{{0, 100}});
 }
 
-OUTLAY_STORE_CASE("a reservation, however large, reaches no threshold, nor does a repetition") {
+OUTLAY_STORE_CASE("a reservation, however large, reaches no threshold") {
   Shop shop;
   const auto counter = with_thresholds("x", 100, {50});
   CHECK(shop.one(shop.reserve(a, {counter}, money(60))).crossed.empty());
   CHECK(shop.one(shop.extend(a, {counter}, money(90))).crossed.empty());
   CHECK(told(shop.one(shop.settle(a, {counter}, money(60)))) == Told{{0, 50}});
-  CHECK(shop.one(shop.settle(a, {counter}, money(60))).crossed.empty());
   CHECK(shop.one(shop.snapshot({counter})).crossed.empty());
 }
 
@@ -1302,6 +1301,27 @@ OUTLAY_STORE_CASE("a correction may be the first to reach a threshold") {
   const auto counter = with_thresholds("x", 100, {50, 80});
   CHECK(told(shop.one(shop.adjust(a, {counter}, money(90)))) == Told{{0, 50}, {0, 80}});
   CHECK(shop.one(shop.adjust(a, {counter}, money(90))).crossed.empty());
+}
+
+OUTLAY_STORE_CASE("a settlement that is repeated tells again what it crossed, since its answer may have been lost") {
+  Shop shop;
+  StoreCounter counter = Shop::counter("x", cents(100));
+  counter.thresholds = {{0.5, limit_of(0, cents(50).nanos())}, {0.9, limit_of(0, cents(90).nanos())}};
+  shop.one(shop.reserve(a, {counter}, money(60)));
+  REQUIRE(shop.one(shop.settle(a, {counter}, money(60))).crossed.size() == 1);
+  const StoreReply again = shop.one(shop.settle(a, {counter}, money(60)));
+  CHECK(again.outcome == Outcome::ended);
+  REQUIRE(again.crossed.size() == 1);
+  CHECK(again.crossed[0].counter == 0);
+  CHECK(again.crossed[0].threshold == 0);
+  CHECK(again.crossed[0].fraction == 0.5);
+  // Not by another call, and not where the command asks for no thresholds.
+  shop.one(shop.reserve(b, {counter}, money(1)));
+  CHECK(shop.one(shop.settle(b, {counter}, money(1))).crossed.empty());
+  CHECK(shop.one(shop.settle(b, {counter}, money(1))).crossed.empty());
+  counter.thresholds.clear();
+  CHECK(shop.one(shop.settle(a, {counter}, money(60))).crossed.empty());
+  shop.expect(counter, 61, 0);
 }
 
 OUTLAY_STORE_CASE("a threshold that an expiry reached is told by the next settlement") {

@@ -89,6 +89,8 @@ class StoreModel {
     if ((command.op == Op::settle || command.op == Op::adjust) && reply.outcome == Outcome::done)
       for (std::size_t i = 0; i < command.counters.size(); ++i)
         cross(command.counters[i], reply.states[i].spent, i, reply.crossed);
+    if (command.op == Op::settle && reply.outcome == Outcome::done) crossed_[command.id] = reply.crossed;
+    if (command.op == Op::settle && reply.outcome == Outcome::ended) reply.crossed = crossed_[command.id];
     return reply;
   }
 
@@ -265,6 +267,7 @@ class StoreModel {
 
   std::map<Name, std::map<outlay::Time, Slot>> counters_{};
   std::map<std::string, Held> ids_{};
+  std::map<std::string, std::vector<outlay::StoreReply::Crossed>> crossed_{};  // by the settlements of these
 };
 
 }  // namespace outlay_test

@@ -50,6 +50,7 @@ class MemoryBackend final : public StoreBackend {
     Time deadline = Time::max();  // of the lease, or of the memory that it has ended
     OnExpiry on_expiry{};
     bool detached = false;
+    std::vector<StoreReply::Crossed> crossed{};  // by its end, which may be asked again
   };
 
   StoreReply execute(const StoreCommand& command);

@@ -118,8 +118,12 @@ StoreReply::Outcome MemoryBackend::apply(const StoreCommand& command, StoreReply
       return extend(command, reply);
     case Op::settle:
     case Op::release: {
-      if (hold ? hold->stage == Stage::ended : command.detached) return Outcome::ended;
+      if (!hold && command.detached) return Outcome::ended;
       const bool settles = command.op == Op::settle;
+      if (hold && hold->stage == Stage::ended) {
+        if (settles) reply.crossed = known_of(command, hold->crossed);
+        return Outcome::ended;
+      }
       std::vector<Place> places;
       if (hold)
         places = hold->places;
@@ -132,6 +136,8 @@ StoreReply::Outcome MemoryBackend::apply(const StoreCommand& command, StoreReply
       }
       end(command);
       if (settles) announce(command, reply);
+      if (!reply.crossed.empty())
+        if (const auto ended = holds_.find(command.id); ended != holds_.end()) ended->second.crossed = reply.crossed;
       return Outcome::done;
     }
     case Op::adjust:

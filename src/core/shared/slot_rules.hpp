@@ -54,6 +54,18 @@ inline void put_in_place(const Limits& set, Limits& limits) noexcept {
   if (set.concurrent) limits.concurrent = set.concurrent;
 }
 
+/// Of what the end of an id crossed: what the command that is asked again has, too.
+[[nodiscard]] inline std::vector<StoreReply::Crossed> known_of(const StoreCommand& command,
+                                                               std::vector<StoreReply::Crossed> crossed) {
+  std::erase_if(crossed, [&](StoreReply::Crossed& one) {
+    const bool known =
+        one.counter < command.counters.size() && one.threshold < command.counters[one.counter].thresholds.size();
+    if (known) one.fraction = command.counters[one.counter].thresholds[one.threshold].fraction;
+    return !known;
+  });
+  return crossed;
+}
+
 /// A slot that counts at a counter.
 struct CountedSlot {
   Time begin{};

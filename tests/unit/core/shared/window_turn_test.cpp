@@ -205,6 +205,29 @@ TEST_CASE("window turn: what a call that no store knew of has spent reaches thre
   CHECK(only(fixture.ledger, Action::threshold).size() == 1);
 }
 
+TEST_CASE("window turn: a threshold is announced once where the answer to its settle is lost", "[core][store]") {
+  const Turning fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = std::make_shared<Store>(std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::local),
+                                             StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  Budget budget({.name = "k", .usd = 10_usd, .notify_at = {0.5}, .window = Window::day(), .store = store});
+  Call call = ask(6_usd);
+  call.sent();
+  weather->lose_replies();
+  call.settle(Usage{});
+  CHECK_THROWS_AS(store->flush(1ms), Error);
+  weather->lose_replies(false);
+  store->flush();
+  // The store's thread announces it after the answer has come.
+  const auto give_up = std::chrono::steady_clock::now() + 5s;
+  while (only(fixture.ledger, Action::threshold).empty() && std::chrono::steady_clock::now() < give_up)
+    std::this_thread::yield();
+  pay(1_usd);
+  store->flush();
+  REQUIRE(only(fixture.ledger, Action::threshold).size() == 1);
+  CHECK(said(only(fixture.ledger, Action::threshold)[0]) == "$6.00 of $10.00");
+}
+
 TEST_CASE("window turn: a slot is kept for two days, also where the clock is put back", "[core][store]") {
   for (const auto jump : {std::chrono::hours(1), std::chrono::hours(24), std::chrono::hours(47)}) {
     const Turning fixture;
