@@ -71,10 +71,7 @@ local function change_slot(slot, more_spent, less_spent, more_reserved, less_res
   end
 end
 local function packed_spent(slot) slot.packed_spent = slot.packed_spent or write(slot.spent) return slot.packed_spent end
-local function packed_reserved(slot)
-  slot.packed_reserved = slot.packed_reserved or write(slot.reserved)
-  return slot.packed_reserved
-end
+local function packed_reserved(slot) slot.packed_reserved = slot.packed_reserved or write(slot.reserved) return slot.packed_reserved end
 
 -- The commands that write. Of renewed leases only the arguments, since they may have to be several commands.
 local holds, ended, made, moved, gone = {'HSET', HOLDS}, {'HSET', ended_now}, {'ZADD', LEASES}, {}, {'ZREM', LEASES}
@@ -143,8 +140,10 @@ if #ids > 0 then
 end
 if #unheld > 0 then
   local over, over_before = call('HMGET', ended_now, spread(unheld)), call('HMGET', ended_before, spread(unheld))
+  -- Where the clock was put back, some have ended in an hour to come.
+  local over_ahead = last_hour > hour and call('HMGET', KEYS[4 + (hour + 1) % 3], spread(unheld)) or {}
   for i, id in ipairs(unheld) do
-    local bytes = over[i] or over_before[i]
+    local bytes = over[i] or over_before[i] or over_ahead[i]
     records[id] = {is = bytes and OVER or 0, on_expiry = 0, amount = bytes or '', slots = ''}
   end
 end

@@ -131,6 +131,7 @@ void RedisServer::start() {
     if (::getppid() != parent) ::_exit(1);
     const int null = ::open("/dev/null", O_RDWR);
     ::dup2(null, 0), ::dup2(null, 1), ::dup2(null, 2);
+    for (const auto& [name, value] : options_.environment) ::setenv(name.c_str(), value.c_str(), 1);
     ::execvp(argv[0], argv.data());
     ::_exit(127);
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,9 +17,10 @@ namespace test {
 class RedisServer {
  public:
   struct Options {
-    std::vector<std::string> arguments{};  ///< As on the command line: `{"--appendonly", "yes"}`.
-    bool tcp = false;                      ///< Listens on a loopback port as well as on its Unix socket.
-    bool cluster = false;                  ///< Implies tcp.
+    std::vector<std::string> arguments{};              ///< As on the command line: `{"--appendonly", "yes"}`.
+    bool tcp = false;                                  ///< Listens on a loopback port as well as on its Unix socket.
+    bool cluster = false;                              ///< Implies tcp.
+    std::map<std::string, std::string> environment{};  ///< Beside what this process has.
   };
   /// Whether there is a redis-server on this machine. Where there is none, says so loudly, once.
   [[nodiscard]] static bool installed();

@@ -3,7 +3,9 @@
 #include <set>
 
 #include "fixture.hpp"
-#include "outlay/window.hpp"
+#include "outlay/outlay.hpp"
+#include "outlay/redis.hpp"
+#include "support/moved_clock.hpp"
 
 using namespace outlay_test;
 
@@ -167,6 +169,26 @@ TEST_CASE("redis: slots that are over are forgotten when the next one comes", "[
   REQUIRE(run(backend, command(Op::settle, 2, {recent}, 1_usd)));
   REQUIRE(run(backend, command(Op::settle, 3, {present}, 1_usd)));
   CHECK(server.command({"HLEN", "{outlay}:in:minute:x"}) == "3");  // these two, and what is in flight
+}
+
+TEST_CASE("redis: an ended id is known where the clock is put back over the turn of an hour", "[redis]") {
+  NEEDS_REDIS();
+  test::MovedClock clock;
+  const outlay::Time hour{std::chrono::sys_days(std::chrono::year(2026) / 5 / 1)};
+  clock.set(hour - 2min);
+  const test::RedisServer server({.environment = clock.environment()});
+  RedisBackend backend(server.url(), "outlay");
+  const StoreCounter counter = forever("x");
+  const auto settle = [&](std::uint64_t id) { return run(backend, command(Op::settle, id, {counter}, 1_usd)).value(); };
+  CHECK(settle(1).outcome == Outcome::done);
+  clock.set(hour + 2min);
+  CHECK(settle(2).outcome == Outcome::done);
+  for (const auto back : {1min, 59min, 3h + 0min}) {
+    clock.set(hour - back);
+    CHECK(settle(1).outcome == Outcome::ended);
+    CHECK(settle(2).outcome == Outcome::ended);
+  }
+  CHECK(look(backend, counter).spent.usd == 2_usd);
 }
 
 TEST_CASE("redis: an ended id is remembered over the turn of an hour, and forgotten after the next", "[redis]") {
