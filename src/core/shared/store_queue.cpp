@@ -388,7 +388,8 @@ StoreCounter slot_of(const SharedCounter& counter, Time now) {
   const auto looks_back = span.begin - span.counted_from;
   const auto keep = looks_back > looks_back.zero() ? std::min<std::chrono::nanoseconds>(keep_slot, 60 * looks_back)
                                                    : std::chrono::nanoseconds(keep_slot);
-  slot.keep_until = *span.end + looks_back + keep;
+  // A process that has seen it count takes it to count for as long again (take_note_of): what is forgotten then is no lost data.
+  slot.keep_until = *span.end + 2 * looks_back + keep;
   return slot;
 }
 

@@ -171,6 +171,32 @@ TEST_CASE("redis: slots that are over are forgotten when the next one comes", "[
   CHECK(server.command({"HLEN", "{outlay}:in:minute:x"}) == "3");  // these two, and what is in flight
 }
 
+TEST_CASE("redis: what a rolling window has forgotten in its time is not lost data", "[redis]") {
+  NEEDS_REDIS();
+  test::MovedClock clock;
+  const outlay::Time start{std::chrono::sys_days(std::chrono::year(2026) / 5 / 1)};
+  clock.set(start);
+  const test::RedisServer server({.environment = clock.environment()});
+  const auto store = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  (void)store->state("x", outlay::Window::rolling(30 * 24h));  // by now it knows the server's clock
+  const outlay::Budget budget({.name = "x", .calls = 10, .window = outlay::Window::rolling(30 * 24h), .store = store});
+  const auto call = [] {
+    return outlay::try_call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = outlay::Usd{}});
+  };
+  REQUIRE(call());  // released, but the name is known
+  store->adjust({.name = "x", .window = outlay::Window::rolling(30 * 24h), .amounts = {.calls = 3}});
+  const auto look_on_day = [&](int day) {
+    clock.set(start + day * 24h);
+    (void)store->state("x", outlay::Window::rolling(30 * 24h));
+    return store->state("x", outlay::Window::rolling(30 * 24h)).spent.calls;
+  };
+  CHECK(look_on_day(29) == 3);
+  CHECK(look_on_day(33) == 0);
+  CHECK(call());
+  CHECK(look_on_day(100) == 0);
+  CHECK(call());
+}
+
 TEST_CASE("redis: an ended id is known where the clock is put back over the turn of an hour", "[redis]") {
   NEEDS_REDIS();
   test::MovedClock clock;
