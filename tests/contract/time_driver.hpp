@@ -38,6 +38,8 @@ class Backing {
   virtual void forget() = 0;
   /// A clock of its own; false: it believes the processes.
   virtual bool set_clock(outlay::Time) { return false; }
+  /// For how many seconds it surely knows what was charged for a call whose lease ran out.
+  [[nodiscard]] virtual Seconds remembers() const { return 46 * 3'600; }
 };
 
 /// What lies between a process and the store.
@@ -259,11 +261,7 @@ class Run {
     Process& process = *processes_[number];
     history_ << step_ << ": p" << number << ' ';
     see(process);
-    if (own_clock_) {  // its clock jumps without a word, unlike those that go on alike
-      const outlay::LedgerScope scope(process.ledger);
-      (void)process.store->state(plans_.front().name, plans_.front().kind->window);
-      model_.expire(now_);
-    }
+    learn_time(process);
     ignored_.clear();
     unsaid_.clear();
     model_.told.clear();
@@ -284,6 +282,13 @@ class Run {
       disaster(number);
     if (wrong_.empty()) compare(*processes_[number]);
     if (wrong_.empty()) wrong_ = std::exchange(not_alike_, {});
+  }
+  /// The clock of a store jumps here without a word; in the world those of a store and of its processes go on alike.
+  void learn_time(Process& process) {
+    if (!own_clock_) return;
+    const outlay::LedgerScope scope(process.ledger);
+    (void)process.store->state("no such counter", outlay::Window::forever());
+    model_.expire(now_);
   }
   /// What becomes of the next command on the line of a process; nothing, most often.
   bool fault(Process& process) {
@@ -433,7 +438,7 @@ class Run {
     // Of a slot that may be gone nothing is said that could be compared.
     for (const Plan* plan : *running.chain)
       if (!kept(*plan->kind, plan->kind->at(running.admitted).begin)) ignored_.insert(plan->name);
-    if (model_.expired_before(running.id, now - 46 * 3'600)) return give_up(process, std::move(running));
+    if (model_.expired_before(running.id, latest_ - backing_.remembers())) return give_up(process, std::move(running));
     (void)fault(process);
     if (dice_.chance(20)) {
       history_ << "release " << running.id << '\n';
@@ -623,7 +628,7 @@ class Run {
     if (!own_memory_) deliver(process);
     const Seconds now = time(process);
     see(process);
-    if (own_clock_) (void)process.store->state(plans_.front().name, plans_.front().kind->window);
+    learn_time(process);
     model_.expire(now);
     for (const Plan& plan : plans_)
       compare("counter " + plan.name + ' ' + plan.kind->window.id(), process.store->state(plan.name, plan.kind->window),

@@ -68,3 +68,9 @@ TEST_CASE("time: random steps over a ledger's own memory agree with the model", 
 TEST_CASE("time: random steps over memory agree with the model", "[core][store][property]") {
   run_in_time(20, [] { return std::make_unique<SharedMemory>(Distance::memory); });
 }
+TEST_CASE("time: random steps over a store on this machine agree with the model", "[core][store][property]") {
+  run_in_time(10, [] { return std::make_unique<SharedMemory>(Distance::local); });
+}
+TEST_CASE("time: random steps over a store far away agree with the model", "[core][store][property]") {
+  run_in_time(10, [] { return std::make_unique<SharedMemory>(Distance::remote); });
+}
