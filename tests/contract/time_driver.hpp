@@ -335,7 +335,8 @@ class Run {
       model_.expire(now);
       for (const Plan& plan : plans_) {
         (void)process.store->state(plan.name, plan.kind->window);
-        const Numbers have = model_.numbers(key_of(plan), *plan.kind, now, now);
+        Numbers have = model_.numbers(key_of(plan), *plan.kind, now, now);
+        have.reserved[in_flight] = 0;  // that is of the name, in whatever slot
         known |= have.spent != Dimensions{} || have.reserved != Dimensions{};
       }
       backing_.forget();

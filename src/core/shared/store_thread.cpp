@@ -244,7 +244,9 @@ void StoreQueue::take_note_of(SharedCounter& counter, const StoreCounter& slot, 
   if (counter.life_ != 0 && counter.life_ != state.life) lose(now, std::exchange(counter.counts_until_, std::nullopt));
   counter.life_ = state.life;
   counter.set_caps_ = to_vector(state.caps);
-  if (!(state.spent == Amounts{} && state.reserved == Amounts{})) {
+  Amounts held = state.reserved;
+  held.concurrent = 0;  // of the name, wherever its calls began: with this slot it is not lost
+  if (state.spent != Amounts{} || held != Amounts{}) {
     const Time turns = slot.end == Time::max() ? slot.end : slot.end + (slot.begin - slot.counted_from);
     known_until_ = std::max(known_until_.value_or(turns), turns);
     counter.counts_until_ = std::max(counter.counts_until_.value_or(turns), turns);

@@ -463,6 +463,22 @@ TEST_CASE("shared: a store that has forgotten is found out, and its OnUnreachabl
   }
 }
 
+TEST_CASE("shared: what is in flight from an earlier window is nothing that the present one can lose",
+          "[core][store]") {
+  const Fixture fixture;
+  fixture.clock->set(midnight + 24h - 10s);
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny(), StoreBackend::Distance::local);
+  const Budget budget(daily("k", 1_usd, store));
+  Call call(cent_request());
+  fixture.clock->advance(20s);
+  REQUIRE(store->state("k", Window::day()).reserved.concurrent == 1);
+  call.release();
+  store->flush();
+  weather->forget();
+  CHECK(try_call(cent_request()));
+}
+
 TEST_CASE("shared: a store that forgot nothing that counts goes on", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
