@@ -7,11 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/terminal.hpp"
-#include "outlay/clock.hpp"
+#include "cli/arguments.hpp"
 #include "outlay/price.hpp"
-#include "outlay/report.hpp"
-#include "outlay/tags.hpp"
 #include "outlay/usd.hpp"
 
 namespace outlay::cli {
@@ -30,9 +27,8 @@ enum class Format { table, csv, json };
 struct ReportArguments {
   std::filesystem::path file{};
   std::vector<std::string> by{};
-  std::string since{};
-  std::string until{};
-  std::vector<std::string> tags{};  ///< `key=value`
+  std::string zone = "UTC";  ///< Of the units of time in `by`.
+  FilterArguments filter{};
   Format format{};
   std::size_t limit{};  ///< Rows printed; 0: all.
 };
@@ -65,10 +61,8 @@ struct ServeArguments {
   bool print{};                    ///< Print it with every default.
 };
 
-/// Adds each `key=value` to `tags`. False: one is none, which standard error says.
-[[nodiscard]] bool read_tags(const std::vector<std::string>& given, Tags& tags);
-
 // Each prints its answer to standard output, what is wrong to standard error, and returns an Exit.
+// What is wrong with an option is a UsageError.
 int report(const ReportArguments& arguments);
 int explain(const std::string& model, const PricesArguments& arguments);
 int estimate(const EstimateArguments& arguments);
@@ -89,12 +83,4 @@ int hash_key();
 [[nodiscard]] std::string read_all(const std::filesystem::path& path);
 /// The bundled prices, or those of the file that is named.
 [[nodiscard]] PriceTable table_of(const PricesArguments& arguments);
-[[nodiscard]] std::string report_table(const Report& report, const std::vector<std::string>& by,
-                                       const Terminal& terminal);
-
-/// `30m`, `12h`, `7d`, `2w` before `now`; `2026-11-01`; `2026-11-01T12:00:00Z`.
-///
-/// \return Empty if it is none of them.
-[[nodiscard]] std::optional<Time> parse_time(std::string_view text, Time now);
-
 }  // namespace outlay::cli

@@ -26,6 +26,18 @@ int exit_of(outlay::errc code) noexcept {
   }
 }
 
+/// The options that say which rows a command looks at.
+void add_filter(CLI::App& command, FilterArguments& filter) {
+  command.add_option("--since", filter.since,
+                     "Only calls that ended then or later: 30m, 12h, 7d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00Z");
+  command.add_option("--until", filter.until, "Only calls that ended before");
+  command
+      .add_option("--where,--tag", filter.where,
+                  "Only calls with this tag, model or provider: key=value; may be repeated")
+      ->allow_extra_args(false);
+  command.add_option("--budget", filter.budget, "Only calls in budgets of this name or path, and in those inside them");
+}
+
 /// --format, one of these words.
 void add_format(CLI::App& command, Format& format, const std::map<std::string, Format>& known,
                 const std::string& words) {
@@ -62,30 +74,32 @@ int main(int argc, char** argv) {
       [](const CLI::App* at, const CLI::Error& error) { return "outlay: " + CLI::FailureMessage::simple(at, error); });
 
   ReportArguments report_arguments;
-  CLI::App* report_command = app.add_subcommand("report", "Sums over the calls in a file that an SQLite sink wrote");
-  report_command->add_option("file", report_arguments.file, "The file: spend.db")->required();
+  CLI::App* report_command =
+      app.add_subcommand("report", "Sums over the calls in a file that an SQLite or JSONL sink wrote");
+  report_command->add_option("file", report_arguments.file, "The file: spend.db, spend.jsonl")->required();
   report_command
       ->add_option("--by", report_arguments.by,
-                   "Group by these tags, or by model, provider, budget, day; separated by commas")
+                   "Group by these tags, or by model, provider, budget, hour, day, week, month; separated by commas")
       ->delimiter(',')
       ->allow_extra_args(false);
-  report_command->add_option(
-      "--since", report_arguments.since,
-      "Only calls that ended then or later: 30m, 12h, 7d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00Z");
-  report_command->add_option("--until", report_arguments.until, "Only calls that ended before");
-  report_command->add_option("--tag", report_arguments.tags, "Only calls with this tag: key=value; may be repeated")
-      ->allow_extra_args(false);
+  report_command->add_option("--zone", report_arguments.zone, "Whose hours, days, weeks and months: Europe/Berlin")
+      ->type_name("ZONE")
+      ->default_str("UTC");
+  add_filter(*report_command, report_arguments.filter);
   add_format(*report_command, report_arguments.format,
              {{"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}}, "table, csv or json");
   report_command
-      ->add_option("--limit", report_arguments.limit, "Print so many rows, dearest first; 0: all. Sums are of all rows")
+      ->add_option(
+          "--limit", report_arguments.limit,
+          "Print so many rows; 0: all. Dearest first, or by time where --by begins with it; sums are of all rows")
       ->check(CLI::NonNegativeNumber)
       ->type_name("ROWS")
       ->default_str("0");
   report_command->footer(
       std::string("Examples:\n"
                   "  outlay report spend.db --by feature,user_id --since 7d\n"
-                  "  outlay report spend.db --by model,day --tag feature=search --format csv > spend.csv\n"
+                  "  outlay report spend.db --by week,model --zone Europe/Berlin --where feature=search\n"
+                  "  outlay report spend.jsonl --by user_id --budget team --format csv > spend.csv\n"
                   "  outlay report spend.db --format json | jq .total.usd\n") +
       exits);
 
@@ -209,6 +223,9 @@ int main(int argc, char** argv) {
       return failed;
     }
     return status;
+  } catch (const UsageError& error) {
+    std::cerr << "outlay: " << error.what() << '\n';
+    return usage;
   } catch (const outlay::Error& error) {
     std::cerr << "outlay: " << error.what() << '\n';
     return exit_of(error.reason());

@@ -29,7 +29,6 @@ namespace detail {
 
 namespace {
 
-
 std::int64_t day_index(std::int64_t nanos) noexcept {
   return nanos >= 0 ? nanos / day_length : (nanos - day_length + 1) / day_length;
 }

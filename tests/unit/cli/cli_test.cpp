@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "cli/arguments.hpp"
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
 #include "outlay/sqlite.hpp"
