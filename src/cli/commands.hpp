@@ -30,7 +30,8 @@ struct ReportArguments {
   std::string zone = "UTC";  ///< Of the units of time in `by`.
   FilterArguments filter{};
   Format format{};
-  std::size_t limit{};  ///< Rows printed; 0: all.
+  std::size_t limit{};           ///< Rows printed; 0: all.
+  std::filesystem::path html{};  ///< A page to write instead; empty: none.
 };
 struct PricesArguments {
   std::filesystem::path prices{};

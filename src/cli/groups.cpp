@@ -71,6 +71,8 @@ std::optional<Calendar::Unit> Calendar::unit_of(std::string_view name) noexcept 
   return static_cast<Unit>(at - std::begin(unit_names));
 }
 
+const char* Calendar::name_of(Unit unit) noexcept { return unit_names[static_cast<std::size_t>(unit)]; }
+
 Calendar::Calendar(const std::string& zone) {
   static_cast<void>(Window::day(zone));  // throws for a zone that the C library would take for UTC
   ::setenv("TZ", zone.c_str(), 1);       // NOLINT(concurrency-mt-unsafe): there is one thread

@@ -18,6 +18,7 @@ class Calendar {
   enum class Unit : std::uint8_t { hour, day, week, month };
   /// \return Empty if it is no unit's name.
   [[nodiscard]] static std::optional<Unit> unit_of(std::string_view name) noexcept;
+  [[nodiscard]] static const char* name_of(Unit unit) noexcept;
 
   /// Makes the zone that of the whole process: the C library knows only one.
   ///

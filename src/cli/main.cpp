@@ -89,6 +89,9 @@ int main(int argc, char** argv) {
   add_format(*report_command, report_arguments.format,
              {{"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}}, "table, csv or json");
   report_command
+      ->add_option("--html", report_arguments.html, "Write a page with charts and tables to this file instead")
+      ->type_name("FILE");
+  report_command
       ->add_option(
           "--limit", report_arguments.limit,
           "Print so many rows; 0: all. Dearest first, or by time where --by begins with it; sums are of all rows")
@@ -100,6 +103,7 @@ int main(int argc, char** argv) {
                   "  outlay report spend.db --by feature,user_id --since 7d\n"
                   "  outlay report spend.db --by week,model --zone Europe/Berlin --where feature=search\n"
                   "  outlay report spend.jsonl --by user_id --budget team --format csv > spend.csv\n"
+                  "  outlay report spend.db --since 30d --html spend.html\n"
                   "  outlay report spend.db --format json | jq .total.usd\n") +
       exits);
 

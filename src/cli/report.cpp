@@ -1,11 +1,48 @@
+#include <fstream>
 #include <iostream>
+#include <memory>
 
 #include "cli/commands.hpp"
 #include "cli/formats.hpp"
 #include "cli/groups.hpp"
+#include "cli/page.hpp"
 #include "cli/source.hpp"
+#include "outlay/error.hpp"
 
 namespace outlay::cli {
+
+namespace {
+
+/// A part of an answer that is already there would look like all of it.
+void write_file(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary);
+  file << text;
+  file.close();
+  if (!file)
+    throw Error(errc::storage,
+                "\"" + printable(path.native()) +
+                    "\" cannot be written. Check the directory, its permissions and the room on the disk.");
+}
+
+/// The rows are read twice: what there is, and then the sums of it.
+void write_page(const ReportArguments& arguments, const ReportFilter& filter, Calendar& calendar) {
+  Overview overview;
+  open_source(arguments.file, filter)
+      ->read([&](const Record& record) { overview.add(record); }, [](const BudgetEvent&) {});
+  Page page(arguments.by.empty() ? overview.keys() : arguments.by, overview, calendar);
+  const std::unique_ptr<Source> source = open_source(arguments.file, filter);
+  source->read([&](const Record& record) { page.add(record); }, [&](const BudgetEvent& event) { page.add(event); });
+  if (const std::string remark = source->remark(); !remark.empty()) std::cerr << "outlay: " << remark << '\n';
+  PageFacts facts;
+  facts.source = arguments.file.filename().native();
+  facts.zone = arguments.zone;
+  facts.made = system_now();
+  facts.complete = source->complete();
+  if (arguments.by.empty()) facts.left_out = overview.left_out();
+  write_file(arguments.html, page.render(facts));
+}
+
+}  // namespace
 
 int report(const ReportArguments& arguments) {
   const ReportFilter filter = filter_of(arguments.filter, system_now());
@@ -13,6 +50,10 @@ int report(const ReportArguments& arguments) {
     if (key.empty())
       throw UsageError("--by has an empty name. Write names separated by commas, as in feature,user_id.");
   Calendar calendar(arguments.zone);
+  if (!arguments.html.empty()) {
+    write_page(arguments, filter, calendar);
+    return success;
+  }
   Groups groups(arguments.by, calendar);
   const std::unique_ptr<Source> source = open_source(arguments.file, filter);
   source->read([&](const Record& record) { groups.add(record); }, [&](const BudgetEvent& event) { groups.add(event); });

@@ -178,3 +178,31 @@ TEST_CASE("report: sums that do not fit are an error, not a plausible number", "
   groups.add(record);
   CHECK_THROWS_AS(groups.add(record), outlay::Error);
 }
+
+TEST_CASE("report: a page has the sums in its cells, and harmful names as text", "[cli][report][page]") {
+  const Files files([](outlay::Sink& sink) {
+    fill(sink);
+    sink.write(make_record("2026-03-30T00:00:00Z", 1, {{"user_id", "<script>alert('x')</script>\"&\x1B"}}));
+  });
+  for (const std::string& file : {files.sqlite(), files.jsonl()}) {
+    const std::string page = files.sqlite() + ".html";
+    const command::Result result = command::outlay("report " + file + " --html " + page);
+    CHECK(result.status == 0);
+    CHECK(result.out.empty());
+    const std::string text = command::read_file(page);
+    CHECK(has(text, "id=\"total\" data-n=\"10000002\""));
+    CHECK(has(text, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;\xEF\xBF\xBD"));
+    CHECK_FALSE(has(text, "<script>alert"));
+    CHECK(has(text, "default-src 'none'"));
+    CHECK(has(text, "1 call has no price"));
+    CHECK_FALSE(has(text, " style=\""));
+  }
+  CHECK(command::outlay("report " + files.sqlite() + " --html /nowhere/page.html").status == cli::bad_input);
+}
+
+TEST_CASE("report: a page of a file without calls says so", "[cli][report][page]") {
+  const Files files([](outlay::Sink&) {});
+  const std::string page = files.sqlite() + ".html";
+  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(has(command::read_file(page), "No calls"));
+}
