@@ -22,7 +22,7 @@ enum Exit {
   failed = 4,     ///< Anything else.
 };
 
-enum class Format { table, csv, json };
+enum class Format { table, csv, json, focus };
 
 struct ReportArguments {
   std::filesystem::path file{};
@@ -30,8 +30,9 @@ struct ReportArguments {
   std::string zone = "UTC";  ///< Of the units of time in `by`.
   FilterArguments filter{};
   Format format{};
-  std::size_t limit{};           ///< Rows printed; 0: all.
-  std::filesystem::path html{};  ///< A page to write instead; empty: none.
+  std::size_t limit{};              ///< Rows printed; 0: all.
+  std::string account = "unknown";  ///< For Format::focus: the provider's id of the billing account.
+  std::filesystem::path html{};     ///< A page to write instead; empty: none.
 };
 struct PricesArguments {
   std::filesystem::path prices{};

@@ -87,7 +87,12 @@ int main(int argc, char** argv) {
       ->default_str("UTC");
   add_filter(*report_command, report_arguments.filter);
   add_format(*report_command, report_arguments.format,
-             {{"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}}, "table, csv or json");
+             {{"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}, {"focus", Format::focus}},
+             "table, csv, json or focus");
+  report_command
+      ->add_option("--account", report_arguments.account,
+                   "For --format focus: the provider's id of your billing account")
+      ->type_name("ID");
   report_command
       ->add_option("--html", report_arguments.html, "Write a page with charts and tables to this file instead")
       ->type_name("FILE");
@@ -104,6 +109,7 @@ int main(int argc, char** argv) {
                   "  outlay report spend.db --by week,model --zone Europe/Berlin --where feature=search\n"
                   "  outlay report spend.jsonl --by user_id --budget team --format csv > spend.csv\n"
                   "  outlay report spend.db --since 30d --html spend.html\n"
+                  "  outlay report spend.db --since 2026-11-01 --until 2026-12-01 --format focus > november.csv\n"
                   "  outlay report spend.db --format json | jq .total.usd\n") +
       exits);
 

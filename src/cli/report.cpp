@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/commands.hpp"
+#include "cli/focus.hpp"
 #include "cli/formats.hpp"
 #include "cli/groups.hpp"
 #include "cli/page.hpp"
@@ -12,6 +13,10 @@
 namespace outlay::cli {
 
 namespace {
+
+void say_what_is_missing(const Source& source) {
+  if (const std::string remark = source.remark(); !remark.empty()) std::cerr << "outlay: " << remark << '\n';
+}
 
 /// A part of an answer that is already there would look like all of it.
 void write_file(const std::filesystem::path& path, const std::string& text) {
@@ -24,6 +29,17 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
                     "\" cannot be written. Check the directory, its permissions and the room on the disk.");
 }
 
+/// Each row goes out as it is read.
+void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
+  if (!arguments.by.empty() || arguments.limit != 0)
+    throw UsageError("--format focus has a row for each charge. Leave --by and --limit out.");
+  const std::unique_ptr<Source> source = open_source(arguments.file, filter);
+  std::cout << focus_header();
+  source->read([&](const Record& record) { std::cout << focus_row(record, arguments.account); },
+               [](const BudgetEvent&) {});
+  say_what_is_missing(*source);
+}
+
 /// The rows are read twice: what there is, and then the sums of it.
 void write_page(const ReportArguments& arguments, const ReportFilter& filter, Calendar& calendar) {
   Overview overview;
@@ -32,7 +48,7 @@ void write_page(const ReportArguments& arguments, const ReportFilter& filter, Ca
   Page page(arguments.by.empty() ? overview.keys() : arguments.by, overview, calendar);
   const std::unique_ptr<Source> source = open_source(arguments.file, filter);
   source->read([&](const Record& record) { page.add(record); }, [&](const BudgetEvent& event) { page.add(event); });
-  if (const std::string remark = source->remark(); !remark.empty()) std::cerr << "outlay: " << remark << '\n';
+  say_what_is_missing(*source);
   PageFacts facts;
   facts.source = arguments.file.filename().native();
   facts.zone = arguments.zone;
@@ -49,6 +65,10 @@ int report(const ReportArguments& arguments) {
   for (const std::string& key : arguments.by)
     if (key.empty())
       throw UsageError("--by has an empty name. Write names separated by commas, as in feature,user_id.");
+  if (arguments.format == Format::focus) {
+    write_focus(arguments, filter);
+    return success;
+  }
   Calendar calendar(arguments.zone);
   if (!arguments.html.empty()) {
     write_page(arguments, filter, calendar);
@@ -61,7 +81,7 @@ int report(const ReportArguments& arguments) {
   const Report result = groups.report(source->complete());
   for (const std::string& key : result.missing_keys())
     std::cerr << "outlay: no record has the tag \"" << printable(key) << "\". Check its name.\n";
-  if (const std::string remark = source->remark(); !remark.empty()) std::cerr << "outlay: " << remark << '\n';
+  say_what_is_missing(*source);
   const std::size_t limit = arguments.limit == 0 ? result.size() : arguments.limit;
   std::cout << (arguments.format == Format::csv    ? as_csv(result, arguments.by, limit)
                 : arguments.format == Format::json ? as_json(result, limit)

@@ -194,7 +194,7 @@ TEST_CASE("cli: wrong usage ends in status 2 and names the option", "[cli]") {
   refused("report", "file");
   refused("report " + spend.file() + " --since yesterday", "yesterday");
   refused("report " + spend.file() + " --tag nothing", "key=value");
-  refused("report " + spend.file() + " --format xml", "--format: \"xml\" is none: write table, csv or json");
+  refused("report " + spend.file() + " --format xml", "--format: \"xml\" is none: write table, csv, json or focus");
   refused("report " + spend.file() + " --format 1", "--format");
   refused("estimate x.json --format csv", "write table or json");
   refused("report " + spend.file() + " --limit -1", "--limit");
