@@ -9,6 +9,7 @@
 
 #include "cli/arguments.hpp"
 #include "outlay/price.hpp"
+#include "outlay/usage.hpp"
 #include "outlay/usd.hpp"
 
 namespace outlay::cli {
@@ -57,6 +58,25 @@ struct RunArguments {
   PricesArguments prices{};
 };
 
+struct CapsArguments {
+  enum class Verb { list, show, raise, lower, adjust, close, reset, watch };
+  Verb verb{};
+  std::string store{};  ///< A file's path, `sqlite:FILE`, `redis://HOST` or `unix://SOCKET`.
+  std::string name{};
+  std::string window = "day";  ///< As Window::parse.
+  Limits limits{};             ///< Of raise and lower: the cap itself.
+  Amounts amounts{};           ///< Of adjust.
+  std::string by{};            ///< Empty: the user's login name.
+  std::string reason{};
+  std::string until{};
+  std::string at{};
+  std::string id{};
+  bool create{};
+  std::filesystem::path records{};  ///< An SQLite sink's file for the events; empty: none.
+  std::int64_t times{};             ///< Of watch; 0: until it is interrupted.
+  int every_seconds = 2;
+};
+
 struct ServeArguments {
   std::filesystem::path config{};  ///< Empty: every default.
   bool check{};                    ///< Only read it.
@@ -72,6 +92,8 @@ int estimate(const EstimateArguments& arguments);
 ///
 /// \return The command's exit code, 127 where it is not found, 126 where it cannot be run.
 int run(const RunArguments& arguments);
+
+int caps(const CapsArguments& arguments);
 
 /// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 int serve(const ServeArguments& arguments);

@@ -55,6 +55,93 @@ void add_format(CLI::App& command, Format& format, const std::map<std::string, F
       ->default_str("table");
 }
 
+/// A money option, read as exactly as the library reads money.
+template <class Out>
+void add_usd(CLI::App& command, const std::string& help, Out& out) {
+  command
+      .add_option_function<std::string>(
+          "--usd",
+          [&out](const std::string& text) {
+            try {
+              out = outlay::Usd::parse(text);
+            } catch (const outlay::Error& error) {
+              throw CLI::ValidationError("--usd", error.what());
+            }
+          },
+          help)
+      ->type_name("USD");
+}
+
+/// `outlay caps` and its subcommands.
+CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
+  using Verb = CapsArguments::Verb;
+  CLI::App* caps = app.add_subcommand("caps", "The caps in a store, which every process judges its next call by");
+  caps->require_subcommand(1);
+  struct Entry {
+    const char* name;
+    Verb verb;
+    const char* help;
+  };
+  for (const Entry& entry :
+       {Entry{"list", Verb::list, "The caps that operators have set, and what is spent"},
+        Entry{"show", Verb::show, "What one counter has spent and reserved now"},
+        Entry{"raise", Verb::raise, "Sets a higher cap"}, Entry{"lower", Verb::lower, "Sets a lower cap"},
+        Entry{"close", Verb::close, "Refuses every new call: sets a cap of 0 calls"},
+        Entry{"reset", Verb::reset, "Removes the cap that was set: those of the programs hold again"},
+        Entry{"adjust", Verb::adjust, "Corrects what was spent: a refund, a bill that came late"},
+        Entry{"watch", Verb::watch, "Prints the caps that are set, again and again"}}) {
+    CLI::App* command = caps->add_subcommand(entry.name, entry.help);
+    command->callback([&arguments, verb = entry.verb] { arguments.verb = verb; });
+    command->add_option("store", arguments.store, "A store's file, or redis://HOST")->required();
+    const bool one = entry.verb != Verb::list && entry.verb != Verb::watch;
+    if (entry.verb != Verb::list)
+      command->add_option("name", arguments.name, "The budget's, of a rule as refusals write it: user_id:alice")
+          ->required(one);
+    if (entry.verb == Verb::watch) {
+      command->add_option("--every", arguments.every_seconds, "Seconds between two readings")
+          ->check(CLI::Range(1, 86'400))
+          ->type_name("SECONDS");
+      command->add_option("--times", arguments.times, "So many readings; 0: until it is interrupted")
+          ->check(CLI::NonNegativeNumber)
+          ->type_name("N");
+    }
+    if (!one) continue;
+    command->add_option("--window", arguments.window, "The budget's window: day, month@Europe/Berlin, rolling3600s")
+        ->type_name("WINDOW");
+    if (entry.verb == Verb::show) continue;
+    command->add_option("--reason", arguments.reason, "Why, for the record")->required()->type_name("TEXT");
+    command->add_option("--by", arguments.by, "Who does it; your login name by default")->type_name("NAME");
+    command->add_option("--records", arguments.records, "Keep the events of the change in this file, for outlay report")
+        ->type_name("FILE");
+    command->add_flag("--create", arguments.create, "Also where nothing is kept of this name and window yet");
+    if (entry.verb == Verb::raise || entry.verb == Verb::lower) {
+      add_usd(*command, "The cap itself, in US dollars", arguments.limits.usd);
+      command->add_option("--tokens", arguments.limits.tokens, "The cap on tokens, in and out")->type_name("N");
+      command->add_option("--input-tokens", arguments.limits.input_tokens, "The cap on tokens in")->type_name("N");
+      command->add_option("--output-tokens", arguments.limits.output_tokens, "The cap on tokens out")->type_name("N");
+      command->add_option("--calls", arguments.limits.calls, "The cap on calls")->type_name("N");
+      command->add_option("--concurrent", arguments.limits.concurrent, "The cap on calls in flight")->type_name("N");
+    }
+    if (entry.verb == Verb::adjust) {
+      add_usd(*command, "Added to what was spent, in US dollars; negative: taken off", arguments.amounts.usd);
+      command->add_option("--tokens", arguments.amounts.tokens, "Added to the tokens")->type_name("N");
+      command->add_option("--calls", arguments.amounts.calls, "Added to the calls")->type_name("N");
+      command->add_option("--at", arguments.at, "An instant in the window to correct; the present one by default")
+          ->type_name("TIME");
+      command->add_option("--id", arguments.id, "Of the bill or refund: a second correction with it changes nothing")
+          ->type_name("ID");
+    } else {
+      command->add_option("--until", arguments.until, "Until then; for good by default")->type_name("TIME");
+    }
+  }
+  caps->footer(
+      "Examples:\n"
+      "  outlay caps raise caps.db user_id:alice --usd 20 --reason \"launch day\"\n"
+      "  outlay caps close redis://cache.internal project:launch --window month --reason \"runaway agent\"\n"
+      "  outlay caps adjust caps.db team --window month --usd -12.50 --id invoice-17 --reason refund");
+  return caps;
+}
+
 constexpr const char* exits =
     "Exit status: 0 done, 1 the model has no price, 2 wrong usage, 3 a file that cannot be used, 4 anything "
     "else.";
@@ -185,6 +272,9 @@ int main(int argc, char** argv) {
       "  outlay serve --print-config > outlay.json\n"
       "  outlay serve --config outlay.json --check && outlay serve --config outlay.json");
 
+  CapsArguments caps_arguments;
+  CLI::App* caps_command = add_caps(app, caps_arguments);
+
   std::string key_name = "new";
   CLI::App* keys_command = app.add_subcommand("keys", "Keys that a gateway gives to its clients");
   keys_command->require_subcommand(1);
@@ -214,6 +304,8 @@ int main(int argc, char** argv) {
     int status = failed;
     if (*serve_command)
       status = serve(serve_arguments);
+    else if (*caps_command)
+      status = caps(caps_arguments);
     else if (*new_command)
       status = new_key(key_name);
     else if (*hash_command)
