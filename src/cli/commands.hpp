@@ -58,6 +58,21 @@ struct RunArguments {
   PricesArguments prices{};
 };
 
+struct TailArguments {
+  std::filesystem::path file{};
+  FilterArguments filter{};
+  std::size_t lines = 10;  ///< Of what is there already: the last so many.
+  bool once{};             ///< Not what comes later.
+};
+struct TopArguments {
+  std::filesystem::path file{};
+  FilterArguments filter{.since = "24h"};
+  std::vector<std::string> by{"budget", "model", "feature", "user_id"};
+  std::size_t rows = 10;  ///< Of each key.
+  int every_seconds = 2;
+  bool once{};
+};
+
 struct CapsArguments {
   enum class Verb { list, show, raise, lower, adjust, close, reset, watch };
   Verb verb{};
@@ -94,6 +109,8 @@ int estimate(const EstimateArguments& arguments);
 int run(const RunArguments& arguments);
 
 int caps(const CapsArguments& arguments);
+int tail(const TailArguments& arguments);
+int top(const TopArguments& arguments);
 
 /// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 int serve(const ServeArguments& arguments);

@@ -272,6 +272,38 @@ int main(int argc, char** argv) {
       "  outlay serve --print-config > outlay.json\n"
       "  outlay serve --config outlay.json --check && outlay serve --config outlay.json");
 
+  TailArguments tail_arguments;
+  CLI::App* tail_command = app.add_subcommand("tail", "Calls and events of budgets as a sink writes them");
+  tail_command->add_option("file", tail_arguments.file, "The file: spend.db, spend.jsonl")->required();
+  add_filter(*tail_command, tail_arguments.filter);
+  tail_command->add_option("--lines", tail_arguments.lines, "Begin with the last so many that are there already")
+      ->type_name("N")
+      ->default_str("10");
+  tail_command->add_flag("--once", tail_arguments.once, "Print those, and do not wait for more");
+  tail_command->footer(
+      "Examples:\n  outlay tail spend.db --where user_id=alice\n  outlay tail spend.jsonl --lines 100 --once");
+
+  TopArguments top_arguments;
+  CLI::App* top_command =
+      app.add_subcommand("top", "What spends now, with the rate an hour, and when caps are reached");
+  top_command->add_option("file", top_arguments.file, "The file: spend.db, spend.jsonl")->required();
+  top_command->add_option("--by", top_arguments.by, "Tags, or model, provider, budget; separated by commas")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->default_str("budget,model,feature,user_id");
+  add_filter(*top_command, top_arguments.filter);
+  top_command->add_option("--rows", top_arguments.rows, "Rows of each")->type_name("N")->default_str("10");
+  top_command->add_option("--every", top_arguments.every_seconds, "Seconds between two readings")
+      ->check(CLI::Range(1, 86'400))
+      ->type_name("SECONDS")
+      ->default_str("2");
+  top_command->add_flag("--once", top_arguments.once, "One reading");
+  top_command->footer(
+      "Calls of the last 24 hours, unless --since says otherwise. The rate is what was spent in the last hour. A cap "
+      "is known from the\n"
+      "last threshold or overrun of its budget.\n"
+      "Examples:\n  outlay top spend.db\n  outlay top spend.db --by user_id --rows 30");
+
   CapsArguments caps_arguments;
   CLI::App* caps_command = add_caps(app, caps_arguments);
 
@@ -304,6 +336,10 @@ int main(int argc, char** argv) {
     int status = failed;
     if (*serve_command)
       status = serve(serve_arguments);
+    else if (*tail_command)
+      status = tail(tail_arguments);
+    else if (*top_command)
+      status = top(top_arguments);
     else if (*caps_command)
       status = caps(caps_arguments);
     else if (*new_command)
