@@ -18,6 +18,7 @@ namespace outlay::cli {
 enum Exit {
   success = 0,
   not_found = 1,  ///< The question has no answer: the model has no price.
+  differs = 1,    ///< The bill and the books do not agree.
   usage = 2,      ///< An option or argument is not valid.
   bad_input = 3,  ///< A file is missing, damaged, of a newer version, or not what it should be.
   failed = 4,     ///< Anything else.
@@ -73,6 +74,13 @@ struct TopArguments {
   bool once{};
 };
 
+struct ReconcileArguments {
+  std::filesystem::path file{};
+  std::filesystem::path bill{};
+  Usd tolerance = Usd::from_nanos(10'000'000);  ///< Of each day and model: what exports round.
+  bool all{};                                   ///< Print what agrees, too.
+};
+
 struct CapsArguments {
   enum class Verb { list, show, raise, lower, adjust, close, reset, watch };
   Verb verb{};
@@ -111,6 +119,7 @@ int run(const RunArguments& arguments);
 int caps(const CapsArguments& arguments);
 int tail(const TailArguments& arguments);
 int top(const TopArguments& arguments);
+int reconcile(const ReconcileArguments& arguments);
 
 /// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 int serve(const ServeArguments& arguments);

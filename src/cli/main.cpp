@@ -57,15 +57,15 @@ void add_format(CLI::App& command, Format& format, const std::map<std::string, F
 
 /// A money option, read as exactly as the library reads money.
 template <class Out>
-void add_usd(CLI::App& command, const std::string& help, Out& out) {
+void add_option_usd(CLI::App& command, const std::string& option, const std::string& help, Out& out) {
   command
       .add_option_function<std::string>(
-          "--usd",
-          [&out](const std::string& text) {
+          option,
+          [&out, option](const std::string& text) {
             try {
               out = outlay::Usd::parse(text);
             } catch (const outlay::Error& error) {
-              throw CLI::ValidationError("--usd", error.what());
+              throw CLI::ValidationError(option, error.what());
             }
           },
           help)
@@ -115,7 +115,7 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
         ->type_name("FILE");
     command->add_flag("--create", arguments.create, "Also where nothing is kept of this name and window yet");
     if (entry.verb == Verb::raise || entry.verb == Verb::lower) {
-      add_usd(*command, "The cap itself, in US dollars", arguments.limits.usd);
+      add_option_usd(*command, "--usd", "The cap itself, in US dollars", arguments.limits.usd);
       command->add_option("--tokens", arguments.limits.tokens, "The cap on tokens, in and out")->type_name("N");
       command->add_option("--input-tokens", arguments.limits.input_tokens, "The cap on tokens in")->type_name("N");
       command->add_option("--output-tokens", arguments.limits.output_tokens, "The cap on tokens out")->type_name("N");
@@ -123,7 +123,8 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
       command->add_option("--concurrent", arguments.limits.concurrent, "The cap on calls in flight")->type_name("N");
     }
     if (entry.verb == Verb::adjust) {
-      add_usd(*command, "Added to what was spent, in US dollars; negative: taken off", arguments.amounts.usd);
+      add_option_usd(*command, "--usd", "Added to what was spent, in US dollars; negative: taken off",
+                     arguments.amounts.usd);
       command->add_option("--tokens", arguments.amounts.tokens, "Added to the tokens")->type_name("N");
       command->add_option("--calls", arguments.amounts.calls, "Added to the calls")->type_name("N");
       command->add_option("--at", arguments.at, "An instant in the window to correct; the present one by default")
@@ -304,6 +305,21 @@ int main(int argc, char** argv) {
       "last threshold or overrun of its budget.\n"
       "Examples:\n  outlay top spend.db\n  outlay top spend.db --by user_id --rows 30");
 
+  ReconcileArguments reconcile_arguments;
+  CLI::App* reconcile_command =
+      app.add_subcommand("reconcile", "A provider's own export against the books, by day and model");
+  reconcile_command->add_option("file", reconcile_arguments.file, "The books: spend.db, spend.jsonl")->required();
+  reconcile_command
+      ->add_option("--bill", reconcile_arguments.bill, "OpenAI's or Anthropic's export of costs or usage, as CSV")
+      ->required()
+      ->type_name("FILE");
+  add_option_usd(*reconcile_command, "--tolerance", "Of each day and model, in US dollars: what exports round; 0.01",
+                 reconcile_arguments.tolerance);
+  reconcile_command->add_flag("--all", reconcile_arguments.all, "Print the days and models that agree, too");
+  reconcile_command->footer(
+      "Examples:\n  outlay reconcile spend.db --bill costs.csv\nExit status: 0 they agree, 1 they differ, 2 "
+      "wrong usage, 3 a file that cannot be used.");
+
   CapsArguments caps_arguments;
   CLI::App* caps_command = add_caps(app, caps_arguments);
 
@@ -340,6 +356,8 @@ int main(int argc, char** argv) {
       status = tail(tail_arguments);
     else if (*top_command)
       status = top(top_arguments);
+    else if (*reconcile_command)
+      status = reconcile(reconcile_arguments);
     else if (*caps_command)
       status = caps(caps_arguments);
     else if (*new_command)
