@@ -1,19 +1,76 @@
-#include <iostream>
+#include "cli/arguments.hpp"
 
-#include "cli/commands.hpp"
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+
+#include "cli/terminal.hpp"
+#include "core/base/iso_time.hpp"
 
 namespace outlay::cli {
 
-bool read_tags(const std::vector<std::string>& given, Tags& tags) {
+namespace {
+
+template <class Int>
+bool read_number(std::string_view text, Int& out) {
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), out);
+  return end.ec == std::errc() && end.ptr == text.data() + text.size() && !text.empty();
+}
+
+std::optional<Time> read_time(const char* option, const std::string& text, Time now) {
+  if (text.empty()) return std::nullopt;
+  const std::optional<Time> time = parse_time(text, now);
+  if (!time)
+    throw UsageError(std::string(option) + ": \"" + printable(text) +
+                     "\" is not a time. Write 30m, 12h, 7d, 2w, 2026-11-01 or 2026-11-01T12:00:00Z.");
+  return time;
+}
+
+}  // namespace
+
+Time system_now() {
+  return Time(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()));
+}
+
+std::optional<Time> parse_time(std::string_view text, Time now) {
+  using namespace std::chrono;
+  std::int64_t count = 0;
+  if (text.size() >= 2 && read_number(text.substr(0, text.size() - 1), count) && count >= 0 && count <= 1'000'000) {
+    switch (text.back()) {
+      case 'm':
+        return now - minutes(count);
+      case 'h':
+        return now - hours(count);
+      case 'd':
+        if (count > 36'500) return std::nullopt;
+        return now - hours(24 * count);
+      case 'w':
+        if (count > 5'200) return std::nullopt;
+        return now - hours(7 * 24 * count);
+      default:
+        return std::nullopt;
+    }
+  }
+  return detail::parse_iso_time(text);
+}
+
+void read_tags(const char* option, const std::vector<std::string>& given, Tags& tags) {
   for (const std::string& tag : given) {
     const std::size_t equals = tag.find('=');
-    if (equals == 0 || equals == std::string::npos) {
-      std::cerr << "outlay: --tag: \"" << printable(tag) << "\" is not a tag. Write key=value.\n";
-      return false;
-    }
+    if (equals == 0 || equals == std::string::npos)
+      throw UsageError(std::string(option) + ": \"" + printable(tag) + "\" is not a tag. Write key=value.");
     tags.set(std::string_view(tag).substr(0, equals), std::string_view(tag).substr(equals + 1));
   }
-  return true;
+}
+
+ReportFilter filter_of(const FilterArguments& arguments, Time now) {
+  ReportFilter filter;
+  filter.since = read_time("--since", arguments.since, now);
+  filter.until = read_time("--until", arguments.until, now);
+  read_tags("--where", arguments.where, filter.tags);
+  if (!arguments.budget.empty()) filter.tags.set("budget", arguments.budget);
+  return filter;
 }
 
 }  // namespace outlay::cli

@@ -7,11 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/terminal.hpp"
-#include "outlay/clock.hpp"
+#include "cli/arguments.hpp"
 #include "outlay/price.hpp"
-#include "outlay/report.hpp"
-#include "outlay/tags.hpp"
+#include "outlay/usage.hpp"
 #include "outlay/usd.hpp"
 
 namespace outlay::cli {
@@ -20,21 +18,23 @@ namespace outlay::cli {
 enum Exit {
   success = 0,
   not_found = 1,  ///< The question has no answer: the model has no price.
+  differs = 1,    ///< The bill and the books do not agree.
   usage = 2,      ///< An option or argument is not valid.
   bad_input = 3,  ///< A file is missing, damaged, of a newer version, or not what it should be.
   failed = 4,     ///< Anything else.
 };
 
-enum class Format { table, csv, json };
+enum class Format { table, csv, json, focus };
 
 struct ReportArguments {
   std::filesystem::path file{};
   std::vector<std::string> by{};
-  std::string since{};
-  std::string until{};
-  std::vector<std::string> tags{};  ///< `key=value`
+  std::string zone = "UTC";  ///< Of the units of time in `by`.
+  FilterArguments filter{};
   Format format{};
-  std::size_t limit{};  ///< Rows printed; 0: all.
+  std::size_t limit{};              ///< Rows printed; 0: all.
+  std::string account = "unknown";  ///< For Format::focus: the provider's id of the billing account.
+  std::filesystem::path html{};     ///< A page to write instead; empty: none.
 };
 struct PricesArguments {
   std::filesystem::path prices{};
@@ -59,16 +59,55 @@ struct RunArguments {
   PricesArguments prices{};
 };
 
+struct TailArguments {
+  std::filesystem::path file{};
+  FilterArguments filter{};
+  std::size_t lines = 10;  ///< Of what is there already: the last so many.
+  bool once{};             ///< Not what comes later.
+};
+struct TopArguments {
+  std::filesystem::path file{};
+  FilterArguments filter{.since = "24h"};
+  std::vector<std::string> by{"budget", "model", "feature", "user_id"};
+  std::size_t rows = 10;  ///< Of each key.
+  int every_seconds = 2;
+  bool once{};
+};
+
+struct ReconcileArguments {
+  std::filesystem::path file{};
+  std::filesystem::path bill{};
+  Usd tolerance = Usd::from_nanos(10'000'000);  ///< Of each day and model: what exports round.
+  bool all{};                                   ///< Print what agrees, too.
+};
+
+struct CapsArguments {
+  enum class Verb { list, show, raise, lower, adjust, close, reset, watch };
+  Verb verb{};
+  std::string store{};  ///< A file's path, `sqlite:FILE`, `redis://HOST` or `unix://SOCKET`.
+  std::string name{};
+  std::string window = "day";  ///< As Window::parse.
+  Limits limits{};             ///< Of raise and lower: the cap itself.
+  Amounts amounts{};           ///< Of adjust.
+  std::string by{};            ///< Empty: the user's login name.
+  std::string reason{};
+  std::string until{};
+  std::string at{};
+  std::string id{};
+  bool create{};
+  std::filesystem::path records{};  ///< An SQLite sink's file for the events; empty: none.
+  std::int64_t times{};             ///< Of watch; 0: until it is interrupted.
+  int every_seconds = 2;
+};
+
 struct ServeArguments {
   std::filesystem::path config{};  ///< Empty: every default.
   bool check{};                    ///< Only read it.
   bool print{};                    ///< Print it with every default.
 };
 
-/// Adds each `key=value` to `tags`. False: one is none, which standard error says.
-[[nodiscard]] bool read_tags(const std::vector<std::string>& given, Tags& tags);
-
 // Each prints its answer to standard output, what is wrong to standard error, and returns an Exit.
+// What is wrong with an option is a UsageError.
 int report(const ReportArguments& arguments);
 int explain(const std::string& model, const PricesArguments& arguments);
 int estimate(const EstimateArguments& arguments);
@@ -76,6 +115,11 @@ int estimate(const EstimateArguments& arguments);
 ///
 /// \return The command's exit code, 127 where it is not found, 126 where it cannot be run.
 int run(const RunArguments& arguments);
+
+int caps(const CapsArguments& arguments);
+int tail(const TailArguments& arguments);
+int top(const TopArguments& arguments);
+int reconcile(const ReconcileArguments& arguments);
 
 /// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 int serve(const ServeArguments& arguments);
@@ -89,12 +133,4 @@ int hash_key();
 [[nodiscard]] std::string read_all(const std::filesystem::path& path);
 /// The bundled prices, or those of the file that is named.
 [[nodiscard]] PriceTable table_of(const PricesArguments& arguments);
-[[nodiscard]] std::string report_table(const Report& report, const std::vector<std::string>& by,
-                                       const Terminal& terminal);
-
-/// `30m`, `12h`, `7d`, `2w` before `now`; `2026-11-01`; `2026-11-01T12:00:00Z`.
-///
-/// \return Empty if it is none of them.
-[[nodiscard]] std::optional<Time> parse_time(std::string_view text, Time now);
-
 }  // namespace outlay::cli

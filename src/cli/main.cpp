@@ -26,6 +26,18 @@ int exit_of(outlay::errc code) noexcept {
   }
 }
 
+/// The options that say which rows a command looks at.
+void add_filter(CLI::App& command, FilterArguments& filter) {
+  command.add_option("--since", filter.since,
+                     "Only calls that ended then or later: 30m, 12h, 7d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00Z");
+  command.add_option("--until", filter.until, "Only calls that ended before");
+  command
+      .add_option("--where,--tag", filter.where,
+                  "Only calls with this tag, model or provider: key=value; may be repeated")
+      ->allow_extra_args(false);
+  command.add_option("--budget", filter.budget, "Only calls in budgets of this name or path, and in those inside them");
+}
+
 /// --format, one of these words.
 void add_format(CLI::App& command, Format& format, const std::map<std::string, Format>& known,
                 const std::string& words) {
@@ -41,6 +53,94 @@ void add_format(CLI::App& command, Format& format, const std::map<std::string, F
           words + "; a table fits the terminal")
       ->type_name("FORMAT")
       ->default_str("table");
+}
+
+/// A money option, read as exactly as the library reads money.
+template <class Out>
+void add_option_usd(CLI::App& command, const std::string& option, const std::string& help, Out& out) {
+  command
+      .add_option_function<std::string>(
+          option,
+          [&out, option](const std::string& text) {
+            try {
+              out = outlay::Usd::parse(text);
+            } catch (const outlay::Error& error) {
+              throw CLI::ValidationError(option, error.what());
+            }
+          },
+          help)
+      ->type_name("USD");
+}
+
+/// `outlay caps` and its subcommands.
+CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
+  using Verb = CapsArguments::Verb;
+  CLI::App* caps = app.add_subcommand("caps", "The caps in a store, which every process judges its next call by");
+  caps->require_subcommand(1);
+  struct Entry {
+    const char* name;
+    Verb verb;
+    const char* help;
+  };
+  for (const Entry& entry :
+       {Entry{"list", Verb::list, "The caps that operators have set, and what is spent"},
+        Entry{"show", Verb::show, "What one counter has spent and reserved now"},
+        Entry{"raise", Verb::raise, "Sets a higher cap"}, Entry{"lower", Verb::lower, "Sets a lower cap"},
+        Entry{"close", Verb::close, "Refuses every new call: sets a cap of 0 calls"},
+        Entry{"reset", Verb::reset, "Removes the cap that was set: those of the programs hold again"},
+        Entry{"adjust", Verb::adjust, "Corrects what was spent: a refund, a bill that came late"},
+        Entry{"watch", Verb::watch, "Prints the caps that are set, again and again"}}) {
+    CLI::App* command = caps->add_subcommand(entry.name, entry.help);
+    command->callback([&arguments, verb = entry.verb] { arguments.verb = verb; });
+    command->add_option("store", arguments.store, "A store's file, or redis://HOST")->required();
+    const bool one = entry.verb != Verb::list && entry.verb != Verb::watch;
+    if (entry.verb != Verb::list)
+      command->add_option("name", arguments.name, "The budget's, of a rule as refusals write it: user_id:alice")
+          ->required(one);
+    if (entry.verb == Verb::watch) {
+      command->add_option("--every", arguments.every_seconds, "Seconds between two readings")
+          ->check(CLI::Range(1, 86'400))
+          ->type_name("SECONDS");
+      command->add_option("--times", arguments.times, "So many readings; 0: until it is interrupted")
+          ->check(CLI::NonNegativeNumber)
+          ->type_name("N");
+    }
+    if (!one) continue;
+    command->add_option("--window", arguments.window, "The budget's window: day, month@Europe/Berlin, rolling3600s")
+        ->type_name("WINDOW");
+    if (entry.verb == Verb::show) continue;
+    command->add_option("--reason", arguments.reason, "Why, for the record")->required()->type_name("TEXT");
+    command->add_option("--by", arguments.by, "Who does it; your login name by default")->type_name("NAME");
+    command->add_option("--records", arguments.records, "Keep the events of the change in this file, for outlay report")
+        ->type_name("FILE");
+    command->add_flag("--create", arguments.create, "Also where nothing is kept of this name and window yet");
+    if (entry.verb == Verb::raise || entry.verb == Verb::lower) {
+      add_option_usd(*command, "--usd", "The cap itself, in US dollars", arguments.limits.usd);
+      command->add_option("--tokens", arguments.limits.tokens, "The cap on tokens, in and out")->type_name("N");
+      command->add_option("--input-tokens", arguments.limits.input_tokens, "The cap on tokens in")->type_name("N");
+      command->add_option("--output-tokens", arguments.limits.output_tokens, "The cap on tokens out")->type_name("N");
+      command->add_option("--calls", arguments.limits.calls, "The cap on calls")->type_name("N");
+      command->add_option("--concurrent", arguments.limits.concurrent, "The cap on calls in flight")->type_name("N");
+    }
+    if (entry.verb == Verb::adjust) {
+      add_option_usd(*command, "--usd", "Added to what was spent, in US dollars; negative: taken off",
+                     arguments.amounts.usd);
+      command->add_option("--tokens", arguments.amounts.tokens, "Added to the tokens")->type_name("N");
+      command->add_option("--calls", arguments.amounts.calls, "Added to the calls")->type_name("N");
+      command->add_option("--at", arguments.at, "An instant in the window to correct; the present one by default")
+          ->type_name("TIME");
+      command->add_option("--id", arguments.id, "Of the bill or refund: a second correction with it changes nothing")
+          ->type_name("ID");
+    } else {
+      command->add_option("--until", arguments.until, "Until then; for good by default")->type_name("TIME");
+    }
+  }
+  caps->footer(
+      "Examples:\n"
+      "  outlay caps raise caps.db user_id:alice --usd 20 --reason \"launch day\"\n"
+      "  outlay caps close redis://cache.internal project:launch --window month --reason \"runaway agent\"\n"
+      "  outlay caps adjust caps.db team --window month --usd -12.50 --id invoice-17 --reason refund");
+  return caps;
 }
 
 constexpr const char* exits =
@@ -62,30 +162,42 @@ int main(int argc, char** argv) {
       [](const CLI::App* at, const CLI::Error& error) { return "outlay: " + CLI::FailureMessage::simple(at, error); });
 
   ReportArguments report_arguments;
-  CLI::App* report_command = app.add_subcommand("report", "Sums over the calls in a file that an SQLite sink wrote");
-  report_command->add_option("file", report_arguments.file, "The file: spend.db")->required();
+  CLI::App* report_command =
+      app.add_subcommand("report", "Sums over the calls in a file that an SQLite or JSONL sink wrote");
+  report_command->add_option("file", report_arguments.file, "The file: spend.db, spend.jsonl")->required();
   report_command
       ->add_option("--by", report_arguments.by,
-                   "Group by these tags, or by model, provider, budget, day; separated by commas")
+                   "Group by these tags, or by model, provider, budget, hour, day, week, month; separated by commas")
       ->delimiter(',')
       ->allow_extra_args(false);
-  report_command->add_option(
-      "--since", report_arguments.since,
-      "Only calls that ended then or later: 30m, 12h, 7d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00Z");
-  report_command->add_option("--until", report_arguments.until, "Only calls that ended before");
-  report_command->add_option("--tag", report_arguments.tags, "Only calls with this tag: key=value; may be repeated")
-      ->allow_extra_args(false);
+  report_command->add_option("--zone", report_arguments.zone, "Whose hours, days, weeks and months: Europe/Berlin")
+      ->type_name("ZONE")
+      ->default_str("UTC");
+  add_filter(*report_command, report_arguments.filter);
   add_format(*report_command, report_arguments.format,
-             {{"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}}, "table, csv or json");
+             {{"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}, {"focus", Format::focus}},
+             "table, csv, json or focus");
   report_command
-      ->add_option("--limit", report_arguments.limit, "Print so many rows, dearest first; 0: all. Sums are of all rows")
+      ->add_option("--account", report_arguments.account,
+                   "For --format focus: the provider's id of your billing account")
+      ->type_name("ID");
+  report_command
+      ->add_option("--html", report_arguments.html, "Write a page with charts and tables to this file instead")
+      ->type_name("FILE");
+  report_command
+      ->add_option(
+          "--limit", report_arguments.limit,
+          "Print so many rows; 0: all. Dearest first, or by time where --by begins with it; sums are of all rows")
       ->check(CLI::NonNegativeNumber)
       ->type_name("ROWS")
       ->default_str("0");
   report_command->footer(
       std::string("Examples:\n"
                   "  outlay report spend.db --by feature,user_id --since 7d\n"
-                  "  outlay report spend.db --by model,day --tag feature=search --format csv > spend.csv\n"
+                  "  outlay report spend.db --by week,model --zone Europe/Berlin --where feature=search\n"
+                  "  outlay report spend.jsonl --by user_id --budget team --format csv > spend.csv\n"
+                  "  outlay report spend.db --since 30d --html spend.html\n"
+                  "  outlay report spend.db --since 2026-11-01 --until 2026-12-01 --format focus > november.csv\n"
                   "  outlay report spend.db --format json | jq .total.usd\n") +
       exits);
 
@@ -161,6 +273,56 @@ int main(int argc, char** argv) {
       "  outlay serve --print-config > outlay.json\n"
       "  outlay serve --config outlay.json --check && outlay serve --config outlay.json");
 
+  TailArguments tail_arguments;
+  CLI::App* tail_command = app.add_subcommand("tail", "Calls and events of budgets as a sink writes them");
+  tail_command->add_option("file", tail_arguments.file, "The file: spend.db, spend.jsonl")->required();
+  add_filter(*tail_command, tail_arguments.filter);
+  tail_command->add_option("--lines", tail_arguments.lines, "Begin with the last so many that are there already")
+      ->type_name("N")
+      ->default_str("10");
+  tail_command->add_flag("--once", tail_arguments.once, "Print those, and do not wait for more");
+  tail_command->footer(
+      "Examples:\n  outlay tail spend.db --where user_id=alice\n  outlay tail spend.jsonl --lines 100 --once");
+
+  TopArguments top_arguments;
+  CLI::App* top_command =
+      app.add_subcommand("top", "What spends now, with the rate an hour, and when caps are reached");
+  top_command->add_option("file", top_arguments.file, "The file: spend.db, spend.jsonl")->required();
+  top_command->add_option("--by", top_arguments.by, "Tags, or model, provider, budget; separated by commas")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->default_str("budget,model,feature,user_id");
+  add_filter(*top_command, top_arguments.filter);
+  top_command->add_option("--rows", top_arguments.rows, "Rows of each")->type_name("N")->default_str("10");
+  top_command->add_option("--every", top_arguments.every_seconds, "Seconds between two readings")
+      ->check(CLI::Range(1, 86'400))
+      ->type_name("SECONDS")
+      ->default_str("2");
+  top_command->add_flag("--once", top_arguments.once, "One reading");
+  top_command->footer(
+      "Calls of the last 24 hours, unless --since says otherwise. The rate is what was spent in the last hour. A cap "
+      "is known from the\n"
+      "last threshold or overrun of its budget.\n"
+      "Examples:\n  outlay top spend.db\n  outlay top spend.db --by user_id --rows 30");
+
+  ReconcileArguments reconcile_arguments;
+  CLI::App* reconcile_command =
+      app.add_subcommand("reconcile", "A provider's own export against the books, by day and model");
+  reconcile_command->add_option("file", reconcile_arguments.file, "The books: spend.db, spend.jsonl")->required();
+  reconcile_command
+      ->add_option("--bill", reconcile_arguments.bill, "OpenAI's or Anthropic's export of costs or usage, as CSV")
+      ->required()
+      ->type_name("FILE");
+  add_option_usd(*reconcile_command, "--tolerance", "Of each day and model, in US dollars: what exports round; 0.01",
+                 reconcile_arguments.tolerance);
+  reconcile_command->add_flag("--all", reconcile_arguments.all, "Print the days and models that agree, too");
+  reconcile_command->footer(
+      "Examples:\n  outlay reconcile spend.db --bill costs.csv\nExit status: 0 they agree, 1 they differ, 2 "
+      "wrong usage, 3 a file that cannot be used.");
+
+  CapsArguments caps_arguments;
+  CLI::App* caps_command = add_caps(app, caps_arguments);
+
   std::string key_name = "new";
   CLI::App* keys_command = app.add_subcommand("keys", "Keys that a gateway gives to its clients");
   keys_command->require_subcommand(1);
@@ -190,6 +352,14 @@ int main(int argc, char** argv) {
     int status = failed;
     if (*serve_command)
       status = serve(serve_arguments);
+    else if (*tail_command)
+      status = tail(tail_arguments);
+    else if (*top_command)
+      status = top(top_arguments);
+    else if (*reconcile_command)
+      status = reconcile(reconcile_arguments);
+    else if (*caps_command)
+      status = caps(caps_arguments);
     else if (*new_command)
       status = new_key(key_name);
     else if (*hash_command)
@@ -209,6 +379,9 @@ int main(int argc, char** argv) {
       return failed;
     }
     return status;
+  } catch (const UsageError& error) {
+    std::cerr << "outlay: " << error.what() << '\n';
+    return usage;
   } catch (const outlay::Error& error) {
     std::cerr << "outlay: " << error.what() << '\n';
     return exit_of(error.reason());

@@ -13,6 +13,7 @@
 
 #include "cli/child.hpp"
 #include "cli/commands.hpp"
+#include "cli/formats.hpp"
 #include "cli/terminal.hpp"
 #include "outlay/gateway.hpp"
 #include "outlay/log.hpp"
@@ -123,7 +124,7 @@ std::string last_line(const Totals& totals, const RunArguments& arguments, const
 
 int run(const RunArguments& arguments) {
   Tags tags;
-  if (!read_tags(arguments.tags, tags)) return usage;
+  read_tags("--tag", arguments.tags, tags);
   // The terminal is the command's; what matters of the log is in the line at the end.
   set_log_handler([](LogLevel, std::string_view) {});
   Ledger ledger(LedgerOptions{.prices = table_of(arguments.prices)});
@@ -184,7 +185,10 @@ int run(const RunArguments& arguments) {
     std::cerr << "outlay: " << error.what() << '\n';
   }
   std::cerr << last_line(totals, arguments, ledger) << '\n';
-  if (arguments.report) std::cerr << report_table(ledger.report({"model"}), {"model"}, standard_output());
+  if (arguments.report) {
+    const Report by_model = ledger.report({"model"});
+    std::cerr << as_table(by_model, {"model"}, by_model.size(), standard_output());
+  }
   return child.exit_code();
 }
 

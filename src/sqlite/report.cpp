@@ -19,8 +19,8 @@
 #include "core/ledger/budget_path.hpp"
 #include "core/ledger/report_source.hpp"
 #include "outlay/error.hpp"
-#include "sqlite/database.hpp"
-#include "sqlite/schema.hpp"
+#include "sqlite/reading.hpp"
+#include "sqlite/rows.hpp"
 #include "sqlite/selection.hpp"
 
 namespace outlay {
@@ -28,8 +28,6 @@ namespace outlay {
 namespace detail {
 
 namespace {
-
-constexpr auto busy_timeout = std::chrono::seconds(2);
 
 std::int64_t day_index(std::int64_t nanos) noexcept {
   return nanos >= 0 ? nanos / day_length : (nanos - day_length + 1) / day_length;
@@ -275,21 +273,6 @@ std::vector<std::string> missing_keys(std::vector<Column>& columns, const Aggreg
   return missing;
 }
 
-/// The file, open for one report.
-struct Reading {
-  explicit Reading(const std::filesystem::path& path) : database(path, Database::Mode::read_only) {
-    database.set_deadline(std::chrono::steady_clock::now() + busy_timeout);
-    check_for_reading(database);
-  }
-  std::int64_t info(const char* key) {
-    Statement statement(database, "SELECT value FROM info WHERE key = ?1");
-    statement.bind(1, std::string_view(key));
-    return statement.step() ? statement.integer(0) : 0;
-  }
-  const SqliteUse use{};  // before the connection
-  Database database;
-};
-
 struct FileSource final : Report::Source {
   FileSource(std::filesystem::path file, ReportFilter report_filter)
       : path(std::move(file)), filter(std::move(report_filter)) {}
@@ -385,60 +368,17 @@ std::vector<Record> indeterminate_sqlite(const std::filesystem::path& path, cons
   const Selection selection = select(database, filter);
   std::vector<Record> records;
   if (selection.none()) return records;
-  Statement rows(database, R"sql(
-SELECT r.tag_set, r.budget_path, r.model, r.provider, r.ended, r.cost_source, r.usd, r.input, r.cache_read, r.cache_write,
-  r.cache_write_1h, r.output, r.reasoning, r.started, r.reserved, r.overrun, r.requested_model, r.admitted_model, r.service_tier,
-  r.price_version, r.unbounded, r.call, u.input_audio, u.input_image, u.cache_read_audio, u.output_audio, u.output_image,
-  u.web_searches, x.provider_cost, x.table_cost, x.reason, x.traceparent
-FROM records r LEFT JOIN record_usage u ON u.id = r.id LEFT JOIN record_extras x ON x.id = r.id
-WHERE r.status = 2 AND r.ended >= ?1 AND r.ended <= ?2 AND r.started >= ?3 AND r.started <= ?4 ORDER BY r.ended, r.id)sql");
-  const auto last = [](const Selection::Range& range) {
-    return range.before == INT64_MAX ? INT64_MAX : range.before - 1;
-  };
+  Statement rows(database, std::string(select_records) +
+                               " WHERE r.status = 2 AND r.ended >= ?1 AND r.ended <= ?2 AND r.started >= ?3 AND "
+                               "r.started <= ?4 ORDER BY r.ended, r.id");
   rows.bind(1, selection.ended.since);
-  rows.bind(2, last(selection.ended));
+  rows.bind(2, selection.ended.last());
   rows.bind(3, selection.admitted.since);
-  rows.bind(4, last(selection.admitted));
-  Statement names(database, "SELECT name FROM names WHERE id = ?1");
-  Statement tags(database, "SELECT key, value FROM tags WHERE tag_set = ?1");
-  Statement budgets(database, "SELECT name FROM budgets WHERE budget_path = ?1 ORDER BY depth");
-  const auto name = [&](int column) {
-    names.bind(1, rows.integer(column));
-    std::string text = names.step() ? names.text(0) : std::string();
-    names.reset();
-    return text;
-  };
-  const auto time = [](std::int64_t nanos) { return Time(std::chrono::nanoseconds(nanos)); };
-  const auto cost = [&](int column) -> std::optional<Usd> {
-    if (rows.is_null(column)) return std::nullopt;
-    return Usd::from_nanos(rows.integer(column));
-  };
-  while (records.size() < limit && rows.step()) {
-    if (!selection.has(rows.integer(0), rows.integer(1), rows.integer(2), rows.integer(3))) continue;
-    Record record;
-    record.status = RecordStatus::indeterminate;
-    record.model = name(2), record.provider = name(3);
-    record.ended = time(rows.integer(4));
-    record.cost_source = static_cast<CostSource>(rows.integer(5));
-    record.usd = Usd::from_nanos(rows.integer(6));
-    for (int i = 0; i < 6; ++i) record.usage.*Sums::members[i] = rows.integer(7 + i);
-    record.started = time(rows.integer(13));
-    record.reserved = Usd::from_nanos(rows.integer(14)), record.overrun = Usd::from_nanos(rows.integer(15));
-    record.requested_model = name(16), record.admitted_model = name(17);
-    record.service_tier = name(18), record.price_version = name(19);
-    record.unbounded = rows.integer(20) != 0;
-    record.call_id = static_cast<std::uint64_t>(rows.integer(21));
-    for (int i = 0; i < 6; ++i) record.usage.*Sums::members[6 + i] = rows.integer(22 + i);
-    record.provider_cost = cost(28), record.table_cost = cost(29);
-    record.reason = rows.text(30), record.traceparent = rows.text(31);
-    tags.bind(1, rows.integer(0));
-    while (tags.step()) record.tags.set(tags.text(0), tags.text(1));
-    tags.reset();
-    budgets.bind(1, rows.integer(1));
-    while (budgets.step()) record.budgets.push_back(budgets.text(0));
-    budgets.reset();
-    records.push_back(std::move(record));
-  }
+  rows.bind(4, selection.admitted.last());
+  Names names(database);
+  while (records.size() < limit && rows.step())
+    if (selection.has(rows.integer(1), rows.integer(2), rows.integer(3), rows.integer(4)))
+      read_record(rows, names, records.emplace_back());
   return records;
 }
 

@@ -18,6 +18,7 @@ constexpr std::int64_t day_length = 86'400'000'000'000;  // nanoseconds
 struct Selection {
   struct Range {
     std::int64_t since = INT64_MIN, before = INT64_MAX;  // `before` is exclusive, but at its maximum
+    [[nodiscard]] std::int64_t last() const noexcept { return before == INT64_MAX ? INT64_MAX : before - 1; }
   };
   Range ended{}, admitted{};  // nanoseconds since 1970, UTC
   std::int64_t last_record = INT64_MAX, last_event = INT64_MAX;

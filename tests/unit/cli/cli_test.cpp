@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "cli/arguments.hpp"
 #include "cli/commands.hpp"
 #include "cli/terminal.hpp"
 #include "outlay/sqlite.hpp"
@@ -193,7 +194,7 @@ TEST_CASE("cli: wrong usage ends in status 2 and names the option", "[cli]") {
   refused("report", "file");
   refused("report " + spend.file() + " --since yesterday", "yesterday");
   refused("report " + spend.file() + " --tag nothing", "key=value");
-  refused("report " + spend.file() + " --format xml", "--format: \"xml\" is none: write table, csv or json");
+  refused("report " + spend.file() + " --format xml", "--format: \"xml\" is none: write table, csv, json or focus");
   refused("report " + spend.file() + " --format 1", "--format");
   refused("estimate x.json --format csv", "write table or json");
   refused("report " + spend.file() + " --limit -1", "--limit");

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "outlay/clock.hpp"
+#include "outlay/sqlite/report.hpp"
+#include "outlay/tags.hpp"
+
+namespace outlay::cli {
+
+/// An option's value is not valid. The text begins with the option's name and ends with what to write.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Which rows a command looks at, as its options say it.
+struct FilterArguments {
+  std::string since{};
+  std::string until{};
+  std::vector<std::string> where{};  ///< `key=value`
+  std::string budget{};
+};
+
+[[nodiscard]] Time system_now();
+
+/// `30m`, `12h`, `7d`, `2w` before `now`; `2026-11-01`; `2026-11-01T12:00:00Z`.
+///
+/// \return Empty if it is none of them.
+[[nodiscard]] std::optional<Time> parse_time(std::string_view text, Time now);
+
+/// Adds each `key=value` to `tags`.
+///
+/// \par Errors
+/// UsageError.
+void read_tags(const char* option, const std::vector<std::string>& given, Tags& tags);
+
+/// \par Errors
+/// UsageError.
+[[nodiscard]] ReportFilter filter_of(const FilterArguments& arguments, Time now);
+
+}  // namespace outlay::cli

@@ -1,0 +1,487 @@
+#include "cli/page.hpp"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <utility>
+
+#include "cli/terminal.hpp"
+#include "outlay/error.hpp"
+
+namespace outlay::cli {
+
+namespace {
+
+constexpr std::size_t most_series = 8, most_dearest = 25;
+
+/// Of a Content-Security-Policy: `'sha256-...'`.
+std::string source_hash(std::string_view text) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  if (EVP_Digest(text.data(), text.size(), digest, &size, EVP_sha256(), nullptr) != 1)
+    throw Error(errc::config, "OpenSSL has no SHA-256. Check its configuration.");
+  unsigned char base64[2 * EVP_MAX_MD_SIZE];
+  const int length = EVP_EncodeBlock(base64, digest, static_cast<int>(size));
+  return "'sha256-" + std::string(reinterpret_cast<char*>(base64), static_cast<std::size_t>(length)) + "'";
+}
+
+std::string counted(std::int64_t count, const char* one, const char* many) {
+  return std::to_string(count) + ' ' + (count == 1 ? one : many);
+}
+
+std::string grouped(std::int64_t count) {
+  std::string digits = std::to_string(count);
+  for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > (count < 0 ? 1 : 0); at -= 3)
+    digits.insert(static_cast<std::size_t>(at), ",");
+  return digits;
+}
+
+std::string money_cell(Usd usd) {
+  return "<td class=\"num\" data-n=\"" + std::to_string(usd.nanos()) + "\" title=\"" + html(to_string(usd)) + "\">" +
+         html(money(usd)) + "</td>";
+}
+std::string count_cell(std::int64_t count) {
+  return "<td class=\"num\" data-n=\"" + std::to_string(count) + "\">" + grouped(count) + "</td>";
+}
+std::string name_of(std::string_view name) {
+  return "<bdi class=\"name\" title=\"" + html(name) + "\">" + html(name) + "</bdi>";
+}
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f", share * 100);
+  return text;
+}
+
+struct Column {
+  const char* title;
+  bool number = true;
+};
+std::string table_head(const std::string& caption, std::initializer_list<Column> columns, const std::string& id = {}) {
+  std::string out =
+      "<table" + (id.empty() ? "" : " id=\"" + id + "\"") + "><caption>" + html(caption) + "</caption><thead><tr>";
+  for (const Column& column : columns)
+    out += std::string("<th scope=\"col\"") + (column.number ? " class=\"num\"" : "") + "><button type=\"button\">" +
+           column.title + "</button></th>";
+  return out + "</tr></thead>";
+}
+std::string scroll(const std::string& label, const std::string& inside) {
+  return "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" + html(label) + "\">" + inside + "</div>";
+}
+
+/// What an event says, for readers who do not know the words of the library.
+const char* meaning(Action action) noexcept {
+  switch (action) {
+    case Action::blocked:
+      return "a call was refused before it was sent";
+    case Action::truncated:
+      return "a call was left out, quietly";
+    case Action::downgraded:
+      return "a call ran on a cheaper model";
+    case Action::clamped:
+      return "a call got a lower ceiling on its output";
+    case Action::raised:
+      return "a call that was let through took a budget over its cap";
+    case Action::allowed:
+      return "the program let a call through";
+    case Action::warned:
+      return "a call was let through with a warning";
+    case Action::waited:
+      return "a call waited for room";
+    case Action::cut:
+      return "a running answer was ended";
+    case Action::threshold:
+      return "a part of a cap was reached that was to be announced";
+    case Action::overrun:
+      return "a call used more than was reserved for it, and a cap was passed";
+    case Action::cap_raised:
+      return "the program raised a cap";
+    case Action::closed:
+      return "a budget was closed to new calls";
+    case Action::observed:
+      return "a call would have been refused; budgets only watch";
+    case Action::adjusted:
+      return "what was spent was corrected";
+    case Action::unshared:
+      return "a call was admitted while the shared caps were out of reach";
+    case Action::retry_storm:
+      return "many attempts in a row failed";
+    case Action::cap_lowered:
+      return "the program lowered a cap";
+    case Action::cap_set:
+      return "an operator set a cap";
+  }
+  return "";
+}
+
+const std::string* value_of(const ReportRow& row, const std::string& key) { return row.tags.find(key); }
+
+}  // namespace
+
+std::string html(std::string_view text) {
+  std::string out;
+  for (const char c : printable(text)) switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  return out;
+}
+
+std::string money(Usd usd) {
+  const std::int64_t nanos = usd.nanos();
+  const std::uint64_t size = nanos < 0 ? 0 - static_cast<std::uint64_t>(nanos) : static_cast<std::uint64_t>(nanos);
+  const std::uint64_t grain = size >= 100'000'000'000 ? 10'000'000 : size >= 10'000'000 ? 100'000 : 1;
+  const std::uint64_t rounded = (size / grain + (size % grain >= (grain + 1) / 2 && grain != 1)) * grain;
+  const std::uint64_t whole = rounded / 1'000'000'000;
+  const std::string exact = to_string(Usd::from_nanos(static_cast<std::int64_t>(rounded % 1'000'000'000)));  // $0.1234
+  return (nanos < 0 ? "-$" : "$") + grouped(static_cast<std::int64_t>(whole)) + exact.substr(exact.find('.'));
+}
+
+void Overview::add(const Record& record) {
+  first_ = std::min(first_, record.started);
+  last_ = std::max(last_, record.started);
+  for (const auto& [key, value] : record.tags) {
+    auto at = tags_.find(key);
+    if (at == tags_.end()) {
+      if (tags_.size() >= 256) continue;
+      at = tags_.try_emplace(key).first;
+    }
+    if (at->second.size() <= most_values) at->second.insert(value);
+  }
+}
+
+std::vector<std::string> Overview::keys() const {
+  std::vector<std::string> keys{"model", "provider", "budget"};
+  for (const auto& [key, values] : tags_)
+    if (values.size() <= most_values && keys.size() < most_keys) keys.push_back(key);
+  return keys;
+}
+
+std::vector<std::string> Overview::left_out() const {
+  std::vector<std::string> keys;
+  const std::vector<std::string> shown = this->keys();
+  for (const auto& [key, values] : tags_)
+    if (std::find(shown.begin(), shown.end(), key) == shown.end()) keys.push_back(key);
+  return keys;
+}
+
+Calendar::Unit Overview::unit() const noexcept {
+  using std::chrono::hours;
+  if (first_ > last_ || last_ - first_ <= hours(4 * 24)) return Calendar::Unit::hour;
+  if (last_ - first_ <= hours(100 * 24)) return Calendar::Unit::day;
+  if (last_ - first_ <= hours(2 * 366 * 24)) return Calendar::Unit::week;
+  return Calendar::Unit::month;
+}
+
+Page::Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar)
+    : unit_(overview.unit()), unit_name_(Calendar::name_of(unit_)), total_({}, calendar) {
+  for (const std::string& key : keys) sections_.push_back({key, {{key}, calendar}, {{unit_name_, key}, calendar}});
+  if (overview.first() > overview.last()) return;
+  // Times without a call are on the axis, too. Rows that come while the page is made may be later than the overview's last.
+  const auto step = std::chrono::minutes(unit_ == Calendar::Unit::hour ? 30 : 60 * 12);
+  for (Time time = overview.first();; time = std::min(time + step, overview.last())) {
+    const std::string& label = calendar.label(time, unit_);
+    if (times_.empty() || times_.back() != label) times_.push_back(label);
+    if (time == overview.last()) break;
+  }
+}
+
+void Page::add(const Record& record) {
+  total_.add(record);
+  for (Section& section : sections_) {
+    section.sums.add(record);
+    section.over_time.add(record);
+  }
+  const auto dearer = [](const Record& a, const Record& b) { return a.usd > b.usd; };
+  if (dearest_.size() < most_dearest || record.usd > dearest_.front().usd) {
+    if (dearest_.size() == most_dearest) {
+      std::pop_heap(dearest_.begin(), dearest_.end(), dearer);
+      dearest_.pop_back();
+    }
+    dearest_.push_back(record);
+    std::push_heap(dearest_.begin(), dearest_.end(), dearer);
+  }
+  // A policy has chosen another model: what would the one that was asked for have cost, with the same tokens?
+  if (record.status == RecordStatus::rejected || record.requested_model == record.admitted_model ||
+      record.admitted_model.empty() || !prices_.find(record.requested_model))
+    return;
+  ++rerouted_;
+  try {
+    saved_ += prices_.cost(record.requested_model, record.usage).usd - record.usd;
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): a usage that has no price there says nothing
+  }
+}
+
+void Page::add(const BudgetEvent& event) {
+  total_.add(event);
+  for (Section& section : sections_) {
+    section.sums.add(event);
+    section.over_time.add(event);
+  }
+  Deed& deed = deeds_[event.action];
+  ++deed.count;
+  deed.last = std::max(deed.last, event.time);
+  if (event.path.empty() || event.cap <= 0) return;
+  const bool refused = event.action == Action::blocked || event.action == Action::truncated;
+  const bool says_spent = event.action == Action::threshold || event.action == Action::overrun;
+  const bool sets_cap = event.action == Action::cap_raised || event.action == Action::cap_lowered;
+  if (!refused && !says_spent && !sets_cap && event.action != Action::downgraded && event.action != Action::cut) return;
+  if (caps_.size() >= 1'000 && !caps_.contains({event.path, event.dimension})) return;
+  Cap& cap = caps_[{event.path, event.dimension}];
+  if (event.time >= cap.time) cap.cap = event.cap, cap.time = event.time;
+  if (says_spent) cap.spent = std::max(cap.spent, event.projected);
+  cap.refused += refused;
+  if (event.action == Action::threshold &&
+      std::find(cap.thresholds.begin(), cap.thresholds.end(), event.threshold) == cap.thresholds.end())
+    cap.thresholds.push_back(event.threshold);
+}
+
+std::string Page::head() const {
+  return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src " +
+         source_hash(page_style) + "; script-src " + source_hash(page_script) +
+         "; base-uri 'none'; form-action 'none'\">"
+         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+         "<meta name=\"referrer\" content=\"no-referrer\"><link rel=\"icon\" href=\"data:,\">"
+         "<title>Where the money went</title><style>" +
+         std::string(page_style) + "</style></head>\n<body>";
+}
+
+std::string Page::summary(const PageFacts& facts, const ReportRow& total) const {
+  std::string out = "<header><h1>Where the money went</h1><p class=\"soft\">" +
+                    (times_.empty() ? "No calls" : html(times_.front()) + " to " + html(times_.back())) + " (" +
+                    html(facts.zone) + "), from <bdi>" + html(facts.source) + "</bdi></p></header><main>";
+  if (!facts.complete)
+    out += "<p class=\"warn\">Retention has deleted older rows: these are the sums of what is left.</p>";
+  if (total.unpriced_calls != 0)
+    out += "<p class=\"warn\">" + counted(total.unpriced_calls, "call has", "calls have") +
+           " no price, or something that is billed by use and has none: what they cost is not in the sums. "
+           "<code>outlay prices explain MODEL</code> says why.</p>";
+  const auto card = [&](const char* title, const std::string& data, const std::string& value, const std::string& note) {
+    out += std::string("<div><dt>") + title + "</dt><dd" + data + ">" + value +
+           (note.empty() ? "" : "<span class=\"note\">" + note + "</span>") + "</dd></div>";
+  };
+  const auto money_card = [&](const char* title, const char* id, Usd usd, const std::string& note) {
+    card(title,
+         std::string(" id=\"") + id + "\" data-n=\"" + std::to_string(usd.nanos()) + "\" title=\"" + to_string(usd) +
+             "\"",
+         money(usd), note);
+  };
+  const auto part = [&](Usd usd) {
+    return total.usd.nanos() <= 0
+               ? std::string()
+               : percent(static_cast<double>(usd.nanos()) / static_cast<double>(total.usd.nanos())) + " % of it";
+  };
+  out += "<dl class=\"cards\">";
+  money_card("Spent", "total", total.usd, "in " + grouped(total.calls) + (total.calls == 1 ? " call" : " calls"));
+  money_card("Known exactly", "exact", total.exact, part(total.exact));
+  money_card(
+      "Estimated", "estimated", total.estimated,
+      total.estimated_calls == 0 ? "" : part(total.estimated) + ", " + counted(total.estimated_calls, "call", "calls"));
+  money_card("Without a verdict", "indeterminate", total.indeterminate,
+             total.indeterminate_calls == 0
+                 ? ""
+                 : part(total.indeterminate) + ", " + counted(total.indeterminate_calls, "call", "calls"));
+  card("Tokens in", "", grouped(total.usage.input_total()), grouped(total.usage.cache_read) + " from a cache");
+  card("Tokens out", "", grouped(total.usage.output), grouped(total.usage.reasoning) + " of reasoning");
+  card("Refused before sending", "", grouped(total.blocked_calls), "");
+  return out + "</dl>";
+}
+
+std::string Page::section(const Section& section, bool complete) const {
+  const Report sums = section.sums.report(complete);
+  const std::string none = "(none)";
+  const std::string id = "by-" + std::to_string(&section - sections_.data());
+
+  Chart chart{"Spend by " + unit_name_ + ", stacked by " + section.key, times_, {}, {}};
+  std::map<std::string, std::size_t> places;
+  const auto name = [&](const ReportRow& row) {
+    const std::string* value = value_of(row, section.key);
+    return value ? *value : none;
+  };
+  for (const ReportRow& row : sums) {
+    if (chart.series.size() < most_series || sums.size() == most_series + 1) {
+      places.try_emplace(name(row), chart.series.size());
+      chart.series.push_back({name(row), row.usd});
+    } else {
+      if (chart.series.size() == most_series)
+        chart.series.push_back({std::to_string(sums.size() - most_series) + " others", {}});
+      chart.series.back().total += row.usd;
+    }
+  }
+  chart.amounts.assign(times_.size(), std::vector<Usd>(chart.series.size()));
+  for (const ReportRow& row : section.over_time.report(complete)) {
+    const std::string* time = value_of(row, unit_name_);
+    const auto at = time ? std::find(times_.begin(), times_.end(), *time) : times_.end();
+    if (at == times_.end()) continue;
+    const auto place = places.find(name(row));
+    chart.amounts[static_cast<std::size_t>(at - times_.begin())]
+                 [place == places.end() ? chart.series.size() - 1 : place->second] += row.usd;
+  }
+
+  std::string out = "<div class=\"panel\" data-section=\"" + id + "\"><h3>Over time, by <bdi>" + html(section.key) +
+                    "</bdi></h3>" + chart.render() + "</div>";
+  out += "<div class=\"panel\" data-section=\"" + id + "\" data-key=\"" + html(section.key) +
+         "\"><p class=\"needs-script\"><label>Only rows with <input type=\"search\" data-table=\"" + id +
+         "\"></label> <span class=\"found soft\" role=\"status\"></span></p>";
+  std::string table = table_head("By " + section.key + ", the dearest first",
+                                 {{"Name", false},
+                                  {"Spent"},
+                                  {"Share"},
+                                  {"Calls"},
+                                  {"Tokens in"},
+                                  {"Tokens out"},
+                                  {"Estimated"},
+                                  {"No verdict"},
+                                  {"Unpriced"},
+                                  {"Rejected"},
+                                  {"Refused"}},
+                                 id) +
+                      "<tbody>";
+  const Usd total = sums.total().usd;
+  for (const ReportRow& row : sums) {
+    const double share =
+        total.nanos() <= 0 ? 0 : static_cast<double>(row.usd.nanos()) / static_cast<double>(total.nanos());
+    table += "<tr><th scope=\"row\">" + name_of(name(row)) + "</th>" + money_cell(row.usd) +
+             "<td class=\"num\" data-n=\"" + std::to_string(row.usd.nanos()) + "\">" + percent(share) +
+             " % <svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
+             "class=\"fill\" width=\"" +
+             percent(std::clamp(share, 0.0, 1.0)) + "\" height=\"10\"/></svg></td>" + count_cell(row.calls) +
+             count_cell(row.usage.input_total()) + count_cell(row.usage.output) + money_cell(row.estimated) +
+             money_cell(row.indeterminate) + count_cell(row.unpriced_calls) + count_cell(row.rejected_calls) +
+             count_cell(row.blocked_calls) + "</tr>";
+  }
+  return out + scroll("By " + section.key, table + "</tbody></table>") + "</div>";
+}
+
+std::string Page::dearest() const {
+  if (dearest_.empty()) return {};
+  std::vector<Record> records = dearest_;
+  std::sort(records.begin(), records.end(),
+            [](const Record& a, const Record& b) { return a.usd != b.usd ? a.usd > b.usd : a.started < b.started; });
+  std::string table = table_head("The dearest calls",
+                                 {{"Admitted", false},
+                                  {"Model", false},
+                                  {"Spent"},
+                                  {"How sure", false},
+                                  {"Tokens in"},
+                                  {"Tokens out"},
+                                  {"Budget", false},
+                                  {"Tags", false}},
+                                 "dearest") +
+                      "<tbody>";
+  for (const Record& record : records) {
+    std::string tags, budgets;
+    for (const auto& [key, value] : record.tags)
+      tags += (tags.empty() ? "<bdi>" : ", <bdi>") + html(key) + "=" + html(shortened(value, 200)) + "</bdi>";
+    for (const std::string& budget : record.budgets) budgets += (budgets.empty() ? "" : " / ") + budget;
+    table += "<tr><th scope=\"row\" class=\"time\">" + html(to_iso8601(record.started)) + "</th><td>" +
+             name_of(record.model) + "</td>" + money_cell(record.usd) + "<td>" + to_string(record.status) +
+             (record.cost_source == CostSource::none ? ", unpriced" : "") + "</td>" +
+             count_cell(record.usage.input_total()) + count_cell(record.usage.output) + "<td>" + name_of(budgets) +
+             "</td><td class=\"tags\">" + tags + "</td></tr>";
+  }
+  return "<h2>The dearest calls</h2><div class=\"panel\">" + scroll("The dearest calls", table + "</tbody></table>") +
+         "</div>";
+}
+
+std::string Page::caps() const {
+  if (caps_.empty()) return {};
+  std::string table =
+      table_head("Budgets, as far as their events tell: what a threshold or an overrun said at most was spent",
+                 {{"Budget", false},
+                  {"Of", false},
+                  {"Cap"},
+                  {"Spent at most"},
+                  {"Part of the cap"},
+                  {"Thresholds reached", false},
+                  {"Refused"},
+                  {"Last event", false}},
+                 "caps") +
+      "<tbody>";
+  for (const auto& [of, cap] : caps_) {
+    const auto& [path, dimension] = of;
+    const auto cell = [&](std::int64_t value) {
+      return dimension == Dimension::usd ? money_cell(Usd::from_nanos(value)) : count_cell(value);
+    };
+    const double share = static_cast<double>(cap.spent) / static_cast<double>(cap.cap);
+    std::vector<double> thresholds = cap.thresholds;
+    std::sort(thresholds.begin(), thresholds.end());
+    std::string ticks, list;
+    for (const double threshold : thresholds) {
+      ticks += "<line class=\"tick\" x1=\"" + percent(threshold) + "\" x2=\"" + percent(threshold) +
+               "\" y1=\"0\" y2=\"10\"/>";
+      list += (list.empty() ? "" : ", ") + percent(threshold) + " %";
+    }
+    const double within = std::clamp(share, 0.0, 1.0);
+    table += "<tr><th scope=\"row\">" + name_of(path) + "</th><td>" + to_string(dimension) + "</td>" + cell(cap.cap) +
+             cell(cap.spent) + "<td class=\"num\" data-n=\"" + std::to_string(std::llround(share * 1000)) + "\">" +
+             percent(share) +
+             " % <svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
+             "class=\"" +
+             (share > 1 ? "over" : "fill") + "\" width=\"" + percent(within) + "\" height=\"10\"/>" + ticks +
+             "</svg></td><td>" + list + "</td>" + count_cell(cap.refused) + "<td class=\"time\">" +
+             html(to_iso8601(cap.time)) + "</td></tr>";
+  }
+  return "<h2>Budgets and their caps</h2><div class=\"panel\">" +
+         scroll("Budgets and their caps", table + "</tbody></table>") + "</div>";
+}
+
+std::string Page::deeds() const {
+  if (deeds_.empty()) return {};
+  std::string table =
+      table_head("Events of budgets", {{"What", false}, {"Meaning", false}, {"Times"}, {"Last", false}}, "deeds") +
+      "<tbody>";
+  for (const auto& [action, deed] : deeds_)
+    table += std::string("<tr><th scope=\"row\">") + to_string(action) + "</th><td>" + meaning(action) + "</td>" +
+             count_cell(deed.count) + "<td>" + html(to_iso8601(deed.last)) + "</td></tr>";
+  std::string saved;
+  if (rerouted_ != 0)
+    saved = "<p>" + counted(rerouted_, "call ran", "calls ran") +
+            " on another model than was asked for. With the same tokens the models "
+            "that were asked for would have cost <strong data-n=\"" +
+            std::to_string(saved_.nanos()) + "\">" + html(money(saved_)) +
+            "</strong> more, at the prices that this command knows. What refused, clamped and cut calls would have "
+            "cost is not "
+            "known.</p>";
+  return "<h2>What budgets did</h2><div class=\"panel\">" + saved +
+         scroll("What budgets did", table + "</tbody></table>") + "</div>";
+}
+
+std::string Page::render(const PageFacts& facts) const {
+  const ReportRow total = total_.report(facts.complete).total();
+  std::string out = head() + summary(facts, total);
+  out += "<h2>Spend</h2><fieldset class=\"needs-script\"><legend>By</legend>";
+  for (std::size_t i = 0; i < sections_.size(); ++i)
+    out += "<label><input type=\"radio\" name=\"by\" value=\"by-" + std::to_string(i) + "\"" +
+           (i == 0 ? " checked" : "") + "><bdi>" + html(sections_[i].key) + "</bdi></label>";
+  out += "</fieldset>";
+  for (const Section& section : sections_) out += this->section(section, facts.complete);
+  for (const std::string& key : facts.left_out)
+    out += "<p class=\"soft\">The tag <bdi>" + html(key) +
+           "</bdi> has too many values for this page: <code>outlay report --by</code> lists them.</p>";
+  out += caps() + deeds() + dearest();
+  return out + "</main><footer>Made by outlay " + html(to_iso8601(facts.made)) +
+         ". Nothing was fetched to show this page. Exact amounts, to a thousand-millionth of a dollar, appear where "
+         "the pointer rests.</footer><script>" +
+         std::string(page_script) + "</script></body></html>\n";
+}
+
+}  // namespace outlay::cli

@@ -1,0 +1,31 @@
+#include "cli/source.hpp"
+
+#include <fstream>
+
+#include "outlay/sqlite/reader.hpp"
+
+namespace outlay::cli {
+
+namespace {
+
+class SqliteSource final : public Source {
+ public:
+  SqliteSource(const std::filesystem::path& path, const ReportFilter& filter) : reader_(path, filter) {}
+  void read(const OnRecord& on_record, const OnEvent& on_event) override { reader_.read(on_record, on_event); }
+  [[nodiscard]] bool complete() const override { return reader_.complete(); }
+
+ private:
+  SqliteReader reader_;
+};
+
+}  // namespace
+
+std::unique_ptr<Source> open_source(const std::filesystem::path& path, const ReportFilter& filter) {
+  std::error_code ignored;
+  // Opening a pipe would take from it what it begins with.
+  if (std::filesystem::is_regular_file(path, ignored) && std::ifstream(path, std::ios::binary).get() == '{')
+    return open_jsonl(path, filter);
+  return std::make_unique<SqliteSource>(path, filter);
+}
+
+}  // namespace outlay::cli

@@ -1,0 +1,208 @@
+#include <chrono>
+#include <functional>
+#include <vector>
+
+#include "cli/commands.hpp"
+#include "cli/formats.hpp"
+#include "cli/groups.hpp"
+#include "outlay/jsonl_sink.hpp"
+#include "outlay/sqlite.hpp"
+#include "support/catch.hpp"
+#include "unit/cli/command.hpp"
+
+namespace cli = outlay::cli;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+outlay::Time at(std::string_view text) { return cli::parse_time(text, outlay::Time{}).value(); }
+
+outlay::Record make_record(std::string_view when, std::int64_t nanos, const outlay::Tags& tags = {}) {
+  outlay::Record record;
+  record.started = record.ended = at(when);
+  record.model = record.requested_model = record.admitted_model = "gpt-4o";
+  record.provider = "openai";
+  record.usd = outlay::Usd::from_nanos(nanos);
+  record.usage = {.input = 100, .output = 20};
+  record.tags = tags;
+  return record;
+}
+
+/// The same rows in a file of each kind.
+class Files {
+ public:
+  explicit Files(const std::function<void(outlay::Sink&)>& fill) {
+    for (const auto& sink :
+         {outlay::sqlite_sink({.path = sqlite()}), outlay::jsonl_sink({.path = jsonl(), .sync = false})}) {
+      fill(*sink);
+      sink->close();
+    }
+  }
+  [[nodiscard]] std::string sqlite() const { return directory_.file("spend.db"); }
+  [[nodiscard]] std::string jsonl() const { return directory_.file("spend.jsonl"); }
+
+ private:
+  command::Directory directory_;
+};
+
+/// Everything that may be in a file.
+void fill(outlay::Sink& sink) {
+  outlay::Record record = make_record("2026-03-28T22:30:00Z", 5'000'000, {{"user_id", "alice"}, {"feature", "search"}});
+  record.budgets = {"team", "answer"};
+  sink.write(record);
+  record = make_record("2026-03-28T23:30:00Z", 3'000'001, {{"user_id", "bob"}});
+  record.status = outlay::RecordStatus::estimated;
+  record.model = "claude";
+  record.provider = "anthropic";
+  record.ended += 123'456'789ns;
+  sink.write(record);
+  record = make_record("2026-03-29T22:15:00Z", 2'000'000, {{"user_id", "alice"}});
+  record.status = outlay::RecordStatus::indeterminate;
+  record.cost_source = outlay::CostSource::none;
+  record.usage.web_searches = 2;
+  record.budgets = {"team"};
+  sink.write(record);
+  record = make_record("2026-04-02T00:00:00Z", 0);
+  record.status = outlay::RecordStatus::rejected;
+  sink.write(record);
+  outlay::BudgetEvent event;
+  event.time = at("2026-03-29T10:00:00Z");
+  event.action = outlay::Action::blocked;
+  event.budget = "answer";
+  event.path = "team/answer";
+  event.budgets = {"team", "answer"};
+  event.model = "gpt-4o";
+  event.tags = {{"user_id", "bob"}};
+  sink.event(event);
+}
+
+}  // namespace
+
+TEST_CASE("report: a file of JSON lines gives the same as an SQLite file", "[cli][report]") {
+  const Files files(fill);
+  for (const std::string options :
+       {"", "--by user_id", "--by model,provider", "--by budget", "--by day --format csv",
+        "--by user_id --since 2026-03-29", "--until 2026-03-29 --format csv", "--where user_id=alice --by feature",
+        "--where model=claude", "--budget team --by budget", "--budget team/answer", "--where day=2026-03-28",
+        "--format json --by user_id,week"}) {
+    INFO(options);
+    const command::Result sqlite = command::outlay("report " + files.sqlite() + " " + options);
+    const command::Result jsonl = command::outlay("report " + files.jsonl() + " " + options);
+    CHECK(sqlite.status == 0);
+    CHECK(jsonl.status == 0);
+    CHECK(sqlite.out == jsonl.out);
+    CHECK(sqlite.err == jsonl.err);
+  }
+  for (const std::string& file : {files.sqlite(), files.jsonl()}) {
+    const command::Result unknown = command::outlay("report " + file + " --budget taem");
+    CHECK(unknown.status == cli::bad_input);
+    CHECK(has(unknown.err, "was ever called \"taem\""));
+  }
+}
+
+TEST_CASE("report: the numbers are those of report_sqlite", "[cli][report]") {
+  const Files files(fill);
+  const std::vector<std::string> by{"model", "user_id"};
+  const outlay::Report expected = outlay::report_sqlite(files.sqlite(), by);
+  CHECK(command::outlay("report " + files.jsonl() + " --by model,user_id --format json").out ==
+        cli::as_json(expected, expected.size()));
+  CHECK(command::outlay("report " + files.sqlite() + " --by model,user_id --format csv").out ==
+        cli::as_csv(expected, by, expected.size()));
+}
+
+TEST_CASE("report: hours, days, weeks and months are those of a time zone, in the order of time", "[cli][report]") {
+  const Files files(fill);
+  const auto keys = [&](const std::string& unit, const std::string& zone) {
+    const std::string csv = command::outlay("report " + files.sqlite() + " --format csv --by " + unit +
+                                            (zone.empty() ? "" : " --zone " + zone))
+                                .out;
+    std::vector<std::string> first;
+    for (std::size_t begin = csv.find('\n') + 1; begin < csv.size(); begin = csv.find('\n', begin) + 1)
+      first.push_back(csv.substr(begin, csv.find(',', begin) - begin));
+    return first;
+  };
+  using List = std::vector<std::string>;
+  CHECK(keys("day", "") == List{"2026-03-28", "2026-03-29", "2026-04-02"});
+  CHECK(keys("day", "Europe/Berlin") == List{"2026-03-28", "2026-03-29", "2026-03-30", "2026-04-02"});
+  CHECK(keys("week", "") == List{"2026-03-23", "2026-03-30"});
+  CHECK(keys("month", "America/New_York") == List{"2026-03", "2026-04"});
+  // The clocks of Berlin went forward in the night to the 29th.
+  CHECK(keys("hour", "Europe/Berlin") == List{"2026-03-28T23:00+01:00", "2026-03-29T00:00+01:00",
+                                              "2026-03-29T12:00+02:00", "2026-03-30T00:00+02:00",
+                                              "2026-04-02T02:00+02:00"});
+  CHECK(keys("hour", "")[0] == "2026-03-28T22:00Z");
+  CHECK(keys("hour", "Asia/Kolkata")[0] == "2026-03-29T04:00+05:30");
+  const command::Result unknown = command::outlay("report " + files.sqlite() + " --by day --zone Mars/Olympus");
+  CHECK(unknown.status == cli::bad_input);
+  CHECK(has(unknown.err, "Mars/Olympus"));
+}
+
+TEST_CASE("report: lines that no sink writes are left out, and that is said", "[cli][report]") {
+  const Files files(fill);
+  const std::string whole = command::read_file(files.jsonl());
+  const std::string before = command::outlay("report " + files.jsonl()).out;
+  command::write_file(files.jsonl(), whole + "{\"type\":\"call\"}\n" + "no JSON\n\n" + std::string(2'000'000, 'x') +
+                                         "\n" + "{\"type\":\"call\",\"usd_nanos\":99");
+  const command::Result result = command::outlay("report " + files.jsonl());
+  CHECK(result.status == 0);
+  CHECK(result.out == before);
+  CHECK(has(result.err, "3 lines that a jsonl_sink does not write, the first is line 6"));
+  command::write_file(files.jsonl(), whole + "{\"type\":\"call\",\"usd_nanos\":99");
+  CHECK(has(command::outlay("report " + files.jsonl()).err, "last line that is not complete"));
+}
+
+TEST_CASE("report: a terminal gets bars, other readers do not", "[cli][report]") {
+  outlay::ReportRow dear, cheap;
+  dear.tags = {{"user_id", "alice"}};
+  dear.usd = outlay::Usd::from_nanos(2'000'000'000);
+  cheap.tags = {{"user_id", "bob"}};
+  cheap.usd = outlay::Usd::from_nanos(1'000'000'000);
+  const outlay::Report report({dear, cheap}, true);
+  const std::string block = "\xE2\x96\x88";
+  const auto times = [&](const std::string& text) {
+    std::size_t count = 0;
+    for (std::size_t begin = 0; (begin = text.find(block, begin)) != text.npos; begin += block.size()) ++count;
+    return count;
+  };
+  CHECK(times(cli::as_table(report, {"user_id"}, 2, {.width = 80})) == 16 + 8);
+  CHECK(times(cli::as_table(report, {"user_id"}, 2, {})) == 0);
+  CHECK(times(cli::as_table(report, {"user_id"}, 2, {.width = 30})) == 0);  // no room
+}
+
+TEST_CASE("report: sums that do not fit are an error, not a plausible number", "[cli][report]") {
+  cli::Calendar calendar;
+  cli::Groups groups({}, calendar);
+  outlay::Record record = make_record("2026-03-28", INT64_MAX - 1);
+  groups.add(record);
+  CHECK_THROWS_AS(groups.add(record), outlay::Error);
+}
+
+TEST_CASE("report: a page has the sums in its cells, and harmful names as text", "[cli][report][page]") {
+  const Files files([](outlay::Sink& sink) {
+    fill(sink);
+    sink.write(make_record("2026-03-30T00:00:00Z", 1, {{"user_id", "<script>alert('x')</script>\"&\x1B"}}));
+  });
+  for (const std::string& file : {files.sqlite(), files.jsonl()}) {
+    const std::string page = files.sqlite() + ".html";
+    const command::Result result = command::outlay("report " + file + " --html " + page);
+    CHECK(result.status == 0);
+    CHECK(result.out.empty());
+    const std::string text = command::read_file(page);
+    CHECK(has(text, "id=\"total\" data-n=\"10000002\""));
+    CHECK(has(text, "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&quot;&amp;\xEF\xBF\xBD"));
+    CHECK_FALSE(has(text, "<script>alert"));
+    CHECK(has(text, "default-src 'none'"));
+    CHECK(has(text, "1 call has no price"));
+    CHECK_FALSE(has(text, " style=\""));
+  }
+  CHECK(command::outlay("report " + files.sqlite() + " --html /nowhere/page.html").status == cli::bad_input);
+}
+
+TEST_CASE("report: a page of a file without calls says so", "[cli][report][page]") {
+  const Files files([](outlay::Sink&) {});
+  const std::string page = files.sqlite() + ".html";
+  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(has(command::read_file(page), "No calls"));
+}

@@ -1,0 +1,120 @@
+#include <signal.h>
+
+#include <chrono>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+
+#include "cli/arguments.hpp"
+#include "cli/commands.hpp"
+#include "outlay/jsonl_sink.hpp"
+#include "outlay/sqlite.hpp"
+#include "support/catch.hpp"
+#include "unit/cli/command.hpp"
+
+namespace cli = outlay::cli;
+using namespace std::chrono_literals;
+
+namespace {
+
+bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+outlay::Record make_record(std::int64_t nanos, std::chrono::minutes ago, const outlay::Tags& tags) {
+  outlay::Record record;
+  record.started = record.ended = cli::system_now() - ago;
+  record.model = "gpt-4o";
+  record.usd = outlay::Usd::from_nanos(nanos);
+  record.usage = {.input = 100, .output = 20};
+  record.tags = tags;
+  record.budgets = {"team", "answer"};
+  return record;
+}
+
+/// A command that runs on, and is read line by line.
+class Following {
+ public:
+  explicit Following(const std::string& arguments)
+      : pipe_(::popen(("echo $$; exec '" OUTLAY_COMMAND "' " + arguments).c_str(), "r")) {
+    if (!pipe_) throw std::runtime_error("popen failed");
+    pid_ = std::stoi(line());
+  }
+  Following(const Following&) = delete;
+  Following& operator=(const Following&) = delete;
+  ~Following() {
+    ::kill(pid_, SIGTERM);
+    ::pclose(pipe_);
+  }
+  std::string line() {
+    std::string text;
+    for (int c = 0; (c = std::fgetc(pipe_)) != EOF && c != '\n';) text += static_cast<char>(c);
+    return text;
+  }
+
+ private:
+  std::FILE* pipe_;
+  pid_t pid_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("tail: rows appear as a sink writes them, of either kind of file", "[cli][tail]") {
+  const command::Directory directory;
+  for (const std::string& file : {directory.file("spend.db"), directory.file("spend.jsonl")}) {
+    INFO(file);
+    const auto sink =
+        file.ends_with(".db") ? outlay::sqlite_sink({.path = file}) : outlay::jsonl_sink({.path = file, .sync = false});
+    for (const char* user : {"alice", "bob", "carol"}) sink->write(make_record(12'500'000, 1min, {{"user_id", user}}));
+    sink->flush(std::chrono::steady_clock::now() + 10s);
+
+    Following tail("tail " + file + " --lines 2");
+    CHECK(has(tail.line(), "user_id=bob"));
+    CHECK(has(tail.line(), "$0.0125  gpt-4o  100 in, 20 out  team/answer  user_id=carol"));
+    sink->write(make_record(1, 0min, {{"user_id", "dave\x1B[31m"}}));
+    sink->flush(std::chrono::steady_clock::now() + 10s);
+    CHECK(has(tail.line(), "user_id=dave\xEF\xBF\xBD[31m"));
+    outlay::BudgetEvent event;
+    event.time = cli::system_now();
+    event.action = outlay::Action::blocked;
+    event.path = "team/answer";
+    event.model = "gpt-4o";
+    event.projected = 60'500'000'000;
+    event.cap = 60'000'000'000;
+    sink->event(event);
+    sink->close();
+    CHECK(has(tail.line(), "blocked  team/answer  gpt-4o  $60.50 of $60.00 usd"));
+  }
+}
+
+TEST_CASE("tail: only what was asked for", "[cli][tail]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.db");
+  const auto sink = outlay::sqlite_sink({.path = file});
+  for (const char* user : {"alice", "bob"}) sink->write(make_record(1, 1min, {{"user_id", user}}));
+  sink->close();
+  const std::string out = command::outlay("tail " + file + " --once --where user_id=bob").out;
+  CHECK(has(out, "user_id=bob"));
+  CHECK_FALSE(has(out, "user_id=alice"));
+}
+
+TEST_CASE("top: the rate is the last hour's, and says when a cap is reached", "[cli][top]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.db");
+  const auto sink = outlay::sqlite_sink({.path = file});
+  sink->write(make_record(5'000'000'000, 300min, {{"user_id", "alice"}}));
+  outlay::BudgetEvent event;
+  event.time = cli::system_now() - 200min;
+  event.action = outlay::Action::threshold;
+  event.path = "team";
+  event.projected = 5'000'000'000;
+  event.cap = 10'000'000'000;
+  event.threshold = 0.5;
+  sink->event(event);
+  sink->write(make_record(2'000'000'000, 30min, {{"user_id", "bob"}}));
+  sink->close();
+  const std::string out = command::outlay("top " + file + " --once --by budget,user_id").out;
+  INFO(out);
+  // Three dollars are left at two dollars an hour.
+  CHECK(has(out, "team           $2.00  $7.00      2  $10.00  in 1 h 30 min"));
+  CHECK(has(out, "team/answer    $2.00  $7.00      2"));
+  CHECK(has(out, "bob        $2.00  $2.00      1\nalice      $0.00  $5.00      1"));
+}
