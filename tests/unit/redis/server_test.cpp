@@ -415,9 +415,8 @@ TEST_CASE("redis: a server that may evict counters, or forgets them over a resta
   CHECK(contains(log.text(), "goes back to the last snapshot"));
 }
 
-TEST_CASE(
-    "redis: a call whose lease has run out is kept for two days, a detached one for a week, and then no more",
-    "[redis]") {
+TEST_CASE("redis: a call whose lease has run out is kept for two days, a detached one for a week, and then no more",
+          "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
   RedisBackend backend(server.url(), "outlay");
