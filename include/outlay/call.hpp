@@ -56,8 +56,8 @@ struct CallRequest {
   /// Who serves the call, as the price table names it in front of models (`groq`, `vertex_ai`), or the address that it goes to: its own
   /// prices come first, for the model that is named by the reply too. Empty: not known. At most 256 bytes.
   std::string_view provider{};
-  /// For calls that outlive their process, batches and background answers: how long the store of the budgets around the call holds it without
-  /// a sign of life, see Call::detach. Between 1 second and 60 days. Empty: as long as this process lives, and StoreOptions::lease.
+  /// For calls that outlive their process, batches and background answers: how long the store of the budgets around the call holds it from
+  /// Call::detach() on. Between 1 second and 60 days. Empty: the call is not going to be detached.
   std::optional<std::chrono::seconds> lease{};
 };
 
@@ -171,24 +171,28 @@ class [[nodiscard]] OUTLAY_EXPORT Call final {
   /// written before it is resumed and ended.
   ///
   /// Until then the store holds its amounts, and after the lease charges them or gives them back, as StoreOptions::on_expiry says; what ends the
-  /// call within 7 days after that corrects the same slot.
+  /// call in the 7 days after that corrects the same slot, as long as that is kept (48 hours after its window). A call that is never resumed has
+  /// no record; resume it and call indeterminate() for one.
   /// \return One line of printable text, some hundred bytes and what names and tags take, for a file, a queue or a database. It has the
   /// budgets, tags and prices of the admission in it, and nothing of the request's text.
   /// \par Errors
   /// Error with errc::invalid_argument, and the call stays as it was: it has ended, or has no lease, or a budget around it counts in this
-  /// process alone. StoreUnavailable where the store could not be reached when the call was admitted.
+  /// process alone. StoreUnavailable, and the same, where the store does not answer, or did not when the call was admitted.
+  /// \par Blocking
+  /// The store is asked to hold it for the lease: at most StoreOptions::timeout.
   /// \par Example
   /// \snippet tests/unit/core/call/detached_test.cpp detached_call
   [[nodiscard]] std::string detach();
   /// The call that detach() left, ready to be ended once: by its admission's budgets, tags, day and prices, in the current ledger.
   ///
-  /// Let go without an end it stays detached. Of several that resume it the first that ends it counts, and the others are told so by
+  /// Let go without an end it stays detached. It is settled under its budgets' caps, but not their policies: BudgetExceeded is not thrown where
+  /// one of them was a Raise. Of several that resume it the first that ends it counts, and the others are told so by
   /// Settled::first and by the result of release().
   /// \par Errors
   /// Error with errc::invalid_argument for a text that detach() has not returned, or not wholly; ConfigError for a null store.
   /// \par Blocking
   /// What ends the call asks the store, for at most StoreOptions::timeout; in a coroutine, do it on another thread where that is far away.
-  /// Without an answer the call is booked, and the store's thread delivers it.
+  /// Without an answer the call is booked, and the store's thread delivers it; then two that end it at the same time may both have a record.
   [[nodiscard]] static Call resume(std::string_view text, const std::shared_ptr<Store>& store);
 
  private:

@@ -160,7 +160,7 @@ std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreComma
 }
 
 void RedisBackend::run(Batch& batch, Deadline deadline) {
-  bool fresh = false;
+  bool fresh = false, repeated = false;
   std::string why = "did not answer in time";
   int turns = 0;
   for (bool first = true; !batch.pending.empty() && (first || Steady::now() < deadline); first = false) {
@@ -203,13 +203,21 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
       connection_.reset();
       std::erase_if(batch.pending, [&](std::size_t i) { return batch.results[i].has_value(); });
       // The server may have closed a connection that was idle. Commands are sent again once: each has its id.
-      if (!fresh && !lost.timed_out) continue;
+      if (!fresh && !lost.timed_out) {
+        repeated = true;
+        continue;
+      }
       note_failure(lost.what());
       why = trouble_;
       break;
     }
   }
   for (const std::size_t i : batch.pending) batch.results[i].emplace(unavailable(why));
+  // Whether a detached call had ended before, or by the command whose answer was lost, is not known.
+  for (std::size_t i = 0; repeated && i < batch.commands.size(); ++i)
+    if (std::optional<Result<StoreReply>>& result = batch.results[i];
+        batch.commands[i].detached && result && *result && (*result)->outcome == StoreReply::Outcome::ended)
+      result.emplace(unavailable("lost the answer to the command"));
 }
 
 RedisBackend::Turn RedisBackend::round(RedisConnection& connection, Batch& batch, bool asking, Deadline deadline) {

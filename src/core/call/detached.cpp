@@ -82,21 +82,27 @@ std::string detach(Reservation& reservation) {
     throw StoreUnavailable(
         "the store could not be reached when the call was admitted, so it does not hold it, and the call cannot be "
         "detached. Admit it again when the store answers.");
-  std::optional<DetachedHold> hold = reservation.claim->detach();
+  std::optional<DetachedHold> hold = reservation.claim->detachable();
   if (!hold)
     cannot_detach(reservation,
                   "it was admitted without a lease, or was resumed. Set CallRequest::lease to how long it "
                   "may take.");
   call.hold = std::move(*hold);
-  reservation.state.store(Reservation::State::ended, std::memory_order_release);
-  return to_text(call);
+  std::string text = to_text(call);
+  // Whatever is wrong with a text is found before the call has left.
+  (void)read_detached(text);
+  if (const Result<void> left = reservation.claim->leave(reservation.books->time()); !left)
+    throw StoreUnavailable(left.error().message());
+  const auto lock = reservation.budget->lock_tree();
+  if (reservation.state.exchange(Reservation::State::ended, std::memory_order_acq_rel) == Reservation::State::ended)
+    cannot_detach(reservation, "it has ended meanwhile.");
+  return text;
 }
 
 /// The price of its admission, under the one name that will be looked up.
 std::shared_ptr<const PriceBook> prices_of(const DetachedCall& call) {
   std::vector<PriceEntry> entries;
   if (call.price) {
-    check_price(call.model, *call.price);
     entries.push_back({call.model, *call.price, call.price_is_assumed, true});
   }
   return make_price_book(std::move(entries), call.prices, "a detached call", std::nullopt);

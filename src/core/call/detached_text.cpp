@@ -7,6 +7,8 @@
 #include "core/base/percent.hpp"
 #include "core/base/vector.hpp"
 #include "core/call/detached.hpp"
+#include "core/pricing/price_book.hpp"
+#include "core/pricing/pricing.hpp"
 #include "outlay/error.hpp"
 
 namespace outlay::detail {
@@ -201,6 +203,36 @@ const Fields& fields() {
   return all;
 }
 
+/// What no call can have held, asked for or been counted by is not taken from a text, which anybody may write.
+void check_bounds(const DetachedCall& call) {
+  constexpr std::int64_t most_tokens = Usage::max_count * 1'024;
+  const Vector& held = call.hold.amount;
+  if (held[index(Dimension::usd)] > max_call_cost.nanos() || held[index(Dimension::calls)] > 1 ||
+      held[index(Dimension::concurrent)] > 1)
+    malformed("it holds more than a call does");
+  for (const Dimension tokens : {Dimension::tokens, Dimension::input_tokens, Dimension::output_tokens})
+    if (held[index(tokens)] > 2 * most_tokens) malformed("it holds more tokens than a call does");
+  if (call.input > Usage::max_count || call.choices > 1'024 || call.ceiling > Usage::max_count ||
+      call.output > most_tokens)
+    malformed("it asks for more tokens than a call does");
+  if (call.hold.epoch.empty()) malformed("a field is missing");
+  for (const DetachedCall::CountedBy& budget : call.budgets) {
+    if (budget.name.empty() || budget.name.size() > max_counter_name) malformed("a budget's name is none");
+    for (const double fraction : budget.notify_at)
+      if (!(fraction > 0 && fraction <= 1)) malformed("a threshold is none");
+    try {
+      if (Window::parse(budget.window).kind() == Window::Kind::scope) malformed("a budget has no window");
+    } catch (const ConfigError&) {
+      malformed("a budget's window is none");
+    }
+  }
+  try {
+    if (call.price) check_price(call.model, *call.price);
+  } catch (const ConfigError&) {
+    malformed("a price is none");
+  }
+}
+
 }  // namespace
 
 std::string to_text(const DetachedCall& call) {
@@ -259,8 +291,7 @@ DetachedCall read_detached(std::string_view text) {
   }
   if (call.hold.id.size() != 32 || call.model.empty() || call.requested.empty() || call.budgets.empty())
     malformed("a field is missing");
-  for (const DetachedCall::CountedBy& budget : call.budgets)
-    if (budget.name.empty() || budget.name.size() > max_counter_name) malformed("a budget's name is none");
+  check_bounds(call);
   return call;
 }
 

@@ -15,8 +15,9 @@ SharedClaim::SharedClaim(BudgetNode& innermost, DetachedHold hold)
     : epoch_(std::move(hold.epoch)), store_(Access::queue(*innermost.store)) {
   enter_chain(innermost);
   hold_.id = std::move(hold.id);
+  hold_.detached = true;
   hold_.amount = told_ = hold.amount;
-  asked_at_ = hold.admitted;
+  asked_at_ = admitted_at_ = hold.admitted;
   make_slots(asked_at_);
   held_ = kept_ = true;
 }
@@ -68,6 +69,7 @@ StoreCommand SharedClaim::command(const Question& question) {
   asked_at_ = now;
   if (!kept_) {
     hold_.id = store_.new_id();
+    admitted_at_ = now;
     make_slots(now);
   }
   std::vector<StoreCounter> slots = slots_now(now);
@@ -90,10 +92,7 @@ StoreCommand SharedClaim::command(const Question& question) {
   }
   StoreCommand made = store_.command(kept_ ? StoreCommand::Op::extend : StoreCommand::Op::reserve, hold_.id,
                                      std::move(slots), question.amounts, now);
-  if (lease_ != lease_.zero()) {
-    made.lease = lease_;
-    made.detached = true;
-  }
+  made.detached = lease_ != lease_.zero();
   return made;
 }
 
@@ -179,6 +178,7 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
       add(entry.held, minus(hold_.amount, told_));  // what a stream was given while the store could not be reached
   }
   if (granted) {
+    if (!kept_) epoch_ = reply->epoch;
     hold_.amount = told_ = asked_;
     held_ = true;
     if (!kept_ && store_.data_lost(reply->now)) {
@@ -213,7 +213,7 @@ bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
 void SharedClaim::keep() {
   kept_ = true;
   hold_.known = store_.known_slots(hold_.counters, hold_.slots);
-  if (!hold_.unshared) store_.keep_alive(hold_, lease_ == lease_.zero());
+  if (!hold_.unshared) store_.keep_alive(hold_);
 }
 
 const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps) noexcept {
@@ -311,7 +311,8 @@ void SharedClaim::take_answer(std::vector<Change>& changes, const StoreReply& re
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     const StoreReply::State& state = reply.states[entries_[i].place];
     Change& change = changes[i];
-    change.after = Counter::of(to_vector(state.spent), to_vector(state.reserved), change.before.cap);
+    change.after = Counter::of(to_vector(state.spent), to_vector(state.reserved),
+                               with_set_caps(change.before.cap, to_vector(state.caps)));
     change.before = change.after;
     change.before.end(minus(Vector{}, held), minus(Vector{}, actual));
   }
@@ -319,12 +320,27 @@ void SharedClaim::take_answer(std::vector<Change>& changes, const StoreReply& re
 
 // --- calls that leave their process ---
 
-std::optional<DetachedHold> SharedClaim::detach() {
+std::optional<DetachedHold> SharedClaim::detachable() {
   const std::lock_guard lock(mutex_);
   if (lease_ == lease_.zero() || ended_ || hold_.unshared || !held_) return std::nullopt;
+  return DetachedHold{hold_.id, epoch_, admitted_at_, hold_.amount};
+}
+
+Result<void> SharedClaim::leave(Time callers) {
+  store_.leave_alone(hold_.id);  // a renewal that came later would shorten the lease
+  StoreCommand command = store_.command(StoreCommand::Op::renew, {}, {}, {}, store_.now(callers));
+  command.ids = {hold_.id};
+  command.lease = lease_;
+  command.detached = true;
+  const Result<StoreReply> reply = store_.ask_and_wait(std::move(command), {});
+  const std::lock_guard lock(mutex_);
+  if (!reply) {
+    store_.keep_alive(hold_);
+    return reply.error();
+  }
   ended_ = true;
   held_ = false;
-  return DetachedHold{hold_.id, store_.epoch(), asked_at_, hold_.amount};
+  return {};
 }
 
 std::optional<std::vector<SharedClaim::Change>> SharedClaim::end_detached(StoreCommand::Op op, const Vector& actual,
@@ -332,7 +348,13 @@ std::optional<std::vector<SharedClaim::Change>> SharedClaim::end_detached(StoreC
                                                                           std::span<const Watched> watched,
                                                                           StoreQueue::Crossed crossed) {
   const Time now = store_.now(callers);
-  std::vector<StoreCounter> slots = slots_now(now);
+  std::vector<StoreCounter> slots;
+  Vector held{};
+  {
+    const std::lock_guard lock(mutex_);
+    slots = slots_now(now);
+    held = hold_.amount;
+  }
   for (const Watched& one : watched) slots[one.place].thresholds.push_back(one.threshold);
   StoreCommand command = store_.command(op, hold_.id, std::move(slots), actual, now);
   command.lease = store_.options.lease;  // in memory too: others may ask again
@@ -344,12 +366,15 @@ std::optional<std::vector<SharedClaim::Change>> SharedClaim::end_detached(StoreC
     reply = store_.ask_and_wait(std::move(command), hold_.counters);
   }
   if (!reply) return end(op, actual, callers, watched, std::move(crossed));
-  ended_ = true;
-  held_ = false;
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    held_ = false;
+  }
   if (reply->outcome != StoreReply::Outcome::done) return std::nullopt;
   if (crossed && !reply->crossed.empty()) crossed(*reply);
   std::vector<Change> changes = changes_before();
-  take_answer(changes, *reply, hold_.amount, actual);
+  take_answer(changes, *reply, held, actual);
   return changes;
 }
 

@@ -31,7 +31,7 @@ struct DetachedHold {
 class SharedClaim {
  public:
   /// \param innermost Of a chain in which some budget counts in a store.
-  /// \param lease How long the hold may live without its process; zero: as long as that does.
+  /// \param lease How long the store holds it once it is detached; zero: it is not going to be.
   explicit SharedClaim(BudgetNode& innermost, std::chrono::milliseconds lease = {});
   /// Of a call that was detached: held, and ended by end_detached() alone.
   SharedClaim(BudgetNode& innermost, DetachedHold hold);
@@ -105,9 +105,11 @@ class SharedClaim {
   /// By place, then ascending: those of one place stand in the command in this order.
   [[nodiscard]] std::vector<Watched> watched() const;
 
-  /// Leaves what is held to whoever makes a claim of it again. Empty where the store does not know of the call, or would not keep it.
-  [[nodiscard]] std::optional<DetachedHold> detach();
-  [[nodiscard]] bool of_detached() const noexcept { return !epoch_.empty(); }
+  /// What is held, for a claim that is made of it elsewhere. Empty where the store does not know of the call, or it was made without a lease.
+  [[nodiscard]] std::optional<DetachedHold> detachable();
+  /// Leaves it to that claim: the store holds it for the lease. A failure: the store has not answered, and nothing has changed.
+  [[nodiscard]] Result<void> leave(Time callers);
+  [[nodiscard]] bool of_detached() const noexcept { return hold_.detached; }
 
   /// Before and after the end of a call, as known here, of the slot of each budget in which the call was admitted.
   struct Change {
@@ -149,14 +151,14 @@ class SharedClaim {
 
   std::vector<Entry> entries_;  // innermost first
   const std::chrono::milliseconds lease_{};
-  const std::string epoch_;  // of a detached call: of the store's data when it was detached
+  std::string epoch_;  // of the store's data when it granted what is held
   StoreQueue& store_;
   std::mutex mutex_;  // of what end() reads; a tree's lock may be taken while it is held
   bool ended_ = false;
   StoreHold hold_;  // of counters and slots; the id is empty where nothing is held or asked for
   Vector asked_{};
   Vector told_{};  // of what is held, what the store knows of
-  Time asked_at_{};
+  Time asked_at_{}, admitted_at_{};
   bool held_ = false;
   bool kept_ = false;      // by a call that runs
   bool answered_ = false;  // the numbers of the entries are the store's

@@ -251,6 +251,7 @@ std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& 
                     {},
                     {},
                     std::move(crossed)};
+  delivery.command.detached = hold.detached;
   if (op == Op::settle) delivery.spent = amount;
   const bool known_to_store = !hold.unshared && !forgotten;
   if (known_to_store) delivery.held = hold.amount;
@@ -357,13 +358,18 @@ void StoreQueue::reset() {
       }
 }
 
-void StoreQueue::keep_alive(StoreHold& hold, bool renewed) {
+void StoreQueue::keep_alive(StoreHold& hold) {
   if (of_parent_ || distance_ == StoreBackend::Distance::memory) return;
   const std::lock_guard lock(mutex_);
   hold.losses = losses_;
-  if (!renewed) return;
   alive_.insert(hold.id);
   start_thread();
+}
+
+void StoreQueue::leave_alone(const std::string& id) noexcept {
+  const std::lock_guard lock(mutex_);
+  alive_.erase(id);
+  for (Delivery& delivery : deliveries_) std::erase(delivery.command.ids, id);
 }
 
 std::vector<StoreCounter::Threshold> thresholds_of(const std::vector<double>& fractions, const Vector& caps) {

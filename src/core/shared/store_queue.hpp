@@ -39,6 +39,7 @@ struct StoreHold {
   std::int64_t local = 0;    // of `amount`, what was taken from the allowance of OnUnreachable::local
   std::uint64_t outage = 0;  // and in which outage
   std::uint64_t losses = 0;  // how often the store had lost data when it was made
+  bool detached = false;     // of a call that came from another process: an id that the store does not know has ended
 };
 
 /// A store's queue and thread: what stands between calls and a backend.
@@ -115,8 +116,10 @@ class StoreQueue {
   void accept_lost_data() noexcept;
   /// Of a store in memory: forgets what was spent.
   void reset();
-  /// The hold is a running call's. Where `renewed`, its lease is renewed from now on, until it ends.
-  void keep_alive(StoreHold& hold, bool renewed);
+  /// From now on its lease is renewed, until it ends or leave_alone().
+  void keep_alive(StoreHold& hold);
+  /// Its lease is renewed no more.
+  void leave_alone(const std::string& id) noexcept;
 
  private:
   struct Delivery {

@@ -271,6 +271,83 @@ TEST_CASE("detached call: comes back in windows of every kind, and under rules w
   CHECK(fixture.ledger.records().back().budgets.size() == 1);
 }
 
+TEST_CASE("detached call: counts in the slot of its admission also where its stream asked for more on another day",
+          "[core][detached]") {
+  const Fixture fixture;
+  const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
+  const Time admitted = fixture.clock->now();
+  std::string text;
+  {
+    const Budget budget(daily(store));
+    Call call(batch());
+    call.sent();
+    fixture.clock->advance(24h);
+    CHECK(call.extend_output(2'000).extension == Extension::granted);
+    text = call.detach();
+  }
+  CHECK(text.find("budget=daily") != text.npos);
+  const Call again = Call::resume(text, store);
+  CHECK(again.reserved().output_tokens == 2'000);
+  CHECK(Call::resume(text, store).settle({.input = 1'000, .output = 100}).first);
+  CHECK(store->state("daily", Window::day(), admitted).spent.usd == Usd::from_nanos(3'500'000));
+  CHECK(store->state("daily", Window::day()).spent == Amounts{});
+}
+
+TEST_CASE("detached call: lives as any other while it is not detached, however long that is", "[core][detached]") {
+  const Fixture fixture;
+  const auto store = memory_store({.on_unreachable = OnUnreachable::deny(), .on_expiry = OnExpiry::release});
+  const Budget budget({.name = "one", .concurrent = 1, .window = Window::forever(), .store = store});
+  Call call(batch(1h));
+  call.sent();
+  fixture.clock->advance(2h);
+  CHECK_FALSE(try_call(large_request()));
+  const std::string text = call.detach();
+  fixture.clock->advance(59min);
+  CHECK_FALSE(try_call(large_request()));
+  fixture.clock->advance(2min);
+  CHECK(try_call(large_request()).value().release());
+  CHECK(Call::resume(text, store).settle({.input = 1}).first);
+}
+
+TEST_CASE("detached call: is judged by the cap that an operator has set", "[core][detached]") {
+  const Fixture fixture;
+  const Elsewhere batch_call(fixture, batch(), Usd::from_nanos(12'500'000));
+  batch_call.store->set_cap({.name = "daily", .window = Window::day(), .limits = {.usd = 100_usd}, .by = "op"});
+  CHECK_FALSE(Call::resume(batch_call.text, batch_call.store).settle({.input = 1'000, .output = 2'000}).over_cap);
+}
+
+TEST_CASE("detached call: a text that somebody made up is refused, whatever its checksum", "[core][detached]") {
+  const Fixture fixture;
+  const Elsewhere batch_call(fixture);
+  const auto forged = [&](const std::string& part, const std::string& by) {
+    std::string text = batch_call.text.substr(0, batch_call.text.rfind(" end="));
+    const std::size_t at = text.find(part);
+    REQUIRE(at != text.npos);
+    text.replace(at, part.size(), by);
+    std::uint64_t sum = 0xcbf29ce484222325ULL;
+    for (const char c : text) sum = (sum ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+    text += " end=" + std::to_string(sum);
+    return reason_of([&] { (void)Call::resume(text, batch_call.store); });
+  };
+  const std::string budget = batch_call.text.substr(batch_call.text.find(" budget="));
+  const std::string last = budget.substr(0, budget.find(" end="));
+  CHECK(forged("size=", "size=") == errc::ok);
+  CHECK(forged("day@UTC", "scope") == errc::invalid_argument);
+  CHECK(forged("day@UTC", "yesterday") == errc::invalid_argument);
+  for (const char* fraction : {"nan", "-1", "1e300", "0", "x"})
+    CHECK(forged(last, last + ',' + fraction) == errc::invalid_argument);
+  CHECK(forged("held=", "held=9223372036854775807") == errc::invalid_argument);
+  CHECK(forged("size=1000,1,", "size=9223372036854775807,1,") == errc::invalid_argument);
+  CHECK(forged("size=1000,1,", "size=1000,9223372036854775807,") == errc::invalid_argument);
+  CHECK(forged("size=1000,1,", "size=-1,1,") == errc::invalid_argument);
+  const std::size_t epoch = batch_call.text.find(" epoch=");
+  CHECK(forged(batch_call.text.substr(epoch, batch_call.text.find(' ', epoch + 1) - epoch), " epoch=") ==
+        errc::invalid_argument);
+  std::string many;
+  for (int n = 0; n < 64; ++n) many += last;
+  CHECK(forged(last, last + many) == errc::invalid_argument);
+}
+
 TEST_CASE("detached call: the example of a batch", "[core][detached]") {
   const Fixture fixture;
   const auto store = memory_store({.on_unreachable = OnUnreachable::deny()});
