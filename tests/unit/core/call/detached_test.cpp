@@ -1,11 +1,13 @@
 // Calls that leave their process: what detach() writes, and what resume() makes of it.
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "outlay/testing/stores.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay;
@@ -346,6 +348,65 @@ TEST_CASE("detached call: a text that somebody made up is refused, whatever its 
   std::string many;
   for (int n = 0; n < 64; ++n) many += last;
   CHECK(forged(last, last + many) == errc::invalid_argument);
+}
+
+TEST_CASE("detached call: in bad weather is booked once in the store, and what may have been spent is recorded",
+          "[core][detached]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<testing::Weather>();
+  weather->set_clock(fixture.clock);
+  const auto store =
+      std::make_shared<Store>(std::make_unique<testing::WeatheredBackend>(weather, StoreBackend::Distance::local),
+                              StoreOptions{.on_unreachable = OnUnreachable::deny(), .timeout = 100ms});
+  const auto detached = [&](const std::function<void()>& meanwhile) {
+    const Budget budget({.name = "all", .usd = 1_usd, .window = Window::forever(), .store = store});
+    Call call(batch());
+    call.sent();
+    meanwhile();
+    return call.detach();
+  };
+  const auto spent = [&] {
+    store->flush(10s);
+    return store->state("all", Window::forever()).spent.usd;
+  };
+  const Usd each = Usd::from_nanos(3'500'000);
+  const Usage usage{.input = 1'000, .output = 100};
+
+  // The answer to its end is lost.
+  const std::string first = detached([] {});
+  weather->lose_replies();
+  CHECK(Call::resume(first, store).settle(usage).first);
+  weather->lose_replies(false);
+  CHECK(spent() == each);
+  CHECK(fixture.ledger.records().size() == 1);
+
+  // It is ended again hours later, when the store is away and has forgotten that it ended.
+  fixture.clock->advance(5h);
+  weather->down();
+  (void)Call::resume(first, store).settle(usage);
+  weather->down(false);
+  CHECK(spent() == each);
+
+  // A store that is away when it is to be detached leaves it open.
+  {
+    const Budget budget({.name = "all", .usd = 1_usd, .window = Window::forever(), .store = store});
+    Call call(batch());
+    weather->down();
+    CHECK_THROWS_AS(call.detach(), StoreUnavailable);
+    weather->down(false);
+    CHECK(call.open());
+    CHECK(call.release());
+  }
+
+  // The store loses its data before it is detached.
+  const std::string lost = detached([&] {
+    weather->forget();
+    (void)store->state("all", Window::forever());
+  });
+  const std::size_t records = fixture.ledger.records().size();
+  CHECK(Call::resume(lost, store).settle(usage).first);
+  CHECK(spent() == each);
+  CHECK(fixture.ledger.records().size() == records + 1);
 }
 
 TEST_CASE("detached call: the example of a batch", "[core][detached]") {
