@@ -13,7 +13,8 @@ namespace outlay {
 /// Reads the file of an sqlite_sink row by row: everything that is in it, and later what has been added since.
 ///
 /// \par Guarantee
-/// Memory is bounded by the texts of about 65,000 rows, however large the file is.
+/// Memory is bounded by the texts of about 65,000 rows, however large the file is. Each row is handed over once, whatever retention deletes
+/// meanwhile; where it deletes the last 65,536 that were handed over and leaves older ones, those come again.
 /// \par Thread safety
 /// Distinct objects: safe. Shared object: unsafe.
 class OUTLAY_EXPORT SqliteReader final {

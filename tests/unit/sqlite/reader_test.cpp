@@ -150,3 +150,38 @@ TEST_CASE("sqlite: a reader refuses a row with an enumerator that does not exist
   SqliteReader reader(dir.db());
   CHECK_THROWS_AS(Read(reader), outlay::Error);
 }
+
+TEST_CASE("sqlite: a reader hands over rows that got the numbers of those that retention deleted", "[sqlite][reader]") {
+  const TempDir dir;
+  const std::int64_t now =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  constexpr std::int64_t long_ago = 1'000'000'000;
+  const auto write = [&](std::initializer_list<std::pair<std::uint64_t, std::int64_t>> calls) {
+    const auto sink = outlay::sqlite_sink({.path = dir.db()});
+    for (const auto& [call, ended] : calls) {
+      sink->write(make_record(call, ended));
+      sink->event(make_event(ended));
+    }
+    sink->close();
+  };
+  const auto retain = [&](std::int64_t left) {
+    const auto sink = outlay::sqlite_sink({.path = dir.db(), .retain = {.age = 24h}});
+    Raw raw(dir.db());
+    REQUIRE(eventually([&] { return raw.number("SELECT count(*) FROM records") == left; }));
+    sink->close();
+  };
+  const bool survivor = GENERATE(false, true);
+  SqliteReader reader(dir.db());
+  // One that stays is older by its number, and not by its time.
+  write(survivor ? std::initializer_list<std::pair<std::uint64_t, std::int64_t>>{{9, now}, {1, long_ago}, {2, long_ago}}
+                 : std::initializer_list<std::pair<std::uint64_t, std::int64_t>>{{1, long_ago}, {2, long_ago}});
+  CHECK(Read(reader).records.size() == (survivor ? 3 : 2));
+  retain(survivor ? 1 : 0);
+  write({{3, now}, {4, now}, {5, now}, {6, now}});
+  CHECK(Raw(dir.db()).number("SELECT max(id) FROM records") == (survivor ? 5 : 4));
+  const Read later(reader);
+  REQUIRE(later.records.size() == 4);
+  CHECK(later.records[0].call_id == 3);
+  CHECK(later.events.size() == 4);
+  CHECK(Read(reader).order.empty());
+}
