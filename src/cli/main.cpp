@@ -375,18 +375,18 @@ int main(int argc, char** argv) {
       status = estimate(estimate_arguments);
     std::cout.flush();
     if (!std::cout) {
-      std::cerr << "outlay: the output could not be written\n";
+      complain("the output could not be written");
       return failed;
     }
     return status;
   } catch (const UsageError& error) {
-    std::cerr << "outlay: " << error.what() << '\n';
+    complain(error.what());
     return usage;
   } catch (const outlay::Error& error) {
-    std::cerr << "outlay: " << error.what() << '\n';
+    complain(error.what());
     return exit_of(error.reason());
   } catch (const std::exception& error) {
-    std::cerr << "outlay: " << error.what() << '\n';
+    complain(error.what());
     return failed;
   }
 }

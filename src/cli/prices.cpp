@@ -87,7 +87,10 @@ int estimate(const EstimateArguments& arguments) {
   } catch (const Error& problem) {
     const bool unknown = problem.reason() == errc::price_unknown;
     const bool nameless = arguments.model.empty() && !request.as_object().contains("model");
-    std::cerr << "outlay: " << problem.what() << '\n' << (unknown ? other_prices : nameless ? name_model : "");
+    std::cerr << printable_lines(std::string("outlay: ") + problem.what()) << '\n'
+              << (unknown    ? other_prices
+                  : nameless ? name_model
+                             : "");
     return unknown ? not_found : bad_input;
   }
   if (arguments.format == Format::json) {

@@ -182,7 +182,7 @@ int run(const RunArguments& arguments) {
   try {
     ledger.flush();
   } catch (const Error& error) {
-    std::cerr << "outlay: " << error.what() << '\n';
+    complain(error.what());
   }
   std::cerr << last_line(totals, arguments, ledger) << '\n';
   if (arguments.report) {

@@ -135,7 +135,7 @@ int serve(const ServeArguments& arguments) {
         config = std::move(next);
         std::cerr << "outlay: the configuration was read again\n";
       } catch (const std::exception& problem) {
-        std::cerr << "outlay: the configuration was not changed: " << problem.what() << '\n';
+        complain(std::string("the configuration was not changed: ") + problem.what());
       }
       wait();
     });

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iostream>
 #include <utility>
 
 #include "core/base/utf8.hpp"
@@ -49,13 +50,27 @@ std::string printable(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const Utf8 c = utf8_at(text, at);
     // C0, DEL, C1, and the marks that turn the direction of what follows.
-    const bool control = c.code < 0x20 || (c.code >= 0x7F && c.code < 0xA0) || (c.code >= 0x202A && c.code <= 0x202E) ||
+    const bool control = c.code < 0x20 || (c.code >= 0x7F && c.code < 0xA0) || c.code == 0x61C || c.code == 0x200E ||
+                         c.code == 0x200F || (c.code >= 0x202A && c.code <= 0x202E) ||
                          (c.code >= 0x2066 && c.code <= 0x2069);
     result += c.valid() && !control ? text.substr(at, c.length) : detail::utf8_replacement;
     at += c.length;
   }
   return result;
 }
+
+std::string printable_lines(std::string_view text) {
+  std::string lines;
+  for (std::size_t at = 0;;) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    lines += printable(text.substr(at, end - at));
+    if (end == text.size()) return lines;
+    lines += '\n';
+    at = end + 1;
+  }
+}
+
+void complain(std::string_view text) { std::cerr << printable_lines("outlay: " + std::string(text) + '\n'); }
 
 std::size_t display_width(std::string_view text) {
   std::size_t width = 0;

@@ -17,8 +17,12 @@ struct Terminal {
 
 /// How many columns a text takes. Wide characters take two, combining ones none.
 [[nodiscard]] std::size_t display_width(std::string_view text);
-/// The text without anything that a terminal would obey: control characters become U+FFFD, as does what is not UTF-8.
+/// The text without anything that a terminal would obey: control characters and marks of direction become U+FFFD, as does what is not UTF-8.
 [[nodiscard]] std::string printable(std::string_view text);
+/// The same of each line.
+[[nodiscard]] std::string printable_lines(std::string_view text);
+/// Says on standard error what is wrong, printable.
+void complain(std::string_view text);
 /// At most `width` columns of it, the last one an ellipsis where something is missing.
 [[nodiscard]] std::string shortened(std::string_view text, std::size_t width);
 

@@ -11,6 +11,7 @@
 
 #include "cli/arguments.hpp"
 #include "cli/commands.hpp"
+#include "cli/formats.hpp"
 #include "cli/terminal.hpp"
 #include "outlay/sqlite.hpp"
 #include "support/catch.hpp"
@@ -142,6 +143,20 @@ TEST_CASE("cli: CSV makes text of what a spreadsheet would compute, and leaves n
     INFO(cell);
     CHECK(has(csv, std::string("\r\n") + cell + ",-0.001,-1000000,1,"));
   }
+}
+
+TEST_CASE("cli: what errors repeat cannot steer the terminal", "[cli]") {
+  const Spend spend;
+  for (const std::string& arguments :
+       {std::string("report '/nowhere/\x1B[31m.db'"), std::string("report --by x '--\x1B[31m' y"),
+        std::string("caps show '/nowhere/\x1B[31m' x"), "report '" + spend.file() + "' --budget '\x1B[31m'"}) {
+    const Result result = run(arguments + " 2>&1");
+    INFO(result.out);
+    CHECK(result.status != 0);
+    CHECK(result.out.find('\x1B') == std::string::npos);
+  }
+  CHECK(cli::printable("a\xE2\x80\x8E\xE2\x80\x8F\xD8\x9C") == "a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+  CHECK(cli::printable_lines("a\x1B\nb\n") == "a\xEF\xBF\xBD\nb\n");
 }
 
 TEST_CASE("cli: report says which tag no record has, and refuses a budget that never was", "[cli]") {
