@@ -313,7 +313,8 @@ int main(int argc, char** argv) {
       ->add_option("--bill", reconcile_arguments.bill, "OpenAI's or Anthropic's export of costs or usage, as CSV")
       ->required()
       ->type_name("FILE");
-  add_option_usd(*reconcile_command, "--tolerance", "Of each day and model, in US dollars: what exports round; 0.01",
+  add_option_usd(*reconcile_command, "--tolerance",
+                 "Of each day and model, and of the total, in US dollars: what exports round; 0.01",
                  reconcile_arguments.tolerance);
   reconcile_command->add_flag("--all", reconcile_arguments.all, "Print the days and models that agree, too");
   reconcile_command->footer(
