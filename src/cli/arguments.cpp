@@ -33,21 +33,22 @@ Time system_now() {
       std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()));
 }
 
-std::optional<Time> parse_time(std::string_view text, Time now) {
+std::optional<Time> parse_time(std::string_view text, Time now, From from) {
   using namespace std::chrono;
+  const int sign = from == From::past ? -1 : 1;
   std::int64_t count = 0;
   if (text.size() >= 2 && read_number(text.substr(0, text.size() - 1), count) && count >= 0 && count <= 1'000'000) {
     switch (text.back()) {
       case 'm':
-        return now - minutes(count);
+        return now + sign * minutes(count);
       case 'h':
-        return now - hours(count);
+        return now + sign * hours(count);
       case 'd':
         if (count > 36'500) return std::nullopt;
-        return now - hours(24 * count);
+        return now + sign * hours(24 * count);
       case 'w':
         if (count > 5'200) return std::nullopt;
-        return now - hours(7 * 24 * count);
+        return now + sign * hours(7 * 24 * count);
       default:
         return std::nullopt;
     }

@@ -27,10 +27,12 @@ struct FilterArguments {
 
 [[nodiscard]] Time system_now();
 
-/// `30m`, `12h`, `7d`, `2w` before `now`; `2026-11-01`; `2026-11-01T12:00:00Z`.
+/// What `12h` means.
+enum class From { past, future };
+/// `30m`, `12h`, `7d`, `2w` before `now`, or behind it; `2026-11-01`; `2026-11-01T12:00:00Z`. A date is one of UTC.
 ///
 /// \return Empty if it is none of them.
-[[nodiscard]] std::optional<Time> parse_time(std::string_view text, Time now);
+[[nodiscard]] std::optional<Time> parse_time(std::string_view text, Time now, From from = From::past);
 
 /// Adds each `key=value` to `tags`.
 ///

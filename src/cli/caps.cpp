@@ -92,7 +92,7 @@ std::string table_of(const std::vector<CapState>& caps, const Terminal& terminal
       const std::int64_t spent = part.amount(cap.state.spent), reserved = part.amount(cap.state.reserved);
       std::int64_t left = 0;
       const bool fits = !__builtin_sub_overflow(*limit, spent, &left) && !__builtin_sub_overflow(left, reserved, &left);
-      table.add({printable(cap.name), cap.window, to_string(part.dimension), text_of(part.dimension, *limit),
+      table.add({printable(cap.name), printable(cap.window), to_string(part.dimension), text_of(part.dimension, *limit),
                  text_of(part.dimension, spent), text_of(part.dimension, reserved),
                  fits ? text_of(part.dimension, left) : "?", cap.until ? to_iso8601(*cap.until) : "for good",
                  printable(cap.by), printable(cap.reason)});
@@ -101,7 +101,7 @@ std::string table_of(const std::vector<CapState>& caps, const Terminal& terminal
 }
 
 std::string state_text(const CapsArguments& arguments, const Window& window, const StoreReply::State& state) {
-  std::string out = printable(arguments.name) + " in " + window.id() + "\n";
+  std::string out = printable(arguments.name) + " in " + printable(window.id()) + "\n";
   Table table({{"of"}, {"cap", true}, {"spent", true}, {"reserved", true}});
   for (const Part& part : parts) {
     const std::optional<std::int64_t> limit = part.limit(state.caps);
@@ -119,26 +119,56 @@ std::string state_text(const CapsArguments& arguments, const Window& window, con
 StoreReply::State known_state(Store& store, const CapsArguments& arguments, const Window& window) {
   const StoreReply::State state = store.state(arguments.name, window);
   if (!arguments.create && !state.known && state.life == 0 && state.caps == Limits{})
-    throw Error(errc::invalid_argument, "nothing is kept of \"" + printable(arguments.name) + "\" in " + window.id() +
+    throw Error(errc::invalid_argument, "nothing is kept of \"" + printable(arguments.name) + "\" in " +
+                                            printable(window.id()) +
                                             ". Check the name and --window, or write --create.");
   return state;
 }
 
-/// `asked` in the dimensions that it names, and else what is set.
-Limits merged(const Limits& set, const Limits& asked) {
-  Limits limits = set;
-  if (asked.usd) limits.usd = asked.usd;
-  for (const auto member :
-       {&Limits::tokens, &Limits::input_tokens, &Limits::output_tokens, &Limits::calls, &Limits::concurrent})
-    if (asked.*member) limits.*member = asked.*member;
-  return limits;
+/// Sets one dimension of limits, or takes it away.
+void set_limit(Limits& limits, Dimension dimension, std::optional<std::int64_t> limit) {
+  switch (dimension) {
+    case Dimension::usd:
+      limits.usd = limit ? std::optional(Usd::from_nanos(*limit)) : std::nullopt;
+      break;
+    case Dimension::tokens:
+      limits.tokens = limit;
+      break;
+    case Dimension::input_tokens:
+      limits.input_tokens = limit;
+      break;
+    case Dimension::output_tokens:
+      limits.output_tokens = limit;
+      break;
+    case Dimension::calls:
+      limits.calls = limit;
+      break;
+    case Dimension::concurrent:
+      limits.concurrent = limit;
+      break;
+  }
 }
 
-/// Raising must not lower, and the other way round, whatever was meant.
-void check_direction(const CapsArguments& arguments, const Limits& set) {
+/// The caps of `limits`, as a person writes them: `$5.00 (usd), 7 (calls)`.
+std::string list_of(const Limits& limits) {
+  std::string text;
+  for (const Part& part : parts)
+    if (const auto limit = part.limit(limits))
+      text += (text.empty() ? "" : ", ") + text_of(part.dimension, *limit) + " (" + to_string(part.dimension) + ")";
+  return text;
+}
+
+std::string end_text(std::optional<Time> until) { return until ? "until " + to_iso8601(*until) : "for good"; }
+
+/// What is asked for is a cap, and raising does not lower, nor the other way round, whatever was meant.
+void check_limits(const CapsArguments& arguments, const Limits& set) {
+  if (arguments.limits == Limits{}) throw UsageError("there is no number. Write the cap itself, as in --usd 20.");
   const bool raise = arguments.verb == CapsArguments::Verb::raise;
   for (const Part& part : parts) {
     const auto now = part.limit(set), next = part.limit(arguments.limits);
+    if (next && *next < 0)
+      throw UsageError("a cap of " + text_of(part.dimension, *next) + " (" + to_string(part.dimension) +
+                       ") is below 0. Write 0 or more.");
     if (!now || !next || (raise ? *next > *now : *next < *now)) continue;
     throw UsageError("\"" + printable(arguments.name) + "\" has a cap of " + text_of(part.dimension, *now) + " (" +
                      to_string(part.dimension) + "), and " + text_of(part.dimension, *next) + " is not " +
@@ -147,42 +177,131 @@ void check_direction(const CapsArguments& arguments, const Limits& set) {
   }
 }
 
+std::optional<Time> end_of(const CapsArguments& arguments) {
+  if (arguments.until.empty()) return std::nullopt;
+  const std::optional<Time> until = parse_time(arguments.until, system_now(), From::future);
+  if (!until)
+    throw UsageError("--until: \"" + printable(arguments.until) +
+                     "\" is not a time. Write 12h, which is in 12 hours, 2026-12-01 or 2026-12-01T12:00:00Z.");
+  return until;
+}
+
+/// `asked` in the dimensions that it names, and else what is set, until then.
+///
+/// A store keeps one end for all dimensions of a cap: none of them may end earlier or later than was said of it.
+void merge(CapChange& change, const CapsArguments& arguments, const CapState& set, const Limits& asked) {
+  change.until = end_of(arguments);
+  change.limits = asked;
+  Limits kept;
+  for (const Part& part : parts)
+    if (const auto limit = part.limit(set.limits); limit && !part.limit(asked)) {
+      set_limit(kept, part.dimension, limit);
+      set_limit(change.limits, part.dimension, limit);
+    }
+  if (kept == Limits{} || change.until == set.until) return;
+  const bool closes = arguments.verb == CapsArguments::Verb::close;
+  if (arguments.until.empty() && !closes) {
+    change.until = set.until;
+    return;
+  }
+  throw UsageError("\"" + printable(arguments.name) + "\" has a cap of " + list_of(kept) + " " + end_text(set.until) +
+                   ", and this one would hold " + end_text(change.until) +
+                   ": a store keeps one time for all of a counter's caps. " +
+                   (set.until ? "Write --until " + to_iso8601(*set.until) : std::string("Leave --until out")) +
+                   (closes ? std::string() : ", name every cap") + ", or reset those first.");
+}
+
+/// What is left of the cap without the dimensions that reset names, or without the one that close set.
+Limits left_of(const CapsArguments& arguments, const Limits& set) {
+  const bool reopen = arguments.verb == CapsArguments::Verb::reopen;
+  if (reopen && set.calls != 0)
+    throw UsageError("\"" + printable(arguments.name) +
+                     "\" is not closed: no cap of 0 calls is set. outlay caps show prints what is.");
+  if (!reopen && arguments.dimensions.empty()) return {};
+  Limits left = set;
+  const std::vector<Dimension> dropped = reopen ? std::vector{Dimension::calls} : arguments.dimensions;
+  for (const Dimension dimension : dropped) {
+    const Part& part =
+        *std::find_if(std::begin(parts), std::end(parts), [&](const Part& one) { return one.dimension == dimension; });
+    if (!part.limit(set))
+      throw UsageError("\"" + printable(arguments.name) + "\" has no cap of " + to_string(dimension) +
+                       ". outlay caps show prints those that are set.");
+    set_limit(left, dimension, std::nullopt);
+  }
+  return left;
+}
+
+/// The store keeps who and why of the caps that are set, and of nothing else.
+void need_records(const CapsArguments& arguments) {
+  if (arguments.records.empty())
+    throw UsageError(
+        "a store does not keep who takes a cap back or corrects what was spent, and why. Name a file that does: "
+        "--records spend.db.");
+}
+
+int adjust(const CapsArguments& arguments, Store& store, const Window& window, const std::string& by) {
+  if (arguments.amounts == Amounts{})
+    throw UsageError("there is no amount, or it is 0. Write what is added to what was spent, as in --usd -12.50.");
+  need_records(arguments);
+  Adjustment adjustment{.name = arguments.name, .window = window, .create = arguments.create};
+  adjustment.amounts = arguments.amounts;
+  adjustment.id = arguments.id;
+  const std::string reason = by + ": " + arguments.reason;
+  adjustment.reason = reason;
+  if (!arguments.at.empty()) {
+    adjustment.at = parse_time(arguments.at, system_now());
+    if (!adjustment.at)
+      throw UsageError("--at: \"" + printable(arguments.at) +
+                       "\" is not a time. Write 12h, which is 12 hours ago, 2026-11-01 or 2026-11-01T12:00:00Z.");
+  }
+  std::cout << state_text(arguments, window, store.adjust(adjustment));
+  return success;
+}
+
+/// What a person has to know of a change beside the numbers; a line each.
+std::string remarks_on(const CapsArguments& arguments, const Limits& set) {
+  using Verb = CapsArguments::Verb;
+  std::string text;
+  const auto name = [](Dimension dimension) { return std::string(to_string(dimension)); };
+  if (arguments.verb == Verb::raise || arguments.verb == Verb::lower) {
+    for (const Part& part : parts)
+      if (part.limit(arguments.limits) && !part.limit(set))
+        text += name(part.dimension) + ": no cap was set here, and the programs' own is not known to the store. " +
+                "Whether this one is " + (arguments.verb == Verb::raise ? "higher" : "lower") + " is not known.\n";
+  } else if (arguments.verb == Verb::close && set.calls && *set.calls != 0) {
+    text = "calls: the cap of " + std::to_string(*set.calls) +
+           " that was set is replaced, and outlay caps reopen does not bring it back.\n";
+  }
+  return text;
+}
+
 int change(const CapsArguments& arguments, Store& store, const Window& window) {
   using Verb = CapsArguments::Verb;
   const std::string by = arguments.by.empty() ? login_name() : arguments.by;
-  if (arguments.verb == Verb::adjust) {
-    Adjustment adjustment{.name = arguments.name, .window = window, .create = arguments.create};
-    adjustment.amounts = arguments.amounts;
-    adjustment.id = arguments.id;
-    const std::string reason = by + ": " + arguments.reason;
-    adjustment.reason = reason;
-    if (!arguments.at.empty()) {
-      adjustment.at = parse_time(arguments.at, system_now());
-      if (!adjustment.at)
-        throw UsageError("--at: \"" + printable(arguments.at) +
-                         "\" is not a time. Write 12h, 2026-11-01 or 2026-11-01T12:00:00Z.");
-    }
-    std::cout << state_text(arguments, window, store.adjust(adjustment));
-    return success;
-  }
+  if (arguments.verb == Verb::adjust) return adjust(arguments, store, window, by);
   static_cast<void>(known_state(store, arguments, window));
-  const Limits set = cap_of(store, arguments.name, window).limits;
+  const CapState set = cap_of(store, arguments.name, window);
   CapChange change{.name = arguments.name, .window = window, .by = by, .reason = arguments.reason};
-  if (arguments.verb == Verb::close) {
-    change.limits = merged(set, Limits{.calls = 0});
-  } else if (arguments.verb != Verb::reset) {
-    if (arguments.limits == Limits{}) throw UsageError("there is no number. Write the cap itself, as in --usd 20.");
-    check_direction(arguments, set);
-    change.limits = merged(set, arguments.limits);
-  }
-  if (!arguments.until.empty()) {
-    change.until = parse_time(arguments.until, system_now());
-    if (!change.until)
-      throw UsageError("--until: \"" + printable(arguments.until) +
-                       "\" is not a time. Write 2026-12-01 or 2026-12-01T12:00:00Z.");
+  switch (arguments.verb) {
+    case Verb::reset:
+    case Verb::reopen:
+      change.limits = left_of(arguments, set.limits);
+      change.until = change.limits == Limits{} ? std::nullopt : set.until;
+      if (change.limits == Limits{}) need_records(arguments);
+      break;
+    case Verb::close:
+      merge(change, arguments, set, Limits{.calls = 0});
+      break;
+    default:
+      check_limits(arguments, set.limits);
+      merge(change, arguments, set, arguments.limits);
   }
   store.set_cap(change);
   std::cout << state_text(arguments, window, store.state(arguments.name, window));
+  if (change.limits != Limits{}) std::cout << end_text(change.until) << '\n';
+  const std::string remarks = remarks_on(arguments, set.limits);
+  std::cout << remarks;
+  std::cerr << remarks;
   return success;
 }
 

@@ -82,21 +82,23 @@ struct ReconcileArguments {
 };
 
 struct CapsArguments {
-  enum class Verb { list, show, raise, lower, adjust, close, reset, watch };
+  enum class Verb { list, show, raise, lower, adjust, close, reopen, reset, watch };
   Verb verb{};
   std::string store{};  ///< A file's path, `sqlite:FILE`, `redis://HOST` or `unix://SOCKET`.
   std::string name{};
-  std::string window = "day";  ///< As Window::parse.
-  Limits limits{};             ///< Of raise and lower: the cap itself.
-  Amounts amounts{};           ///< Of adjust.
-  std::string by{};            ///< Empty: the user's login name.
+  std::string window = "day";           ///< As Window::parse.
+  Limits limits{};                      ///< Of raise and lower: the cap itself.
+  std::vector<Dimension> dimensions{};  ///< Of reset: whose caps are taken back; empty: of all.
+  Amounts amounts{};                    ///< Of adjust.
+  std::string by{};                     ///< Empty: the user's login name.
   std::string reason{};
   std::string until{};
   std::string at{};
   std::string id{};
   bool create{};
-  std::filesystem::path records{};  ///< An SQLite sink's file for the events; empty: none.
-  std::int64_t times{};             ///< Of watch; 0: until it is interrupted.
+  /// An SQLite sink's file for the events; empty: none, where the store keeps who and why itself.
+  std::filesystem::path records{};
+  std::int64_t times{};  ///< Of watch; 0: until it is interrupted.
   int every_seconds = 2;
 };
 

@@ -87,7 +87,8 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
         Entry{"show", Verb::show, "What one counter has spent and reserved now"},
         Entry{"raise", Verb::raise, "Sets a higher cap"}, Entry{"lower", Verb::lower, "Sets a lower cap"},
         Entry{"close", Verb::close, "Refuses every new call: sets a cap of 0 calls"},
-        Entry{"reset", Verb::reset, "Removes the cap that was set: those of the programs hold again"},
+        Entry{"reopen", Verb::reopen, "Takes back the cap that close set, and keeps the others"},
+        Entry{"reset", Verb::reset, "Takes back the caps that were set: those of the programs hold again"},
         Entry{"adjust", Verb::adjust, "Corrects what was spent: a refund, a bill that came late"},
         Entry{"watch", Verb::watch, "Prints the caps that are set, again and again"}}) {
     CLI::App* command = caps->add_subcommand(entry.name, entry.help);
@@ -111,7 +112,10 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
     if (entry.verb == Verb::show) continue;
     command->add_option("--reason", arguments.reason, "Why, for the record")->required()->type_name("TEXT");
     command->add_option("--by", arguments.by, "Who does it; your login name by default")->type_name("NAME");
-    command->add_option("--records", arguments.records, "Keep the events of the change in this file, for outlay report")
+    command
+        ->add_option("--records", arguments.records,
+                     "Keep the events of the change in this file, for outlay report; needed by adjust, and where no "
+                     "cap is left")
         ->type_name("FILE");
     command->add_flag("--create", arguments.create, "Also where nothing is kept of this name and window yet");
     if (entry.verb == Verb::raise || entry.verb == Verb::lower) {
@@ -131,15 +135,31 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
           ->type_name("TIME");
       command->add_option("--id", arguments.id, "Of the bill or refund: a second correction with it changes nothing")
           ->type_name("ID");
-    } else {
-      command->add_option("--until", arguments.until, "Until then; for good by default")->type_name("TIME");
     }
+    if (entry.verb == Verb::raise || entry.verb == Verb::lower || entry.verb == Verb::close)
+      command
+          ->add_option(
+              "--until", arguments.until,
+              "Until then: 12h, which is in 12 hours, 2026-12-01, 2026-12-01T12:00:00Z; by default for good, or "
+              "as long as the caps that stay")
+          ->type_name("TIME");
+    if (entry.verb == Verb::reset)
+      for (const auto& [flag, dimension] :
+           {std::pair{"--usd", outlay::Dimension::usd}, std::pair{"--tokens", outlay::Dimension::tokens},
+            std::pair{"--input-tokens", outlay::Dimension::input_tokens},
+            std::pair{"--output-tokens", outlay::Dimension::output_tokens},
+            std::pair{"--calls", outlay::Dimension::calls}, std::pair{"--concurrent", outlay::Dimension::concurrent}})
+        command->add_flag_callback(
+            flag, [&arguments, dimension = dimension] { arguments.dimensions.push_back(dimension); },
+            "Only this cap; without any of these, all");
   }
   caps->footer(
+      "The store keeps who set a cap and why until its next change; --records keeps every change for good.\n"
       "Examples:\n"
       "  outlay caps raise caps.db user_id:alice --usd 20 --reason \"launch day\"\n"
       "  outlay caps close redis://cache.internal project:launch --window month --reason \"runaway agent\"\n"
-      "  outlay caps adjust caps.db team --window month --usd -12.50 --id invoice-17 --reason refund");
+      "  outlay caps adjust caps.db team --window month --usd -12.50 --id invoice-17 --reason refund --records "
+      "spend.db");
   return caps;
 }
 

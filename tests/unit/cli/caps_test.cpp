@@ -82,7 +82,7 @@ TEST_CASE("caps: close refuses every new call, reset gives the programs' caps ba
   CHECK(program.call());
   CHECK(command::outlay("caps close " + store + " team --reason stop").status == 0);
   CHECK_FALSE(program.call());
-  CHECK(command::outlay("caps reset " + store + " team --reason go").status == 0);
+  CHECK(command::outlay("caps reset " + store + " team --reason go --records " + directory.file("ops.db")).status == 0);
   CHECK(program.call());
   CHECK_FALSE(program.call());
   const command::Result refund = command::outlay(
@@ -92,7 +92,10 @@ TEST_CASE("caps: close refuses every new call, reset gives the programs' caps ba
   CHECK(has(refund.out, "$0.01"));
   CHECK(events_of(records).at(0).reason == "ada: refund");
   // The same refund once more changes nothing.
-  CHECK(has(command::outlay("caps adjust " + store + " team --usd -0.01 --id refund-1 --reason refund").out, "$0.01"));
+  CHECK(has(
+      command::outlay("caps adjust " + store + " team --usd -0.01 --id refund-1 --reason refund --records " + records)
+          .out,
+      "$0.01"));
   CHECK(program.call());
 }
 
@@ -114,7 +117,12 @@ TEST_CASE("caps: what was most likely not meant is refused, with the next step",
   refused("raise " + store + " team --window month --usd 1 --reason x", cli::bad_input, "--create");
   refused("raise " + store + " team --window fortnight --usd 1 --reason x", cli::bad_input, "fortnight");
   refused("show " + directory.file("nothing.db") + " team", cli::bad_input, "does not exist");
-  refused("adjust " + store + " team --reason x", cli::bad_input, "changes nothing");
+  refused("adjust " + store + " team --reason x --records x.db", cli::usage, "there is no amount");
+  refused("raise " + store + " team --usd -1 --reason x", cli::usage, "a cap of -$1.00 (usd) is below 0");
+  refused("lower " + store + " team --calls -1 --reason x", cli::usage, "a cap of -1 (calls) is below 0");
+  refused("raise " + store + " team --usd 1 --until 12x --reason x", cli::usage, "12h, which is in 12 hours");
+  refused("reopen " + store + " team --reason x --records x.db", cli::usage, "is not closed");
+  refused("reset " + store + " team --calls --reason x --records x.db", cli::usage, "has no cap of calls");
   CHECK(command::outlay("caps raise " + store + " team --usd 0.05 --reason x").status == 0);
   refused("raise " + store + " team --usd 0.05 --reason x", cli::usage, "is not more. Write outlay caps lower");
   refused("lower " + store + " team --usd 0.06 --reason x", cli::usage, "is not less. Write outlay caps raise");
@@ -132,4 +140,109 @@ TEST_CASE("caps: a cap keeps the dimensions that a change does not name", "[cli]
   const std::string list = command::outlay("caps watch " + store + " team --times 1").out;
   CHECK(has(list, "$5.00"));
   CHECK(has(list, "calls      7"));
+}
+
+TEST_CASE("caps: a cap that stays keeps its end, and caps with two ends are refused", "[cli][caps]") {
+  const command::Directory directory;
+  const std::string store = directory.file("caps.db");
+  Program program(store);
+  CHECK(program.call());
+  const auto run = [&](const std::string& arguments) { return command::outlay("caps " + arguments + " --reason x"); };
+  CHECK(run("raise " + store + " team --usd 5 --until 2200-01-01").status == 0);
+  // The cap on calls ends with the one on money.
+  CHECK(has(run("raise " + store + " team --calls 7").out, "until 2200-01-01T00:00:00Z\n"));
+  std::string list = command::outlay("caps list " + store).out;
+  CHECK(has(list, "usd    $5.00"));
+  CHECK(list.find("2200-01-01T00:00:00Z") != list.rfind("2200-01-01T00:00:00Z"));
+  CHECK_FALSE(has(list, "for good"));
+
+  const command::Result two = run("raise " + store + " team --usd 6 --until 2200-02-01");
+  CHECK(two.status == cli::usage);
+  CHECK(has(two.err, "has a cap of 7 (calls) until 2200-01-01T00:00:00Z"));
+  CHECK(has(two.err, "would hold until 2200-02-01T00:00:00Z"));
+  // Closing for good must not end with a cap that is there until a day.
+  const command::Result closed = run("close " + store + " team");
+  CHECK(closed.status == cli::usage);
+  CHECK(has(closed.err, "would hold for good"));
+  CHECK(has(closed.err, "Write --until 2200-01-01T00:00:00Z, or reset those first."));
+  CHECK(command::outlay("caps list " + store).out == list);
+  // All of them at once may have another end.
+  CHECK(run("raise " + store + " team --usd 6 --calls 8 --until 2200-02-01").status == 0);
+  CHECK(has(command::outlay("caps list " + store).out, "2200-02-01"));
+}
+
+TEST_CASE("caps: a permanent cap is not ended by another one", "[cli][caps]") {
+  const command::Directory directory;
+  const std::string store = directory.file("caps.db");
+  Program program(store);
+  CHECK(program.call());
+  CHECK(command::outlay("caps raise " + store + " team --usd 5 --reason x").status == 0);
+  const command::Result result = command::outlay("caps close " + store + " team --until 12h --reason x");
+  CHECK(result.status == cli::usage);
+  CHECK(has(result.err, "has a cap of $5.00 (usd) for good"));
+  CHECK(has(result.err, "Leave --until out, or reset those first."));
+}
+
+TEST_CASE("caps: an end in 12 hours lies ahead", "[cli][caps]") {
+  const command::Directory directory;
+  const std::string store = directory.file("caps.db");
+  Program program(store);
+  CHECK(program.call());
+  const command::Result result = command::outlay("caps raise " + store + " team --usd 5 --until 12h --reason x");
+  INFO(result.err);
+  CHECK(result.status == 0);
+  CHECK(has(command::outlay("caps list " + store).out, "$5.00"));
+}
+
+TEST_CASE("caps: a first cap is said to be neither higher nor lower than the programs' own", "[cli][caps]") {
+  const command::Directory directory;
+  const std::string store = directory.file("caps.db");
+  Program program(store);
+  CHECK(program.call());
+  const command::Result first = command::outlay("caps raise " + store + " team --usd 0.01 --reason x");
+  CHECK(first.status == 0);
+  const std::string_view said = "usd: no cap was set here, and the programs' own is not known to the store.";
+  CHECK(has(first.out, said));
+  CHECK(has(first.err, said));
+  const command::Result second = command::outlay("caps raise " + store + " team --usd 5 --reason x");
+  CHECK(second.status == 0);
+  CHECK_FALSE(has(second.out, said));
+  CHECK(second.err.empty());
+}
+
+TEST_CASE("caps: what close did is undone alone, and reset takes back one cap of several", "[cli][caps]") {
+  const command::Directory directory;
+  const std::string store = directory.file("caps.db"), records = directory.file("ops.db");
+  Program program(store);
+  CHECK(program.call());
+  CHECK(command::outlay("caps raise " + store + " team --usd 5 --tokens 900 --reason x").status == 0);
+  CHECK(command::outlay("caps close " + store + " team --reason stop").status == 0);
+  CHECK_FALSE(program.call());
+  const command::Result reopened = command::outlay("caps reopen " + store + " team --reason go");
+  INFO(reopened.err);
+  CHECK(reopened.status == 0);
+  for (int i = 0; i < 3; ++i) CHECK(program.call());  // under 5 dollars, not 2 cents
+  CHECK(command::outlay("caps reset " + store + " team --usd --reason x").status == 0);
+  const std::string list = command::outlay("caps list " + store).out;
+  CHECK(has(list, "tokens  900"));
+  CHECK_FALSE(has(list, "usd"));
+  CHECK_FALSE(program.call());
+  CHECK(command::outlay("caps reset " + store + " team --tokens --reason x --records " + records).status == 0);
+  CHECK(has(command::outlay("caps list " + store).out, "No cap is set"));
+  CHECK(events_of(records).size() == 1);
+}
+
+TEST_CASE("caps: what no store keeps needs a file that does", "[cli][caps]") {
+  const command::Directory directory;
+  const std::string store = directory.file("caps.db");
+  Program program(store);
+  CHECK(program.call());
+  CHECK(command::outlay("caps close " + store + " team --reason stop").status == 0);
+  for (const std::string change : {"reset", "reopen", "adjust"}) {
+    const command::Result result =
+        command::outlay("caps " + change + " " + store + " team --reason x" + (change == "adjust" ? " --usd 1" : ""));
+    CHECK(result.status == cli::usage);
+    CHECK(has(result.err, "--records spend.db"));
+  }
+  CHECK_FALSE(program.call());
 }
