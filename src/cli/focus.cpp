@@ -77,7 +77,11 @@ constexpr Column columns[] = {
      [](const Charge& c) {
        std::string json;
        detail::JsonWriter(json).tags(c.record.tags);
-       return json;
+       // In no spreadsheet do they end a cell then, and the tags are what they were.
+       std::string cell;
+       for (const char character : json)
+         cell += character == ';' ? "\\u003b" : character == '|' ? "\\u007c" : std::string(1, character);
+       return cell;
      }},
     {"x_AdmittedModel", [](const Charge& c) { return c.record.admitted_model; }},
     {"x_Budget", [](const Charge& c) { return detail::join_path(c.record.budgets); }},

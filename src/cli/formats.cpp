@@ -63,10 +63,22 @@ bool is_formula(std::string_view text) noexcept {
 }  // namespace
 
 std::string csv_cell(std::string_view text) {
-  const bool formula = is_formula(text);
-  if (!formula && text.find_first_of(",\"\r\n") == text.npos) return std::string(text);
-  std::string cell = formula ? "\"'" : "\"";
-  for (const char c : text) {
+  constexpr std::string_view separators = ";|\t\r\n";
+  std::string safe = is_formula(text) ? "'" : "";
+  // A reader with another separator sees other cells, in which our quotes mean nothing.
+  for (std::size_t begin = 0;;) {
+    const std::size_t end = std::min(text.find_first_of(separators, begin), text.size());
+    const std::string_view part = text.substr(begin, end - begin);
+    if (begin != 0 && is_formula(part.substr(std::min(part.find_first_not_of('"'), part.size())))) safe += '\'';
+    safe += part;
+    if (end == text.size()) break;
+    safe += text[end];
+    begin = end + 1;
+  }
+  const bool changed = safe != text;
+  if (!changed && text.find_first_of(",\"\r\n") == text.npos) return safe;
+  std::string cell = "\"";
+  for (const char c : safe) {
     if (c == '"') cell += '"';
     cell += c;
   }

@@ -10,7 +10,8 @@
 
 namespace outlay::cli {
 
-/// As RFC 4180. A text that a spreadsheet would compute gets an apostrophe before it, which makes it text there.
+/// As RFC 4180. What a spreadsheet would compute gets an apostrophe before it, which makes it text there; so does, behind a `;`, `|`, tab or
+/// line break, what one would compute that takes these to separate cells.
 [[nodiscard]] std::string csv_cell(std::string_view text);
 
 // A report as text, at most `limit` rows of it.

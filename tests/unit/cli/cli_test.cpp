@@ -145,6 +145,15 @@ TEST_CASE("cli: CSV makes text of what a spreadsheet would compute, and leaves n
   }
 }
 
+TEST_CASE("cli: CSV has no formula for readers with another separator, either", "[cli]") {
+  CHECK(cli::csv_cell("x;=cmd|'/C calc'!A0") == "\"x;'=cmd|'/C calc'!A0\"");
+  CHECK(cli::csv_cell("x\t+1+1") == "\"x\t'+1+1\"");
+  CHECK(cli::csv_cell("x\r\n@A1;-2+3") == "\"x\r\n'@A1;'-2+3\"");
+  CHECK(cli::csv_cell("\t=1") == "\"'\t'=1\"");
+  CHECK(cli::csv_cell("x|\"=1\"") == "\"x|'\"\"=1\"\"\"");
+  CHECK(cli::csv_cell("a;-5;b=c") == "a;-5;b=c");
+}
+
 TEST_CASE("cli: what errors repeat cannot steer the terminal", "[cli]") {
   const Spend spend;
   for (const std::string& arguments :

@@ -2,6 +2,7 @@
 // that its attributes describe.
 #include <algorithm>
 #include <boost/json.hpp>
+#include <chrono>
 #include <iterator>
 #include <map>
 #include <regex>
@@ -181,4 +182,21 @@ TEST_CASE("focus: rows are charges, so that no grouping is asked for", "[cli][re
   const command::Result result = command::outlay("report " + directory.file("spend.db") + " --format focus --by model");
   CHECK(result.status == cli::usage);
   CHECK(result.err == "outlay: --format focus has a row for each charge. Leave --by and --limit out.\n");
+}
+
+TEST_CASE("focus: tags survive the spreadsheet that reads them", "[cli][report][focus]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.db");
+  {
+    const auto sink = outlay::sqlite_sink({.path = file});
+    outlay::Record record;
+    record.usd = outlay::Usd::from_nanos(1);
+    record.tags = {{"note", "x;=cmd|'/C calc'!A0"}};
+    sink->write(record);
+    sink->close();
+  }
+  const std::vector<Row> rows = rows_of(command::outlay("report " + file + " --format focus").out);
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].at("Tags").find_first_of(";|") == std::string::npos);
+  CHECK(boost::json::parse(rows[0].at("Tags")).at("note") == "x;=cmd|'/C calc'!A0");
 }
