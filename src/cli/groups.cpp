@@ -86,6 +86,16 @@ const std::string& Calendar::label(Time time, Unit unit) {
   return last.label;
 }
 
+bool is_path_of(std::string_view path, std::string_view name) noexcept {
+  if (!path.ends_with(name)) return false;
+  path.remove_suffix(name.size());
+  if (path.empty()) return true;
+  if (path.back() != '/') return false;
+  path.remove_suffix(1);
+  // A slash of a name has a backslash before it, as a backslash has.
+  return (path.size() - (path.find_last_not_of('\\') + 1)) % 2 == 0;
+}
+
 Groups::Groups(std::vector<std::string> by, Calendar& calendar) : by_(std::move(by)), calendar_(calendar) {
   for (const std::string& name : by_) {
     Key key{name};

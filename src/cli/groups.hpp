@@ -39,6 +39,9 @@ class Calendar {
   Last last_[4];
 };
 
+/// Whether the innermost budget of a path is called so: an operator's cap holds for a name, wherever the budget is.
+[[nodiscard]] bool is_path_of(std::string_view path, std::string_view name) noexcept;
+
 /// Sums of rows by keys: tags, `model`, `provider`, `budget`, and units of time (of the admission).
 class Groups {
  public:

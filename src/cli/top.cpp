@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "cli/commands.hpp"
+#include "cli/groups.hpp"
 #include "cli/source.hpp"
 #include "cli/terminal.hpp"
 #include "core/ledger/budget_path.hpp"
@@ -17,6 +18,7 @@ namespace outlay::cli {
 namespace {
 
 constexpr std::size_t most_values = 10'000;  // of each key; what comes beyond is "(others)"
+constexpr std::size_t most_set = 1'000;      // names that operators have set a cap for
 constexpr std::int64_t rate_minutes = 60;
 
 std::int64_t minute_of(Time time) { return std::chrono::floor<std::chrono::minutes>(time).time_since_epoch().count(); }
@@ -42,10 +44,52 @@ struct Spender {
   }
 };
 
-/// What an event has said of a budget's cap on money, and what was spent since.
-struct Cap {
-  Usd cap{}, spent{};
-  Time time{};
+/// What events have said of a budget's cap on money, and what was spent since.
+///
+/// No event says that a window is over. But a budget that is at its cap admits no call, unless its policy lets calls through, which events
+/// say: one that began later began in the next window, or under another cap.
+class Cap {
+ public:
+  /// \param spent Empty: not said.
+  void said(Usd cap, std::optional<Usd> spent, Time time) {
+    cap_ = cap;
+    if (spent) spent_ = spent, spent_at_ = time;
+    note_reached(time);
+  }
+  void let_through() { lets_through_ = true; }
+  void add(const Record& record) {
+    if (!spent_ || record.ended <= spent_at_) return;
+    if (reached_ && !lets_through_ && record.started > *reached_)
+      spent_ = record.usd, reached_.reset();
+    else
+      *spent_ += record.usd;
+    note_reached(record.ended);
+  }
+  [[nodiscard]] Usd cap() const { return cap_; }
+  [[nodiscard]] std::string reached(Usd rate) const {
+    if (!spent_) return "";
+    if (reached_) return "at " + to_iso8601(*reached_);
+    if (rate <= Usd{}) return "not at this rate";
+    const double minutes = 60 * static_cast<double>((cap_ - *spent_).nanos()) / static_cast<double>(rate.nanos());
+    if (minutes > 366 * 24 * 60) return "in over a year";
+    const auto whole = static_cast<std::int64_t>(minutes);
+    if (whole >= 48 * 60) return "in " + std::to_string(whole / (24 * 60)) + " days";
+    return "in " + std::to_string(whole / 60) + " h " + std::to_string(whole % 60) + " min";
+  }
+
+ private:
+  void note_reached(Time time) {
+    if (!spent_ || *spent_ < cap_)
+      reached_.reset();
+    else if (!reached_)
+      reached_ = time;
+  }
+
+  Usd cap_{};
+  std::optional<Usd> spent_{};
+  Time spent_at_{};
+  std::optional<Time> reached_{};
+  bool lets_through_ = false;
 };
 
 class Top {
@@ -62,8 +106,7 @@ class Top {
         for (const std::string& name : record.budgets) {
           detail::append_to_path(path, name);
           spender(i, path).add(record.usd, minute);
-          const auto cap = caps_.find(path);
-          if (cap != caps_.end() && record.ended > cap->second.time) cap->second.spent += record.usd;
+          if (Cap* cap = cap_of(path)) cap->add(record);
         }
       } else if (key == "model" || key == "provider") {
         spender(i, key == "model" ? record.model : record.provider).add(record.usd, minute);
@@ -73,10 +116,31 @@ class Top {
     }
   }
   void add(const BudgetEvent& event) {
-    const bool says_spent = event.action == Action::threshold || event.action == Action::overrun;
-    if (!says_spent || event.dimension != Dimension::usd || event.path.empty()) return;
-    if (caps_.size() >= most_values && !caps_.contains(event.path)) return;
-    caps_[event.path] = {Usd::from_nanos(event.cap), Usd::from_nanos(event.projected), event.time};
+    if (event.path.empty() || event.dimension != Dimension::usd) return;
+    switch (event.action) {
+      case Action::threshold:
+      case Action::overrun:
+        if (Cap* cap = made_cap(event.path))
+          cap->said(Usd::from_nanos(event.cap), Usd::from_nanos(event.projected), event.time);
+        break;
+      case Action::cap_raised:
+      case Action::cap_lowered:
+        if (Cap* cap = made_cap(event.path)) cap->said(Usd::from_nanos(event.cap), std::nullopt, event.time);
+        break;
+      case Action::cap_set:
+        set_cap(event);
+        break;
+      case Action::warned:
+      case Action::raised:
+      case Action::allowed:
+        if (Cap* cap = made_cap(event.path)) {
+          cap->said(Usd::from_nanos(event.cap), std::nullopt, event.time);
+          cap->let_through();
+        }
+        break;
+      default:
+        break;
+    }
   }
 
   [[nodiscard]] std::string render(Time now, std::size_t rows, const Terminal& terminal) const {
@@ -102,8 +166,8 @@ class Top {
                                        to_string(spender->total), std::to_string(spender->calls)};
         if (budgets) {
           const auto cap = caps_.find(value);
-          cells.push_back(cap == caps_.end() ? "" : to_string(cap->second.cap));
-          cells.push_back(cap == caps_.end() ? "" : reached(cap->second, rate));
+          cells.push_back(cap == caps_.end() ? "" : to_string(cap->second.cap()));
+          cells.push_back(cap == caps_.end() ? "" : cap->second.reached(rate));
         }
         table.add(std::move(cells));
       }
@@ -120,19 +184,38 @@ class Top {
     return all.size() < most_values || all.contains(value) ? all[value] : all["(others)"];
   }
 
-  static std::string reached(const Cap& cap, Usd rate) {
-    if (cap.spent >= cap.cap) return "reached";
-    if (rate <= Usd{}) return "not at this rate";
-    const double minutes = 60 * static_cast<double>((cap.cap - cap.spent).nanos()) / static_cast<double>(rate.nanos());
-    if (minutes > 366 * 24 * 60) return "in over a year";
-    const auto whole = static_cast<std::int64_t>(minutes);
-    if (whole >= 48 * 60) return "in " + std::to_string(whole / (24 * 60)) + " days";
-    return "in " + std::to_string(whole / 60) + " h " + std::to_string(whole % 60) + " min";
+  /// Of a budget that has been seen; null: nothing is known of it.
+  Cap* cap_of(const std::string& path) {
+    if (const auto cap = caps_.find(path); cap != caps_.end()) return &cap->second;
+    for (const auto& [name, set] : set_)
+      if (is_path_of(path, name)) {
+        Cap* cap = made_cap(path);
+        if (cap) cap->said(set.first, std::nullopt, set.second);
+        return cap;
+      }
+    return nullptr;
+  }
+  /// Null: there are too many.
+  Cap* made_cap(const std::string& path) {
+    return caps_.size() < most_values || caps_.contains(path) ? &caps_[path] : nullptr;
+  }
+  /// An operator's cap, for a name. Below 0 it was taken back, and that of the program is not known.
+  void set_cap(const BudgetEvent& event) {
+    const Usd cap = Usd::from_nanos(event.cap);
+    if (event.cap < 0) {
+      set_.erase(event.path);
+      std::erase_if(caps_, [&](const auto& one) { return is_path_of(one.first, event.path); });
+      return;
+    }
+    if (set_.size() < most_set) set_[event.path] = {cap, event.time};
+    for (auto& [path, known] : caps_)
+      if (is_path_of(path, event.path)) known.said(cap, std::nullopt, event.time);
   }
 
   const std::vector<std::string> keys_;
   std::vector<std::unordered_map<std::string, Spender>> spenders_;
-  std::unordered_map<std::string, Cap> caps_;
+  std::unordered_map<std::string, Cap> caps_;                  // by path
+  std::unordered_map<std::string, std::pair<Usd, Time>> set_;  // by operators, by name
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "cli/arguments.hpp"
 #include "cli/commands.hpp"
+#include "cli/groups.hpp"
 #include "outlay/jsonl_sink.hpp"
 #include "outlay/sqlite.hpp"
 #include "support/catch.hpp"
@@ -117,4 +118,70 @@ TEST_CASE("top: the rate is the last hour's, and says when a cap is reached", "[
   CHECK(has(out, "team           $2.00  $7.00      2  $10.00  in 1 h 30 min"));
   CHECK(has(out, "team/answer    $2.00  $7.00      2"));
   CHECK(has(out, "bob        $2.00  $2.00      1\nalice      $0.00  $5.00      1"));
+}
+
+TEST_CASE("top: a cap that was reached is not, once its budget admits calls again", "[cli][top]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.db");
+  const bool lets_through = GENERATE(false, true);
+  {
+    const auto sink = outlay::sqlite_sink({.path = file});
+    outlay::BudgetEvent event;
+    event.time = cli::system_now() - 600min;
+    event.action = outlay::Action::threshold;
+    event.path = "team";
+    event.projected = event.cap = 4'000'000'000;
+    event.threshold = 1;
+    sink->event(event);
+    if (lets_through) {
+      event.action = outlay::Action::warned;
+      event.time += 1min;
+      sink->event(event);
+    }
+    sink->write(make_record(1'000'000'000, 30min, {}));
+    sink->close();
+  }
+  const std::string out = command::outlay("top " + file + " --once --by budget").out;
+  INFO(out);
+  CHECK(has(out, "$4.00  in 3 h 0 min") == !lets_through);
+  CHECK(has(out, "$4.00  at 20") == lets_through);
+}
+
+TEST_CASE("top: operators and programs that change a cap change the one that is shown", "[cli][top]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.db");
+  {
+    const auto sink = outlay::sqlite_sink({.path = file});
+    outlay::BudgetEvent event;
+    event.time = cli::system_now() - 60min;
+    event.action = outlay::Action::threshold;
+    for (const char* path : {"team", "team/answer"}) {
+      event.path = path;
+      event.projected = event.cap = 4'000'000'000;
+      sink->event(event);
+    }
+    event.time += 1min;
+    event.action = outlay::Action::cap_set;
+    event.path = "answer";
+    event.cap = 7'000'000'000;
+    sink->event(event);
+    event.action = outlay::Action::cap_lowered;
+    event.path = "team";
+    event.cap = 3'000'000'000;
+    sink->event(event);
+    sink->write(make_record(1'000'000'000, 30min, {}));
+    sink->close();
+  }
+  const std::string out = command::outlay("top " + file + " --once --by budget").out;
+  INFO(out);
+  CHECK(has(out, "team/answer    $1.00  $1.00      1  $7.00  in 2 h 0 min"));
+  CHECK(has(out, "team           $1.00  $1.00      1  $3.00  in"));
+}
+
+TEST_CASE("top: a budget's name with a slash is no path", "[cli][top]") {
+  CHECK(cli::is_path_of("run/answer", "answer"));
+  CHECK(cli::is_path_of("answer", "answer"));
+  CHECK_FALSE(cli::is_path_of("my-answer", "answer"));
+  CHECK_FALSE(cli::is_path_of("run\\/answer", "answer"));
+  CHECK(cli::is_path_of("run\\\\/answer", "answer"));
 }
