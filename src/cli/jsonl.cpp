@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cli/source.hpp"
+#include "cli/terminal.hpp"
 #include "core/base/iso_time.hpp"
 #include "core/base/utf8.hpp"
 #include "core/ledger/budget_path.hpp"
@@ -234,7 +235,11 @@ class JsonlSource final : public Source {
  private:
   template <class OnRecord, class OnEvent>
   void each_line(const OnRecord& on_record, const OnEvent& on_event) {
-    std::ifstream file(path_, std::ios::binary);
+    std::ifstream file(path_, std::ios::binary | std::ios::ate);
+    if (file && file.tellg() < offset_) {
+      complain("\"" + name_ + "\" is shorter than it was: it is read from its begin again.");
+      offset_ = 0;
+    }
     if (offset_ == 0) lines_ = 0;
     file.seekg(offset_);
     if (!file) throw Error(errc::storage, "\"" + name_ + "\" cannot be read. Check the path and its permissions.");

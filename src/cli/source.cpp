@@ -22,9 +22,12 @@ class SqliteSource final : public Source {
 
 std::unique_ptr<Source> open_source(const std::filesystem::path& path, const ReportFilter& filter) {
   std::error_code ignored;
-  // Opening a pipe would take from it what it begins with.
-  if (std::filesystem::is_regular_file(path, ignored) && std::ifstream(path, std::ios::binary).get() == '{')
-    return open_jsonl(path, filter);
+  // Opening a pipe would take from it what it begins with. An empty file is what its name says.
+  if (std::filesystem::is_regular_file(path, ignored)) {
+    const int first = std::ifstream(path, std::ios::binary).get();
+    const bool empty = std::filesystem::file_size(path, ignored) == 0;
+    if (first == '{' || (empty && path.extension() == ".jsonl")) return open_jsonl(path, filter);
+  }
   return std::make_unique<SqliteSource>(path, filter);
 }
 

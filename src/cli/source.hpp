@@ -32,7 +32,7 @@ class Source {
   [[nodiscard]] virtual std::string remark() const { return {}; }
 };
 
-/// By what the file begins with: SQLite's mark, or a `{`.
+/// By what the file begins with: SQLite's mark, or a `{`; of an empty file, by the name's `.jsonl`.
 [[nodiscard]] std::unique_ptr<Source> open_source(const std::filesystem::path& path, const ReportFilter& filter);
 
 /// \par Errors

@@ -74,6 +74,14 @@ void read_record(const Statement& row, Names& names, Record& record) {
   record.unbounded = row.integer(22) != 0;
   record.call_id = static_cast<std::uint64_t>(row.integer(23));
   for (int i = 0; i < 6; ++i) record.usage.*special[i] = row.integer(24 + i);
+  // What is added up must not overflow.
+  for (const auto* counts : {&usual, &special})
+    for (const auto count : *counts)
+      if (record.usage.*count < 0 || record.usage.*count > Usage::max_count)
+        throw Error(errc::bad_file,
+                    "the row of call " + std::to_string(record.call_id) + " has an impossible count (" +
+                        std::to_string(record.usage.*count) +
+                        "), so that the file is damaged, or written by another program: restore a copy of it");
   record.provider_cost = cost(30);
   record.table_cost = cost(31);
   record.reason = row.text(32);

@@ -1,4 +1,5 @@
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <vector>
 
@@ -205,4 +206,33 @@ TEST_CASE("report: a page of a file without calls says so", "[cli][report][page]
   const std::string page = files.sqlite() + ".html";
   CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
   CHECK(has(command::read_file(page), "No calls"));
+}
+
+TEST_CASE("report: an empty file of JSON lines has no calls, and one that was cut is read from its begin",
+          "[cli][report]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.jsonl");
+  command::write_file(file, "");
+  const command::Result result = command::outlay("report " + file + " --format csv");
+  INFO(result.err);
+  CHECK(result.status == 0);
+  CHECK(has(result.out, "usd,"));
+}
+
+TEST_CASE("report: counts that no call has are refused, not added up", "[cli][report]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.db");
+  {
+    const auto sink = outlay::sqlite_sink({.path = file});
+    outlay::Record record = make_record("2026-03-30T00:00:00Z", 1);
+    record.usage.input = INT64_MAX;
+    record.usage.cache_read = INT64_MAX;
+    sink->write(record);
+    sink->close();
+  }
+  for (const std::string& arguments : {std::string("report ") + file, std::string("tail --once ") + file}) {
+    const command::Result result = command::outlay(arguments);
+    CHECK(result.status == cli::bad_input);
+    CHECK(has(result.err, "impossible count (9223372036854775807)"));
+  }
 }

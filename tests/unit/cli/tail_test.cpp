@@ -120,6 +120,21 @@ TEST_CASE("top: the rate is the last hour's, and says when a cap is reached", "[
   CHECK(has(out, "bob        $2.00  $2.00      1\nalice      $0.00  $5.00      1"));
 }
 
+TEST_CASE("tail: a file of JSON lines that was cut is read from its begin again, and that is said", "[cli][tail]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.jsonl"), said = directory.file("err");
+  const auto line = [](const char* user) {
+    return outlay::to_json_line(make_record(1, 1min, {{"user_id", user}})) + "\n";
+  };
+  command::write_file(file, line("alice") + line("bob"));
+  Following tail("tail " + file + " 2>" + said);
+  CHECK(has(tail.line(), "user_id=alice"));
+  CHECK(has(tail.line(), "user_id=bob"));
+  command::write_file(file, line("carol"));
+  CHECK(has(tail.line(), "user_id=carol"));
+  CHECK(has(command::read_file(said), "is shorter than it was: it is read from its begin again"));
+}
+
 TEST_CASE("top: a cap that was reached is not, once its budget admits calls again", "[cli][top]") {
   const command::Directory directory;
   const std::string file = directory.file("spend.db");
