@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "cli/groups.hpp"
 #include "cli/terminal.hpp"
 #include "core/base/iso_time.hpp"
 
@@ -17,9 +18,19 @@ bool read_number(std::string_view text, Int& out) {
   return end.ec == std::errc() && end.ptr == text.data() + text.size() && !text.empty();
 }
 
-std::optional<Time> read_time(const char* option, const std::string& text, Time now) {
+/// `2026-11-01` and `2026-11-01T12:00:00` in the calendar's zone; else as parse_time().
+std::optional<Time> parse_local(const std::string& text, Time now, const Calendar& calendar) {
+  const bool date = text.size() == 10, date_time = text.size() == 19 && text[10] == 'T';
+  const std::optional<Time> local = date        ? detail::parse_iso_time(text)
+                                    : date_time ? detail::parse_iso_time(text + 'Z')
+                                                : std::nullopt;
+  if (!local) return parse_time(text, now);
+  return date ? calendar.day_begin(*local) : calendar.instant(*local);
+}
+
+std::optional<Time> read_time(const char* option, const std::string& text, Time now, const Calendar* calendar) {
   if (text.empty()) return std::nullopt;
-  const std::optional<Time> time = parse_time(text, now);
+  const std::optional<Time> time = calendar ? parse_local(text, now, *calendar) : parse_time(text, now);
   if (!time)
     throw UsageError(std::string(option) + ": \"" + printable(text) +
                      "\" is not a time. Write 30m, 12h, 7d, 2w, 2026-11-01 or 2026-11-01T12:00:00Z.");
@@ -65,10 +76,10 @@ void read_tags(const char* option, const std::vector<std::string>& given, Tags& 
   }
 }
 
-ReportFilter filter_of(const FilterArguments& arguments, Time now) {
+ReportFilter filter_of(const FilterArguments& arguments, Time now, const Calendar* calendar) {
   ReportFilter filter;
-  filter.since = read_time("--since", arguments.since, now);
-  filter.until = read_time("--until", arguments.until, now);
+  filter.since = read_time("--since", arguments.since, now, calendar);
+  filter.until = read_time("--until", arguments.until, now, calendar);
   read_tags("--where", arguments.where, filter.tags);
   if (!arguments.budget.empty()) filter.tags.set("budget", arguments.budget);
   return filter;

@@ -12,6 +12,8 @@
 
 namespace outlay::cli {
 
+class Calendar;
+
 /// An option's value is not valid. The text begins with the option's name and ends with what to write.
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -42,6 +44,7 @@ void read_tags(const char* option, const std::vector<std::string>& given, Tags& 
 
 /// \par Errors
 /// UsageError.
-[[nodiscard]] ReportFilter filter_of(const FilterArguments& arguments, Time now);
+/// \param calendar Whose dates, and times without a `Z`, are meant; null: dates of UTC.
+[[nodiscard]] ReportFilter filter_of(const FilterArguments& arguments, Time now, const Calendar* calendar = nullptr);
 
 }  // namespace outlay::cli

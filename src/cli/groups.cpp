@@ -73,10 +73,23 @@ std::optional<Calendar::Unit> Calendar::unit_of(std::string_view name) noexcept 
 
 const char* Calendar::name_of(Unit unit) noexcept { return unit_names[static_cast<std::size_t>(unit)]; }
 
-Calendar::Calendar(const std::string& zone) {
-  static_cast<void>(Window::day(zone));  // throws for a zone that the C library would take for UTC
-  ::setenv("TZ", zone.c_str(), 1);       // NOLINT(concurrency-mt-unsafe): there is one thread
+Calendar::Calendar(const std::string& zone) : day_(Window::day(zone)) {  // throws where the C library would take UTC
+  ::setenv("TZ", zone.c_str(), 1);  // NOLINT(concurrency-mt-unsafe): there is one thread
   ::tzset();
+}
+
+Time Calendar::instant(Time local) const {
+  const std::time_t seconds = std::chrono::floor<std::chrono::seconds>(local).time_since_epoch().count();
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  parts.tm_isdst = -1;
+  return Time(std::chrono::seconds(std::mktime(&parts)));
+}
+
+// By its noon, which no zone leaves out: the clocks may go forward at midnight.
+Time Calendar::day_begin(Time local) const {
+  using namespace std::chrono;
+  return day_.at(instant(Time(floor<days>(local)) + hours(12))).begin;
 }
 
 const std::string& Calendar::label(Time time, Unit unit) {

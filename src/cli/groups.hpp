@@ -9,6 +9,7 @@
 
 #include "outlay/record.hpp"
 #include "outlay/report.hpp"
+#include "outlay/window.hpp"
 
 namespace outlay::cli {
 
@@ -29,8 +30,14 @@ class Calendar {
   /// `2026-11-22T13:00+01:00`, `2026-11-22`, of a week its Monday, `2026-11`. Sorted as text they are in the order of time, but for the
   /// hour that comes twice.
   [[nodiscard]] const std::string& label(Time time, Unit unit);
+  /// When the day begins that UTC has at `local`.
+  [[nodiscard]] Time day_begin(Time local) const;
+  /// When the zone's clocks show what those of UTC show at `local`, to the second. Of a time that comes twice, and of one that is left out,
+  /// the C library chooses.
+  [[nodiscard]] Time instant(Time local) const;
 
  private:
+  Window day_;
   // Rows come in runs: no zone changes its offset but at a whole minute.
   struct Last {
     std::int64_t minute = INT64_MIN;

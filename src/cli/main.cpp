@@ -178,8 +178,9 @@ int main(int argc, char** argv) {
                          "  outlay estimate request.json --api anthropic_messages\n") +
              exits);
   app.set_version_flag("--version", "outlay " OUTLAY_VERSION_STRING);
-  app.failure_message(
-      [](const CLI::App* at, const CLI::Error& error) { return "outlay: " + CLI::FailureMessage::simple(at, error); });
+  app.failure_message([](const CLI::App* at, const CLI::Error& error) {
+    return printable_lines("outlay: " + CLI::FailureMessage::simple(at, error));
+  });
 
   ReportArguments report_arguments;
   CLI::App* report_command =
@@ -190,7 +191,9 @@ int main(int argc, char** argv) {
                    "Group by these tags, or by model, provider, budget, hour, day, week, month; separated by commas")
       ->delimiter(',')
       ->allow_extra_args(false);
-  report_command->add_option("--zone", report_arguments.zone, "Whose hours, days, weeks and months: Europe/Berlin")
+  report_command
+      ->add_option("--zone", report_arguments.zone,
+                   "Whose hours, days, weeks and months, and whose dates in --since and --until: Europe/Berlin")
       ->type_name("ZONE")
       ->default_str("UTC");
   add_filter(*report_command, report_arguments.filter);
@@ -212,7 +215,12 @@ int main(int argc, char** argv) {
       ->type_name("ROWS")
       ->default_str("0");
   report_command->footer(
-      std::string("Examples:\n"
+      std::string("--since and --until choose calls by when they ended; units of time group them by when they began. "
+                  "--format focus chooses them\n"
+                  "by when they began, so that a month can be closed. In CSV what a spreadsheet would compute gets an "
+                  "apostrophe before it; the\n"
+                  "column Tags of focus is JSON with every character as it was.\n"
+                  "Examples:\n"
                   "  outlay report spend.db --by feature,user_id --since 7d\n"
                   "  outlay report spend.db --by week,model --zone Europe/Berlin --where feature=search\n"
                   "  outlay report spend.jsonl --by user_id --budget team --format csv > spend.csv\n"

@@ -15,7 +15,7 @@ namespace outlay::cli {
 namespace {
 
 void say_what_is_missing(const Source& source) {
-  if (const std::string remark = source.remark(); !remark.empty()) std::cerr << "outlay: " << remark << '\n';
+  if (const std::string remark = source.remark(); !remark.empty()) complain(remark);
 }
 
 /// A part of an answer that is already there would look like all of it.
@@ -33,10 +33,17 @@ void write_file(const std::filesystem::path& path, const std::string& text) {
 void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
   if (!arguments.by.empty() || arguments.limit != 0)
     throw UsageError("--format focus has a row for each charge. Leave --by and --limit out.");
-  const std::unique_ptr<Source> source = open_source(arguments.file, filter);
+  // A charge belongs to the period in which it began, so that the months add up. It may have ended after that.
+  ReportFilter wider = filter;
+  wider.until.reset();
+  const std::unique_ptr<Source> source = open_source(arguments.file, wider);
   std::cout << focus_header();
-  source->read([&](const Record& record) { std::cout << focus_row(record, arguments.account); },
-               [](const BudgetEvent&) {});
+  source->read(
+      [&](const Record& record) {
+        if ((!filter.since || record.started >= *filter.since) && (!filter.until || record.started < *filter.until))
+          std::cout << focus_row(record, arguments.account);
+      },
+      [](const BudgetEvent&) {});
   say_what_is_missing(*source);
 }
 
@@ -61,7 +68,8 @@ void write_page(const ReportArguments& arguments, const ReportFilter& filter, Ca
 }  // namespace
 
 int report(const ReportArguments& arguments) {
-  const ReportFilter filter = filter_of(arguments.filter, system_now());
+  Calendar calendar(arguments.zone);
+  const ReportFilter filter = filter_of(arguments.filter, system_now(), &calendar);
   for (const std::string& key : arguments.by)
     if (key.empty())
       throw UsageError("--by has an empty name. Write names separated by commas, as in feature,user_id.");
@@ -69,7 +77,6 @@ int report(const ReportArguments& arguments) {
     write_focus(arguments, filter);
     return success;
   }
-  Calendar calendar(arguments.zone);
   if (!arguments.html.empty()) {
     write_page(arguments, filter, calendar);
     return success;
@@ -80,7 +87,7 @@ int report(const ReportArguments& arguments) {
 
   const Report result = groups.report(source->complete());
   for (const std::string& key : result.missing_keys())
-    std::cerr << "outlay: no record has the tag \"" << printable(key) << "\". Check its name.\n";
+    complain("no record has the tag \"" + key + "\". Check its name.");
   say_what_is_missing(*source);
   const std::size_t limit = arguments.limit == 0 ? result.size() : arguments.limit;
   std::cout << (arguments.format == Format::csv    ? as_csv(result, arguments.by, limit)

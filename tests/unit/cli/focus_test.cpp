@@ -184,6 +184,31 @@ TEST_CASE("focus: rows are charges, so that no grouping is asked for", "[cli][re
   CHECK(result.err == "outlay: --format focus has a row for each charge. Leave --by and --limit out.\n");
 }
 
+TEST_CASE("focus: a charge is in the month in which it began, whenever it ended", "[cli][report][focus]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.db");
+  {
+    const auto sink = outlay::sqlite_sink({.path = file});
+    for (const char* began : {"2026-10-31T23:59:59Z", "2026-11-30T23:59:59Z"}) {
+      outlay::Record record;
+      record.started = cli::parse_time(began, {}).value();
+      record.ended = record.started + std::chrono::minutes(10);
+      record.usd = outlay::Usd::from_nanos(1);
+      sink->write(record);
+    }
+    sink->close();
+  }
+  const auto begins = [&](const std::string& options) {
+    std::vector<std::string> all;
+    for (const Row& row : rows_of(command::outlay("report " + file + " --format focus " + options).out))
+      all.push_back(row.at("ChargePeriodStart"));
+    return all;
+  };
+  using List = std::vector<std::string>;
+  CHECK(begins("--since 2026-10-01 --until 2026-11-01") == List{"2026-10-31T23:59:59Z"});
+  CHECK(begins("--since 2026-11-01 --until 2026-12-01") == List{"2026-11-30T23:59:59Z"});
+}
+
 TEST_CASE("focus: tags survive the spreadsheet that reads them", "[cli][report][focus]") {
   const command::Directory directory;
   const std::string file = directory.file("spend.db");

@@ -208,6 +208,27 @@ TEST_CASE("report: a page of a file without calls says so", "[cli][report][page]
   CHECK(has(command::read_file(page), "No calls"));
 }
 
+TEST_CASE("report: dates without an offset are those of the zone", "[cli][report]") {
+  const Files files(fill);
+  const auto calls = [&](const std::string& options) {
+    const std::string out = command::outlay("report " + files.sqlite() + " --format json " + options).out;
+    const std::size_t begin = out.find("\"calls\":") + 8;
+    return out.substr(begin, out.find(',', begin) - begin);
+  };
+  // 22:15 in UTC on the 29th is the 30th in Berlin, whose clocks went forward on the 29th.
+  CHECK(calls("--since 2026-03-30") == "1");
+  CHECK(calls("--since 2026-03-30 --zone Europe/Berlin") == "2");
+  CHECK(calls("--until 2026-03-29 --zone Europe/Berlin") == "1");
+  CHECK(calls("--since 2026-03-30T00:15:00 --zone Europe/Berlin") == "2");
+  CHECK(calls("--since 2026-03-30T00:15:01 --zone Europe/Berlin") == "1");
+  CHECK(calls("--since 2026-03-30T00:00:00Z --zone Europe/Berlin") == "1");
+  // The day that the clocks of Beirut took the first hour of.
+  cli::Calendar beirut("Asia/Beirut");
+  CHECK(beirut.day_begin(at("2026-03-29")) == at("2026-03-28T22:00:00Z"));
+  const cli::Calendar utc;
+  CHECK(utc.day_begin(at("2026-03-29")) == at("2026-03-29"));
+}
+
 TEST_CASE("report: an empty file of JSON lines has no calls, and one that was cut is read from its begin",
           "[cli][report]") {
   const command::Directory directory;
