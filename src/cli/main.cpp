@@ -206,7 +206,8 @@ int main(int argc, char** argv) {
       ->type_name("ID");
   report_command
       ->add_option("--html", report_arguments.html, "Write a page with charts and tables to this file instead")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->excludes("--format");
   report_command
       ->add_option(
           "--limit", report_arguments.limit,

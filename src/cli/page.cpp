@@ -154,42 +154,6 @@ std::string money(Usd usd) {
   return (nanos < 0 ? "-$" : "$") + grouped(static_cast<std::int64_t>(whole)) + exact.substr(exact.find('.'));
 }
 
-void Overview::add(const Record& record) {
-  first_ = std::min(first_, record.started);
-  last_ = std::max(last_, record.started);
-  for (const auto& [key, value] : record.tags) {
-    auto at = tags_.find(key);
-    if (at == tags_.end()) {
-      if (tags_.size() >= 256) continue;
-      at = tags_.try_emplace(key).first;
-    }
-    if (at->second.size() <= most_values) at->second.insert(value);
-  }
-}
-
-std::vector<std::string> Overview::keys() const {
-  std::vector<std::string> keys{"model", "provider", "budget"};
-  for (const auto& [key, values] : tags_)
-    if (values.size() <= most_values && keys.size() < most_keys) keys.push_back(key);
-  return keys;
-}
-
-std::vector<std::string> Overview::left_out() const {
-  std::vector<std::string> keys;
-  const std::vector<std::string> shown = this->keys();
-  for (const auto& [key, values] : tags_)
-    if (std::find(shown.begin(), shown.end(), key) == shown.end()) keys.push_back(key);
-  return keys;
-}
-
-Calendar::Unit Overview::unit() const noexcept {
-  using std::chrono::hours;
-  if (first_ > last_ || last_ - first_ <= hours(4 * 24)) return Calendar::Unit::hour;
-  if (last_ - first_ <= hours(100 * 24)) return Calendar::Unit::day;
-  if (last_ - first_ <= hours(2 * 366 * 24)) return Calendar::Unit::week;
-  return Calendar::Unit::month;
-}
-
 Page::Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar)
     : unit_(overview.unit()), unit_name_(Calendar::name_of(unit_)), total_({}, calendar) {
   for (const std::string& key : keys) sections_.push_back({key, {{key}, calendar}, {{unit_name_, key}, calendar}});
@@ -219,12 +183,16 @@ void Page::add(const Record& record) {
     std::push_heap(dearest_.begin(), dearest_.end(), dearer);
   }
   // A policy has chosen another model: what would the one that was asked for have cost, with the same tokens?
-  if (record.status == RecordStatus::rejected || record.requested_model == record.admitted_model ||
-      record.admitted_model.empty() || !prices_.find(record.requested_model))
+  // Where one of the two costs is not known, their difference is not, either.
+  if (record.status == RecordStatus::rejected || record.cost_source == CostSource::none ||
+      record.requested_model == record.admitted_model || record.admitted_model.empty() ||
+      !prices_.find(record.requested_model))
     return;
-  ++rerouted_;
   try {
-    saved_ += prices_.cost(record.requested_model, record.usage).usd - record.usd;
+    const Cost asked = prices_.cost(record.requested_model, record.usage);
+    if (asked.incomplete) return;
+    saved_ += asked.usd - record.usd;
+    ++rerouted_;
   } catch (const Error&) {  // NOLINT(bugprone-empty-catch): a usage that has no price there says nothing
   }
 }
@@ -238,6 +206,13 @@ void Page::add(const BudgetEvent& event) {
   Deed& deed = deeds_[event.action];
   ++deed.count;
   deed.last = std::max(deed.last, event.time);
+  if (event.action == Action::cap_set) {
+    // For a name, in whatever budgets it is. -1 takes all that were set for it back.
+    for (auto& [of, cap] : caps_)
+      if (is_path_of(of.first, event.path) && (of.second == event.dimension || event.cap < 0))
+        cap.cap = event.cap, cap.time = std::max(cap.time, event.time);
+    return;
+  }
   if (event.path.empty() || event.cap <= 0) return;
   const bool refused = event.action == Action::blocked || event.action == Action::truncated;
   const bool says_spent = event.action == Action::threshold || event.action == Action::overrun;
@@ -421,7 +396,7 @@ std::string Page::caps() const {
     const auto cell = [&](std::int64_t value) {
       return dimension == Dimension::usd ? money_cell(Usd::from_nanos(value)) : count_cell(value);
     };
-    const double share = static_cast<double>(cap.spent) / static_cast<double>(cap.cap);
+    const double share = cap.cap > 0 ? static_cast<double>(cap.spent) / static_cast<double>(cap.cap) : 0;
     std::vector<double> thresholds = cap.thresholds;
     std::sort(thresholds.begin(), thresholds.end());
     std::string ticks, list;
@@ -431,9 +406,9 @@ std::string Page::caps() const {
       list += (list.empty() ? "" : ", ") + percent(threshold) + " %";
     }
     const double within = std::clamp(share, 0.0, 1.0);
-    table += "<tr><th scope=\"row\">" + name_of(path) + "</th><td>" + to_string(dimension) + "</td>" + cell(cap.cap) +
-             cell(cap.spent) + "<td class=\"num\" data-n=\"" + std::to_string(std::llround(share * 1000)) + "\">" +
-             percent(share) +
+    table += "<tr><th scope=\"row\">" + name_of(path) + "</th><td>" + to_string(dimension) + "</td>" +
+             (cap.cap < 0 ? "<td class=\"num\" data-n=\"-1\">the program's</td>" : cell(cap.cap)) + cell(cap.spent) +
+             "<td class=\"num\" data-n=\"" + std::to_string(std::llround(share * 1000)) + "\">" + percent(share) +
              " % <svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
              "class=\"" +
              (share > 1 ? "over" : "fill") + "\" width=\"" + percent(within) + "\" height=\"10\"/>" + ticks +
@@ -455,7 +430,7 @@ std::string Page::deeds() const {
   std::string saved;
   if (rerouted_ != 0)
     saved = "<p>" + counted(rerouted_, "call ran", "calls ran") +
-            " on another model than was asked for. With the same tokens the models "
+            " on another model than was asked for, at a known price. With the same tokens the models "
             "that were asked for would have cost <strong data-n=\"" +
             std::to_string(saved_.nanos()) + "\">" + html(money(saved_)) +
             "</strong> more, at the prices that this command knows. What refused, clamped and cut calls would have "

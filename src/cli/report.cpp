@@ -18,15 +18,40 @@ void say_what_is_missing(const Source& source) {
   if (const std::string remark = source.remark(); !remark.empty()) complain(remark);
 }
 
-/// A part of an answer that is already there would look like all of it.
-void write_file(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
+/// To a file beside it first: a part of a page would look like all of it, and what was there stays where the disk is full.
+void write_file(std::filesystem::path path, const std::string& text) {
+  std::error_code error;
+  if (std::filesystem::is_symlink(path, error)) path = std::filesystem::canonical(path, error);
+  // A pipe or a device is not replaced.
+  const bool in_place = std::filesystem::exists(path, error) && !std::filesystem::is_regular_file(path, error);
+  std::filesystem::path part = path;
+  if (!in_place) part += "." + random_digits() + ".part";
+  std::ofstream file(part, std::ios::binary);
   file << text;
   file.close();
-  if (!file)
+  bool written = !file.fail();
+  if (!in_place) {
+    if (written) {
+      std::filesystem::rename(part, path, error);
+      written = !error;
+    }
+    if (!written) std::filesystem::remove(part, error);
+  }
+  if (!written)
     throw Error(errc::storage,
                 "\"" + printable(path.native()) +
                     "\" cannot be written. Check the directory, its permissions and the room on the disk.");
+}
+
+/// Whether a page would take the place of what it is made from.
+bool is_source(const std::filesystem::path& page, const std::filesystem::path& source) {
+  for (const char* end : {"", "-wal", "-shm"}) {
+    std::filesystem::path file = source;
+    file += end;
+    std::error_code not_there;
+    if (std::filesystem::equivalent(page, file, not_there)) return true;
+  }
+  return false;
 }
 
 /// Each row goes out as it is read.
@@ -78,6 +103,9 @@ int report(const ReportArguments& arguments) {
     return success;
   }
   if (!arguments.html.empty()) {
+    if (is_source(arguments.html, arguments.file))
+      throw UsageError("--html: \"" + printable(arguments.html.native()) +
+                       "\" is the file that the page is made from. Write another path.");
     write_page(arguments, filter, calendar);
     return success;
   }

@@ -208,6 +208,78 @@ TEST_CASE("report: a page of a file without calls says so", "[cli][report][page]
   CHECK(has(command::read_file(page), "No calls"));
 }
 
+TEST_CASE("report: what was saved leaves out calls whose cost is not known", "[cli][report][page]") {
+  const Files files([](outlay::Sink& sink) {
+    outlay::Record record = make_record("2026-03-30T00:00:00Z", 0);
+    record.admitted_model = record.model = "gpt-house";
+    record.cost_source = outlay::CostSource::none;
+    record.usage.input = 1'000'000;
+    sink.write(record);
+    outlay::BudgetEvent event;
+    event.time = at("2026-03-30T00:00:00Z");
+    event.action = outlay::Action::downgraded;
+    event.path = event.budget = "team";
+    sink.event(event);
+  });
+  const std::string page = files.sqlite() + ".html";
+  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(has(command::read_file(page), "What budgets did"));
+  CHECK_FALSE(has(command::read_file(page), "would have cost <strong"));
+}
+
+TEST_CASE("report: a page shows the cap that an operator has set last", "[cli][report][page]") {
+  const Files files([](outlay::Sink& sink) {
+    outlay::BudgetEvent event;
+    event.time = at("2026-03-30T00:00:00Z");
+    event.action = outlay::Action::threshold;
+    event.path = "run/team";
+    event.threshold = 0.5;
+    event.projected = 5'000'000'000;
+    event.cap = 10'000'000'000;
+    sink.event(event);
+    event.time += 1min;
+    event.action = outlay::Action::cap_set;
+    event.path = "team";
+    event.projected = 0;
+    event.cap = 40'000'000'000;
+    sink.event(event);
+  });
+  const std::string page = files.sqlite() + ".html";
+  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(has(command::read_file(page), "data-n=\"40000000000\""));
+  CHECK(has(command::read_file(page), "12.5 %"));
+}
+
+TEST_CASE("report: a page never takes the place of its source, and never of half a page", "[cli][report][page]") {
+  const Files files(fill);
+  for (const std::string& file : {files.sqlite(), files.jsonl()}) {
+    const std::string before = command::read_file(file);
+    std::filesystem::create_symlink(file, file + ".link");
+    for (const std::string& path : {file, file + ".link"}) {
+      const command::Result result = command::outlay("report " + file + " --html " + path);
+      CHECK(result.status == cli::usage);
+      CHECK(has(result.err, "is the file that the page is made from"));
+    }
+    CHECK(command::read_file(file) == before);
+  }
+  // Where the disk is full, what was there stays. A file may have one block here.
+  const std::string page = files.sqlite() + ".html";
+  command::write_file(page, "before");
+  const command::Result full = command::outlay("report " + files.sqlite() + " --html " + page,
+                                               "bash -c 'trap \"\" XFSZ; ulimit -f 1; exec \"$@\"' --");
+  INFO(full.err);
+  CHECK(full.status != 0);
+  CHECK(command::read_file(page) == "before");
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(page).parent_path()))
+    CHECK_FALSE(has(entry.path().native(), ".part"));
+}
+
+TEST_CASE("report: --html and --format exclude each other", "[cli][report]") {
+  const Files files(fill);
+  CHECK(command::outlay("report " + files.sqlite() + " --format csv --html " + files.sqlite() + ".html").status ==
+        cli::usage);
+}
+
 TEST_CASE("report: dates without an offset are those of the zone", "[cli][report]") {
   const Files files(fill);
   const auto calls = [&](const std::string& options) {
