@@ -101,7 +101,7 @@ TEST_CASE("caps: close refuses every new call, reset gives the programs' caps ba
 
 TEST_CASE("caps: what was most likely not meant is refused, with the next step", "[cli][caps]") {
   const command::Directory directory;
-  const std::string store = directory.file("caps.db");
+  const std::string store = directory.file("caps.db"), records = " --records " + directory.file("ops.db");
   Program program(store);
   CHECK(program.call());
   const auto refused = [&](const std::string& arguments, int status, std::string_view part) {
@@ -117,12 +117,12 @@ TEST_CASE("caps: what was most likely not meant is refused, with the next step",
   refused("raise " + store + " team --window month --usd 1 --reason x", cli::bad_input, "--create");
   refused("raise " + store + " team --window fortnight --usd 1 --reason x", cli::bad_input, "fortnight");
   refused("show " + directory.file("nothing.db") + " team", cli::bad_input, "does not exist");
-  refused("adjust " + store + " team --reason x --records x.db", cli::usage, "there is no amount");
+  refused("adjust " + store + " team --reason x" + records, cli::usage, "there is no amount");
   refused("raise " + store + " team --usd -1 --reason x", cli::usage, "a cap of -$1.00 (usd) is below 0");
   refused("lower " + store + " team --calls -1 --reason x", cli::usage, "a cap of -1 (calls) is below 0");
   refused("raise " + store + " team --usd 1 --until 12x --reason x", cli::usage, "12h, which is in 12 hours");
-  refused("reopen " + store + " team --reason x --records x.db", cli::usage, "is not closed");
-  refused("reset " + store + " team --calls --reason x --records x.db", cli::usage, "has no cap of calls");
+  refused("reopen " + store + " team --reason x" + records, cli::usage, "is not closed");
+  refused("reset " + store + " team --calls --reason x" + records, cli::usage, "has no cap of calls");
   CHECK(command::outlay("caps raise " + store + " team --usd 0.05 --reason x").status == 0);
   refused("raise " + store + " team --usd 0.05 --reason x", cli::usage, "is not more. Write outlay caps lower");
   refused("lower " + store + " team --usd 0.06 --reason x", cli::usage, "is not less. Write outlay caps raise");
