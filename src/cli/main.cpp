@@ -150,7 +150,7 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
             std::pair{"--output-tokens", outlay::Dimension::output_tokens},
             std::pair{"--calls", outlay::Dimension::calls}, std::pair{"--concurrent", outlay::Dimension::concurrent}})
         command->add_flag_callback(
-            flag, [&arguments, dimension = dimension] { arguments.dimensions.push_back(dimension); },
+            flag, [&arguments, which = dimension] { arguments.dimensions.push_back(which); },
             "Only this cap; without any of these, all");
   }
   caps->footer(

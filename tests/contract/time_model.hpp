@@ -324,11 +324,9 @@ class TimeModel {
   }
   /// A threshold is a name, a slot, a dimension and an amount, and is announced once: of a counter the smaller fractions first.
   void announce(const Call& call, const Chain& chain, Seconds now) {
-    std::vector<std::pair<double, const Plan*>> thresholds;
+    std::multimap<double, const Plan*> thresholds;  // of equal ones in the order of the chain
     for (const Plan* plan : chain)
-      for (const double fraction : plan->notify_at) thresholds.emplace_back(fraction, plan);
-    std::stable_sort(thresholds.begin(), thresholds.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
+      for (const double fraction : plan->notify_at) thresholds.emplace(fraction, plan);
     for (const auto& [fraction, plan] : thresholds) {
       const Key key = key_of(*plan);
       const auto [from, to] = together(*plan->kind, call.slots.at(key), now);

@@ -55,7 +55,8 @@ class Writer {
   Writer& item(std::optional<Usd> usd) { return usd ? item(usd->nanos()) : item(std::string_view()); }
   Writer& item(double number) {
     char bytes[32];
-    return item(std::string_view(bytes, std::to_chars(bytes, bytes + sizeof bytes, number).ptr - bytes));
+    const char* const end = std::to_chars(bytes, bytes + sizeof bytes, number).ptr;
+    return item(std::string_view(bytes, static_cast<std::size_t>(end - bytes)));
   }
   Writer& item(const Rates& rates) {
     item(rates.input.picos()).item(rates.output.picos());
