@@ -204,7 +204,7 @@ const Fields& fields() {
   return all;
 }
 
-/// What no call can have held, asked for or been counted by is not taken from a text, which anybody may write.
+/// What no call can have held, asked for or been counted by is not taken from a text, which another program may have written.
 void check_bounds(const DetachedCall& call) {
   constexpr std::int64_t most_tokens = Usage::max_count * 1'024;
   const Vector& held = call.hold.amount;

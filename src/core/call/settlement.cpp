@@ -385,7 +385,7 @@ Settled end_indeterminate(Reservation& reservation, std::string_view reason) noe
 }
 
 void end_without_verdict(Reservation& reservation) noexcept {
-  // What was detached is still there for whoever resumes it. What was never sent is free; what was may have been billed.
+  // A detached call stays in its store, and may be resumed again. What was never sent is free; what was may have been billed.
   if (reservation.claim && reservation.claim->of_detached())
     reservation.state.store(Reservation::State::ended, std::memory_order_release);
   else if (reservation.state.load(std::memory_order_acquire) == Reservation::State::admitted)
