@@ -34,7 +34,7 @@ std::vector<SeriesMap<CallSeries>::Field> call_fields(const std::vector<std::str
 
 std::vector<SeriesMap<EventSeries>::Field> event_fields(const std::vector<std::string>& tags) {
   std::vector<SeriesMap<EventSeries>::Field> fields{
-      {"outlay.budget"}, {"outlay.action"}, {"outlay.dimension"}, {"gen_ai.request.model"}};
+      {"outlay.budget"}, {"outlay.action"}, {"outlay.dimension"}, {"gen_ai.provider.name"}, {"gen_ai.request.model"}};
   for (const std::string& tag : tags) fields.push_back({tag});
   return fields;
 }
@@ -258,6 +258,7 @@ void Aggregate::add(const BudgetEvent& event) {
   values_.push_back(unless_empty(event.path));
   values_.push_back(to_string(event.action));
   values_.push_back(to_string(event.dimension));
+  values_.push_back(event.provider.empty() ? absent : provider_name(event.provider));
   values_.push_back(unless_empty(event.model));
   for (const std::string& tag : tags_) values_.push_back(tag_of(event.tags, tag));
   add(events_.at(values_, folded).total, 1);

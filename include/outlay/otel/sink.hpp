@@ -114,7 +114,7 @@ class OUTLAY_EXPORT OtelSink : public Sink {
 /// | `gen_ai.client.token.usage` | histogram, `{token}` | `gen_ai.operation.name`, `gen_ai.provider.name`, `gen_ai.request.model`, `gen_ai.response.model` (where a reply came), `gen_ai.token.type` |
 /// | `gen_ai.client.operation.duration` | histogram, `s` | the same without the token type; `error.type` (the HTTP status, or `_OTHER`) |
 /// | `outlay.cost` | counter, `{nanodollar}` | the same without an error type; `outlay.status`, `outlay.cost.source` as in Record |
-/// | `outlay.budget.events` | counter, `{event}` | `outlay.budget` (the path), `outlay.action`, `outlay.dimension`, `gen_ai.request.model` |
+/// | `outlay.budget.events` | counter, `{event}` | `outlay.budget` (the path), `outlay.action`, `outlay.dimension`, `gen_ai.provider.name` and `gen_ai.request.model` (where there is a call) |
 /// | `outlay.budget.remaining` | gauge, `1` (nano-dollars for usd, else counts) | `outlay.budget`, `outlay.dimension` |
 ///
 /// Token histograms hold every call that used tokens, estimated and indeterminate ones included, so that their sums are those of the

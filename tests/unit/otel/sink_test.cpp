@@ -84,6 +84,7 @@ TEST_CASE("otel sink: what a ledger booked arrives at the collector", "[otel][si
   CHECK(total(body, "outlay.cost") == ledger.report().total().usd.nanos());
   CHECK(points(body, "outlay.cost").at(0).attribute("feature") == "search");
   CHECK(points(body, "outlay.budget.events").at(0).attribute("outlay.action") == "blocked");
+  CHECK(points(body, "outlay.budget.events").at(0).attribute("gen_ai.provider.name") == "openai");
   CHECK(body.find("alice") == std::string::npos);
   CHECK(body.find(R"({"key":"service.name","value":{"stringValue":"shop"}})") != std::string::npos);
 }
