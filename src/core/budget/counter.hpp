@@ -22,14 +22,17 @@ struct Counter {
 
   [[nodiscard]] std::int64_t spent(std::size_t d) const noexcept { return used[d] - held[d]; }
   [[nodiscard]] Vector spent() const noexcept { return minus(used, held); }
+  /// Negative over the cap.
   [[nodiscard]] std::int64_t room(std::size_t d) const noexcept { return cap[d] - used[d]; }
+  /// What a call may still need. Of what is over its cap that is nothing; a call that needs nothing of it fits all the same.
+  [[nodiscard]] std::int64_t left(std::size_t d) const noexcept { return std::max<std::int64_t>(room(d), 0); }
   [[nodiscard]] bool capped(std::size_t d) const noexcept { return cap[d] != no_cap; }
-  [[nodiscard]] bool in_the_way(const Vector& need, std::size_t d) const noexcept { return need[d] > room(d); }
+  [[nodiscard]] bool in_the_way(const Vector& need, std::size_t d) const noexcept { return need[d] > left(d); }
 
   /// An exact hit fits.
   [[nodiscard]] bool fits(const Vector& need) const noexcept {
     std::uint64_t over = 0;  // without a branch for each dimension
-    for (std::size_t d = 0; d < dimension_count; ++d) over |= static_cast<std::uint64_t>(cap[d] - used[d] < need[d]);
+    for (std::size_t d = 0; d < dimension_count; ++d) over |= static_cast<std::uint64_t>(left(d) < need[d]);
     return over == 0;
   }
   /// Whether `more` can be added and taken off again, whatever the caps say.

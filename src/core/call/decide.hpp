@@ -127,8 +127,7 @@ using Notes = std::vector<Note>;
 /// Whether this dimension of a budget is in the way of a quote. Of a stream only what it needs beside what it holds counts.
 [[nodiscard]] inline bool in_the_way(const BudgetView& view, const Quote& quote, const Moment& moment,
                                      std::size_t d) noexcept {
-  const std::int64_t more = quote.amounts[d] - moment.held[d];
-  return (!moment.stream || more > 0) && more > view.counter->room(d);
+  return quote.amounts[d] - moment.held[d] > view.counter->left(d);
 }
 /// With the numbers of the first dimension in the way; where none is, of the first that is capped.
 [[nodiscard]] Note note_of(Note::Kind kind, const BudgetView& view, const Quote& quote, const Moment& moment) noexcept;

@@ -22,7 +22,7 @@ std::int64_t most_output(const Case& run, const Counts& counts) noexcept {
     if (view.source == Source::unasked) continue;
     const auto room = [&](Dimension dimension) {
       const std::size_t d = index(dimension);
-      return view.counter->capped(d) ? view.counter->room(d) : any_number;
+      return view.counter->capped(d) ? view.counter->left(d) : any_number;
     };
     if (room(Dimension::calls) < 1 || room(Dimension::concurrent) < 1 || room(Dimension::input_tokens) < quote.input)
       return -1;

@@ -307,7 +307,7 @@ class Judge {
     std::vector<std::size_t> found;
     for (std::size_t d = 0; d < dimensions; ++d) {
       const Wide more = Wide{of.amounts[d]} - moment.held[d];
-      if (moment.stream && more <= 0) continue;
+      if (more <= 0) continue;  // it needs nothing of this
       if (Wide{level.spent[d]} + level.reserved[d] + more > Wide{level.cap[d].value_or(endless)}) found.push_back(d);
     }
     return found;

@@ -29,7 +29,8 @@ struct Model {
     for (; at >= 0; at = budgets[static_cast<std::size_t>(at)].parent) {
       const ModelBudget& budget = budgets[static_cast<std::size_t>(at)];
       for (std::size_t d = 0; d < 6; ++d)
-        if (budget.cap[d] && budget.spent[d] + budget.reserved[d] + request[d] > *budget.cap[d]) return false;
+        if (request[d] > 0 && budget.cap[d] && budget.spent[d] + budget.reserved[d] + request[d] > *budget.cap[d])
+          return false;
     }
     return true;
   }
