@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "core/budget/policy_traits.hpp"
 #include "core/context/scopes.hpp"
 #include "core/pricing/price_book.hpp"
 
@@ -130,21 +131,29 @@ std::string what_is_left(const detail::RawBreach& raw) {
   return text;
 }
 
-const char* next_step(Dimension dimension) noexcept {
-  switch (dimension) {
-    case Dimension::usd:
-      return "Lower max_output_tokens, raise the cap, or add a Downgrade.";
-    case Dimension::tokens:
-    case Dimension::output_tokens:
-      return "Lower max_output_tokens, raise the cap, or add a Clamp.";
-    case Dimension::input_tokens:
-      return "Send less input, or raise the cap.";
-    case Dimension::calls:
-      return "Raise the cap, or stop here.";
-    case Dimension::concurrent:
-      return "Try again when a running call has ended, raise the cap, or add a Wait.";
-  }
-  return "";
+/// What helps this call under this budget.
+std::string next_step(const detail::RawBreach& raw) {
+  std::vector<std::string> steps;
+  // A call that ends is a call all the same; of the rest it may have used less than it holds.
+  if (raw.reserved > 0 && raw.dimension != Dimension::calls && raw.requested <= raw.limit - raw.spent)
+    steps.emplace_back("try again when a running call has ended");
+  if (raw.remedy == detail::Remedy::lower_ceiling) steps.emplace_back("lower max_output_tokens");
+  if (raw.remedy == detail::Remedy::set_ceiling) steps.emplace_back("set max_output_tokens");
+  if (raw.remedy == detail::Remedy::less_input) steps.emplace_back("send less input");
+  steps.emplace_back("raise the cap");
+  const auto& policies = raw.budget->policy_list();
+  const bool ceiling = raw.remedy == detail::Remedy::lower_ceiling || raw.remedy == detail::Remedy::set_ceiling;
+  if (raw.dimension == Dimension::usd && raw.remedy != detail::Remedy::none)
+    steps.emplace_back(detail::has<Downgrade>(policies) ? "add a cheaper model to its Downgrade" : "add a Downgrade");
+  else if (ceiling && !detail::has<Clamp>(policies))
+    steps.emplace_back("add a Clamp");
+  if (raw.dimension == Dimension::concurrent && !detail::has<Wait>(policies)) steps.emplace_back("add a Wait");
+  if (steps.size() == 1) steps.emplace_back("stop here");
+  std::string text;
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    text += (i == 0 ? "" : i + 1 == steps.size() ? ", or " : ", ") + steps[i];
+  text.front() = static_cast<char>(text.front() - 'a' + 'A');
+  return text + '.';
 }
 
 }  // namespace
@@ -161,7 +170,7 @@ std::string Failure::message() const {
             to_string(Amount(first.dimension, first.requested)) + " by this call. ";
   else
     text += " refused " + model + ": " + need(*facts_, first) + ", " + what_is_left(first) + ". ";
-  text += facts_->text.empty() ? next_step(first.dimension) : facts_->text;
+  text += facts_->text.empty() ? next_step(first) : facts_->text;
   if (const std::optional<Time> when = retry_at()) text += " It may fit again from " + to_iso8601(*when) + " on.";
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);

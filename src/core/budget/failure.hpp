@@ -10,12 +10,16 @@
 
 namespace outlay::detail {
 
+/// What of a request could be otherwise, so that it fits.
+enum class Remedy : std::uint8_t { none, cheaper_model, less_input, lower_ceiling, set_ceiling };
+
 /// A breach as it is noted under the lock; text comes later.
 struct RawBreach {
   const BudgetNode* budget;
   Dimension dimension;
   std::int64_t limit, spent, reserved, requested;
   std::optional<Time> retry_at{};
+  Remedy remedy = Remedy::none;
 };
 
 struct FailureFacts {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <span>
 #include <variant>
 
 #include "outlay/policy.hpp"
@@ -30,6 +32,12 @@ inline constexpr std::array<PolicyTraits, std::variant_size_v<Policy>> policy_tr
 
 [[nodiscard]] inline const PolicyTraits& traits_of(const Policy& policy) noexcept {
   return policy_traits[policy.index()];
+}
+
+template <class P>
+[[nodiscard]] bool has(std::span<const Policy> policies) noexcept {
+  return std::any_of(policies.begin(), policies.end(),
+                     [](const Policy& policy) { return std::holds_alternative<P>(policy); });
 }
 
 }  // namespace outlay::detail

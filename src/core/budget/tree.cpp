@@ -24,12 +24,6 @@ Vector caps_of(const BudgetOptions& options) noexcept {
 
 bool windowed(const Window& window) noexcept { return window.kind() != Window::Kind::scope; }
 
-template <class P>
-bool has(std::span<const Policy> chain) noexcept {
-  return std::any_of(chain.begin(), chain.end(),
-                     [](const Policy& policy) { return std::holds_alternative<P>(policy); });
-}
-
 bool lets_through(const Policy& policy) noexcept { return traits_of(policy).lets_through; }
 
 }  // namespace
@@ -56,7 +50,9 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Boo
       raises(has<Raise>(policy_list())),
       waits(has<Wait>(policy_list())),
       opens_at_once(!policy_list().empty() && lets_through(policy_list().front())),
-      only_blocks(policy_list().empty() && (!enclosing || enclosing->only_blocks)) {}
+      only_blocks(std::all_of(policy_list().begin(), policy_list().end(),
+                              [](const Policy& policy) { return std::holds_alternative<Block>(policy); }) &&
+                  (!enclosing || enclosing->only_blocks)) {}
 
 BudgetNode::~BudgetNode() = default;
 

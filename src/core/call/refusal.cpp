@@ -15,6 +15,19 @@ Note note_of_refusal(const Verdict& verdict, ChainView chain, const Moment& mome
   return note_of(kind_of_refusal(verdict, moment), *view, verdict.quote, moment);
 }
 
+Remedy remedy_of(const Quote& quote, const Counter& counter, std::size_t d) noexcept {
+  const bool by_output =
+      d == index(Dimension::usd) || d == index(Dimension::tokens) || d == index(Dimension::output_tokens);
+  if (by_output && quote.output > 0)
+    if (const auto least = quote.with_ceiling(quote.min_ceiling); least && least->amounts[d] <= counter.left(d))
+      return quote.ceiling == Quote::no_ceiling ? Remedy::set_ceiling : Remedy::lower_ceiling;
+  const bool by_model = d == index(Dimension::usd) && quote.pricing.kind() != Pricing::Kind::flat;
+  const bool by_input = by_model || d == index(Dimension::tokens) || d == index(Dimension::input_tokens);
+  return by_input && quote.input > 0 && counter.left(d) > 0 ? Remedy::less_input
+         : by_model                                         ? Remedy::cheaper_model
+                                                            : Remedy::none;
+}
+
 void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment) {
   const auto budget = [&] { return "budget \"" + verdict.budget->shown_name() + '"'; };
   switch (verdict.reason) {

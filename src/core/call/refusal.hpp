@@ -26,6 +26,9 @@ template <class RetryAt>
 /// What a refusal says beside its numbers.
 void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment);
 
+/// What of the request could be otherwise, so that a counter has room for it in this dimension.
+[[nodiscard]] Remedy remedy_of(const Quote& quote, const Counter& counter, std::size_t d) noexcept;
+
 template <class RetryAt>
 std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, const Moment& moment,
                                        const RetryAt& retry_at) {
@@ -43,6 +46,7 @@ std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, 
         const std::int64_t more = verdict.quote.amounts[d] - moment.held[d];
         RawBreach& breach = facts->add();
         breach = {view.budget, static_cast<Dimension>(d), counter.cap[d], counter.spent(d), counter.held[d], more, {}};
+        breach.remedy = remedy_of(verdict.quote, counter, d);
         // Where it would fit an empty window, and time empties it: calls in flight only end by ending.
         if (!moment.stream && more <= counter.cap[d] && d != index(Dimension::concurrent))
           breach.retry_at = retry_at(*view.budget);

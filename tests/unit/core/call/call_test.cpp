@@ -110,6 +110,60 @@ TEST_CASE("call: an overrun is told of the budget whose cap it passes, and of no
   REQUIRE(events[0].cap == 150);
 }
 
+TEST_CASE("call: what it needs nothing of cannot refuse it, though it is over its cap", "[core][call]") {
+  const Fixture fixture;
+  const auto over = [](const outlay::BudgetOptions& options) {
+    outlay::Budget budget(options);
+    Call dear({.model = "gpt-4o", .input_tokens = 1'000, .max_output_tokens = 1'000});
+    REQUIRE(dear.settle({.input = 1'000, .output = 2'000}).over_cap);
+    REQUIRE(budget.state().remaining.usd < 0_usd);
+    REQUIRE(outlay::try_call({.model = "free", .input_tokens = 10, .max_output_tokens = 10}));
+    REQUIRE(!outlay::try_call(cent_request()));
+    outlay::Call rerouted({.model = "free", .input_tokens = 10});
+    REQUIRE(rerouted.open());
+  };
+  over({.name = "alone", .usd = 0.02_usd});
+  over({.name = "day", .usd = 0.02_usd, .window = outlay::Window::day()});
+  over({.name = "clamps", .usd = 0.02_usd, .on_exceed = outlay::Clamp{}});
+}
+
+TEST_CASE("call: the advice of a refusal is what would help this call under this budget", "[core][call]") {
+  const Fixture fixture;
+  const auto advice = [](const outlay::BudgetOptions& options, const outlay::CallRequest& request) {
+    const outlay::Budget budget(options);
+    const outlay::Result<Call> refused = outlay::try_call(request);
+    REQUIRE(!refused);
+    const std::string text = refused.error().message();
+    return text.substr(text.rfind(". ") + 2);
+  };
+  const outlay::BudgetOptions money{.usd = 0.005_usd}, tokens{.tokens = 1'500};
+  const outlay::CallRequest large = large_request();
+  CHECK(advice(money, large) == "Lower max_output_tokens, raise the cap, or add a Downgrade.");
+  CHECK(advice(tokens, large) == "Lower max_output_tokens, raise the cap, or add a Clamp.");
+  CHECK(advice({.tokens = 100, .on_exceed = outlay::Clamp{}}, large) == "Send less input, or raise the cap.");
+  CHECK(advice({.tokens = 1'500, .on_exceed = outlay::Clamp{.min_output_tokens = 900}}, large) ==
+        "Lower max_output_tokens, or raise the cap.");
+  CHECK(advice({.usd = 0.0001_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}}, large) ==
+        "Send less input, raise the cap, or add a cheaper model to its Downgrade.");
+  CHECK(advice(money, {.model = "gpt-4o", .input_tokens = 1'000'000, .max_output_tokens = 10}) ==
+        "Send less input, raise the cap, or add a Downgrade.");
+  CHECK(advice({.usd = 0.001_usd}, {.model = "gpt-4o", .input_tokens = 10}) ==
+        "Set max_output_tokens, raise the cap, or add a Downgrade.");
+  CHECK(advice(money, cent_request()) == "Raise the cap, or add a Downgrade.");
+  CHECK(advice(money, {.model = "gpt-4o", .input_tokens = 0, .usd = 1_usd}) == "Raise the cap, or stop here.");
+  CHECK(advice({.input_tokens = 5}, large) == "Send less input, or raise the cap.");
+  const outlay::BudgetOptions wide{.calls = 100};
+  {
+    const outlay::Budget running({.usd = 0.02_usd});
+    const Call first(large);
+    CHECK(advice(wide, large) ==
+          "Try again when a running call has ended, lower max_output_tokens, raise the cap, or add a Downgrade.");
+  }
+  const outlay::Budget once({.calls = 1});
+  const Call first(cent_request());
+  CHECK(advice(wide, cent_request()) == "Raise the cap, or stop here.");
+}
+
 TEST_CASE("call: a moved-from call answers and does nothing", "[core][call]") {
   const Fixture fixture;
   outlay::Budget budget({.usd = 1_usd});
