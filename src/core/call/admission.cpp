@@ -16,7 +16,7 @@ using Point = std::chrono::steady_clock::time_point;
 
 /// How often a store may contradict what it has just said before the call is refused.
 constexpr int max_rounds = 16;
-/// How often a call that waits for room in a store asks it, beside each time that a call of this process ends.
+/// How often a call that waits for room in a store asks it, beside each time that a call in its tree of budgets ends.
 constexpr std::chrono::milliseconds look_again_after{200};
 
 Point later(Point now, std::chrono::nanoseconds by) noexcept {
@@ -39,10 +39,10 @@ Admission::Admission(Arrival& arrival, Caller caller)
     prices_ = books_.prices.present();
     if (const auto again = request_.with_model(model_of(request_.model.name->text))) request_ = *again;
   }
-  enter_chain();
+  prepare_chain();
 }
 
-void Admission::enter_chain() {
+void Admission::prepare_chain() {
   ruled_ = request_.model.name;
   own_claim_ = budget_->store ? std::make_unique<SharedClaim>(*budget_, arrival_->lease()) : nullptr;
   claim_ = own_claim_.get();
@@ -156,7 +156,8 @@ Admission::State Admission::decide_and_act() {
       if (request_.output <= reservation_.quote.output) return state_ = State::admitted;
       moment_.held = reservation_.quote.amounts;
     }
-    if (granted_ && asked_blindly_ && claim_->answered() && asked_.quote.open && !asked_.quote.bounded_above()) {
+    if (granted_ && asked_blindly_ && claim_->answered() && asked_of_store_.quote.open_ceiling &&
+        !asked_of_store_.quote.bounded_above()) {
       // The ceiling was chosen without knowing what the store has; now it has told.
       asked_blindly_ = false;
       lock.unlock();
@@ -167,8 +168,8 @@ Admission::State Admission::decide_and_act() {
     Notes notes;
     if (granted_) {
       // The store holds the quote. It is kept only if the budgets here let it pass as it is.
-      Quote pinned = asked_.quote;
-      pinned.open = false;
+      Quote pinned = asked_of_store_.quote;
+      pinned.open_ceiling = false;
       const Verdict verdict = decide(chain, pinned, memory_, moment_, notes);
       if (verdict.kind == Verdict::Kind::admit && verdict.quote.holds_as(pinned))
         return admit(lock, chain, pinned, notes);
@@ -183,17 +184,17 @@ Admission::State Admission::decide_and_act() {
           if (!change_rules(lock, verdict.quote, notes)) return state_;
           break;
         }
-        asked_notes_.clear();
+        asked_of_store_notes_.clear();
         if (!claim_) return admit(lock, chain, verdict.quote, notes);
-        asked_ = verdict;
-        asked_notes_ = notes;
+        asked_of_store_ = verdict;
+        asked_of_store_notes_ = notes;
         lock.unlock();
         if (ask_store(verdict.quote, Room::fits) != State::deciding) return state_;
         break;
       case Verdict::Kind::refuse:
         return refuse(lock, chain, verdict, notes);
       case Verdict::Kind::ask:
-        return prepare_question(lock, chain, verdict);
+        return prepare_callback(lock, chain, verdict);
       case Verdict::Kind::wait:
         if (stale_ && claim_ && claim_->answered()) {
           stale_ = false;
@@ -215,7 +216,7 @@ bool Admission::change_rules(std::unique_lock<std::mutex>& lock, const Quote& qu
   if (arrival_->rules_) left_.push_back(NodeRef::share(arrival_->rules_.get()));
   own_claim_.reset();
   claim_ = nullptr;
-  asked_notes_.clear();
+  asked_of_store_notes_.clear();
   const auto refused = [&](errc code, std::string why) {
     failure_ = std::make_unique<FailureFacts>();
     failure_->code = code;
@@ -241,13 +242,13 @@ bool Admission::change_rules(std::unique_lock<std::mutex>& lock, const Quote& qu
   request_.terms = arrival_->terms();
   budget_ = arrival_->budget_;
   if (budget_) {
-    enter_chain();
+    prepare_chain();
     return true;
   }
   // Only the rules of the other model were around it.
   said_ = before_;
   reservation_.quote = request_;
-  reservation_.quote.open = false;
+  reservation_.quote.open_ceiling = false;
   arrival_->admitted();
   book_events();
   state_ = State::admitted;
@@ -270,7 +271,7 @@ Admission::State Admission::observe() {
     notes.clear();
     said_.clear();
   }
-  asked_notes_.clear();
+  asked_of_store_notes_.clear();
   return admit(lock, chain, request_, notes);
 }
 
@@ -278,7 +279,7 @@ Admission::State Admission::admit(std::unique_lock<std::mutex>& lock, ChainView 
                                   const Notes& notes) {
   said_.insert(said_.end(), before_.begin(), before_.end());
   // What changed the call, and what let it through in the store, was decided when the store was asked.
-  for (const Note& note : asked_notes_)
+  for (const Note& note : asked_of_store_notes_)
     if (note.changes_call() || note.budget->outside) said_.push_back(note);
   said_.insert(said_.end(), notes.begin(), notes.end());
   if (waited_at_)
@@ -288,7 +289,7 @@ Admission::State Admission::admit(std::unique_lock<std::mutex>& lock, ChainView 
   hold_in_chain(*budget_, minus(quote.amounts, moment_.held));
   if (arrival_) {
     reservation_.quote = quote;
-    reservation_.quote.open = false;
+    reservation_.quote.open_ceiling = false;
   } else {  // its end may be priced on another thread meanwhile: the rest stays as it is
     reservation_.quote.amounts = quote.amounts;
     reservation_.quote.output = quote.output;
@@ -347,28 +348,29 @@ Admission::State Admission::wait_in_line(std::unique_lock<std::mutex>& lock, con
   return state_ = State::in_line;
 }
 
-SharedClaim::Question Admission::question(const Quote& quote, Room otherwise) const noexcept {
+SharedClaim::Question Admission::store_question(const Quote& quote, Room otherwise) const noexcept {
   return {.amounts = quote.amounts, .rooms = rooms_, .otherwise = otherwise, .callers = books_.time()};
 }
 
 Admission::State Admission::ask_store(const Quote& quote, Room otherwise) {
-  if (observing()) asked_ = Verdict(quote);
+  if (observing()) asked_of_store_ = Verdict(quote);
   rooms_.clear();
-  for (const Note& note : asked_notes_)
+  for (const Note& note : asked_of_store_notes_)
     if (note.lets_through()) rooms_.emplace_back(note.budget, note.kind == Note::Kind::below ? Room::below : Room::any);
   stale_ = false;
   asked_blindly_ = !claim_->answered();
   if (++rounds_ > max_rounds) {
     if (observing()) {
       granted_ = true;
-      (void)claim_->hold_unshared(question(quote, otherwise), true);
+      (void)claim_->hold_unshared(store_question(quote, otherwise), true);
       return state_;
     }
     return store_unavailable("which has contradicted itself " + std::to_string(max_rounds) +
                              " times, since too many processes ask it at once. Try again.");
   }
-  if (claim_->answers_here(caller_.may_block)) return store_answered(claim_->ask_here(question(quote, otherwise)));
-  claim_->ask(question(quote, otherwise), waiter());
+  if (claim_->answers_here(caller_.may_block))
+    return store_answered(claim_->ask_here(store_question(quote, otherwise)));
+  claim_->ask(store_question(quote, otherwise), waiter());
   return state_ = State::asking_store;
 }
 
@@ -382,7 +384,7 @@ Admission::State Admission::store_answered(SharedClaim::Outcome outcome) {
     case SharedClaim::Outcome::again:
       break;
     case SharedClaim::Outcome::unreachable: {
-      const bool allowed = claim_->hold_unshared(question(asked_.quote, Room::any), observing());
+      const bool allowed = claim_->hold_unshared(store_question(asked_of_store_.quote, Room::any), observing());
       if (!allowed && !observing()) {
         const OnUnreachable& choice = claim_->store().options.on_unreachable;
         return store_unavailable(
@@ -395,7 +397,7 @@ Admission::State Admission::store_answered(SharedClaim::Outcome outcome) {
       granted_ = true;
       if (!moment_.stream) {
         const auto lock = budget_->lock_tree();
-        said_ = {note_of_store(allowed ? Note::Kind::unshared : Note::Kind::blocked, asked_.quote)};
+        said_ = {note_of_store(allowed ? Note::Kind::unshared : Note::Kind::blocked, asked_of_store_.quote)};
       }
       break;
     }

@@ -63,7 +63,7 @@ class OUTLAY_EXPORT Admission {
 
  private:
   State decide_and_act();
-  void enter_chain();
+  void prepare_chain();
   /// A policy has chosen another model, and other rules are those of that model: leaves the old ones, and enters the new ones.
   ///
   /// \return False: refused; or admitted, where no budget is left around it.
@@ -80,7 +80,7 @@ class OUTLAY_EXPORT Admission {
   State admit(std::unique_lock<std::mutex>& lock, ChainView chain, const Quote& quote, const Notes& notes);
   State refuse(std::unique_lock<std::mutex>& lock, ChainView chain, const Verdict& verdict, const Notes& notes);
   State wait_in_line(std::unique_lock<std::mutex>& lock, const Verdict& verdict);
-  State prepare_question(std::unique_lock<std::mutex>& lock, ChainView chain, const Verdict& verdict);
+  State prepare_callback(std::unique_lock<std::mutex>& lock, ChainView chain, const Verdict& verdict);
   State ask_store(const Quote& quote, Room otherwise);
   State store_answered(SharedClaim::Outcome outcome);
   State store_unavailable(const std::string& what);
@@ -90,7 +90,7 @@ class OUTLAY_EXPORT Admission {
   [[nodiscard]] Note note_of_store(Note::Kind kind, const Quote& quote);
   void book_events();
   [[nodiscard]] bool observing() const noexcept { return books_.options.observe; }
-  [[nodiscard]] SharedClaim::Question question(const Quote& quote, Room otherwise) const noexcept;
+  [[nodiscard]] SharedClaim::Question store_question(const Quote& quote, Room otherwise) const noexcept;
 
   Arrival* const arrival_;  // null: a stream
   Reservation& reservation_;
@@ -109,14 +109,15 @@ class OUTLAY_EXPORT Admission {
   Ticket ticket_;
   std::unique_ptr<SharedClaim> own_claim_;
   SharedClaim* claim_ = nullptr;  // null where no budget counts in a store
-  bool granted_ = false;          // the store holds `asked_` for this decision
+  bool granted_ = false;          // the store holds `asked_of_store_` for this decision
   bool stale_ = false;            // room was released after the store had said what is known
   bool asked_blindly_ = false;    // nothing was known of the store when it was asked
   int rounds_ = 0;
-  Verdict asked_;  // of the program, or what a store was asked for
-  Notes asked_notes_;
+  Verdict asked_of_store_;  // what it was asked for
+  Notes asked_of_store_notes_;
   std::vector<std::pair<const BudgetNode*, Room>> rooms_;
-  std::optional<Exceeded> exceeded_;
+  Verdict asked_of_program_;
+  std::optional<Exceeded> exceeded_;  // what its callback is shown
   const BudgetNode* waited_at_ = nullptr;
   std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
   ChainRoom chain_;

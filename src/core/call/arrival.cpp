@@ -5,6 +5,7 @@
 #include "core/call/call_events.hpp"
 #include "core/call/chain.hpp"
 #include "core/call/refusal.hpp"
+#include "core/call/request.hpp"
 #include "core/context/misuse.hpp"
 #include "core/context/scopes.hpp"
 #include "core/ledger/thread_cache.hpp"
@@ -17,38 +18,24 @@ namespace {
 
 constexpr Terms no_terms{.unpriced = Unpriced::ignore()};  // outside every budget
 
-/// What is wrong with a request, before anything else is looked at; empty if nothing is.
-std::string fault(const CallRequest& request) {
-  const auto range = [](const char* member, const char* bounds, const std::string& value) {
-    return std::string("CallRequest::") + member + " must be " + bounds + ", and is " + value + '.';
-  };
-  const auto size = [](const char* member, std::size_t most, std::size_t bytes) {
-    return std::string("CallRequest::") + member + " has " + std::to_string(bytes) + " bytes, and at most " +
-           std::to_string(most) + " are allowed. Shorten it.";
-  };
-  constexpr const char* count = "between 0 and 2,000,000,000";
-  if (request.model.empty()) return "CallRequest::model is empty. Name the model that the call goes to.";
-  if (request.model.size() > 256) return size("model", 256, request.model.size());
-  if (request.input_tokens && (*request.input_tokens < 0 || *request.input_tokens > Usage::max_count))
-    return range("input_tokens", count, std::to_string(*request.input_tokens));
-  if (request.max_output_tokens && (*request.max_output_tokens < 0 || *request.max_output_tokens > Usage::max_count))
-    return range("max_output_tokens", count, std::to_string(*request.max_output_tokens));
-  if (request.choices < 1 || request.choices > 1024)
-    return range("choices", "between 1 and 1,024", std::to_string(request.choices));
-  if (request.usd && (*request.usd < Usd{} || *request.usd > max_call_cost))
-    return range("usd", "between $0.00 and $1,000,000,000", to_string(*request.usd));
-  if (request.web_searches < 0 || request.web_searches > 1'000'000)
-    return range("web_searches", "between 0 and 1,000,000", std::to_string(request.web_searches));
-  if (request.provider.size() > 256) return size("provider", 256, request.provider.size());
-  if (request.service_tier.size() > 64) return size("service_tier", 64, request.service_tier.size());
-  if (request.lease && (*request.lease < std::chrono::seconds(1) || *request.lease > std::chrono::days(60)))
-    return range("lease", "between 1 second and 60 days", std::to_string(request.lease->count()) + " s");
-  if (request.min_output_tokens < 1)
-    return range("min_output_tokens", "at least 1", std::to_string(request.min_output_tokens));
-  return {};
-}
-
 }  // namespace
+
+Arrival::Step Arrival::enter() {
+  if (!prepare()) return Step::refused;
+  if (budget_) {
+    const Quote& quote = reservation_->quote;
+    if (budget_->store || quote.open_ceiling || observing()) return Step::undecided;
+    std::unique_lock lock = budget_->lock_tree();
+    if (!fits_chain(*budget_, quote.amounts)) {
+      if (!budget_->only_blocks) return Step::undecided;
+      refuse_by_block(lock);
+      return Step::refused;
+    }
+    hold_in_chain(*budget_, quote.amounts);
+  }
+  admitted();
+  return Step::admitted;
+}
 
 const Terms* Arrival::terms() const noexcept { return budget_ ? &budget_->terms : &no_terms; }
 
@@ -80,32 +67,8 @@ void Arrival::book_outright(Action action, const std::string& reason) {
       .book();
 }
 
-std::string Arrival::reason_of(errc code) const {
-  const std::string model = '"' + printable_name(request_.model) + '"';
-  switch (code) {
-    case errc::outside_budget:
-      return "no budget encloses the call to " + model +
-             ", and the ledger is strict. Open an outlay::Budget around it.";
-    case errc::invalid_argument:
-      return "the request to " + model +
-             " states neither input_tokens nor input_text, and a budget around it counts its input. Set one of them; "
-             "input_tokens = 0 for a request without input.";
-    case errc::unbounded_refused:
-      return "the request to " + model +
-             " has no output ceiling, and a budget around it refuses such requests. Set max_output_tokens.";
-    case errc::price_unknown:
-      return "no price is known for " + model +
-             (request_.web_searches > 0 ? " or for the searches that it may run" : "") +
-             ", and a budget around the call caps money. Register it with PriceTable::register_model or "
-             "register_deployment, or set BudgetOptions::unpriced to Unpriced::assume(...) or Unpriced::ignore().";
-    default:
-      return "the worst case of a call to " + model +
-             " costs more than $9.2 billion. Check its token counts and its price.";
-  }
-}
-
 bool Arrival::refuse_outright(errc code) {
-  const std::string reason = reason_of(code);
+  const std::string reason = refused_outright(request_, code);
   if (observing() && code != errc::overflow) {
     book_outright(Action::observed, "observed: would have been refused: " + reason);
     refused_outright_ = true;
@@ -130,8 +93,8 @@ std::int64_t Arrival::usual_output(const ModelName& model) const {
   return request_.max_output_tokens ? 0 : books_->usual_output.of(model.id);
 }
 
-bool Arrival::price(errc& priced) {
-  if (std::string wrong = fault(request_); !wrong.empty())
+bool Arrival::examine(errc& outright) {
+  if (std::string wrong = fault_of(request_); !wrong.empty())
     return refuse(errc::invalid_argument, std::move(wrong)), false;
   around_ = scope_ = ambient();
   books_ = &books_of(scope_);
@@ -157,14 +120,14 @@ bool Arrival::price(errc& priced) {
   reservation_->call_id = next_call_id();
   reservation_->prices_uid = slot.prices_uid;
   reservation_->under = slot.under;
-  priced = Quote::of(request_, input_, {slot.name, slot.priced, usual_output(*slot.name)}, *terms(), observing(),
-                     reservation_->quote);
+  outright = Quote::of(request_, input_, {slot.name, slot.priced, usual_output(*slot.name)}, *terms(), observing(),
+                       reservation_->quote);
   return true;
 }
 
 bool Arrival::prepare() {
   errc wrong{};
-  if (!price(wrong)) return false;
+  if (!examine(wrong)) return false;
   if (!input_is_stated() && counts_input(reservation_->quote.model.priced) && refuse_outright(errc::invalid_argument))
     return false;
   if (!budget_) {
@@ -182,27 +145,10 @@ void Arrival::enter_rules(const RuledModel& model) {
   budget_ = scope_ ? scope_->budget : nullptr;
 }
 
-Arrival::Step Arrival::enter() {
-  if (!prepare()) return Step::refused;
-  if (budget_) {
-    const Quote& quote = reservation_->quote;
-    if (budget_->store || quote.open || observing()) return Step::undecided;
-    std::unique_lock lock = budget_->lock_tree();
-    if (!fits_chain(*budget_, quote.amounts)) {
-      if (!budget_->only_blocks) return Step::undecided;
-      refuse_by_block(lock);
-      return Step::refused;
-    }
-    hold_in_chain(*budget_, quote.amounts);
-  }
-  admitted();
-  return Step::admitted;
-}
-
 Arrival::Step Arrival::enter_ended(errc& wrong) {
-  if (!price(wrong)) return Step::refused;
+  if (!examine(wrong)) return Step::refused;
   reservation_->quote.amounts = {};
-  reservation_->quote.open = false;
+  reservation_->quote.open_ceiling = false;
   if (budget_ && budget_->store) {
     auto claim = std::make_unique<SharedClaim>(*budget_);
     (void)claim->hold_unshared({.rooms = {}, .otherwise = Room::any, .callers = books_->time()}, true);

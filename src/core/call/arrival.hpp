@@ -46,13 +46,15 @@ class OUTLAY_EXPORT Arrival {
   [[nodiscard]] bool input_is_stated() const noexcept;
   [[nodiscard]] bool counts_input(const PricedModel* priced) const noexcept;
   [[nodiscard]] std::int64_t usual_output(const ModelName& model) const;
-  bool price(errc& wrong);  // the part of it that no budget can refuse
+  /// Checks the request and makes its quote. False: refused, as no budget could.
+  ///
+  /// \param outright Becomes why its budgets refuse it whatever room they have; errc::ok if they don't.
+  bool examine(errc& outright);
   /// Opens the budgets of the rules that the call matches as a call to this model. Throws as open_rules().
   void enter_rules(const RuledModel& model);
   void refuse(errc code, std::string text);
   bool refuse_outright(errc code);
   void refuse_by_block(std::unique_lock<std::mutex>& lock);
-  [[nodiscard]] std::string reason_of(errc code) const;
   void book_outright(Action action, const std::string& reason);
   void admitted();  // the amounts are held
   /// What the budgets say about the request.

@@ -8,6 +8,15 @@
 
 namespace outlay::detail {
 
+Vector spent_by(Usd usd, const Usage& usage) noexcept {
+  return {usd.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
+}
+
+Bill bill_of(const Settlement& settlement) noexcept {
+  return {settlement.usage,         settlement.served_model, settlement.service_tier,
+          settlement.provider_cost, settlement.estimated,    settlement.parts};
+}
+
 const char* invalid_member(const Bill& bill) noexcept {
   if (const char* member = bill.usage.first_invalid()) return member;
   if (bill.provider_cost && (*bill.provider_cost < Usd{} || *bill.provider_cost > max_call_cost))

@@ -43,11 +43,11 @@ bool in_callback_of(const BudgetNode& budget) noexcept {
   return false;
 }
 
-Admission::State Admission::prepare_question(std::unique_lock<std::mutex>& lock, ChainView chain,
+Admission::State Admission::prepare_callback(std::unique_lock<std::mutex>& lock, ChainView chain,
                                              const Verdict& verdict) {
-  asked_ = verdict;
-  asked_.reason = errc::budget_exceeded;
-  auto facts = facts_of(asked_, chain, moment_, [](const BudgetNode&) { return std::optional<Time>(); });
+  asked_of_program_ = verdict;
+  asked_of_program_.reason = errc::budget_exceeded;
+  auto facts = facts_of(asked_of_program_, chain, moment_, [](const BudgetNode&) { return std::optional<Time>(); });
   lock.unlock();
   facts->scope = NodeRef::share(arrival_ ? arrival_->scope_ : reservation_.scope.get());
   const Attribution* around =
@@ -63,13 +63,13 @@ Admission::State Admission::prepare_question(std::unique_lock<std::mutex>& lock,
 }
 
 void Admission::ask_program() {
-  const auto& callback = std::get<Callback>(asked_.budget->policy_list()[asked_.policy]);
-  const Decision decision = ask_callback(*asked_.budget, callback, *exceeded_);
-  Answer answer{.budget = asked_.budget,
-                .policy = asked_.policy,
+  const auto& callback = std::get<Callback>(asked_of_program_.budget->policy_list()[asked_of_program_.policy]);
+  const Decision decision = ask_callback(*asked_of_program_.budget, callback, *exceeded_);
+  Answer answer{.budget = asked_of_program_.budget,
+                .policy = asked_of_program_.policy,
                 .stream = moment_.stream,
-                .model = asked_.quote.model.name,
-                .ceiling = asked_.quote.ceiling,
+                .model = asked_of_program_.quote.model.name,
+                .ceiling = asked_of_program_.quote.ceiling,
                 .kind = decision.kind(),
                 .max_output_tokens = decision.max_output_tokens()};
   if (decision.kind() == Decision::Kind::reroute) {

@@ -65,10 +65,10 @@ Verdict decide(ChainView chain, const Quote& request, const Memory& memory, cons
       }
   Turn turn = Turn::changed;
   while (turn == Turn::changed) {
-    if (run.quote().open) widen(run);
+    if (run.quote().open_ceiling) widen(run);
     turn = ask_all(run);
   }
-  if (turn != Turn::decided && run.quote().open) note_open_ceiling(run);
+  if (turn != Turn::decided && run.quote().open_ceiling) note_open_ceiling(run);
   return verdict;
 }
 

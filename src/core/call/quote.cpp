@@ -14,7 +14,7 @@ errc Quote::of(const CallRequest& request, std::int64_t input, Model model, cons
   quote.ceiling = request.max_output_tokens.value_or(no_ceiling);
   quote.min_ceiling = request.min_output_tokens;
   quote.fixed_ceiling = request.fixed_ceiling;
-  quote.open = false;
+  quote.open_ceiling = false;
   quote.pricing = request.usd ? Pricing::flat(*request.usd) : Pricing();
 
   errc refused = errc::ok;
@@ -22,7 +22,7 @@ errc Quote::of(const CallRequest& request, std::int64_t input, Model model, cons
     if (terms.unbounded == Unbounded::refuse) refused = errc::unbounded_refused;
     if (!request.fixed_ceiling && !observing) {
       if (terms.clamps)
-        quote.open = true;
+        quote.open_ceiling = true;
       else if (terms.unbounded == Unbounded::clamp)
         quote.ceiling = std::max(terms.reserve(), request.min_output_tokens);
     }
@@ -47,7 +47,7 @@ void Quote::take_model(Model other) noexcept {
     else
       pricing = Pricing();
   }
-  if (open) ceiling = lower();
+  if (open_ceiling) ceiling = lower();
 }
 
 bool Quote::output_counts() const noexcept { return pricing.kind() != Pricing::Kind::flat || terms->caps_output; }
@@ -77,13 +77,13 @@ std::optional<Quote> Quote::with_model(Model other) const noexcept {
 std::optional<Quote> Quote::with_ceiling(std::int64_t tokens) const noexcept {
   Quote quote = *this;
   quote.ceiling = tokens;
-  quote.open = false;
+  quote.open_ceiling = false;
   return quote.fill_in() ? std::optional(quote) : std::nullopt;
 }
 
 std::optional<Quote> Quote::with_open_ceiling(std::int64_t tokens) const noexcept {
   std::optional<Quote> quote = with_ceiling(tokens);
-  if (quote) quote->open = true;
+  if (quote) quote->open_ceiling = true;
   return quote;
 }
 
@@ -91,7 +91,7 @@ std::optional<Quote> Quote::with_output(std::int64_t tokens) const noexcept {
   const std::optional<Usd> worst = pricing.worst(input, tokens, price_terms);
   if (!worst || tokens > INT64_MAX - input) return std::nullopt;
   Quote quote = *this;
-  quote.open = false;
+  quote.open_ceiling = false;
   quote.output = tokens;
   quote.amounts = {std::max(worst->nanos(), amounts[0]), input + tokens, input, tokens, 1, 1};
   return quote;

@@ -40,7 +40,7 @@ struct Quote {
   std::int64_t min_ceiling = 1;       // the smallest that the provider takes
   std::int64_t output = 0;            // tokens over all choices
   bool fixed_ceiling = false;         // no ceiling but the request's can be sent
-  bool open = false;
+  bool open_ceiling = false;
   bool unbounded = false;  // the model may write more than `output`
   Vector amounts{};
 

@@ -13,14 +13,14 @@ namespace {
 
 /// What the end of a call meant to its budgets. It is booked when the tree's lock has been released.
 struct Aftermath {
-  struct Note {
+  struct Passed {  // a cap, or a threshold
     const BudgetNode* budget;
     Action action;
     Dimension dimension;
     std::int64_t projected, cap;
     double threshold;
   };
-  std::vector<Note> notes;
+  std::vector<Passed> passed;
   bool over_cap = false;
   std::unique_ptr<FailureFacts> crossed;  // of the innermost Raise budget that went over its cap
   Wakes wakes;
@@ -43,13 +43,13 @@ void compare(const BudgetNode& budget, const Counter& before, const Counter& aft
   for (std::size_t d = 0; d < dimension_count; ++d)
     if (actual[d] > held[d] && after.used[d] > after.cap[d]) {
       aftermath.over_cap = true;
-      aftermath.notes.push_back({&budget, Action::overrun, static_cast<Dimension>(d), after.used[d], after.cap[d], 0});
+      aftermath.passed.push_back({&budget, Action::overrun, static_cast<Dimension>(d), after.used[d], after.cap[d], 0});
       break;
     }
   if (!budget.raises || observing) return;
   for (std::size_t d = 0; d < dimension_count; ++d) {
     if (!after.capped(d) || after.spent(d) <= after.cap[d] || before.spent(d) > after.cap[d]) continue;
-    aftermath.notes.push_back({&budget, Action::raised, static_cast<Dimension>(d), after.spent(d), after.cap[d], 0});
+    aftermath.passed.push_back({&budget, Action::raised, static_cast<Dimension>(d), after.spent(d), after.cap[d], 0});
     if (!aftermath.crossed) {
       aftermath.crossed = std::make_unique<FailureFacts>();
       aftermath.crossed->code = errc::budget_exceeded;
@@ -66,8 +66,8 @@ void compare(const BudgetNode& budget, const Counter& before, const Counter& aft
 void take_thresholds(BudgetNode& budget, Aftermath& aftermath) {
   while (const auto fraction = budget.thresholds.take(budget.counter)) {
     const Dimension dimension = most_spent(budget.counter);
-    aftermath.notes.push_back({&budget, Action::threshold, dimension, budget.counter.spent(index(dimension)),
-                               budget.counter.cap[index(dimension)], *fraction});
+    aftermath.passed.push_back({&budget, Action::threshold, dimension, budget.counter.spent(index(dimension)),
+                                budget.counter.cap[index(dimension)], *fraction});
   }
 }
 
@@ -95,7 +95,7 @@ bool end_in_tree(Reservation& reservation, const Vector& actual, Aftermath& afte
     try {
       compare(*budget, before, counter, held, actual, reservation.books->options.observe, aftermath);
       take_thresholds(*budget, aftermath);
-    } catch (...) {  // no memory for a note; the amounts are booked all the same
+    } catch (...) {  // no memory to say so; the amounts are booked all the same
     }
   }
   room_released(*reservation.budget, aftermath.wakes);
@@ -146,8 +146,8 @@ StoreQueue::Crossed announcement(const Reservation& reservation, std::span<const
   };
 }
 
-/// The same in the store, where budgets count there: it is told by its own thread, and what is known of it here changes at once. A call
-/// that was detached is asked about.
+/// The same in the store, where budgets count there. What is known of it here changes at once; when the store itself is told: StoreQueue::end().
+/// Where the call was detached, the store is asked whether this is its first end.
 ///
 /// \return False: by the store, it had ended before.
 bool end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& actual, Aftermath& aftermath) noexcept {
@@ -173,11 +173,11 @@ bool end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& a
   return first;
 }
 
-void book_notes(const Reservation& reservation, const Aftermath& aftermath) {
-  for (const Aftermath::Note& note : aftermath.notes)
-    EventDraft(*reservation.books, note.action, note.budget->attribution)
-        .numbers(note.dimension, note.projected, note.cap)
-        .threshold(note.threshold)
+void book_passed(const Reservation& reservation, const Aftermath& aftermath) {
+  for (const Aftermath::Passed& one : aftermath.passed)
+    EventDraft(*reservation.books, one.action, one.budget->attribution)
+        .numbers(one.dimension, one.projected, one.cap)
+        .threshold(one.threshold)
         .call(reservation.call_id, reservation.attribution, reservation.quote.model.name, reservation.traceparent)
         .book(true);
 }
@@ -204,7 +204,7 @@ void tell(const Reservation& reservation, const Bill& bill, const Priced& priced
           std::string_view reason, Aftermath& aftermath) noexcept {
   try {
     record(reservation, bill, priced, status, reason);
-    book_notes(reservation, aftermath);
+    book_passed(reservation, aftermath);
     if (aftermath.over_cap && reservation.quote.unbounded) say_soft_cap(reservation, bill.usage);
   } catch (const std::exception& problem) {
     say_lost_record(problem.what());
@@ -324,15 +324,6 @@ Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
 }
 
 }  // namespace
-
-Vector spent_by(Usd usd, const Usage& usage) noexcept {
-  return {usd.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
-}
-
-Bill bill_of(const Settlement& settlement) noexcept {
-  return {settlement.usage,         settlement.served_model, settlement.service_tier,
-          settlement.provider_cost, settlement.estimated,    settlement.parts};
-}
 
 void mark_sent(Reservation& reservation) noexcept {
   Reservation::State admitted = Reservation::State::admitted;

@@ -8,12 +8,12 @@ namespace outlay::detail {
 
 SharedClaim::SharedClaim(BudgetNode& innermost, std::chrono::milliseconds lease)
     : lease_(lease), store_(Access::queue(*innermost.store)) {
-  enter_chain(innermost);
+  collect_counters(innermost);
 }
 
 SharedClaim::SharedClaim(BudgetNode& innermost, DetachedHold hold)
     : epoch_(std::move(hold.epoch)), store_(Access::queue(*innermost.store)) {
-  enter_chain(innermost);
+  collect_counters(innermost);
   hold_.id = std::move(hold.id);
   hold_.detached = true;
   hold_.amount = told_ = hold.amount;
@@ -22,7 +22,7 @@ SharedClaim::SharedClaim(BudgetNode& innermost, DetachedHold hold)
   held_ = kept_ = true;
 }
 
-void SharedClaim::enter_chain(BudgetNode& innermost) {
+void SharedClaim::collect_counters(BudgetNode& innermost) {
   for (BudgetNode* budget = &innermost; budget; budget = budget->outer)
     if (budget->outside) entries_.push_back({budget, std::static_pointer_cast<SharedCounter>(budget->outside)});
   for (Entry& entry : entries_) {

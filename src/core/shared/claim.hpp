@@ -116,7 +116,7 @@ class SharedClaim {
     BudgetNode* budget;
     Counter before, after;
   };
-  /// Ends the call: settled with `actual`, or released. The store's own thread delivers it.
+  /// Ends the call: settled with `actual`, or released. When the store is told: StoreQueue::end().
   std::vector<Change> end(StoreCommand::Op op, const Vector& actual, Time callers, std::span<const Watched> watched,
                           StoreQueue::Crossed crossed);
   /// The same of a detached call. The store is asked on this thread whether it is the first to end it; where that does not answer, it is, and
@@ -137,7 +137,7 @@ class SharedClaim {
     std::optional<Time> fits_at{};
   };
 
-  void enter_chain(BudgetNode& innermost);
+  void collect_counters(BudgetNode& innermost);
   // Under mutex_.
   [[nodiscard]] const char* known_unreachable(const Question& question) const;
   void make_slots(Time now);

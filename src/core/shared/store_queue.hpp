@@ -102,9 +102,10 @@ class StoreQueue {
 
   /// Called with the answer to the end of a call that was the first to reach thresholds.
   using Crossed = std::function<void(const StoreReply&)>;
-  /// Ends what a call holds: settled with `amount`, or released. Repeated until it has arrived.
+  /// Ends what a call holds: settled with `amount`, or released. Repeated until it has arrived: a store in memory is told on this thread; a
+  /// file by the next admission that asks it, or by the store's thread a few milliseconds later; a server by that thread.
   ///
-  /// \return The answer, of a store in memory; empty elsewhere, where it comes later.
+  /// \return The answer of a store in memory. Empty elsewhere: it comes later.
   std::optional<StoreReply> end(StoreHold& hold, StoreCommand::Op op, const Vector& amount, Time now,
                                 Crossed crossed) noexcept;
   void flush(std::chrono::milliseconds timeout);

@@ -100,7 +100,7 @@ std::string shown(const Judgement& judgement) {
 model::Offer to_offer(const detail::Quote& quote) {
   return {.model = quote.model.name->text,
           .ceiling = quote.ceiling == detail::Quote::no_ceiling ? std::nullopt : std::optional(quote.ceiling),
-          .open = quote.open,
+          .open = quote.open_ceiling,
           .unbounded = quote.unbounded,
           .output = quote.output,
           .amounts = quote.amounts};
