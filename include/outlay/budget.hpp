@@ -122,24 +122,18 @@ class OUTLAY_EXPORT OpenBudget {
   /// When the present window ends; empty without a window, and for Window::forever(). For a rolling window: when its oldest slot goes.
   [[nodiscard]] std::optional<Time> window_end() const;
 
-  /// Adds `amount` to a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired.
+  /// Adds `amount` to a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired. With a window, of
+  /// this budget alone and as long as it is open; Store::set_cap changes the counter's cap for all.
   ///
-  /// With a window, the cap of the counter is changed, as by Store::set_cap: its store keeps the new one in the place of what budgets of that name say,
-  /// also when this budget has been closed, for every process, in this window and those to come, until it is changed again or taken back by
-  /// Store::set_cap without limits. A cap that was set until some time keeps its end.
   /// \par Errors
-  /// ConfigError if the dimension has no cap here, or the amount is not positive. With a window StoreUnavailable: whether it was done is not known.
-  /// \par Blocking
-  /// With a window on a store that is not in memory: up to twice its timeout, and again for each time that others were faster.
+  /// ConfigError if the dimension has no cap here, or the amount is not positive.
   void raise_cap(Usd amount, std::string_view reason);
   void raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
   /// Takes `amount` off a cap from now on; recorded as a BudgetEvent with the reason. Running calls keep what they hold: a cap below what
-  /// is spent and held refuses what comes. With a window as raise_cap().
+  /// is spent and held refuses what comes.
   ///
   /// \par Errors
-  /// ConfigError if the dimension has no cap here, or the amount is not positive or larger than the cap. With a window StoreUnavailable.
-  /// \par Blocking
-  /// As raise_cap().
+  /// ConfigError if the dimension has no cap here, or the amount is not positive or larger than the cap.
   void lower_cap(Usd amount, std::string_view reason);
   void lower_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
 

@@ -141,15 +141,13 @@ struct StoreCommand {
   bool detached{};
   Time now{};      ///< The caller's clock, for stores that have none of their own.
   StoreCap cap{};  ///< For set_cap; its name, window and `since` are the store's to fill in.
-  /// For set_cap: only where these are the limits that are kept (none: no cap is). Otherwise refused, and the reply tells the limits that are.
-  std::optional<Limits> replaces{};
 };
 
 /// A store's answer.
 struct StoreReply {
   enum class Outcome : std::uint8_t {
     done,
-    refused,  ///< reserve, extend: some counter has no room; set_cap: another cap is kept. Nothing was changed.
+    refused,  ///< reserve, extend: some counter has no room. Nothing was changed.
     /// reserve: by the store's clock (`now`), some counter's slot is not the present one. Nothing was changed.
     turned,
     ended,  ///< The id had ended before. Nothing was changed.
@@ -183,7 +181,7 @@ struct StoreReply {
   std::vector<StoreCap> caps{};  ///< list_caps: by name, then window.
 };
 
-/// Where counters are kept: memory, SQLite, Redis, or one's own, of which Store's constructor makes a store.
+/// Where counters are kept: memory, SQLite, Redis, or one's own. See make_store().
 ///
 /// Expired leases are dealt with (StoreCommand::on_expiry as each reservation was made with) whenever a command looks at a counter that
 /// they hold, so that nothing else is needed to clean up.
@@ -237,9 +235,6 @@ struct CapChange {
   std::string_view by{};        ///< Who sets it. At most 128 bytes.
   std::string_view reason{};    ///< At most 1,024 bytes.
   std::optional<Time> until{};  ///< In the future; then the programs' caps hold again. Empty: for good.
-  /// Only where these are the limits that are set now; Limits() where none are. So two operators who change what they have read do not undo
-  /// each other's change. Empty: whatever is set.
-  std::optional<Limits> replaces{};
 };
 
 /// A cap that is set, and its counter now.
@@ -296,13 +291,12 @@ class OUTLAY_EXPORT Store final {
   ///
   /// In the dimensions that `limits` leaves out the programs' caps hold. A threshold that was announced is not announced again; the others stand
   /// for fractions of this cap.
-  /// \return False: another cap is set than CapChange::replaces says, and nothing was changed.
   /// \par Errors
   /// ConfigError without a name or a window; Error with errc::invalid_argument for limits below 0, texts that are too long and an `until` that has
   /// passed; StoreUnavailable: whether it was done is not known, and it may be tried again.
   /// \par Blocking
   /// At most the store's timeout.
-  bool set_cap(const CapChange& change);
+  void set_cap(const CapChange& change);
   /// The caps that are set, with what their counters have spent and reserved in the present window.
   ///
   /// \par Errors

@@ -23,7 +23,6 @@ using Op = StoreCommand::Op;
 constexpr std::size_t most_text = 4'096;
 constexpr std::size_t most_counters = 64, most_ids = 10'000, most_thresholds = 64;
 constexpr std::size_t epoch_size = 32, id_size = 32, vector_size = 6;
-constexpr char any_cap = '\xff';                   // the script's ANY_CAP
 constexpr double never = 9'007'199'254'740'991.0;  // microseconds; the script's NEVER
 constexpr std::chrono::milliseconds longest_lease = std::chrono::hours(24),
                                     longest_detached_lease = std::chrono::hours(60 * 24);
@@ -134,14 +133,10 @@ bool take_text(std::string_view& bytes, std::string& text) {
   return true;
 }
 
-/// The limits that it replaces, or any_cap; then a cap that is set, as the script keeps it: until when, since when (which the script fills in), the limits, and the texts.
+/// A cap that is set, as the script keeps it: until when, since when (which the script fills in), the limits, and the texts.
 std::string packed_cap(const StoreCommand& command) {
   const StoreCap& cap = command.cap;
   std::string packed;
-  if (command.replaces)
-    put(packed, *command.replaces);
-  else
-    packed += any_cap;
   put(packed, cap.until ? static_cast<double>(micros(*cap.until)) : never);
   put(packed, 0.0);
   put(packed, cap.limits);

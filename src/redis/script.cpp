@@ -8,7 +8,6 @@ local NEVER, HOUR, SMALL = 9007199254740991, 3600000000, 4398046511104
 local DETACHED, CHARGED = 2, 4  -- the flags of a hold, beside what its expiry means
 local LATE, LATE_DETACHED = 48 * HOUR, 168 * HOUR  -- how long what ends a call may come after its lease
 local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT, SET_CAP, LIST_CAPS = 0, 1, 2, 3, 4, 5, 6, 7, 8
-local ANY_CAP = 255  -- SET_CAP replaces whatever is kept
 local DONE, REFUSED, TURNED, ENDED, OVERFLOW, CHANGED, CROSSED = 0, 1, 2, 3, 4, 16, 32
 local HELD, EXPIRED, OVER = 1, 2, 3
 local NO_LIFE = string.rep(char(0), 8)
@@ -315,17 +314,12 @@ for number = 3, last_command do
 
   local listed = ''
   if op == SET_CAP then
-    local place, replaced = place_of(command, 1), byte(command, 95)
-    local value = sub(command, replaced == ANY_CAP and 96 or 96 + 9 * replaced)
-    if replaced ~= ANY_CAP and sub(command, 95, 95 + 9 * replaced) ~= place.set_cap.packed then
-      outcome = REFUSED
-    else
-      if byte(value, 17) == 0 then call('HDEL', CAPS, place.name)
-      else call('HSET', CAPS, place.name, sub(value, 1, 8) .. pack('<d', now) .. sub(value, 17)) end
-      any_cap_set, set_caps[place.name] = true, nil
-      place.set_cap = set_cap_of(place.name)
-      change, version = true, version + 1
-    end
+    local place, value = place_of(command, 1), sub(command, 95)
+    if byte(value, 17) == 0 then call('HDEL', CAPS, place.name)
+    else call('HSET', CAPS, place.name, sub(value, 1, 8) .. pack('<d', now) .. sub(value, 17)) end
+    any_cap_set, set_caps[place.name] = true, nil
+    place.set_cap = set_cap_of(place.name)
+    change, version = true, version + 1
   elseif op == LIST_CAPS then
     local all, kept = call('HGETALL', CAPS), 0
     for i = 2, #all, 2 do
@@ -439,7 +433,7 @@ for number = 3, last_command do
       end
     end
   end
-  if changes or op == SET_CAP and outcome == DONE then outcome = outcome + CHANGED end
+  if changes or op == SET_CAP then outcome = outcome + CHANGED end
   -- What the end of an id crossed is told again when it is asked again: its answer may have been lost.
   if op == SETTLE and outcome % CHANGED == ENDED then
     crossed = sub(record.amount, 2)

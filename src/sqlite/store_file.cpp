@@ -149,10 +149,6 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& asked) {
     case Op::snapshot:
       break;
     case Op::set_cap:
-      if (command.replaces && *command.replaces != set.front()) {
-        reply.outcome = Outcome::refused;
-        break;
-      }
       tables_.set_cap(command.counters.front(), command.cap, now);
       set.front() = tables_.cap_of(command.counters.front(), now);
       break;

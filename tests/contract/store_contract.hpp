@@ -270,35 +270,6 @@ OUTLAY_STORE_CASE("a cap that is set counts in a rolling window, and with what o
   CHECK(replies[1].value().states.front().fits_at.has_value());
 }
 
-OUTLAY_STORE_CASE("a cap that replaces another is set only where that one is kept") {
-  Shop shop;
-  const StoreCounter counter = Shop::counter("x", cents(100));
-  const auto replace = [&](const outlay::Limits& kept, const outlay::Limits& limits,
-                           std::optional<outlay::Time> until = {}) {
-    StoreCommand set = shop.set_cap(counter, limits, until);
-    set.replaces = kept;
-    return shop.one(set);
-  };
-  const outlay::Limits five{.usd = cents(5)}, six{.usd = cents(6), .calls = 0};
-  const StoreReply none_kept = replace(five, six);
-  CHECK(none_kept.outcome == Outcome::refused);
-  CHECK(none_kept.states.front().caps == outlay::Limits{});
-  CHECK(shop.one(shop.list_caps()).caps.empty());
-  CHECK(replace({}, five).outcome == Outcome::done);
-  const StoreReply another = replace({}, six);
-  CHECK(another.outcome == Outcome::refused);
-  CHECK(another.states.front().caps == five);
-  CHECK(another.version == shop.one(shop.snapshot({counter})).version);
-  CHECK(replace(five, six).outcome == Outcome::done);
-  CHECK(shop.look(counter).caps == six);
-  CHECK(replace(six, {}).outcome == Outcome::done);
-  CHECK(shop.one(shop.list_caps()).caps.empty());
-  // One that has ended is kept no more.
-  CHECK(replace({}, five, shop.fixture.now() + 2s).outcome == Outcome::done);
-  shop.pass(3s, [&] { return shop.look(counter).caps == outlay::Limits{}; });
-  CHECK(replace({}, six).outcome == Outcome::done);
-}
-
 OUTLAY_STORE_CASE("a cap that is set ends at its time, by the store's clock") {
   Shop shop;
   const StoreCounter counter = Shop::counter("x", cents(100));

@@ -70,42 +70,27 @@ NodeRef open_apart(BudgetOptions&& options) {
   return NodeRef::adopt(node.release());
 }
 
-/// A cap with `amount`, which may be negative, added to it.
-std::int64_t changed_cap(const BudgetNode& node, Dimension dimension, std::int64_t cap, std::int64_t amount) {
-  std::int64_t changed = 0;
-  if (__builtin_add_overflow(cap, amount, &changed) || changed == no_cap)
-    throw Error(errc::overflow,
-                "budget \"" + node.shown_name() + "\": the raised cap would be too large. Raise it by less.");
-  if (changed < 0)
-    throw ConfigError("budget \"" + node.shown_name() + "\": lower_cap was given " +
-                      to_string(Amount(dimension, -amount)) + ", and the cap is " + to_string(Amount(dimension, cap)) +
-                      ". Take off at most that.");
-  return changed;
-}
-
+/// Adds `amount`, which may be negative, to a cap.
 void change_cap(BudgetNode& node, Dimension dimension, std::int64_t amount, Action action, std::string_view reason) {
   const std::size_t d = index(dimension);
   const std::string change = action == Action::cap_raised ? "raise_cap" : "lower_cap";
+  Wakes wakes;
   std::int64_t cap = 0;
   {
     const auto lock = node.lock_tree();
-    const Counter& counter = node.counter;
+    Counter& counter = node.counter;
     if (!counter.capped(d))
       throw ConfigError("budget \"" + node.shown_name() + "\" has no cap on " + to_string(dimension) + ", and " +
                         change + " cannot add one. Set the cap in BudgetOptions.");
-    cap = counter.cap[d];
-  }
-  if (node.outside)
-    cap = node.outside->replace_cap(
-        books_of(&node).time(), dimension, cap,
-        [&](std::int64_t kept) { return changed_cap(node, dimension, kept, amount); }, change, reason);
-  Wakes wakes;
-  {
-    const auto lock = node.lock_tree();
-    if (!node.outside) {
-      cap = node.counter.cap[d] = changed_cap(node, dimension, node.counter.cap[d], amount);
-      node.thresholds.adapt(node.counter.cap);
-    }
+    if (__builtin_add_overflow(counter.cap[d], amount, &cap) || cap == no_cap)
+      throw Error(errc::overflow,
+                  "budget \"" + node.shown_name() + "\": the raised cap would be too large. Raise it by less.");
+    if (cap < 0)
+      throw ConfigError("budget \"" + node.shown_name() + "\": lower_cap was given " +
+                        to_string(Amount(dimension, -amount)) + ", and the cap is " +
+                        to_string(Amount(dimension, counter.cap[d])) + ". Take off at most that.");
+    counter.cap[d] = cap;
+    node.thresholds.adapt(counter.cap);
     anything_changed(node, wakes);
   }
   wakes.tell();

@@ -1,10 +1,8 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "core/budget/counter.hpp"
 #include "outlay/store.hpp"
@@ -28,15 +26,6 @@ class OutsideCounter {
   /// \par Blocking
   /// With a store on this machine at most its file.
   [[nodiscard]] virtual Counter read(Time callers, const Vector& caps) noexcept = 0;
-  /// Puts another cap in the place of the one that the store keeps for the counter in a dimension, or of `own` where it keeps none.
-  ///
-  /// \param changed What becomes of a cap; it may throw, and may be asked more than once.
-  /// \return The new cap. Throws StoreUnavailable.
-  /// \par Blocking
-  /// At most twice the store's timeout, and again for each time that another process was faster.
-  virtual std::int64_t replace_cap(Time callers, Dimension dimension, std::int64_t own,
-                                   const std::function<std::int64_t(std::int64_t)>& changed, std::string_view by,
-                                   std::string_view reason) = 0;
   /// When the present slot ends.
   [[nodiscard]] virtual std::optional<Time> slot_end(Time callers) const = 0;
 

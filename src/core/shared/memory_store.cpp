@@ -49,20 +49,18 @@ Limits MemoryBackend::cap_of(const StoreCounter& counter, Time now) const {
   return found == caps_.end() || (found->second.until && *found->second.until <= now) ? Limits{} : found->second.limits;
 }
 
-StoreReply::Outcome MemoryBackend::set_cap(const StoreCommand& command) {
+void MemoryBackend::set_cap(const StoreCommand& command) {
   const StoreCounter& counter = command.counters.front();
-  if (command.replaces && *command.replaces != cap_of(counter, command.now)) return StoreReply::Outcome::refused;
   const std::pair<std::string, std::string> key{counter.name, counter.window};
   if (command.cap.limits == Limits{}) {
     caps_.erase(key);
-    return StoreReply::Outcome::done;
+    return;
   }
   StoreCap cap = command.cap;
   cap.name = counter.name;
   cap.window = counter.window;
   cap.since = command.now;
   caps_[key] = std::move(cap);
-  return StoreReply::Outcome::done;
 }
 
 StoreReply MemoryBackend::execute(const StoreCommand& command) {
@@ -101,11 +99,10 @@ StoreReply::Outcome MemoryBackend::apply(const StoreCommand& command, StoreReply
   switch (command.op) {
     case Op::snapshot:
       return Outcome::done;
-    case Op::set_cap: {
-      const Outcome outcome = set_cap(command);
+    case Op::set_cap:
+      set_cap(command);
       reply.states.front().caps = cap_of(command.counters.front(), command.now);
-      return outcome;
-    }
+      return Outcome::done;
     case Op::list_caps:
       for (const auto& [key, cap] : caps_)
         if (!cap.until || command.now < *cap.until) reply.caps.push_back(cap);

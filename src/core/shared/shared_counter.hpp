@@ -31,16 +31,10 @@ class SharedCounter final : public OutsideCounter, public std::enable_shared_fro
   const Window window;
 
   [[nodiscard]] Counter read(Time callers, const Vector& caps) noexcept override;
-  std::int64_t replace_cap(Time callers, Dimension dimension, std::int64_t own,
-                           const std::function<std::int64_t(std::int64_t)>& changed, std::string_view by,
-                           std::string_view reason) override;
   [[nodiscard]] std::optional<Time> slot_end(Time callers) const override;
 
  private:
   friend class StoreQueue;
-
-  /// The cap that the store keeps for it; without limits where it keeps none. Throws StoreUnavailable.
-  [[nodiscard]] StoreCap kept_cap(Time now) const;
 
   /// What is known of a slot; of a rolling window, which has one that moves on, what counts from this span on.
   std::shared_ptr<KnownSlot> slot(const Window::Span& span);

@@ -137,7 +137,7 @@ StoreReply::State Store::adjust(const Adjustment& adjustment) {
   return reply.states.at(0);
 }
 
-bool Store::set_cap(const CapChange& change) {
+void Store::set_cap(const CapChange& change) {
   const auto refuse = [&](const std::string& why) {
     throw Error(errc::invalid_argument,
                 "the cap of \"" + printable_name(change.name) + "\" (" + change.window.id() + ") " + why);
@@ -159,11 +159,8 @@ bool Store::set_cap(const CapChange& change) {
   command.cap.by = change.by;
   command.cap.reason = change.reason;
   command.cap.until = change.until;
-  command.replaces = change.replaces;
-  Result<StoreReply> reply = queue_->ask_and_wait(std::move(command), {counter});
-  if (!reply) throw_failure(std::move(reply).error());
-  // Refused although it is kept: it was done, and the first answer was lost.
-  if (reply->outcome == StoreReply::Outcome::refused && reply->states.at(0).caps != change.limits) return false;
+  if (Result<StoreReply> reply = queue_->ask_and_wait(std::move(command), {counter}); !reply)
+    throw_failure(std::move(reply).error());
   const AttributionRef where = books.dictionary.intern(nullptr, {true, change.name, {}, {}});
   std::string why(change.by);
   if (!change.reason.empty()) why += (why.empty() ? "" : ": ") + std::string(change.reason);
@@ -174,7 +171,6 @@ bool Store::set_cap(const CapChange& change) {
   for (std::size_t d = 0; d < dimension_count; ++d)
     if (limits[d] != no_cap) tell(static_cast<Dimension>(d), limits[d]);
   if (change.limits == Limits{}) tell(Dimension::usd, -1);
-  return true;
 }
 
 std::vector<CapState> Store::caps() {

@@ -486,9 +486,7 @@ class Run {
     const auto which = static_cast<std::size_t>(dice_.between(0, static_cast<std::int64_t>(open_.size()) - 1));
     const int budget = open_numbers_[which];
     const auto d = static_cast<std::size_t>(dice_.between(0, 5));
-    const auto& raised = world_.budgets[static_cast<std::size_t>(budget)];
-    // Of a window it is a cap of its store, as the model in time has them.
-    if (!raised.cap[d] || raised.windowed()) return;
+    if (!world_.budgets[static_cast<std::size_t>(budget)].cap[d]) return;
     const std::int64_t by = d == 0 ? dice_.between(1, 600) : d < 4 ? dice_.between(1, 40) : 1;
     history_ << step_ << ": raise b" << budget << ' ' << d << " by " << by << '\n';
     open_[which]->raise_cap(static_cast<Dimension>(d), by, "more");

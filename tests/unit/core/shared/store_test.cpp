@@ -583,81 +583,14 @@ TEST_CASE("shared: the kill switch of a shared budget refuses in this process", 
   CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
 }
 
-TEST_CASE("shared: a cap that is raised or lowered stays so in its store, for whoever opens the name",
-          "[core][store]") {
+TEST_CASE("shared: raise_cap raises this opener's cap", "[core][store]") {
   const Fixture fixture;
-  const auto store = memory_store();
-  const BudgetHandle other(daily("raised", 0.01_usd, store));
-  {
-    Budget day(daily("raised", 0.01_usd, store));
-    spend_a_cent();
-    CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
-    day.raise_cap(0.02_usd, "two more");
-    spend_a_cent();
-    CHECK(day.limits().usd == 0.03_usd);
-    CHECK(other.limits().usd == 0.03_usd);
-  }
-  Budget again(daily("raised", 0.01_usd, store));
+  Budget day(daily("raised", 0.01_usd));
   spend_a_cent();
   CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
-  again.lower_cap(0.02_usd, "back");
-  CHECK(again.limits().usd == 0.01_usd);
-  CHECK_THROWS_AS(again.lower_cap(0.02_usd, "too much"), ConfigError);
-  const std::vector<CapState> caps = store->caps();
-  REQUIRE(caps.size() == 1);
-  CHECK(caps[0].limits == Limits{.usd = 0.01_usd});
-  CHECK(caps[0].by == "lower_cap");
-  CHECK(caps[0].reason == "back");
-  CHECK(actions(fixture.ledger) ==
-        std::vector{Action::blocked, Action::cap_raised, Action::blocked, Action::cap_lowered});
-  store->set_cap({.name = "raised", .window = Window::day()});
-  CHECK(other.limits().usd == 0.01_usd);
-}
-
-TEST_CASE("shared: a raised cap keeps what operators have set beside it, and until when", "[core][store]") {
-  const Fixture fixture;
-  const auto store = memory_store();
-  Budget day({.name = "beside", .usd = 0.01_usd, .calls = 5, .window = Window::day(), .store = store});
-  const Time until = fixture.clock->now() + 1h;
-  store->set_cap({.name = "beside", .window = Window::day(), .limits = {.usd = 0.05_usd, .tokens = 9}, .until = until});
   day.raise_cap(0.01_usd, "one more");
-  day.raise_cap(Dimension::calls, 2, "two more");
-  CHECK_THROWS_AS(day.raise_cap(Dimension::output_tokens, 1, "no such cap"), ConfigError);
-  const std::vector<CapState> caps = store->caps();
-  REQUIRE(caps.size() == 1);
-  CHECK(caps[0].limits == Limits{.usd = 0.06_usd, .tokens = 9, .calls = 7});
-  CHECK(caps[0].until == until);
-}
-
-TEST_CASE("shared: caps raised at once are all counted", "[core][store]") {
-  const Fixture fixture;
-  const auto store = memory_store();
-  const auto raise = [&] {
-    BudgetHandle day(daily("raised at once", 1_usd, store));
-    for (int i = 0; i < 20; ++i) {
-      try {
-        day.raise_cap(0.01_usd, "more");
-      } catch (const StoreUnavailable&) {  // others were faster 16 times: nothing was changed
-        --i;
-      }
-    }
-  };
-  std::thread beside(raise);
-  raise();
-  beside.join();
-  CHECK(store->caps().at(0).limits == Limits{.usd = 1.4_usd});
-}
-
-TEST_CASE("set_cap: one that replaces what another has changed meanwhile changes nothing", "[core][store]") {
-  const Fixture fixture;
-  const auto store = memory_store();
-  const CapChange first{.name = "k", .window = Window::day(), .limits = {.usd = 2_usd}, .replaces = Limits{}};
-  CHECK(store->set_cap(first));
-  CHECK(store->set_cap(first));  // a second time: it is kept
-  CHECK_FALSE(store->set_cap({.name = "k", .window = Window::day(), .limits = {.usd = 3_usd}, .replaces = Limits{}}));
-  CHECK(store->caps().at(0).limits.usd == 2_usd);
-  CHECK(store->set_cap({.name = "k", .window = Window::day(), .replaces = Limits{.usd = 2_usd}}));
-  CHECK(store->caps().empty());
+  spend_a_cent();
+  CHECK(day.limits().usd == 0.02_usd);
 }
 
 TEST_CASE("shared: what is on its way to a store that was never reached is seen, and counts once when it is there",
