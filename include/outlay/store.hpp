@@ -181,7 +181,7 @@ struct StoreReply {
   std::vector<StoreCap> caps{};  ///< list_caps: by name, then window.
 };
 
-/// Where counters are kept: memory, SQLite, Redis, or one's own. See make_store().
+/// Where counters are kept: memory, SQLite, Redis, or one's own, of which Store's constructor makes a store.
 ///
 /// Expired leases are dealt with (StoreCommand::on_expiry as each reservation was made with) whenever a command looks at a counter that
 /// they hold, so that nothing else is needed to clean up.

@@ -321,13 +321,13 @@ for number = 3, last_command do
     place.set_cap = set_cap_of(place.name)
     change, version = true, version + 1
   elseif op == LIST_CAPS then
-    local all, kept = call('HGETALL', CAPS), 0
+    local all, kept = call('HGETALL', CAPS), {}
     for i = 2, #all, 2 do
       if unpack('<d', all[i]) > now then
-        listed, kept = listed .. pack('<H', #all[i]) .. all[i], kept + 1
+        kept[#kept + 1] = pack('<H', #all[i]) .. all[i]
       end
     end
-    listed = pack('<H', kept) .. listed
+    listed = pack('<H', #kept) .. table.concat(kept)
   end
 
   -- Every counter is checked before any is changed.

@@ -140,6 +140,7 @@ std::string next_step(const detail::RawBreach& raw) {
   if (raw.remedy == detail::Remedy::lower_ceiling) steps.emplace_back("lower max_output_tokens");
   if (raw.remedy == detail::Remedy::set_ceiling) steps.emplace_back("set max_output_tokens");
   if (raw.remedy == detail::Remedy::less_input) steps.emplace_back("send less input");
+  if (raw.remedy == detail::Remedy::less_of_both) steps.emplace_back("send less input and lower max_output_tokens");
   steps.emplace_back("raise the cap");
   const auto& policies = raw.budget->policy_list();
   const bool ceiling = raw.remedy == detail::Remedy::lower_ceiling || raw.remedy == detail::Remedy::set_ceiling;

@@ -11,7 +11,7 @@
 namespace outlay::detail {
 
 /// What of a request could be otherwise, so that it fits.
-enum class Remedy : std::uint8_t { none, cheaper_model, less_input, lower_ceiling, set_ceiling };
+enum class Remedy : std::uint8_t { none, cheaper_model, less_input, less_of_both, lower_ceiling, set_ceiling };
 
 /// A breach as it is noted under the lock; text comes later.
 struct RawBreach {

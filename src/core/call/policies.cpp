@@ -189,7 +189,8 @@ Turn wait(Case& run, const Policy& policy) {
   bool alone = true, empty = true;
   for (std::size_t d = 0; d < dimension_count; ++d) {
     if (!view.counter->capped(d)) continue;
-    alone &= view.source == Source::unasked || run.quote().amounts[d] <= view.counter->cap[d] - view.counter->spent(d);
+    alone &= view.source == Source::unasked ||
+             run.quote().amounts[d] <= std::max<std::int64_t>(view.counter->cap[d] - view.counter->spent(d), 0);
     empty &= run.quote().amounts[d] <= view.counter->cap[d];
   }
   if (!empty || (!alone && after(view.turns_in) > until) ||

@@ -15,6 +15,7 @@ errc Quote::of(const CallRequest& request, std::int64_t input, Model model, cons
   quote.min_ceiling = request.min_output_tokens;
   quote.fixed_ceiling = request.fixed_ceiling;
   quote.open_ceiling = false;
+  quote.ceiling_stated = request.max_output_tokens.has_value();
   quote.pricing = request.usd ? Pricing::flat(*request.usd) : Pricing();
 
   errc refused = errc::ok;
@@ -78,6 +79,12 @@ std::optional<Quote> Quote::with_ceiling(std::int64_t tokens) const noexcept {
   Quote quote = *this;
   quote.ceiling = tokens;
   quote.open_ceiling = false;
+  return quote.fill_in() ? std::optional(quote) : std::nullopt;
+}
+
+std::optional<Quote> Quote::with_input(std::int64_t tokens) const noexcept {
+  Quote quote = *this;
+  quote.input = tokens;
   return quote.fill_in() ? std::optional(quote) : std::nullopt;
 }
 

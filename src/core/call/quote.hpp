@@ -41,7 +41,8 @@ struct Quote {
   std::int64_t output = 0;            // tokens over all choices
   bool fixed_ceiling = false;         // no ceiling but the request's can be sent
   bool open_ceiling = false;
-  bool unbounded = false;  // the model may write more than `output`
+  bool ceiling_stated = false;  // by the request
+  bool unbounded = false;       // the model may write more than `output`
   Vector amounts{};
 
   /// The quote of a valid request for `model`. Where `observing`, the call goes as it came, so that no ceiling is written into it.
@@ -54,6 +55,7 @@ struct Quote {
   /// Empty where the worst case does not fit 64 bits.
   [[nodiscard]] std::optional<Quote> with_model(Model other) const noexcept;
   [[nodiscard]] std::optional<Quote> with_ceiling(std::int64_t tokens) const noexcept;
+  [[nodiscard]] std::optional<Quote> with_input(std::int64_t tokens) const noexcept;
   /// The same with another choice of an open ceiling, which stays open.
   [[nodiscard]] std::optional<Quote> with_open_ceiling(std::int64_t tokens) const noexcept;
   /// Of a running stream: room for so much output in all, at least as much money as before.

@@ -16,16 +16,16 @@ Note note_of_refusal(const Verdict& verdict, ChainView chain, const Moment& mome
 }
 
 Remedy remedy_of(const Quote& quote, const Counter& counter, std::size_t d) noexcept {
-  const bool by_output =
-      d == index(Dimension::usd) || d == index(Dimension::tokens) || d == index(Dimension::output_tokens);
-  if (by_output && quote.output > 0)
-    if (const auto least = quote.with_ceiling(quote.min_ceiling); least && least->amounts[d] <= counter.left(d))
-      return quote.ceiling == Quote::no_ceiling ? Remedy::set_ceiling : Remedy::lower_ceiling;
-  const bool by_model = d == index(Dimension::usd) && quote.pricing.kind() != Pricing::Kind::flat;
-  const bool by_input = by_model || d == index(Dimension::tokens) || d == index(Dimension::input_tokens);
-  return by_input && quote.input > 0 && counter.left(d) > 0 ? Remedy::less_input
-         : by_model                                         ? Remedy::cheaper_model
-                                                            : Remedy::none;
+  if (d == index(Dimension::calls) || d == index(Dimension::concurrent)) return Remedy::none;
+  const auto fits = [&](const std::optional<Quote>& other) { return other && other->amounts[d] <= counter.left(d); };
+  const bool priced = d == index(Dimension::usd) && quote.pricing.kind() != Pricing::Kind::flat;
+  if (counter.left(d) > 0) {
+    const std::optional<Quote> shortest = quote.output > 0 ? quote.with_ceiling(quote.min_ceiling) : std::nullopt;
+    if (fits(shortest)) return quote.ceiling_stated ? Remedy::lower_ceiling : Remedy::set_ceiling;
+    if (quote.input > 0 && fits(quote.with_input(0))) return Remedy::less_input;
+    if (quote.input > 0 && shortest && fits(shortest->with_input(0))) return Remedy::less_of_both;
+  }
+  return priced ? Remedy::cheaper_model : Remedy::none;
 }
 
 void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment) {

@@ -140,11 +140,16 @@ TEST_CASE("call: the advice of a refusal is what would help this call under this
   const outlay::CallRequest large = large_request();
   CHECK(advice(money, large) == "Lower max_output_tokens, raise the cap, or add a Downgrade.");
   CHECK(advice(tokens, large) == "Lower max_output_tokens, raise the cap, or add a Clamp.");
-  CHECK(advice({.tokens = 100, .on_exceed = outlay::Clamp{}}, large) == "Send less input, or raise the cap.");
+  CHECK(advice({.tokens = 100, .on_exceed = outlay::Clamp{}}, large) ==
+        "Send less input and lower max_output_tokens, or raise the cap.");
   CHECK(advice({.tokens = 1'500, .on_exceed = outlay::Clamp{.min_output_tokens = 900}}, large) ==
         "Lower max_output_tokens, or raise the cap.");
   CHECK(advice({.usd = 0.0001_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}}, large) ==
-        "Send less input, raise the cap, or add a cheaper model to its Downgrade.");
+        "Send less input and lower max_output_tokens, raise the cap, or add a cheaper model to its Downgrade.");
+  CHECK(advice({.tokens = 100}, {.model = "free", .input_tokens = 1, .max_output_tokens = 9, .choices = 200}) ==
+        "Raise the cap, or stop here.");
+  CHECK(advice({.usd = 0.0001_usd, .on_exceed = outlay::Clamp{}}, {.model = "gpt-4o", .input_tokens = 1}) ==
+        "Set max_output_tokens, raise the cap, or add a Downgrade.");
   CHECK(advice(money, {.model = "gpt-4o", .input_tokens = 1'000'000, .max_output_tokens = 10}) ==
         "Send less input, raise the cap, or add a Downgrade.");
   CHECK(advice({.usd = 0.001_usd}, {.model = "gpt-4o", .input_tokens = 10}) ==

@@ -608,7 +608,7 @@ inline Judge::Turn Judge::wait(Run& run, const Level& level, const outlay::Wait&
   for (std::size_t d = 0; d < dimensions; ++d) {
     if (!level.cap[d]) continue;
     fits_empty &= run.offer.amounts[d] <= *level.cap[d];
-    if (level.known != Level::Known::not_yet)
+    if (level.known != Level::Known::not_yet && run.offer.amounts[d] > 0)
       fits_alone &= Wide{level.spent[d]} + run.offer.amounts[d] <= Wide{*level.cap[d]};
   }
   const bool turns_in_time = level.turns_in != endless && later(level.turns_in) <= until;

@@ -90,6 +90,18 @@ TEST_CASE("wait: a call that could not fit even after all others ended hands on 
   REQUIRE(Waiting(large_request()).state == refused);
 }
 
+TEST_CASE("wait: a call that needs nothing of what is over its cap waits for the rest", "[core][wait]") {
+  const Fixture fixture;
+  Budget budget({.usd = 0.02_usd, .concurrent = 1, .on_exceed = Wait{}});
+  Call(large_request()).settle({.input = 1'000, .output = 2'000});
+  REQUIRE(budget.state().remaining.usd < 0_usd);
+  auto running = std::make_unique<Call>(CallRequest{.model = "free", .input_tokens = 1, .max_output_tokens = 1});
+  Waiting second({.model = "free", .input_tokens = 1, .max_output_tokens = 1});
+  REQUIRE(second.state == waiting);
+  running.reset();
+  REQUIRE(second.woken() == admitted);
+}
+
 TEST_CASE("wait: what was waited for may turn out hopeless", "[core][wait]") {
   const Fixture fixture;
   Budget budget({.usd = 0.02_usd, .on_exceed = Wait{}});
