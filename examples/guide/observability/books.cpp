@@ -25,7 +25,7 @@ constexpr const char* file = "spend.db";
 void spend(outlay::Ledger& ledger, outlay::testing::ManualClock& clock) {
   const outlay::LedgerScope scope(ledger);
   outlay::Budget day({.name = "service", .usd = 0.05_usd, .notify_at = {0.5}});
-  const auto call = [&clock](std::string_view model, const outlay::Usage& usage) {
+  const auto ask = [&clock](std::string_view model, const outlay::Usage& usage) {
     clock.advance(40min);
     outlay::Result<outlay::Call> call =
         outlay::try_call({.model = model, .input_tokens = usage.input_total(), .max_output_tokens = 1'000});
@@ -36,21 +36,21 @@ void spend(outlay::Ledger& ledger, outlay::testing::ManualClock& clock) {
   };
   for (const char* user : {"alice", "bob"}) {
     outlay::Track track({{"feature", "support"}, {"user_id", user}});
-    call("gpt-4o", {.input = 1'200, .output = 400});
-    call("gpt-4o", {.input = 200, .cache_read = 1'024, .output = 350});
+    ask("gpt-4o", {.input = 1'200, .output = 400});
+    ask("gpt-4o", {.input = 200, .cache_read = 1'024, .output = 350});
   }
   {
     outlay::Track track({{"feature", "search"}, {"user_id", "alice"}});
     outlay::Budget search(
         {.name = "search", .usd = 0.02_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
-    call("gpt-4o", {.input = 900, .output = 700});
-    call("gpt-4o", {.input = 900, .output = 650});  // goes to gpt-4o-mini
+    ask("gpt-4o", {.input = 900, .output = 700});
+    ask("gpt-4o", {.input = 900, .output = 650});  // goes to gpt-4o-mini
     clock.advance(1h);
     outlay::Call lost({.model = "gpt-4o-mini", .input_tokens = 900, .max_output_tokens = 1'000});
     lost.sent();  // and the connection breaks
   }
   outlay::Track track({{"feature", "reports"}, {"user_id", "bob"}});
-  call("gpt-4o", {.input = 9'000, .output = 1'000});  // is refused
+  ask("gpt-4o", {.input = 9'000, .output = 1'000});  // is refused
 }
 
 void query(sqlite3* database, const std::string& name) {

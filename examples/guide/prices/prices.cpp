@@ -57,7 +57,7 @@ void in_code() {
 void unpriced() {
   outlay::Ledger ledger;
   outlay::LedgerScope scope(ledger);
-  const auto call = [](outlay::Unpriced choice) {
+  const auto try_with = [](outlay::Unpriced choice) {
     outlay::Budget budget({.name = "answers", .usd = 1_usd, .unpriced = choice});
     outlay::Result<outlay::Call> call =
         outlay::try_call({.model = "mystery-1", .input_tokens = 1'000, .max_output_tokens = 1'000});
@@ -69,9 +69,9 @@ void unpriced() {
     const outlay::Settled end = call->settle({.input = 1'000, .output = 1'000});
     std::cout << end.usd << ", source " << outlay::to_string(end.cost_source) << '\n';
   };
-  call(outlay::Unpriced::refuse());  // the default
-  call(outlay::Unpriced::assume(15_usd));
-  call(outlay::Unpriced::ignore());
+  try_with(outlay::Unpriced::refuse());  // the default
+  try_with(outlay::Unpriced::assume(15_usd));
+  try_with(outlay::Unpriced::ignore());
   std::cout << "Calls without a price: " << ledger.unpriced_calls() << '\n';
 }
 

@@ -15,7 +15,7 @@ int main() {
   const outlay::Window month = outlay::Window::month();
 
   // What each process of the service does.
-  const auto call = [&store, &month] {
+  const auto serve = [&store, &month] {
     outlay::Budget alice({.name = "user:alice", .usd = 0.01_usd, .window = month, .store = store});
     outlay::Result<outlay::Call> call =
         outlay::try_call({.model = "gpt-4o", .input_tokens = 1'000, .max_output_tokens = 500});
@@ -27,13 +27,13 @@ int main() {
     call->settle({.input = 1'000, .output = 500});
     std::cout << "admitted: " << alice.spent().usd << " of " << *alice.limits().usd << '\n';
   };
-  call();
-  call();
+  serve();
+  serve();
 
   // What an operator does; `outlay caps raise caps.db user:alice --window month --usd 0.02 --reason "..."` is the same.
   store->set_cap(
       {.name = "user:alice", .window = month, .limits = {.usd = 0.02_usd}, .by = "ada", .reason = "launch day"});
-  call();
+  serve();
   for (const outlay::CapState& cap : store->caps())
     std::cout << cap.name << ": " << *cap.limits.usd << " since " << cap.by << " set it (" << cap.reason << "), "
               << cap.state.spent.usd << " is spent\n";
