@@ -9,7 +9,7 @@
 namespace asio = boost::asio;
 using namespace outlay::literals;
 
-std::atomic<int> answered{0}, refused{0}, strangers{0};
+std::atomic<int> answered{0}, refused{0}, mixed_up{0};
 
 // Stands for an HTTP client in coroutines.
 asio::awaitable<outlay::Usage> ask(std::string /*model*/) {
@@ -32,7 +32,7 @@ asio::awaitable<void> session(std::string user) {
   } catch (const outlay::BudgetExceeded&) {
     ++refused;
   }
-  if (outlay::Context::current().tag("user_id") != user) ++strangers;  // the tags are still this session's own
+  if (outlay::Context::current().tag("user_id") != user) ++mixed_up;  // the tags are still this session's own
 }
 
 int main() {
@@ -44,7 +44,7 @@ int main() {
     outlay::co_spawn(pool, session("user " + std::to_string(i)), asio::detached);  // inside the two budgets
   pool.join();
 
-  std::cout << answered << " answered, " << refused << " refused, " << strangers << " with another one's tags\n"
+  std::cout << answered << " answered, " << refused << " refused, " << mixed_up << " with the tags of another\n"
             << budget.state() << '\n'
             << queue.state() << '\n';
 }
