@@ -26,8 +26,9 @@ int main() {
     outlay::Call call({.model = "gpt-4o", .input_tokens = 50, .max_output_tokens = 100});
     outlay::Stream stream(call, outlay::Api::openai_chat);
     const std::string bytes = event_with("Your refund is ") + event_with("on its way.") + usage_event;
-    for (std::size_t at = 0; at < bytes.size(); at += 7)  // as they come off the socket, cut anywhere
-      stream.feed(std::string_view(bytes).substr(at, 7), printer);
+    const std::size_t step = 7;  // as they come off the socket, cut anywhere
+    for (std::size_t at = 0; at < bytes.size(); at += step)
+      stream.feed(std::string_view(bytes).substr(at, step), printer);
     const outlay::Settled settled = stream.finish();
     std::cout << "\n  booked: " << settled.usage << '\n';
   }
