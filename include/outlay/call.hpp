@@ -115,8 +115,9 @@ struct ExtensionResult {
 class [[nodiscard]] OUTLAY_EXPORT Call final {
  public:
   /// \par Errors
-  /// BudgetExceeded: a cap is in the way, and the policies did not help. PriceUnknown: no price under a USD cap. Error with
-  /// errc::invalid_argument for a request with a value out of range, errc::outside_budget in a strict ledger.
+  /// BudgetExceeded: a cap is in the way, and the policies did not help; or a budget is closed to new calls, refuses requests without a ceiling, or, in a
+  /// strict ledger, is missing: see reason(). PriceUnknown: no price under a USD cap. StoreUnavailable. Error with errc::invalid_argument for a request
+  /// with a value out of range, errc::tag_required.
   /// \par Blocking
   /// One short lock; with a Wait policy until there is room or its timeout; with a Callback as long as that takes.
   explicit Call(const CallRequest& request);

@@ -75,7 +75,7 @@ class OUTLAY_EXPORT Window {
 
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
   /// What distinguishes it from others in a counter's key: `"day@Europe/Berlin"`, `"month@UTC+15d6h"`, `"year@UTC+4m6d0h"`, `"week@UTC+sun0h"`,
-  /// `"every14d@UTC+2026-01-05+0h"` (by the first date from 1970 on), `"rolling3600s"`. A zone is there by its present name.
+  /// `"every14d@UTC+1970-01-05+0h"` (by the first date from 1970 on), `"rolling3600s"`. A zone is there by its present name.
   [[nodiscard]] const std::string& id() const noexcept;
   /// The window of an id, for configuration files. The part from `+` on may be left out where it is that of the default.
   ///

@@ -248,6 +248,11 @@ bool OnlyFor::covers(const RuledModel& model) const noexcept {
   });
 }
 
+void check_required(const RuleSet& set, Node* scope, const TagsView& tags, const RuledModel& model) {
+  const Ruled call{scope, tags, model};
+  for (const Rule& rule : set.rules) check_required(rule, call);
+}
+
 NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView& tags, const RuledModel& model) {
   const Ruled call{scope, tags, model};
   struct Matched {
@@ -256,7 +261,6 @@ NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView
   };
   std::vector<Matched> matched;
   for (const Rule& rule : set.rules) {
-    check_required(rule, call);
     if (std::optional<std::string> counter = counter_of(rule, call)) matched.push_back({&rule, std::move(*counter)});
   }
   NodeRef innermost;

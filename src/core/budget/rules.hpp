@@ -41,14 +41,16 @@ struct OnlyFor {
   [[nodiscard]] bool covers(const RuledModel& model) const noexcept;
 };
 
+/// Throws Error with errc::tag_required for a call without a tag that a rule requires. Parameters as of open_rules().
+void check_required(const RuleSet& rules, Node* scope, const TagsView& tags, const RuledModel& model);
+
 /// Opens, for one call in `scope`, a budget for each rule that it matches, the first one outermost.
 ///
 /// \param scope The innermost scope around the call; null: none.
 /// \param tags The call's own, within those of the scope.
 /// \return The innermost of these budgets, below `scope`; empty where no rule matches.
 /// \par Errors
-/// ConfigError where a value is too long for the name of a counter, or a rule's store is not that of the budgets around. Error with
-/// errc::tag_required.
+/// ConfigError where a value is too long for the name of a counter, or a rule's store is not that of the budgets around.
 [[nodiscard]] NodeRef open_rules(const RuleSet& rules, Books& books, Node* scope, const TagsView& tags,
                                  const RuledModel& model);
 

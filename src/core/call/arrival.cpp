@@ -16,6 +16,7 @@ namespace outlay::detail {
 
 namespace {
 
+const std::string would_be_refused = "observed: would have been refused: ";
 constexpr Terms no_terms{.unpriced = Unpriced::ignore()};  // outside every budget
 
 }  // namespace
@@ -70,7 +71,7 @@ void Arrival::book_outright(Action action, const std::string& reason) {
 bool Arrival::refuse_outright(errc code) {
   const std::string reason = refused_outright(request_, code);
   if (observing() && code != errc::overflow) {
-    book_outright(Action::observed, "observed: would have been refused: " + reason);
+    book_outright(Action::observed, would_be_refused + reason);
     refused_outright_ = true;
     return false;
   }
@@ -139,7 +140,16 @@ bool Arrival::prepare() {
 
 void Arrival::enter_rules(const RuledModel& model) {
   NodeRef opened;
-  if (rule_set_) opened = open_rules(*rule_set_, *books_, around_, request_.tags, model);
+  if (rule_set_) {
+    try {
+      check_required(*rule_set_, around_, request_.tags, model);
+    } catch (const Error& wrong) {
+      if (!observing()) throw;
+      book_outright(Action::observed, would_be_refused + wrong.what());
+      refused_outright_ = true;
+    }
+    opened = open_rules(*rule_set_, *books_, around_, request_.tags, model);
+  }
   rules_ = std::move(opened);
   scope_ = rules_ ? rules_.get() : around_;
   budget_ = scope_ ? scope_->budget : nullptr;

@@ -50,7 +50,7 @@ class OUTLAY_EXPORT Arrival {
   ///
   /// \param outright Becomes why its budgets refuse it whatever room they have; errc::ok if they don't.
   bool examine(errc& outright);
-  /// Opens the budgets of the rules that the call matches as a call to this model. Throws as open_rules().
+  /// Opens the budgets of the rules that the call matches as a call to this model. Throws as open_rules() and check_required().
   void enter_rules(const RuledModel& model);
   void refuse(errc code, std::string text);
   bool refuse_outright(errc code);

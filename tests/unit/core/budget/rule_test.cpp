@@ -327,6 +327,18 @@ TEST_CASE("rule: a call without a tag that a rule requires is refused", "[core][
   CHECK(ledger.rules().empty());
 }
 
+TEST_CASE("rule: a ledger that observes lets a call without a required tag through, with one event", "[core][rule]") {
+  const Fixture fixture({.observe = true});
+  Ledger ledger = Ledger::current();
+  ledger.add_rule({.match = {"user_id", "*"}, .usd = 0_usd, .required = true});
+  ledger.add_rule({.name = "all", .usd = 0.001_usd});
+  CHECK(try_call(cent_request()));
+  const std::vector<BudgetEvent> events = ledger.events();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].action == Action::observed);
+  CHECK(events[0].reason.find("would have been refused: the call to \"cent\" has no tag user_id") != std::string::npos);
+}
+
 TEST_CASE("rule: policies and calls in flight are as a budget's", "[core][rule]") {
   const Fixture fixture;
   Ledger ledger = Ledger::current();
