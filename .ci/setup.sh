@@ -116,6 +116,12 @@ apt_install() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-remove --no-install-recommends "$@" </dev/null
 }
 
+# The mirror of Debian that apt uses here. Nothing on another distribution.
+debian_mirror() {
+  # shellcheck disable=SC2016
+  apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null | sed -n 's/^Debian //p' | head -n 1
+}
+
 # configure <preset> [<option of cmake>...]: only where something changed since the last time. (Ninja itself sees changes of CMake's files, not of presets.)
 configure() {
   if [ -f "build/$1/build.ninja" ] && [ "build/$1/build.ninja" -nt CMakePresets.json ]; then return 0; fi

@@ -38,7 +38,12 @@ enum class Unbounded : std::uint8_t {
 /// What a model without a price means under a USD cap. Over a chain of budgets the strictest wins.
 class Unpriced {
  public:
-  enum class Kind : std::uint8_t { ignore, assume, refuse };
+  /// What it does, from the mildest to the strictest.
+  enum class Kind : std::uint8_t {
+    ignore,  ///< Unpriced::ignore()
+    assume,  ///< Unpriced::assume()
+    refuse,  ///< Unpriced::refuse()
+  };
   constexpr Unpriced() noexcept = default;  ///< refuse()
   /// Refuse the call (errc::price_unknown).
   [[nodiscard]] static constexpr Unpriced refuse() noexcept { return Unpriced(Kind::refuse, {}); }
@@ -48,7 +53,9 @@ class Unpriced {
   [[nodiscard]] static constexpr Unpriced assume(Usd per_million_tokens) noexcept {
     return Unpriced(Kind::assume, per_million_tokens);
   }
+  /// Which of the three it is.
   [[nodiscard]] constexpr Kind kind() const noexcept { return kind_; }
+  /// The rate of Unpriced::assume(), in dollars per million tokens; $0 for the others.
   [[nodiscard]] constexpr Usd per_million_tokens() const noexcept { return per_million_tokens_; }
 
  private:
@@ -89,14 +96,18 @@ struct BudgetOptions {
 
 /// One consistent reading of a budget.
 struct BudgetState {
+  /// The caps, as they are now.
   Limits limits{};
+  /// What settled calls have used.
   Amounts spent{};
+  /// What running calls hold.
   Amounts reserved{};
   Limits remaining{};  ///< limits - spent - reserved, in the capped dimensions; negative after an overrun.
 };
 
 /// One line: `$0.30 of $1.00 spent, $0.05 reserved; 3 of 10 calls spent; 1 of 2 calls in flight`. Of the capped dimensions; what is spent where there is none.
 [[nodiscard]] OUTLAY_EXPORT std::string to_string(const BudgetState& state);
+/// Writes to_string(state).
 OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, const BudgetState& state);
 
 /// An open budget: what is read of it and told to it, whether it is a scope (Budget) or a value (BudgetHandle).
@@ -105,6 +116,7 @@ OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, const BudgetState& sta
 /// Every member is safe from any thread.
 class OUTLAY_EXPORT OpenBudget {
  public:
+  /// BudgetOptions::name; empty where it has none.
   [[nodiscard]] const std::string& name() const noexcept;
   /// Limits, spent, reserved and remaining in one reading.
   ///
@@ -128,6 +140,7 @@ class OUTLAY_EXPORT OpenBudget {
   /// \par Errors
   /// ConfigError if the dimension has no cap here, or the amount is not positive.
   void raise_cap(Usd amount, std::string_view reason);
+  /// The same in any dimension: nano-dollars for Dimension::usd, else a count.
   void raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
   /// Takes `amount` off a cap from now on; recorded as a BudgetEvent with the reason. Running calls keep what they hold: a cap below what
   /// is spent and held refuses what comes.
@@ -135,6 +148,7 @@ class OUTLAY_EXPORT OpenBudget {
   /// \par Errors
   /// ConfigError if the dimension has no cap here, or the amount is not positive or larger than the cap.
   void lower_cap(Usd amount, std::string_view reason);
+  /// The same in any dimension: nano-dollars for Dimension::usd, else a count.
   void lower_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
 
   /// Refuses every call from now on, here and in scopes inside, whatever the policies say (errc::closed_to_new_calls). Running calls
@@ -142,11 +156,15 @@ class OUTLAY_EXPORT OpenBudget {
   void close_to_new_calls(std::string_view reason);
 
  protected:
+  /// Of a budget's node, by the scope or the handle that keeps it.
   explicit OpenBudget(detail::BudgetNode& node) noexcept : node_(&node) {}
+  /// The same budget.
   OpenBudget(const OpenBudget&) = default;
+  /// The same budget.
   OpenBudget& operator=(const OpenBudget&) = default;
   ~OpenBudget() = default;
 
+  /// Never null.
   detail::BudgetNode* node_;  // kept by the scope or the handle
 };
 
@@ -176,6 +194,11 @@ class OUTLAY_EXPORT OpenBudget {
 /// \snippet tests/unit/core/budget/budget_test.cpp nested_budget
 class OUTLAY_EXPORT Budget final : public OpenBudget {
  public:
+  /// Opens the scope: from here on this is the innermost budget of the current task.
+  ///
+  /// \par Errors
+  /// ConfigError for an option that is not valid, or that contradicts another or an enclosing budget; the message says
+  /// what to write.
   [[nodiscard]] explicit Budget(BudgetOptions options);
   Budget(const Budget&) = delete;  // the address is the scope's identity: neither copied nor moved
   Budget& operator=(const Budget&) = delete;

@@ -26,9 +26,13 @@ namespace outlay {
 /// \par Lifetime
 /// The budget lives as long as a handle, an Attach, a call in it or a budget inside it.
 /// \par Example
-/// \snippet tests/unit/core/budget/budget_handle_test.cpp session
+/// \snippet tests/unit/core/budget/budget_handle_test.cpp session_example
 class OUTLAY_EXPORT BudgetHandle final : public OpenBudget {
  public:
+  /// Makes the budget inside those that are open here, and opens no scope.
+  ///
+  /// \par Errors
+  /// ConfigError as Budget.
   explicit BudgetHandle(BudgetOptions options);
 
   /// What is current inside: for Context::bind, and for executors.

@@ -63,6 +63,7 @@ struct CallRequest {
 
 /// What a call was billed for, where Usage alone does not say it all.
 struct Settlement {
+  /// What the whole call used, other models included.
   Usage usage{};
   std::string_view served_model{};  ///< The model named by the reply; priced first. Empty: the admitted one.
   std::string_view service_tier{};  ///< The tier named by the reply. Empty: the requested one.
@@ -79,6 +80,7 @@ enum class NoUsage : std::uint8_t {};
 /// What a settle did.
 struct Settled {
   Usd usd{};  ///< What was booked.
+  /// What was booked with it.
   Usage usage{};
   Usd overrun{};    ///< The part of `usd` above the reservation.
   bool over_cap{};  ///< It took some budget over a cap (an `overrun` event was recorded for each).
@@ -93,7 +95,9 @@ enum class Extension : std::uint8_t {
   cut,          ///< Does not fit: end the stream and throw `failure`.
   cut_quietly,  ///< Does not fit: end the stream and keep what arrived.
 };
+/// What Call::extend_output returns.
 struct ExtensionResult {
+  /// What the stream is to do.
   Extension extension{};
   std::optional<Failure> failure{};  ///< For cut and cut_quietly.
 };
@@ -121,13 +125,18 @@ class [[nodiscard]] OUTLAY_EXPORT Call final {
   /// \par Blocking
   /// One short lock; with a Wait policy until there is room or its timeout; with a Callback as long as that takes.
   explicit Call(const CallRequest& request);
+  /// The moved-from call has ended: it holds nothing, and its destructor does nothing.
   Call(Call&& other) noexcept = default;
+  /// Ends the call that was here as its destructor would, and takes the other one.
   Call& operator=(Call&& other) noexcept = default;
   ~Call() = default;
 
+  /// The number of the call, of which no other call of this process has it; as in Record::call_id and
+  /// BudgetEvent::call_id. Not in the order of time.
   [[nodiscard]] std::uint64_t id() const noexcept;
   /// The model that was admitted: the policies may have changed it. Send this one.
   [[nodiscard]] const std::string& model() const noexcept;
+  /// The model as CallRequest::model named it.
   [[nodiscard]] const std::string& requested_model() const noexcept;
   /// The output ceiling per choice to send; empty where the request had none and no budget set one.
   [[nodiscard]] std::optional<std::int64_t> max_output_tokens() const noexcept;
@@ -145,6 +154,7 @@ class [[nodiscard]] OUTLAY_EXPORT Call final {
   /// Error with errc::invalid_usage for a negative or too large count: the call is then charged as indeterminate. BudgetExceeded under a
   /// Raise budget that this call took over its cap, after booking. A second settle does nothing, which a debug line in the log reports.
   Settled settle(const Usage& usage);
+  /// The same, for a bill that says more than its usage.
   Settled settle(const Settlement& settlement);
   /// `settle({})`: nothing was used but what each call costs.
   Settled settle(NoUsage) { return settle(Usage{}); }

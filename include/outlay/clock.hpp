@@ -17,6 +17,7 @@ using Time = std::chrono::sys_time<std::chrono::nanoseconds>;
 class OUTLAY_EXPORT Clock {
  public:
   virtual ~Clock() = default;
+  /// The present instant. Need not be monotonic: what is counted by windows follows it.
   [[nodiscard]] virtual Time now() const noexcept = 0;
 };
 

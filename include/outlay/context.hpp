@@ -65,9 +65,11 @@ class OUTLAY_EXPORT Context {
   /// The context of the running task. A plain thread starts with the empty one.
   [[nodiscard]] static Context current() noexcept { return Context(detail::capture()); }
 
+  /// Nothing is open: no budget, no tags, the default ledger.
   [[nodiscard]] bool empty() const noexcept;
   /// The innermost value of a tag.
   [[nodiscard]] std::optional<std::string> tag(std::string_view key) const;
+  /// Every tag with its innermost value.
   [[nodiscard]] Tags tags() const;
   /// The names of the enclosing budgets from the outermost in; `"(unnamed)"` for one without a name.
   [[nodiscard]] std::vector<std::string> budgets() const;
@@ -95,6 +97,7 @@ class OUTLAY_EXPORT Context {
 /// Opened and closed by one task.
 class OUTLAY_EXPORT Attach final {
  public:
+  /// Makes the context the current one.
   [[nodiscard]] explicit Attach(const Context& context);
   /// Makes the handle's budget the innermost one. The tags of the task stay, in front of those with which the handle was made. Budgets
   /// that are open here and do not enclose the handle's do not count what is spent inside: that is reported once.

@@ -13,19 +13,26 @@
 
 namespace outlay {
 
+/// What curl_perform() does beside the transfer. The order of the members is part of the interface, for designated
+/// initialisers.
 struct CurlOptions {
+  /// How the request is read and admitted.
   GuardOptions guard{};
   /// What the handle's CURLOPT_WRITEFUNCTION and CURLOPT_WRITEDATA would be: called as libcurl calls it, with at most CURL_MAX_WRITE_SIZE
   /// bytes. It may not pause. Null: CurlResult::body keeps the reply.
   curl_write_callback write{};
+  /// The last argument of `write`.
   void* write_data{};
   curl_write_callback header{};  ///< The same for CURLOPT_HEADERFUNCTION and CURLOPT_HEADERDATA. Null: none.
+  /// The last argument of `header`.
   void* header_data{};
   /// Called once the call is admitted, before it is sent: sets what depends on its model, as the URL where Api::model_in_path().
   std::function<void(CURL* easy, const GuardedCall& call)> prepare{};
+  /// How the reply is taken.
   TransferOptions transfer{};
 };
 
+/// What became of a transfer over libcurl.
 struct CurlResult : TransferResult {
   CURLcode code{
       CURLE_OK};  ///< Of curl_easy_perform. CURLE_WRITE_ERROR where a budget cut the stream, or `write` refused bytes.
@@ -148,7 +155,7 @@ class CurlTransfer {
 /// \par Blocking
 /// As Call's constructor and curl_easy_perform. In a coroutine or with curl_multi drive a Transfer.
 /// \par Example
-/// \snippet tests/unit/curl/curl_test.cpp curl
+/// \snippet tests/unit/curl/curl_test.cpp curl_example
 inline CurlResult curl_perform(CURL* easy, Api api, std::string_view body, const CurlOptions& options = {}) {
   GuardedCall call(api, body, options.guard);
   if (options.prepare) options.prepare(easy, call);

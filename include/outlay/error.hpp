@@ -19,7 +19,7 @@ namespace outlay {
 
 /// Why something failed. Category `"outlay"`.
 enum class errc {
-  ok = 0,
+  ok = 0,  ///< Success; no failure has it.
   /// A call does not fit. Nothing was sent. Retry when `retry_at()` says so, or with a smaller request.
   budget_exceeded,
   truncated,            ///< As budget_exceeded, by a Truncate policy outside outlay::run. Do not retry.
@@ -49,7 +49,9 @@ enum class errc {
 };
 /// The enumerator's name: `"budget_exceeded"`. `"unknown"` for a value that is none.
 [[nodiscard]] OUTLAY_EXPORT const char* to_string(errc code) noexcept;
+/// The category of errc, named `outlay`. Its messages are fixed texts; an exception's what() has the details.
 [[nodiscard]] OUTLAY_EXPORT const std::error_category& outlay_category() noexcept;
+/// The code in outlay_category(), so that `errc` converts to std::error_code.
 [[nodiscard]] OUTLAY_EXPORT std::error_code make_error_code(errc code) noexcept;
 
 namespace detail {
@@ -64,9 +66,12 @@ struct Breach {
   std::string path{};     ///< Names of the budgets from the outermost in, joined by `/`: `"run/answer"`.
   std::string budget{};   ///< The budget's own name; `"(unnamed)"` without one.
   Dimension dimension{};  ///< Of all four amounts.
+  /// The cap.
   Amount limit{};
   Amount spent{};  ///< With this call in it where it was booked: by Raise, or by BudgetHandle::book.
+  /// What running calls hold.
   Amount reserved{};
+  /// What the refused call would have held.
   Amount requested{};
   std::optional<Time> retry_at{};  ///< When the window turns; empty where only time cannot help.
 };
@@ -81,6 +86,7 @@ class OUTLAY_EXPORT Failure {
   /// A failure that is no breach of a cap.
   Failure(errc reason, std::string message);
 
+  /// Why: errc::budget_exceeded for a cap, errc::price_unknown, errc::store_unavailable and the like.
   [[nodiscard]] errc reason() const noexcept;
   /// Every cap in the way, innermost budget first.
   [[nodiscard]] std::vector<Breach> breaches() const;
@@ -90,9 +96,13 @@ class OUTLAY_EXPORT Failure {
   [[nodiscard]] std::string model() const;
   /// Of the refusing budget's first breach; Dimension::usd and empty texts if there is none.
   [[nodiscard]] Dimension dimension() const noexcept;
+  /// The cap of that breach as text: `$0.02`, `1500`.
   [[nodiscard]] std::string limit() const;
+  /// What was spent there, as text.
   [[nodiscard]] std::string spent() const;
+  /// What running calls held there, as text.
   [[nodiscard]] std::string reserved() const;
+  /// What the call asked for there, as text.
   [[nodiscard]] std::string requested() const;
   /// When the same call may fit again because a window turns; empty where only time cannot help.
   [[nodiscard]] std::optional<Time> retry_at() const noexcept;
@@ -112,8 +122,11 @@ class OUTLAY_EXPORT Failure {
 /// Base of every exception that the library throws.
 class OUTLAY_EXPORT Error : public std::system_error {
  public:
+  /// Of a code and the sentence that what() returns.
   Error(errc code, const std::string& message);
+  /// The code as errc.
   [[nodiscard]] errc reason() const noexcept { return static_cast<errc>(code().value()); }
+  /// One sentence with the numbers and the next step. Never prompt text, never a key.
   [[nodiscard]] const char* what() const noexcept override { return message_.c_str(); }
 
  private:
@@ -123,17 +136,29 @@ class OUTLAY_EXPORT Error : public std::system_error {
 /// A call was refused, or crossed a Raise budget. Carries what Failure carries.
 class OUTLAY_EXPORT BudgetExceeded : public Error {
  public:
+  /// Of what the refusal says.
   explicit BudgetExceeded(Failure failure);
+  /// The refusal as a value, as try_call returns it.
   [[nodiscard]] const Failure& failure() const noexcept { return failure_; }
+  /// Failure::breaches().
   [[nodiscard]] std::vector<Breach> breaches() const { return failure_.breaches(); }
+  /// Failure::budget().
   [[nodiscard]] std::string budget() const { return failure_.budget(); }
+  /// Failure::model().
   [[nodiscard]] std::string model() const { return failure_.model(); }
+  /// Failure::dimension().
   [[nodiscard]] Dimension dimension() const noexcept { return failure_.dimension(); }
+  /// Failure::limit().
   [[nodiscard]] std::string limit() const { return failure_.limit(); }
+  /// Failure::spent().
   [[nodiscard]] std::string spent() const { return failure_.spent(); }
+  /// Failure::reserved().
   [[nodiscard]] std::string reserved() const { return failure_.reserved(); }
+  /// Failure::requested().
   [[nodiscard]] std::string requested() const { return failure_.requested(); }
+  /// Failure::retry_at().
   [[nodiscard]] std::optional<Time> retry_at() const noexcept { return failure_.retry_at(); }
+  /// Failure::retry_after().
   [[nodiscard]] std::optional<std::chrono::seconds> retry_after() const noexcept { return failure_.retry_after(); }
 
  private:
@@ -143,8 +168,11 @@ class OUTLAY_EXPORT BudgetExceeded : public Error {
 /// No price is known for a model under a USD cap.
 class OUTLAY_EXPORT PriceUnknown : public Error {
  public:
+  /// Of a refusal with errc::price_unknown.
   explicit PriceUnknown(Failure failure);
+  /// Of a model's name and the sentence that what() returns.
   PriceUnknown(std::string model, const std::string& message);
+  /// The model that has no price.
   [[nodiscard]] const std::string& model() const noexcept { return model_; }
 
  private:
@@ -154,12 +182,14 @@ class OUTLAY_EXPORT PriceUnknown : public Error {
 /// An option of a budget, policy, ledger or price is out of range or contradicts another. The message says what to write instead.
 class OUTLAY_EXPORT ConfigError : public Error {
  public:
+  /// Of the sentence that what() returns.
   explicit ConfigError(const std::string& message) : Error(errc::config, message) {}
 };
 
 /// A shared store cannot be reached, and its OnUnreachable says to refuse.
 class OUTLAY_EXPORT StoreUnavailable : public Error {
  public:
+  /// Of the sentence that what() returns.
   explicit StoreUnavailable(const std::string& message) : Error(errc::store_unavailable, message) {}
 };
 
@@ -175,16 +205,22 @@ namespace detail {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}            // NOLINT: implicit by design
+  /// A value.
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit by design
+  /// A failure.
   Result(Failure failure) : state_(std::in_place_index<1>, std::move(failure)) {}  // NOLINT
 
+  /// There is a value, and no failure.
   [[nodiscard]] bool has_value() const noexcept { return state_.index() == 0; }
+  /// has_value()
   explicit operator bool() const noexcept { return has_value(); }
 
   /// \par Errors
   /// Throws what the throwing form of the operation would have thrown.
   [[nodiscard]] T& value() & { return check(), **this; }
+  /// The same of a constant.
   [[nodiscard]] const T& value() const& { return check(), **this; }
+  /// The same; the value is moved out.
   [[nodiscard]] T&& value() && { return check(), *std::move(*this); }
 
   /// The value, or `other` converted to one.
@@ -192,6 +228,7 @@ class [[nodiscard]] Result {
   [[nodiscard]] T value_or(U&& other) const& {
     return has_value() ? **this : static_cast<T>(std::forward<U>(other));
   }
+  /// The same; the value is moved out.
   template <class U = T>
   [[nodiscard]] T value_or(U&& other) && {
     return has_value() ? *std::move(*this) : static_cast<T>(std::forward<U>(other));
@@ -202,14 +239,19 @@ class [[nodiscard]] Result {
   /// \par Preconditions
   /// It has a value; otherwise the behaviour is undefined.
   [[nodiscard]] T& operator*() & noexcept { return *std::get_if<0>(&state_); }
+  /// The same of a constant.
   [[nodiscard]] const T& operator*() const& noexcept { return *std::get_if<0>(&state_); }
+  /// The same; the value is moved out.
   [[nodiscard]] T&& operator*() && noexcept { return std::move(*std::get_if<0>(&state_)); }
+  /// A member of the value, without a check.
   [[nodiscard]] T* operator->() noexcept { return std::get_if<0>(&state_); }
+  /// The same of a constant.
   [[nodiscard]] const T* operator->() const noexcept { return std::get_if<0>(&state_); }
 
   /// \par Preconditions
   /// It has no value; otherwise the behaviour is undefined.
   [[nodiscard]] const Failure& error() const& noexcept { return *std::get_if<1>(&state_); }
+  /// The same; the failure is moved out.
   [[nodiscard]] Failure&& error() && noexcept { return std::move(*std::get_if<1>(&state_)); }
 
  private:
@@ -223,10 +265,14 @@ class [[nodiscard]] Result {
 template <>
 class [[nodiscard]] Result<void> {
  public:
+  /// Success.
   Result() noexcept = default;
+  /// A failure.
   Result(Failure failure) : failure_(std::move(failure)) {}  // NOLINT: implicit by design
 
+  /// It has succeeded.
   [[nodiscard]] bool has_value() const noexcept { return !failure_; }
+  /// has_value()
   explicit operator bool() const noexcept { return has_value(); }
 
   /// \par Errors
@@ -243,6 +289,7 @@ class [[nodiscard]] Result<void> {
   /// \par Preconditions
   /// It has no value; otherwise the behaviour is undefined.
   [[nodiscard]] const Failure& error() const& noexcept { return *failure_; }
+  /// The same; the failure is moved out.
   [[nodiscard]] Failure&& error() && noexcept { return *std::move(failure_); }
 
  private:

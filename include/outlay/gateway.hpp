@@ -74,6 +74,7 @@ struct GatewayLimits {
 
 /// One request that a Gateway has answered. Carries no text of the request or of the reply, and no key.
 struct GatewayExchange {
+  /// As in the request: `POST`.
   std::string method{};
   std::string path{};        ///< Without its query and without the gateway's secret.
   std::string upstream{};    ///< Its name; empty where there was none.
@@ -94,6 +95,7 @@ struct GatewayOptions {
   std::uint16_t port = 0;  ///< 0: a free one, see Gateway::port().
   /// Where it is set, only requests whose path begins with `/<secret>` are answered; any other gets 404. Letters and digits, at least 16.
   std::string secret{};
+  /// Where requests go, by the beginning of their path. Default usual_upstreams(): the providers' own addresses.
   std::vector<Upstream> upstreams = usual_upstreams();
   /// Where there are some, only requests with one of them are answered: in `Authorization: Bearer`, `x-api-key`, `x-goog-api-key`, `api-key`
   /// or the query's `key`. It is replaced by Upstream::api_key. With none, the client's own key passes through.
@@ -107,6 +109,7 @@ struct GatewayOptions {
   std::vector<std::string> pass{};
   /// The status of a refusal: 429 or 402.
   int refusal_status = 429;
+  /// Bounds on time, memory and the number of clients.
   GatewayLimits limits{};
   /// How long running requests may go on after Gateway::stop(). 0: not at all.
   std::chrono::milliseconds drain{30'000};
@@ -148,7 +151,7 @@ struct GatewayStats {
 /// \par Suspension
 /// Requests run below the scopes that are open where serve() is awaited: a Budget there caps all of them, a LedgerScope books them.
 /// \par Example
-/// \snippet tests/unit/gateway/gateway_test.cpp serve
+/// \snippet tests/unit/gateway/gateway_test.cpp serve_example
 class OUTLAY_EXPORT Gateway final {
  public:
   /// Listens at once; requests are answered from serve() on.
@@ -181,9 +184,11 @@ class OUTLAY_EXPORT Gateway final {
   /// ConfigError as the constructor, and for another address, port or secret, which only a new Gateway can have: then nothing has changed.
   void reload(GatewayOptions options);
 
+  /// The port that it listens on, also where GatewayOptions::port was 0.
   [[nodiscard]] std::uint16_t port() const noexcept;
   /// `http://127.0.0.1:8080/<secret>`: what a program's base URL begins with.
   [[nodiscard]] std::string url() const;
+  /// Counts since the start.
   [[nodiscard]] GatewayStats stats() const noexcept;
 
  private:

@@ -14,16 +14,21 @@
 
 namespace outlay {
 
+/// What httplib_post() does beside the transfer. The order of the members is part of the interface, for designated
+/// initialisers.
 struct HttplibOptions {
+  /// How the request is read and admitted.
   GuardOptions guard{};
   httplib::Headers headers{};  ///< Beside the client's own; `Content-Type: application/json` where they name none.
   /// Gets the reply's bytes as they come; false aborts. Without one HttplibResult::body keeps the reply.
   httplib::ContentReceiver receiver{};
   /// Called once the call is admitted, before it is sent: sets what depends on its model, as the path where Api::model_in_path().
   std::function<void(httplib::Request& request, const GuardedCall& call)> prepare{};
+  /// How the reply is taken.
   TransferOptions transfer{};
 };
 
+/// What became of a transfer over cpp-httplib.
 struct HttplibResult : TransferResult {
   httplib::Error error{
       httplib::Error::Success};  ///< Error::Canceled where a budget cut the stream, or `receiver` refused bytes.
@@ -66,7 +71,7 @@ inline bool httplib_not_sent(httplib::Error error) noexcept {
 /// \par Blocking
 /// As Call's constructor, and as long as the transfer takes.
 /// \par Example
-/// \snippet tests/unit/httplib/httplib_test.cpp httplib
+/// \snippet tests/unit/httplib/httplib_test.cpp httplib_example
 template <class Client>
 HttplibResult httplib_post(Client& client, Api api, const std::string& path, std::string_view body,
                            const HttplibOptions& options = {}) {

@@ -11,6 +11,7 @@
 
 namespace outlay {
 
+/// How a jsonl_sink writes.
 struct JsonlSinkOptions {
   /// The file; made if it is missing (mode 0644 less the umask), appended to otherwise. Its directory is not made.
   std::filesystem::path path{};

@@ -30,10 +30,13 @@ OUTLAY_EXPORT void acquire(const Books* books) noexcept;
 OUTLAY_EXPORT void release(const Books* books) noexcept;
 }  // namespace detail
 
+/// How a Ledger is made. The order of the members is part of the interface, for designated initialisers.
 struct LedgerOptions {
   /// How many records and how many events stay in memory; older ones are evicted first. dropped() counts the records.
   std::size_t max_records = 100'000;
+  /// The same of events.
   std::size_t max_events = 10'000;
+  /// The prices of its calls until Ledger::set_prices. Default PriceTable::bundled().
   PriceTable prices = PriceTable::bundled();
   /// Refuse every call that no budget encloses (errc::outside_budget).
   bool strict = false;
@@ -47,6 +50,7 @@ struct LedgerOptions {
   /// What a request without an output ceiling means to every budget opened in this ledger; a budget may be stricter.
   Unbounded unbounded{};
 
+  /// For `max_records` and `max_events`: nothing is evicted.
   static constexpr std::size_t unlimited = SIZE_MAX;
 };
 
@@ -66,25 +70,32 @@ struct LedgerOptions {
 /// of scopes. fork(2) itself waits until no thread is inside a lock of the library or in an SQLite file, so for a commit or a report.
 class OUTLAY_EXPORT Ledger {
  public:
+  /// New books, and nothing in them.
   explicit Ledger(LedgerOptions options = {});
   /// The innermost LedgerScope's, or the default one.
   [[nodiscard]] static Ledger current();
+  /// The one that is current where no LedgerScope is open.
   [[nodiscard]] static Ledger default_ledger();
 
+  /// Another handle on the same books.
   Ledger(const Ledger& other) noexcept = default;  // no move: a handle is never empty
+  /// Another handle on the other's books.
   Ledger& operator=(const Ledger& other) noexcept = default;
   ~Ledger() = default;
 
   /// What is in memory, oldest first. Records of different threads that ended within one grain of the clock may be in either order.
   [[nodiscard]] std::vector<Record> records() const;
+  /// The events in memory, oldest first.
   [[nodiscard]] std::vector<BudgetEvent> events() const;
   /// The `downgraded` and the `clamped` among events().
   [[nodiscard]] std::vector<BudgetEvent> downgrades() const;
+  /// The `clamped` among events().
   [[nodiscard]] std::vector<BudgetEvent> clamps() const;
   /// Records evicted so far.
   [[nodiscard]] std::uint64_t dropped() const;
   /// Calls booked without a price, and calls admitted without an output ceiling, since the start or reset().
   [[nodiscard]] std::uint64_t unpriced_calls() const;
+  /// Calls admitted without an output ceiling, since the start or reset().
   [[nodiscard]] std::uint64_t unbounded_calls() const;
   /// Replies whose usage had a member that the library does not know and that was neither 0 nor empty, since the start or reset(). The first
   /// of each API is logged, with its name: it may be something that is billed.
@@ -96,6 +107,7 @@ class OUTLAY_EXPORT Ledger {
   /// before it. `day` is that of the admission, in UTC. Bytes that are no UTF-8 count as U+FFFD, as in the files of sinks. A tag that no
   /// record has is named by Report::missing_keys, and once in the log.
   [[nodiscard]] Report report(std::initializer_list<std::string_view> by = {}) const;
+  /// The same of keys that are known only when the program runs.
   [[nodiscard]] Report report(const std::vector<std::string>& by) const;
   /// Recounts: do the running totals agree with the records and the totals of evicted ones?
   [[nodiscard]] Audit audit() const;
@@ -134,6 +146,7 @@ class OUTLAY_EXPORT Ledger {
 
   /// Calls admitted from now on are priced by this table; those under way keep theirs, over the last 16 replacements.
   void set_prices(PriceTable prices);
+  /// The table in use now.
   [[nodiscard]] PriceTable prices() const;
 
   /// \par Errors
@@ -141,6 +154,7 @@ class OUTLAY_EXPORT Ledger {
   void add_sink(std::shared_ptr<Sink> sink, SinkOptions options = {});
   /// Flushes, closes and forgets it; false if it was not there.
   bool remove_sink(const std::shared_ptr<Sink>& sink);
+  /// What became of a sink's rows so far; zeros for a sink that this ledger does not have.
   [[nodiscard]] SinkStats sink_stats(const std::shared_ptr<Sink>& sink) const;
   /// Waits until every sink has taken what was booked so far and has flushed, no longer than `timeout`.
   ///
@@ -155,6 +169,7 @@ class OUTLAY_EXPORT Ledger {
   /// Called after each booking, and after each refusal, on the thread that did it, outside every lock. What it throws is contained and
   /// reported once. An empty function removes it.
   void on_spend(std::function<void(const Record&)> callback);
+  /// The same after each refusal.
   void on_refused(std::function<void(const BudgetEvent&)> callback);
 
   /// Forgets records, events, counters, and what was spent in store(). For tests. Running calls go on holding what they hold, and settle into
@@ -171,6 +186,7 @@ class OUTLAY_EXPORT Ledger {
 /// Makes a ledger the current one for a scope: calls admitted inside record there. Enclosing budgets go on counting.
 class OUTLAY_EXPORT LedgerScope final {
  public:
+  /// Makes `ledger` the current one of this task.
   [[nodiscard]] explicit LedgerScope(const Ledger& ledger);
   LedgerScope(const LedgerScope&) = delete;
   LedgerScope& operator=(const LedgerScope&) = delete;
@@ -190,6 +206,7 @@ struct MisuseCounts {
   std::uint64_t scopes_off_stack{};       ///< A scope was opened that is no local variable.
   std::uint64_t attached_apart{};         ///< A BudgetHandle was attached inside a budget that does not enclose it.
 };
+/// What has been counted since the process began.
 [[nodiscard]] OUTLAY_EXPORT MisuseCounts misuse_counts() noexcept;
 
 }  // namespace outlay

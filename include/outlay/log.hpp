@@ -7,7 +7,14 @@
 
 namespace outlay {
 
-enum class LogLevel { debug, info, warning, error };
+/// How serious a line of the log is.
+enum class LogLevel {
+  debug,    ///< What helps to find a mistake in a program.
+  info,     ///< What a program may want to know, and is no trouble.
+  warning,  ///< Something is not as it should be, and the library goes on.
+  error,    ///< Something that was asked for was not done.
+};
+/// `"debug"`, `"info"`, `"warning"` or `"error"`.
 [[nodiscard]] OUTLAY_EXPORT const char* to_string(LogLevel level) noexcept;
 
 /// Receives everything that the library has to say. Never prompt text, never a key.

@@ -32,6 +32,7 @@ enum class PriceRule : std::uint8_t {
   date_suffix,
   fine_tune,  ///< The base of a fine-tuned model: `ft:gpt-4o:org:name:id` is `ft:gpt-4o`.
 };
+/// The rule's name: `"exact"`, `"date_suffix"`.
 [[nodiscard]] OUTLAY_EXPORT const char* to_string(PriceRule rule) noexcept;
 
 /// An exact rate: pico-dollars (10^-12 USD) a token.
@@ -39,7 +40,10 @@ enum class PriceRule : std::uint8_t {
 /// $2.50 per million tokens is 2,500,000 pico-dollars a token.
 class Rate {
  public:
+  /// $0
   constexpr Rate() noexcept = default;
+  /// \par Units
+  /// Pico-dollars a token.
   [[nodiscard]] static constexpr Rate from_picos(std::int64_t picos) noexcept {
     Rate rate;
     rate.picos_ = picos;
@@ -52,7 +56,10 @@ class Rate {
     if (rest > 500 || (rest == 500 && picos % 2 != 0)) ++picos;
     return from_picos(picos);
   }
+  /// \par Units
+  /// Pico-dollars a token.
   [[nodiscard]] constexpr std::int64_t picos() const noexcept { return picos_; }
+  /// By the amount.
   constexpr auto operator<=>(const Rate&) const noexcept = default;
 
  private:
@@ -62,7 +69,9 @@ class Rate {
 /// What a model's tokens cost at one tier. An absent cache or modality rate is the rate of the bucket that it is a part of, never
 /// zero.
 struct Rates {
+  /// Of a token of plain input.
   Rate input{};
+  /// Of a token of plain output.
   Rate output{};
   std::optional<Rate> cache_read{};        ///< Absent: `input`.
   std::optional<Rate> cache_write{};       ///< Absent: `input`.
@@ -74,11 +83,13 @@ struct Rates {
   std::optional<Rate> output_image{};      ///< Absent: `output`.
   std::optional<Rate> cache_read_audio{};  ///< Absent: `cache_read`.
 
+  /// The same rates; an absent one is not the same as one that says what it stands for.
   bool operator==(const Rates&) const noexcept = default;
 };
 
 /// Everything known of one model's price.
 struct Price {
+  /// Of the default tier, at any size of the input.
   Rates rates{};
   /// Rates of a service tier as the provider names it (`"batch"`, `"flex"`, `"priority"`, `"fast"`), or of a region that is dearer
   /// (`"eu"`, `"us"`); large and small letters are the same. A call of a tier in a region (`"fast+us"`) costs what the tier does, raised as
@@ -88,16 +99,21 @@ struct Price {
     std::string service_tier{};         ///< Empty: the default tier.
     std::int64_t above_input_tokens{};  ///< Applies to the whole call when its input is above this. 0: always.
     bool inclusive{};                   ///< Applies at the threshold already.
+    /// What tokens cost in it.
     Rates rates{};
 
+    /// Member by member.
     bool operator==(const Tier&) const = default;
   };
+  /// In any order.
   std::vector<Tier> tiers{};
   /// Per search of the web. Absent: not known, so that a call that searched counts as unpriced; a fee of $0 says that it is free.
   std::optional<Usd> web_search{};
   Usd request{};           ///< Per request.
   std::string provider{};  ///< `"openai"`; empty if not known.
+  /// The model's largest output in tokens. Empty: not known.
   std::optional<std::int64_t> max_output_tokens{};
+  /// The model's largest input in tokens. Empty: not known.
   std::optional<std::int64_t> max_input_tokens{};
   std::optional<Usd> file_search{};   ///< Per search of files. Absent as `web_search`.
   std::optional<Usd> code_session{};  ///< Per container in which the provider runs code. Absent as `web_search`.
@@ -109,12 +125,15 @@ struct Price {
     price.web_search = price.file_search = price.code_session = price.other_tool = Usd{};
     return price;
   }
+  /// Member by member.
   bool operator==(const Price&) const = default;
 };
 
 /// What a usage costs, and how that is known.
 struct Cost {
+  /// Rounded once, half to even, to a nano-dollar.
   Usd usd{};
+  /// How the entry was found.
   PriceRule rule{};
   std::string model{};  ///< The table's entry that was used.
   /// The entry is not the model's own (PriceRule::date_suffix), does not list the tier, or a rate was rounded when it was read.
@@ -124,6 +143,7 @@ struct Cost {
   bool incomplete{};
 };
 
+/// What a look-up may know beside the model's name.
 struct CostOptions {
   std::string_view service_tier{};  ///< As the provider named it in its reply; empty for the default tier.
   /// Who serves the model, as the table names it in front of models (`"groq"`, `"vertex_ai"`), or the address that requests go to
@@ -165,10 +185,15 @@ class OUTLAY_EXPORT PriceTable {
   /// For people: the entry, the rule that matched, every rate, the table's version and age.
   [[nodiscard]] std::string explain(std::string_view model) const;
 
+  /// How many names it has, those of deployments and aliases included.
   [[nodiscard]] std::size_t size() const noexcept;
+  /// What the table calls its version, as in Record::price_version; empty where it has none.
   [[nodiscard]] const std::string& version() const noexcept;
+  /// Where the table is from; empty where that is not known.
   [[nodiscard]] const std::string& source() const noexcept;
+  /// The day of which its prices are; empty where that is not known.
   [[nodiscard]] std::optional<std::chrono::sys_days> as_of() const noexcept;
+  /// Sets version(), source() and as_of().
   void describe(std::string version, std::string source, std::optional<std::chrono::sys_days> as_of);
 
  private:

@@ -37,19 +37,25 @@ struct Rule {
     /// counter together.
     std::vector<std::string> values{};
 
+    /// Without a key: no rule may have it.
     Condition() = default;
+    /// One value.
     template <std::convertible_to<std::string_view> Key, std::convertible_to<std::string_view> Value>
     Condition(const Key& k, const Value& value)
         : key(std::string_view(k)), values{std::string(std::string_view(value))} {}
+    /// Any of these values.
     template <std::convertible_to<std::string_view> Key>
     Condition(const Key& k, std::initializer_list<std::string_view> any_of)
         : key(std::string_view(k)), values(any_of.begin(), any_of.end()) {}
+    /// Any of these values.
     Condition(std::string k, std::vector<std::string> any_of) : key(std::move(k)), values(std::move(any_of)) {}
+    /// The same key and values, in the same order.
     bool operator==(const Condition&) const = default;
   };
   /// All of its conditions have to hold; with none, every call matches, and counts in `global`.
   class Match {
    public:
+    /// Every call.
     Match() = default;
     /// `{"user_id", "*"}`
     template <std::convertible_to<std::string_view> Key, std::convertible_to<std::string_view> Value>
@@ -59,9 +65,12 @@ struct Rule {
     Match(const Key& key, std::initializer_list<std::string_view> any_of) : conditions_{Condition(key, any_of)} {}
     /// `{{"user_id", "*"}, {"model", "gpt-4o*"}}`
     Match(std::initializer_list<Condition> conditions) : conditions_(conditions) {}
+    /// All of these.
     explicit Match(std::vector<Condition> conditions) : conditions_(std::move(conditions)) {}
 
+    /// In the order in which they were given.
     [[nodiscard]] const std::vector<Condition>& conditions() const noexcept { return conditions_; }
+    /// The same conditions, in the same order.
     bool operator==(const Match&) const = default;
 
    private:
@@ -70,15 +79,22 @@ struct Rule {
 
   std::string
       name{};  ///< For Ledger::remove_rule, and in messages; empty, or another one than those of all other rules.
+  /// Which calls count. Default: every call.
   Match match{};
   std::optional<Usd> usd{};  ///< Caps, as BudgetOptions has them; at least one.
+  /// BudgetOptions::tokens.
   std::optional<std::int64_t> tokens{};
+  /// BudgetOptions::input_tokens.
   std::optional<std::int64_t> input_tokens{};
+  /// BudgetOptions::output_tokens.
   std::optional<std::int64_t> output_tokens{};
+  /// BudgetOptions::calls.
   std::optional<std::int64_t> calls{};
+  /// BudgetOptions::concurrent.
   std::optional<std::int64_t> concurrent{};
   Policies
       on_exceed{};  ///< As BudgetOptions::on_exceed. A Wait looks for room every 200 ms, and not in order of arrival.
+  /// Of the counters. Default: days of UTC. Not Window::scope().
   Window window = Window::day();
   std::vector<double> notify_at{};  ///< As BudgetOptions::notify_at.
   std::shared_ptr<Store>

@@ -30,11 +30,14 @@ class SinkWorker;
 /// called any more: it belongs to the parent (Ledger).
 class OUTLAY_EXPORT Sink {
  public:
+  /// A sink that no ledger has yet.
   Sink() = default;
   Sink(const Sink&) = delete;
   Sink& operator=(const Sink&) = delete;
   virtual ~Sink() = default;
+  /// Takes a record. What it throws is counted (SinkStats::failures), and the row is lost.
   virtual void write(const Record& record) = 0;
+  /// Takes an event, as write() takes a record. Does nothing by default.
   virtual void event(const BudgetEvent& event) { (void)event; }
   /// Make durable, or send, whatever was written; called by Ledger::flush, and before close(). A sink that must not keep rows until
   /// then sees to that itself.
@@ -53,16 +56,18 @@ class OUTLAY_EXPORT Sink {
 
 /// What happens to a row when a sink's queue is full.
 enum class WhenFull : std::uint8_t {
-  drop_newest,
-  drop_oldest,
+  drop_newest,  ///< The row that comes is lost.
+  drop_oldest,  ///< The row that has waited longest is lost.
   /// Holds the thread that settles, for its record and its events, until there is room. Nothing else is ever held: where there is no
   /// room, the events of admissions (refused, downgraded, clamped ...), of streams that are cut and of raised caps are dropped, and so
   /// is what the threads of sinks book, which would otherwise wait for each other.
   block,
 };
 
+/// How a ledger queues rows for a sink.
 struct SinkOptions {
   std::size_t queue = 65'536;  ///< Rows that may wait. At least 1.
+  /// What becomes of a row that finds the queue full.
   WhenFull when_full = WhenFull::drop_newest;
   std::chrono::milliseconds max_delay{20};  ///< How long the sink's thread lets rows gather before it writes them.
 };

@@ -19,7 +19,9 @@ namespace outlay {
 /// The handler may be called from any thread, so the logger's sinks must be safe for that: spdlog's `_mt` ones.
 [[nodiscard]] OUTLAY_EXPORT LogHandler spdlog_handler(std::shared_ptr<spdlog::logger> logger);
 
+/// How an spdlog_sink writes.
 struct SpdlogSinkOptions {
+  /// Where lines go. Not null.
   std::shared_ptr<spdlog::logger> logger{};
   LogLevel records{LogLevel::info};     ///< The level of records.
   LogLevel events{LogLevel::info};      ///< The level of events, but for refused calls.

@@ -28,7 +28,12 @@ class StoreQueue;
 /// There is no default: a program that shares a cap beyond one machine must choose.
 class OnUnreachable {
  public:
-  enum class Kind : std::uint8_t { deny, local, allow_and_mark };
+  /// What it does.
+  enum class Kind : std::uint8_t {
+    deny,            ///< OnUnreachable::deny()
+    local,           ///< OnUnreachable::local()
+    allow_and_mark,  ///< OnUnreachable::allow_and_mark()
+  };
   /// Refuse every call (StoreUnavailable): fail closed.
   [[nodiscard]] static constexpr OnUnreachable deny() noexcept { return OnUnreachable(Kind::deny, {}); }
   /// Let this process spend at most this much until the store is back, which is when an admission is answered in time again; then it
@@ -40,7 +45,9 @@ class OnUnreachable {
   [[nodiscard]] static constexpr OnUnreachable allow_and_mark() noexcept {
     return OnUnreachable(Kind::allow_and_mark, {});
   }
+  /// Which of the three it is.
   [[nodiscard]] constexpr Kind kind() const noexcept { return kind_; }
+  /// The amount of local(); $0 for the others.
   [[nodiscard]] constexpr Usd at_most() const noexcept { return at_most_; }
 
  private:
@@ -57,6 +64,7 @@ enum class OnExpiry : std::uint8_t {
 
 /// How a store is used, whatever keeps its data.
 struct StoreOptions {
+  /// What budgets mean while the store does not answer. Has no default.
   OnUnreachable on_unreachable;
   /// How long a blocking admission waits for an answer before OnUnreachable decides. Between 1 ms and 1 minute.
   std::chrono::milliseconds timeout{1'000};
@@ -81,15 +89,19 @@ struct StoreCounter {
   /// Slots of this name and window that begin between these two, both included, count together: the one slot that is charged, or in a
   /// rolling window all that it covers. `concurrent` is a state of the name: calls in flight count in whatever slot they began.
   Time counted_from{};
+  /// See `counted_from`.
   Time counted_to{};
   /// Until then the slot is kept, at least.
   Time keep_until{Time::max()};
+  /// The caps that a command is judged by.
   Limits limits{};
+  /// How they are checked.
   Room room{};
   /// What `spent` has to reach, in any of the dimensions that have an amount. An amount of a dimension is announced once in a slot: a
   /// threshold, one of whose amounts was announced before, is not announced again, whichever fraction of whichever cap it is.
   struct Threshold {
     double fraction{};  ///< Of notify_at.
+    /// The amounts, in the dimensions that have one.
     Limits at{};
   };
   std::vector<Threshold> thresholds{};  ///< In the order in which they are announced.
@@ -101,6 +113,7 @@ struct StoreCap {
   std::string window{};  ///< Window::id().
   Limits limits{};       ///< In the dimensions that have one; in the others the programs' own hold.
   std::string by{};      ///< Who has set it.
+  /// Why it was set.
   std::string reason{};
   Time since{};                 ///< When, by the store's clock.
   std::optional<Time> until{};  ///< Empty: for good.
@@ -108,6 +121,7 @@ struct StoreCap {
 
 /// One step of a store, all of it or nothing. Repeating it under the same id changes nothing.
 struct StoreCommand {
+  /// What a command does.
   enum class Op : std::uint8_t {
     /// Adds `amount` to what is reserved in every counter, if each has room for it. An id that is already held: done.
     reserve,
@@ -128,13 +142,17 @@ struct StoreCommand {
     set_cap,
     list_caps,  ///< Reads the caps that are kept, into StoreReply::caps.
   };
+  /// What this one does.
   Op op{};
   std::string id{};                ///< 32 hexadecimal digits.
   std::vector<std::string> ids{};  ///< For renew.
   /// At most 64; of extend, settle and release those of the reservation, in its order.
   std::vector<StoreCounter> counters{};
+  /// What is reserved, extended to, spent or added: see `op`.
   Amounts amount{};
+  /// Of reserve, extend and renew: how long the id is held without a sign of life.
   std::chrono::milliseconds lease{};
+  /// Of reserve: what becomes of the id after its lease.
   OnExpiry on_expiry{};
   /// Of a call that another process may end, long after this one. reserve: when its lease has run out, the id is remembered for 7 days.
   /// settle, release: an id that is not known has ended.
@@ -145,18 +163,22 @@ struct StoreCommand {
 
 /// A store's answer.
 struct StoreReply {
+  /// What became of a command.
   enum class Outcome : std::uint8_t {
-    done,
+    done,     ///< As it was asked for.
     refused,  ///< reserve, extend: some counter has no room. Nothing was changed.
     /// reserve: by the store's clock (`now`), some counter's slot is not the present one. Nothing was changed.
     turned,
     ended,  ///< The id had ended before. Nothing was changed.
   };
+  /// What became of this one.
   Outcome outcome{};
   Time now{};              ///< By the store's clock.
   std::string epoch{};     ///< Which life of the data this is: another one after it was lost.
   std::int64_t version{};  ///< Grows with every change within an epoch.
+  /// A counter as it is kept.
   struct State {
+    /// What ended calls have used, in the slots that count.
     Amounts spent{};
     Amounts reserved{};  ///< `concurrent`: of the name, in whatever slot the calls began.
     /// refused: when so many of the oldest slots will count no more that the amount fits, if nothing else is spent. Empty where time
@@ -170,6 +192,7 @@ struct StoreReply {
     Limits caps{};  ///< Of a cap that is set for the counter.
   };
   std::vector<State> states{};  ///< Of every counter, after the command.
+  /// A threshold that was reached.
   struct Crossed {
     std::size_t counter{};    ///< Its place in StoreCommand::counters.
     std::size_t threshold{};  ///< Its place in StoreCounter::thresholds.
@@ -205,6 +228,7 @@ class OUTLAY_EXPORT StoreBackend {
     local,   ///< Admissions are executed by their own thread, what ends them by the store's.
     remote,  ///< Everything is executed by the store's thread, together with what others have for it.
   };
+  /// Which it is. Asked once, when the Store is made.
   [[nodiscard]] virtual Distance distance() const noexcept = 0;
   /// Short, for messages, without secrets: `"redis at cache.internal:6379"`.
   [[nodiscard]] virtual std::string description() const = 0;
@@ -213,6 +237,7 @@ class OUTLAY_EXPORT StoreBackend {
 /// A correction of what was spent: a refund, a bill that came late, an estimate that was wrong. Views, read before adjust() returns.
 struct Adjustment {
   std::string_view name{};  ///< The counter's. Of a rule: as its events and refusals write it, `user_id:alice`.
+  /// The budget's.
   Window window = Window::forever();
   /// An instant in the slot to correct; empty: now. A slot is kept for 48 hours after it counted last, in a rolling window of less than 48
   /// minutes for 60 times its length.
@@ -229,6 +254,7 @@ struct Adjustment {
 /// What Store::set_cap sets. Views, read before it returns.
 struct CapChange {
   std::string_view name{};  ///< The counter's. Of a rule: as its events and refusals write it, `user_id:alice`.
+  /// The budget's.
   Window window = Window::forever();
   /// The caps themselves, not what is added to them; each 0 or more. None: the programs' caps hold again.
   Limits limits{};
@@ -239,6 +265,7 @@ struct CapChange {
 
 /// A cap that is set, and its counter now.
 struct CapState : StoreCap {
+  /// Of its counter.
   StoreReply::State state{};
 };
 
@@ -315,7 +342,9 @@ class OUTLAY_EXPORT Store final {
   /// has turned, OnUnreachable decides.
   void accept_lost_data() noexcept;
 
+  /// As it was opened with.
   [[nodiscard]] const StoreOptions& options() const noexcept;
+  /// StoreBackend::description().
   [[nodiscard]] std::string description() const;
 
  private:

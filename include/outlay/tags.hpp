@@ -27,7 +27,9 @@ namespace outlay {
 
 /// One key and its value, as Track, CallRequest and the report's filters take it. A view: it owns nothing.
 struct Tag {
+  /// Not empty.
   std::string_view key;
+  /// Any text, also an empty one.
   std::string_view value;
 };
 
@@ -36,12 +38,16 @@ class TagsView;
 /// A set of tags, sorted by key; each key at most once.
 class OUTLAY_EXPORT Tags {
  public:
+  /// A key and its value.
   using value_type = std::pair<std::string, std::string>;
+  /// Over the tags, by key.
   using const_iterator = std::vector<value_type>::const_iterator;
 
+  /// No tags.
   Tags() = default;
   /// Of two tags with one key the later wins.
   Tags(std::initializer_list<Tag> tags);  // NOLINT: implicit by design
+  /// A copy of them. Of two tags with one key the later wins.
   explicit Tags(const TagsView& tags);
 
   /// Adds a tag or replaces its value.
@@ -49,13 +55,21 @@ class OUTLAY_EXPORT Tags {
   /// \par Errors
   /// std::out_of_range without the key.
   [[nodiscard]] const std::string& at(std::string_view key) const;
+  /// The value of a key; null without the key.
   [[nodiscard]] const std::string* find(std::string_view key) const noexcept;
+  /// There is a tag with this key.
   [[nodiscard]] bool contains(std::string_view key) const noexcept { return find(key) != nullptr; }
+  /// How many there are.
   [[nodiscard]] std::size_t size() const noexcept { return tags_.size(); }
+  /// There are none.
   [[nodiscard]] bool empty() const noexcept { return tags_.empty(); }
+  /// The first tag, by key.
   [[nodiscard]] const_iterator begin() const noexcept { return tags_.begin(); }
+  /// The end of the tags.
   [[nodiscard]] const_iterator end() const noexcept { return tags_.end(); }
+  /// The same tags.
   bool operator==(const Tags&) const = default;
+  /// By keys, then values.
   auto operator<=>(const Tags&) const = default;
 
  private:
@@ -69,14 +83,21 @@ class OUTLAY_EXPORT Tags {
 /// texts of a Tag are views in any case.
 class TagsView {
  public:
+  /// Over the tags, in their order. A forward iterator whose elements are made as they are read.
   class iterator {
    public:
+    /// What it reads.
     using value_type = Tag;
+    /// As iterators have it.
     using difference_type = std::ptrdiff_t;
+    /// As iterators have it.
     using iterator_concept = std::forward_iterator_tag;
 
+    /// Of no tags.
     constexpr iterator() noexcept = default;
+    /// A view of the tag.
     [[nodiscard]] Tag operator*() const noexcept { return tag_ ? *tag_ : Tag{pair_->first, pair_->second}; }
+    /// The next tag.
     iterator& operator++() noexcept {
       if (tag_)
         ++tag_;
@@ -84,11 +105,13 @@ class TagsView {
         ++pair_;
       return *this;
     }
+    /// The next tag.
     iterator operator++(int) noexcept {
       const iterator before = *this;
       ++*this;
       return before;
     }
+    /// At the same tag of the same container.
     bool operator==(const iterator&) const noexcept = default;
 
    private:
@@ -99,8 +122,10 @@ class TagsView {
     const Tags::value_type* pair_ = nullptr;
   };
 
+  /// No tags.
   constexpr TagsView() noexcept : tags_(nullptr) {}
   // No initializer_list: g++ 12 refuses one in a co_await expression.
+  /// Up to eight, in braces.
   constexpr TagsView(const Tag& a, const Tag& b = none, const Tag& c = none, const Tag& d = none,  // NOLINT: all are
                      const Tag& e = none, const Tag& f = none, const Tag& g = none,                // implicit by design
                      const Tag& h = none) noexcept
@@ -108,16 +133,22 @@ class TagsView {
     for (const Tag* tag : {&b, &c, &d, &e, &f, &g, &h})
       if (tag != &none) ++size_;
   }
+  /// Those of `tags`, which must live as long as this view.
   TagsView(const Tags& tags OUTLAY_LIFETIME_BOUND) noexcept  // NOLINT
       : pairs_(tags.empty() ? nullptr : &*tags.begin()), kind_(Kind::pairs), size_(tags.size()) {}
+  /// Those of a container of Tag, which must live as long as this view.
   template <class Range>
     requires std::convertible_to<const Range&, std::span<const Tag>>
   constexpr TagsView(const Range& tags OUTLAY_LIFETIME_BOUND) noexcept  // NOLINT
       : tags_(std::span<const Tag>(tags).data()), kind_(Kind::tags), size_(std::span<const Tag>(tags).size()) {}
 
+  /// How many there are.
   [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
+  /// There are none.
   [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
+  /// The first tag.
   [[nodiscard]] iterator begin() const noexcept { return at(0); }
+  /// The end of the tags.
   [[nodiscard]] iterator end() const noexcept { return at(size_); }
 
  private:
@@ -130,11 +161,13 @@ class TagsView {
     return {(kind_ == Kind::own ? own_ : tags_) + i, nullptr};
   }
 
+  /// \cond
   union {
     Tag own_[8];
     const Tag* tags_;
     const Tags::value_type* pairs_;
   };
+  /// \endcond
   Kind kind_ = Kind::tags;
   std::size_t size_ = 0;
 };

@@ -25,7 +25,9 @@ namespace outlay {
 /// \snippet tests/unit/core/context/track_test.cpp nested_track
 class OUTLAY_EXPORT Track final {
  public:
+  /// Adds the tags to those of the current task. Of two with one key the later wins.
   [[nodiscard]] explicit Track(std::initializer_list<Tag> tags);
+  /// The same of tags that were put together before.
   [[nodiscard]] explicit Track(const Tags& tags);
   Track(const Track&) = delete;
   Track& operator=(const Track&) = delete;

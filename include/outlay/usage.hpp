@@ -50,6 +50,7 @@ struct OUTLAY_EXPORT Usage {
   /// The name of the first member that is negative or above max_count, or of an *of which* that exceeds its whole; null if none.
   [[nodiscard]] const char* first_invalid() const noexcept;
 
+  /// Adds member by member; unchecked, so for sums of usages that are valid.
   constexpr Usage& operator+=(const Usage& other) noexcept {
     input += other.input, cache_read += other.cache_read, cache_write += other.cache_write;
     cache_write_1h += other.cache_write_1h, output += other.output, reasoning += other.reasoning;
@@ -58,17 +59,22 @@ struct OUTLAY_EXPORT Usage {
     file_searches += other.file_searches, code_sessions += other.code_sessions, other_tools += other.other_tools;
     return *this;
   }
+  /// Member by member.
   constexpr bool operator==(const Usage&) const noexcept = default;
 };
 /// Prints the members that are not zero: `input=388 cache_read=512 output=60 reasoning=16`; `nothing` where all are.
 [[nodiscard]] OUTLAY_EXPORT std::string to_string(const Usage& usage);
+/// Writes to_string(usage).
 OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, const Usage& usage);
 
 /// What another model than the one that answered took of a call: an advisor, one that declined before a fallback, one that made pictures.
 struct UsagePart {
+  /// The other model.
   std::string model{};
+  /// What it took.
   Usage usage{};
 
+  /// Member by member.
   bool operator==(const UsagePart&) const = default;
 };
 
@@ -81,6 +87,7 @@ enum class Dimension : std::uint8_t {
   calls,          ///< Calls that were admitted and not released.
   concurrent,     ///< Calls in flight: admitted and not yet ended.
 };
+/// The dimension's name: `"usd"`, `"input_tokens"`.
 [[nodiscard]] OUTLAY_EXPORT const char* to_string(Dimension dimension) noexcept;
 
 /// An amount in one dimension: money, or a count.
@@ -88,11 +95,13 @@ class OUTLAY_EXPORT Amount {
  public:
   /// No money.
   constexpr Amount() noexcept = default;
+  /// Money.
   constexpr Amount(Usd usd) noexcept : value_(usd.nanos()) {}  // NOLINT: implicit by design
   /// \par Units
   /// Of `value`: nano-dollars for Dimension::usd, else a count.
   constexpr Amount(Dimension dimension, std::int64_t value) noexcept : value_(value), dimension_(dimension) {}
 
+  /// Money, or what is counted.
   [[nodiscard]] constexpr Dimension dimension() const noexcept { return dimension_; }
   /// The money.
   ///
@@ -111,6 +120,7 @@ class OUTLAY_EXPORT Amount {
     return value_;
   }
 
+  /// The same amount in the same dimension.
   constexpr bool operator==(const Amount&) const noexcept = default;
   /// Amounts in different dimensions are neither less nor greater.
   [[nodiscard]] friend constexpr std::partial_ordering operator<=>(const Amount& a, const Amount& b) noexcept {
@@ -127,29 +137,43 @@ class OUTLAY_EXPORT Amount {
 
 /// Prints `$0.01` for money, `1500` for a count.
 [[nodiscard]] OUTLAY_EXPORT std::string to_string(Amount amount);
+/// Writes to_string(amount).
 OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, Amount amount);
 
 /// An amount in every dimension.
 struct Amounts {
+  /// Money.
   Usd usd{};
+  /// Usage::total().
   std::int64_t tokens{};
+  /// Usage::input_total().
   std::int64_t input_tokens{};
+  /// Usage::output.
   std::int64_t output_tokens{};
+  /// Calls that were admitted and not released.
   std::int64_t calls{};
   std::int64_t concurrent{};  ///< In `reserved()`: calls in flight. Always 0 in `spent()`.
 
+  /// Member by member.
   constexpr bool operator==(const Amounts&) const noexcept = default;
 };
 
 /// The caps of a budget; a dimension without a value is not capped.
 struct Limits {
+  /// On money.
   std::optional<Usd> usd{};
+  /// On Usage::total().
   std::optional<std::int64_t> tokens{};
+  /// On Usage::input_total().
   std::optional<std::int64_t> input_tokens{};
+  /// On Usage::output.
   std::optional<std::int64_t> output_tokens{};
+  /// On calls.
   std::optional<std::int64_t> calls{};
+  /// On calls in flight.
   std::optional<std::int64_t> concurrent{};
 
+  /// The same caps.
   bool operator==(const Limits&) const noexcept = default;
 };
 

@@ -27,6 +27,7 @@ namespace detail {
 /// A value: distinct objects are independent.
 class Usd {
  public:
+  /// $0
   constexpr Usd() noexcept = default;
 
   /// \par Units
@@ -39,7 +40,9 @@ class Usd {
   // Binary fractions would be cut to whole numbers in silence.
   template <std::floating_point F>
   static constexpr Usd from_nanos(F) = delete;
+  /// The largest amount: about 9.2 billion dollars.
   [[nodiscard]] static constexpr Usd max() noexcept { return from_nanos(INT64_MAX); }
+  /// The lowest amount: about -9.2 billion dollars.
   [[nodiscard]] static constexpr Usd min() noexcept { return from_nanos(INT64_MIN); }
 
   /// Reads a decimal number of dollars: an optional sign, digits, an optional fraction (`"0.0075"`, `"-3"`).
@@ -49,29 +52,41 @@ class Usd {
   /// Error with errc::invalid_argument for anything else, errc::overflow for a number too large.
   [[nodiscard]] static constexpr Usd parse(std::string_view text);
 
+  /// \par Units
+  /// Whole nano-dollars.
   [[nodiscard]] constexpr std::int64_t nanos() const noexcept { return nanos_; }
 
+  /// By the amount.
   constexpr auto operator<=>(const Usd&) const noexcept = default;
 
+  /// \par Errors
+  /// Error with errc::overflow where the result is out of range, as of all arithmetic below.
   constexpr Usd operator-() const {
     if (nanos_ == INT64_MIN) detail::throw_money_overflow();
     return from_nanos(-nanos_);
   }
+  /// Adds, checked.
   constexpr Usd& operator+=(Usd other) {
     if (__builtin_add_overflow(nanos_, other.nanos_, &nanos_)) detail::throw_money_overflow();
     return *this;
   }
+  /// Subtracts, checked.
   constexpr Usd& operator-=(Usd other) {
     if (__builtin_sub_overflow(nanos_, other.nanos_, &nanos_)) detail::throw_money_overflow();
     return *this;
   }
+  /// Multiplies by a whole number, checked.
   constexpr Usd& operator*=(std::int64_t factor) {
     if (__builtin_mul_overflow(nanos_, factor, &nanos_)) detail::throw_money_overflow();
     return *this;
   }
+  /// The sum, checked.
   friend constexpr Usd operator+(Usd a, Usd b) { return a += b; }
+  /// The difference, checked.
   friend constexpr Usd operator-(Usd a, Usd b) { return a -= b; }
+  /// The product, checked.
   friend constexpr Usd operator*(Usd a, std::int64_t n) { return a *= n; }
+  /// The product, checked.
   friend constexpr Usd operator*(std::int64_t n, Usd a) { return a *= n; }
   template <std::floating_point F>
   constexpr Usd& operator*=(F) = delete;
@@ -87,6 +102,7 @@ class Usd {
 /// Prints with `$`, no thousands separator, at least two decimals and no trailing zeros beyond them, whatever the locale:
 /// `$0.01`, `$0.0125`, `$5000.00`, `-$1.00`.
 [[nodiscard]] OUTLAY_EXPORT std::string to_string(Usd usd);
+/// Writes the dollars as to_string() does.
 OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, Usd usd);
 
 namespace detail {

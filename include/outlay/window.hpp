@@ -45,7 +45,20 @@ struct WindowAnchor {
 /// The first zone other than UTC reads the system's time zones (package `tzdata`).
 class OUTLAY_EXPORT Window {
  public:
-  enum class Kind : std::uint8_t { scope, minute, hour, day, week, month, quarter, year, every, forever, rolling };
+  /// The kinds of windows.
+  enum class Kind : std::uint8_t {
+    scope,    ///< Window::scope()
+    minute,   ///< Window::minute()
+    hour,     ///< Window::hour()
+    day,      ///< Window::day()
+    week,     ///< Window::week()
+    month,    ///< Window::month()
+    quarter,  ///< Window::quarter()
+    year,     ///< Window::year()
+    every,    ///< Window::every()
+    forever,  ///< Window::forever()
+    rolling,  ///< Window::rolling()
+  };
 
   /// scope()
   Window() noexcept = default;
@@ -53,11 +66,13 @@ class OUTLAY_EXPORT Window {
   [[nodiscard]] static Window scope() noexcept { return {}; }
   /// Minutes and hours of UTC.
   [[nodiscard]] static Window minute() noexcept { return Window(Kind::minute); }
+  /// Hours of UTC.
   [[nodiscard]] static Window hour() noexcept { return Window(Kind::hour); }
   /// \param zone An IANA name: `"Europe/Berlin"`.
   [[nodiscard]] static Window day(std::string_view zone = "UTC", WindowAnchor anchor = {});
   /// From Monday on, or from the anchor's weekday.
   [[nodiscard]] static Window week(std::string_view zone = "UTC", WindowAnchor anchor = {});
+  /// From the first day on, or from the anchor's day.
   [[nodiscard]] static Window month(std::string_view zone = "UTC", WindowAnchor anchor = {});
   /// From January, April, July and October on, or three, six and nine months after the anchor's month.
   [[nodiscard]] static Window quarter(std::string_view zone = "UTC", WindowAnchor anchor = {});
@@ -73,6 +88,7 @@ class OUTLAY_EXPORT Window {
   /// Kept as 60 slots, of which the newest 61 must fit: at most 1/60 too strict.
   [[nodiscard]] static Window rolling(std::chrono::seconds duration);
 
+  /// Which kind it is.
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
   /// What distinguishes it from others in a counter's key: `"day@Europe/Berlin"`, `"month@UTC+15d6h"`, `"year@UTC+4m6d0h"`, `"week@UTC+sun0h"`,
   /// `"every14d@UTC+1970-01-05+0h"` (by the first date from 1970 on), `"rolling3600s"`. A zone is there by its present name.
@@ -93,6 +109,7 @@ class OUTLAY_EXPORT Window {
   /// Not scope(), which has no span in time: then it is that of forever().
   [[nodiscard]] Span at(Time instant) const;
 
+  /// The same kind and id().
   bool operator==(const Window& other) const noexcept { return kind_ == other.kind_ && id() == other.id(); }
 
  private:

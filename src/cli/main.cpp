@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/commands.hpp"
+#include "cli/help.hpp"
 #include "cli/terminal.hpp"
 #include "outlay/error.hpp"
 #include "outlay/version.hpp"
@@ -39,8 +40,8 @@ void add_filter(CLI::App& command, FilterArguments& filter) {
 }
 
 /// --format, one of these words.
-void add_format(CLI::App& command, Format& format, const std::map<std::string, Format>& known,
-                const std::string& words) {
+void add_format(CLI::App& command, Format& format, const std::map<std::string, Format>& known, const std::string& words,
+                const std::string& choice) {
   command
       .add_option_function<std::string>(
           "--format",
@@ -51,7 +52,7 @@ void add_format(CLI::App& command, Format& format, const std::map<std::string, F
             format = at->second;
           },
           words + "; a table fits the terminal")
-      ->type_name("FORMAT")
+      ->type_name(choice)
       ->default_str("table");
 }
 
@@ -199,7 +200,7 @@ int main(int argc, char** argv) {
   add_filter(*report_command, report_arguments.filter);
   add_format(*report_command, report_arguments.format,
              {{"table", Format::table}, {"csv", Format::csv}, {"json", Format::json}, {"focus", Format::focus}},
-             "table, csv, json or focus");
+             "table, csv, json or focus", "table|csv|json|focus");
   report_command
       ->add_option("--account", report_arguments.account,
                    "For --format focus: the provider's id of your billing account")
@@ -252,7 +253,7 @@ int main(int argc, char** argv) {
   estimate_command->add_option("--model", estimate_arguments.model,
                                "The model, where the request does not say it (Gemini, Bedrock)");
   add_format(*estimate_command, estimate_arguments.format, {{"table", Format::table}, {"json", Format::json}},
-             "table or json");
+             "table or json", "table|json");
   estimate_command->footer(std::string("Examples:\n"
                                        "  outlay estimate request.json\n"
                                        "  outlay estimate - --api gemini --model gemini-2.5-flash < request.json\n") +
@@ -361,11 +362,32 @@ int main(int argc, char** argv) {
   new_command->add_option("--name", key_name, "Whose it is")->type_name("NAME");
   CLI::App* hash_command = keys_command->add_subcommand("hash", "The SHA-256 of the key on standard input");
 
+  std::string shell;
+  CLI::App* completion_command =
+      app.add_subcommand("completion", "Prints a script that completes this command in a shell");
+  completion_command->add_option("shell", shell, "bash, zsh or fish")
+      ->type_name("bash|zsh|fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion_command->footer(
+      "Packages install these scripts. By hand:\n"
+      "Examples:\n"
+      "  source <(outlay completion bash)\n"
+      "  outlay completion zsh > ~/.zsh/completions/_outlay\n"
+      "  outlay completion fish > ~/.config/fish/completions/outlay.fish");
+
+  // For the build: the manual pages are made from the help.
+  std::filesystem::path manual;
+  CLI::App* manual_command = app.add_subcommand("manual", "Writes the manual pages into a directory")->group("");
+  manual_command->add_option("directory", manual)->required();
+
   for (auto& [command, arguments] :
        {std::pair{explain_command, &prices_arguments}, std::pair{estimate_command, &estimate_arguments.prices},
         std::pair{run_command, &run_arguments.prices}}) {
-    CLI::Option* own = command->add_option("--prices", arguments->prices, "A price file in outlay's format");
+    CLI::Option* own =
+        command->add_option("--prices", arguments->prices, "A price file in outlay's format")->type_name("FILE");
     command->add_option("--litellm", arguments->litellm, "LiteLLM's model_prices_and_context_window.json")
+        ->type_name("FILE")
         ->excludes(own);
   }
 
@@ -394,7 +416,13 @@ int main(int argc, char** argv) {
       status = new_key(key_name);
     else if (*hash_command)
       status = hash_key();
-    else if (*report_command)
+    else if (*completion_command) {
+      std::cout << completion(app, shell);
+      status = success;
+    } else if (*manual_command) {
+      write_manual(app, manual);
+      status = success;
+    } else if (*report_command)
       status = report(report_arguments);
     else if (*explain_command)
       status = explain(model, prices_arguments);

@@ -40,7 +40,7 @@ endmacro()
 #   [PC_REQUIRES_PRIVATE <module>...])
 #
 # Makes the library outlay_<name> (alias outlay::<name>), static or shared by BUILD_SHARED_LIBS, with its own export set, header
-# file set and pkg-config file, all in the install component <name>.
+# file set and pkg-config file, all in the install component <name>; a shared library itself is in the install component <name>-runtime.
 function(outlay_add_component name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "DESCRIPTION"
     "SOURCES;HEADERS;COMPONENTS;PUBLIC;PRIVATE;FIND;FIND_PRIVATE;PC_REQUIRES;PC_REQUIRES_PRIVATE;PC_LIBS")
@@ -89,8 +89,8 @@ function(outlay_add_component name)
   set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/outlay")
   install(TARGETS ${target} EXPORT ${target}-targets
     ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT ${name}
-    LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT ${name}
-    RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT ${name}
+    LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT ${name}-runtime NAMELINK_COMPONENT ${name}
+    RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}" COMPONENT ${name}-runtime
     FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT ${name})
   install(EXPORT ${target}-targets NAMESPACE outlay:: DESTINATION "${package_dir}" COMPONENT ${name})
 
@@ -107,20 +107,17 @@ function(outlay_add_component name)
   file(WRITE "${PROJECT_BINARY_DIR}/package/${target}-needs.cmake" "${needs}")
   install(FILES "${PROJECT_BINARY_DIR}/package/${target}-needs.cmake" DESTINATION "${package_dir}" COMPONENT ${name})
 
-  # pkg-config. An archive does not know what it was linked to, so there the private modules are public.
+  # pkg-config. An archive does not know what it was linked to, so there the private modules are public; a shared library knows, and its
+  # users need not have what it was built with.
   set(pc_name "${target}")
   set(pc_description "${arg_DESCRIPTION}")
   list(TRANSFORM arg_COMPONENTS PREPEND "outlay_" OUTPUT_VARIABLE pc_requires)
   list(TRANSFORM pc_requires APPEND " = ${PROJECT_VERSION}")
   list(APPEND pc_requires ${arg_PC_REQUIRES})
-  set(pc_requires_private)
   if(type STREQUAL "STATIC_LIBRARY")
     list(APPEND pc_requires ${arg_PC_REQUIRES_PRIVATE})
-  else()
-    set(pc_requires_private ${arg_PC_REQUIRES_PRIVATE})
   endif()
   list(JOIN pc_requires ", " pc_requires)
-  list(JOIN pc_requires_private ", " pc_requires_private)
   if(arg_SOURCES)
     list(PREPEND arg_PC_LIBS "-L\${libdir}" "-l${pc_name}")
   endif()
@@ -142,6 +139,8 @@ function(outlay_add_component name)
   install(FILES "${PROJECT_BINARY_DIR}/package/${pc_name}.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT ${name})
 
   set_property(GLOBAL APPEND PROPERTY OUTLAY_COMPONENTS ${name})
+  set_property(GLOBAL PROPERTY OUTLAY_DESCRIPTION_${name} "${arg_DESCRIPTION}")
+  set_property(GLOBAL PROPERTY OUTLAY_RESTS_ON_${name} ${arg_COMPONENTS})
 endfunction()
 
 # outlay_install_package(): the files that find_package(outlay) reads first.

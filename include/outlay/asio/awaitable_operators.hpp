@@ -174,6 +174,7 @@ template <class T>
   for (detail::Slot<T>& slot : slots) values.push_back(slot.take());
   co_return values;
 }
+/// The same of children without values.
 [[nodiscard]] OUTLAY_EXPORT boost::asio::awaitable<void> wait_all(std::vector<boost::asio::awaitable<void>> children);
 
 /// `||` over a range: waits for one child to succeed, and cancels the others then.
@@ -192,6 +193,7 @@ template <class T>
   const std::size_t winner = outcome.winner();
   co_return std::pair<std::size_t, T>(winner, slots[winner].take());
 }
+/// The same of children without values. \return Which it was.
 [[nodiscard]] OUTLAY_EXPORT boost::asio::awaitable<std::size_t> wait_any(
     std::vector<boost::asio::awaitable<void>> children);
 

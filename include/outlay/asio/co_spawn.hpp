@@ -106,6 +106,7 @@ decltype(auto) co_spawn(const Executor& executor, F&& function, Token&& token) {
   return detail::spawn(executor, detail::make_home(detail::capture()), std::forward<F>(function),
                        std::forward<Token>(token));
 }
+/// The same on an execution context's executor, as an io_context's or a thread_pool's.
 template <class ExecutionContext, detail::Spawnable F, class Token>
   requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
 decltype(auto) co_spawn(ExecutionContext& context, F&& function, Token&& token) {
@@ -120,6 +121,7 @@ template <detail::AnExecutor Executor, detail::Spawnable F, class Token>
 decltype(auto) co_spawn_root(const Executor& executor, F&& function, Token&& token) {
   return detail::spawn(executor, detail::make_home({}), std::forward<F>(function), std::forward<Token>(token));
 }
+/// The same on an execution context's executor.
 template <class ExecutionContext, detail::Spawnable F, class Token>
   requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
 decltype(auto) co_spawn_root(ExecutionContext& context, F&& function, Token&& token) {

@@ -158,17 +158,21 @@ inline constexpr bool is_context_query =
 template <class Inner>
 class ContextExecutor {
  public:
+  /// The executor that this one wraps.
   using inner_executor_type = Inner;
 
   /// Unbound: captures when work is submitted. For components; programs use outlay::co_spawn and outlay::on.
   ContextExecutor(Inner inner, detail::NodeRef home) noexcept
       : inner_(std::move(inner)), scope_(reinterpret_cast<std::uintptr_t>(home.detach())) {}
+  /// A copy has the same inner executor and the same context.
   ContextExecutor(const ContextExecutor& other) noexcept : inner_(other.inner_), scope_(other.scope_) {
     if (node()) detail::acquire(node());
   }
+  /// The moved-from executor has no context.
   ContextExecutor(ContextExecutor&& other) noexcept : inner_(std::move(other.inner_)), scope_(other.scope_) {
     other.scope_ = bound_bit;
   }
+  /// As a copy or a move of `other`.
   ContextExecutor& operator=(ContextExecutor other) noexcept {
     std::swap(inner_, other.inner_);
     std::swap(scope_, other.scope_);
@@ -178,23 +182,28 @@ class ContextExecutor {
     if (node()) detail::release(node());
   }
 
+  /// The executor that this one wraps, for timers and sockets of one's own.
   [[nodiscard]] const Inner& get_inner_executor() const noexcept { return inner_; }
 
+  /// Runs `function` on the inner executor, in the context that this executor holds, or else in that of the caller.
   template <class F>
   void execute(F&& function) const {
     inner_.execute(detail::Run<std::decay_t<F>>{context(), std::forward<F>(function)});
   }
 
+  /// As boost::asio::require of the inner executor; the result keeps the context.
   template <class Property>
     requires(boost::asio::can_require<const Inner&, const Property&>::value)
   [[nodiscard]] auto require(const Property& property) const {
     return rewrap<detail::is_tracked<Property>>(boost::asio::require(inner_, property));
   }
+  /// As boost::asio::prefer of the inner executor; the result keeps the context.
   template <class Property>
     requires(boost::asio::can_prefer<const Inner&, const Property&>::value)
   [[nodiscard]] auto prefer(const Property& property) const {
     return rewrap<detail::is_tracked<Property>>(boost::asio::prefer(inner_, property));
   }
+  /// As boost::asio::query of the inner executor.
   template <class Property>
     requires(boost::asio::can_query<const Inner&, const Property&>::value)
   [[nodiscard]] decltype(auto) query(const Property& property) const {
@@ -208,6 +217,7 @@ class ContextExecutor {
   friend bool operator==(const ContextExecutor& a, const ContextExecutor& b) noexcept {
     return a.scope_ == b.scope_ && a.inner_ == b.inner_;
   }
+  /// The negation of `==`.
   friend bool operator!=(const ContextExecutor& a, const ContextExecutor& b) noexcept { return !(a == b); }
 
  private:
@@ -269,6 +279,7 @@ template <class Executor>
 [[nodiscard]] ContextExecutor<detail::Compact<Executor>> on(const Executor& executor) {
   return {detail::Compact<Executor>(executor), detail::current_home()};
 }
+/// The same over an execution context's executor, as an io_context's or a thread_pool's.
 template <class ExecutionContext>
   requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
 [[nodiscard]] auto on(ExecutionContext& context) {

@@ -41,11 +41,17 @@ struct RequestOptions {
 
 /// A piece of an answer. As outlay::StreamDelta, with texts of its own.
 struct Delta {
+  /// What it is a piece of.
   StreamDelta::Kind kind{};
+  /// Which of the answers, from 0.
   std::int32_t choice{};
+  /// Which tool call of the answer, as the provider numbers them; 0 where it does not.
   std::int32_t tool{};
+  /// UTF-8 as the provider sent it.
   std::string text{};
+  /// The tool call's id, in its first piece; empty otherwise.
   std::string tool_id{};
+  /// The tool's name, in the call's first piece; empty otherwise.
   std::string tool_name{};
 };
 
@@ -63,7 +69,9 @@ struct Delta {
 /// May move between coroutines and threads while no next() is running, and outlive the Client.
 class OUTLAY_EXPORT ReplyStream {
  public:
+  /// The moved-from stream can only be assigned to or destroyed.
   ReplyStream(ReplyStream&&) noexcept;
+  /// Closes the stream that was here.
   ReplyStream& operator=(ReplyStream&&) noexcept;
   ~ReplyStream();
 
@@ -101,8 +109,10 @@ class OUTLAY_EXPORT ReplyStream {
   [[nodiscard]] std::uint64_t call_id() const noexcept;
   /// What was booked, once the stream has ended.
   [[nodiscard]] std::optional<Usd> charged() const noexcept;
+  /// Where its connection lives.
   [[nodiscard]] boost::asio::any_io_executor get_executor() const;
 
+  /// For components.
   explicit ReplyStream(std::unique_ptr<detail::StreamState> state) noexcept;  // for components
 
  private:
@@ -122,13 +132,14 @@ class OUTLAY_EXPORT ReplyStream {
 /// \par Suspension
 /// Requests run in the coroutine that awaits them, in its context.
 /// \par Example
-/// \snippet tests/unit/http/client_test.cpp post
+/// \snippet tests/unit/http/client_test.cpp post_example
 class OUTLAY_EXPORT Client {
  public:
   /// \param executor Where sockets and timers live; any thread may run it. Not `this_coro::executor`, which keeps a coroutine's context.
   /// \par Errors
   /// ConfigError: no usable address, a key that would travel unencrypted, a header with control characters, a CA file that cannot be read.
   explicit Client(const boost::asio::any_io_executor& executor, const ClientOptions& options = {});
+  /// The same on an execution context's executor, as an io_context or a thread_pool.
   template <class ExecutionContext>
     requires std::convertible_to<ExecutionContext&, boost::asio::execution_context&>
   explicit Client(ExecutionContext& context, const ClientOptions& options = {})
@@ -158,12 +169,15 @@ class OUTLAY_EXPORT Client {
   decltype(auto) async_post(const boost::json::object& request, const RequestOptions& options, Token&& token) const {
     return outlay::co_spawn(get_executor(), post(request, options), std::forward<Token>(token));
   }
+  /// The same with default options.
   template <class Token>
   decltype(auto) async_post(const boost::json::object& request, Token&& token) const {
     return async_post(request, RequestOptions{}, std::forward<Token>(token));
   }
+  /// The executor that it was made with.
   [[nodiscard]] boost::asio::any_io_executor get_executor() const;
 
+  /// ClientOptions::api.
   [[nodiscard]] Api api() const noexcept;
   /// Connections that wait for the next request.
   [[nodiscard]] std::size_t idle_connections() const noexcept;

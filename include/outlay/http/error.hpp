@@ -14,6 +14,7 @@ namespace outlay::http {
 /// Reason errc::provider_error. Carries what can be said without a word of the provider's message, which may quote the prompt or the key.
 class OUTLAY_EXPORT ProviderError : public Error {
  public:
+  /// For components, and for tests of programs.
   ProviderError(const std::string& message, int status, std::string code, std::string parameter, std::string request_id,
                 std::optional<std::chrono::milliseconds> retry_after)
       : Error(errc::provider_error, message),
@@ -23,6 +24,7 @@ class OUTLAY_EXPORT ProviderError : public Error {
         request_id_(std::move(request_id)),
         retry_after_(retry_after) {}
 
+  /// The HTTP status of the refusal.
   [[nodiscard]] int status() const noexcept { return status_; }
   /// The provider's own code, type or status (`insufficient_quota`), as far as it is a plain word of at most 64 characters.
   [[nodiscard]] const std::string& code() const noexcept { return code_; }

@@ -37,6 +37,7 @@ struct Retries {
   /// Before the second attempt a random time up to `first_delay`, doubled for each further one, at most `max_delay`. Where the provider
   /// names a time (Retry-After), at least that.
   std::chrono::milliseconds first_delay{500};
+  /// The longest of these times.
   std::chrono::milliseconds max_delay{20'000};
   /// A provider that asks for a longer wait than this is not asked again.
   std::chrono::milliseconds max_retry_after{60'000};
@@ -48,6 +49,7 @@ struct Retries {
 
 /// One header field.
 struct Header {
+  /// As in HTTP; large and small letters are the same.
   std::string name{};
   std::string value{};  ///< Never logged.
 };
@@ -65,8 +67,11 @@ struct ClientOptions {
   std::string organisation{};
   /// Sent with each request. May replace `User-Agent` and what the API needs, not `Host`, `Content-Length` and the like.
   std::vector<Header> headers{};
+  /// How long each part of a request may take.
   Timeouts timeouts{};
+  /// How large requests and replies may be.
   SizeLimits limits{};
+  /// When a failed attempt is followed by another.
   Retries retries{};
   /// A PEM file of the authorities to trust, instead of the system's.
   std::string ca_file{};
@@ -76,6 +81,7 @@ struct ClientOptions {
   bool allow_plaintext_key = false;
   /// Connections kept for the next request; further ones are closed after use.
   std::size_t max_idle_connections = 64;
+  /// How long such a connection is kept. 30 s by default.
   std::chrono::milliseconds max_idle_time{30'000};
   /// Azure's `api-version`; the API's default when empty. Ignored elsewhere.
   std::string api_version{};

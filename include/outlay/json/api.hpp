@@ -27,13 +27,19 @@ class OUTLAY_EXPORT Api {
   static const Api gemini;              ///< Gemini generateContent and streamGenerateContent. The model is in the URL.
   static const Api gemini_embeddings;   ///< Gemini embedContent and batchEmbedContents. The model is in the URL.
   static const Api bedrock_converse;    ///< Bedrock Converse and ConverseStream. The model is in the URL.
+  /// Ollama `/api/chat`.
   static const Api ollama_chat;
+  /// Ollama `/api/generate`.
   static const Api ollama_generate;
+  /// Mistral Chat Completions.
   static const Api mistral_chat;
+  /// DeepSeek Chat Completions.
   static const Api deepseek_chat;
+  /// xAI Chat Completions.
   static const Api xai_chat;
   static const Api cohere_chat;   ///< Cohere v2.
   static const Api cohere_embed;  ///< Cohere v2.
+  /// OpenRouter Chat Completions.
   static const Api openrouter_chat;
   static const Api azure_chat;         ///< Azure OpenAI: Chat Completions at a deployment.
   static const Api openai_compatible;  ///< Servers that speak Chat Completions: vLLM, llama.cpp and others.
@@ -53,8 +59,10 @@ class OUTLAY_EXPORT Api {
   [[nodiscard]] std::string_view name() const noexcept;
   /// The model is part of the URL's path, not of the body.
   [[nodiscard]] bool model_in_path() const noexcept;
+  /// The same API.
   constexpr bool operator==(const Api&) const noexcept = default;
 
+  /// For components.
   [[nodiscard]] constexpr std::uint8_t index() const noexcept { return index_; }  // for components
 
  private:
@@ -98,6 +106,7 @@ struct ReplyUsage {
   /// A member of the usage that the library does not know and that is neither 0 nor empty; empty if none. See Ledger::unread_usage().
   std::string unread_member{};
 
+  /// `usage`
   operator const Usage&() const noexcept { return usage; }  // NOLINT: implicit by design
 };
 

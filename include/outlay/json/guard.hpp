@@ -49,13 +49,16 @@ struct GuardOptions {
 
 /// An answer with its HTTP status, as a transport returns it to guard().
 struct HttpReply {
+  /// The status that the provider answered.
   int status{200};
   boost::json::value body{};  ///< Null where the answer was not JSON.
 };
 
 /// The same as text, for programs that have JSON of another library, or none.
 struct TextReply {
+  /// The status that the provider answered.
   int status{200};
+  /// The answer as it came.
   std::string body{};
 };
 
@@ -64,6 +67,7 @@ class OUTLAY_EXPORT NotBilled : public Error {
  public:
   /// \param status The HTTP status with which the provider refused the request; 0: it never left. Kept in the call's record.
   explicit NotBilled(int status = 0);
+  /// The HTTP status; 0: the request never left.
   [[nodiscard]] int status() const noexcept { return status_; }
 
  private:
@@ -84,7 +88,9 @@ class OUTLAY_EXPORT GuardedRequest {
   /// \par Errors
   /// The same, and for text that is not one JSON object.
   GuardedRequest(Api api, std::string_view body, const GuardOptions& options = {});
+  /// The moved-from request can only be assigned to or destroyed.
   GuardedRequest(GuardedRequest&&) noexcept;
+  /// Takes the other request.
   GuardedRequest& operator=(GuardedRequest&&) noexcept;
   ~GuardedRequest();
 
@@ -97,6 +103,7 @@ class OUTLAY_EXPORT GuardedRequest {
   /// of one name, should there be several); a new one is the last of its object. Every other byte is as it was.
   [[nodiscard]] std::string body_text(const Call& call) const;
 
+  /// The API that it was made for.
   [[nodiscard]] Api api() const noexcept;
   /// The request asks for a stream.
   [[nodiscard]] bool streamed() const noexcept;
@@ -134,6 +141,7 @@ class OUTLAY_EXPORT GuardedCall {
   /// Takes a call that was admitted by `request.call_request()` elsewhere.
   GuardedCall(GuardedRequest request, Call call);
 
+  /// The API that it was made for.
   [[nodiscard]] Api api() const noexcept { return request_.api(); }
   /// The request to send.
   [[nodiscard]] const boost::json::object& body() const noexcept { return body_; }
@@ -144,8 +152,11 @@ class OUTLAY_EXPORT GuardedCall {
   [[nodiscard]] const std::string& body_text() const;
   /// The model to send; goes into the URL where Api::model_in_path().
   [[nodiscard]] const std::string& model() const noexcept { return call_.model(); }
+  /// The admitted call.
   [[nodiscard]] Call& call() noexcept { return call_; }
+  /// The admitted call.
   [[nodiscard]] const Call& call() const noexcept { return call_; }
+  /// The request as it was read.
   [[nodiscard]] const GuardedRequest& request() const noexcept { return request_; }
 
   /// It leaves now: from here on it may be billed.
@@ -158,6 +169,7 @@ class OUTLAY_EXPORT GuardedCall {
   /// Error with errc::bad_reply for a value that is not a reply in the format of its API, after the reservation has been charged. Never
   /// BudgetExceeded: a call that crosses a Raise budget is booked, and the next one is refused.
   Settled reply(const boost::json::value& reply);
+  /// The same of an object.
   Settled reply(const boost::json::object& reply) { return this->reply(boost::json::value(reply)); }
   /// A reply with its status: other than 2xx the call is released, charged for its input, or charged as indeterminate, by the API's
   /// table.
@@ -197,6 +209,7 @@ enum class ReplyVerdict : std::uint8_t {
   input_charged,  ///< Refused after its input had been read.
   indeterminate,  ///< It may have been billed.
 };
+/// By the API's table of statuses, or by what its body says where that says more than the status.
 [[nodiscard]] OUTLAY_EXPORT ReplyVerdict judge_reply(Api api, int status, const boost::json::value& body);
 
 namespace detail {
@@ -249,7 +262,7 @@ auto guard_by(GuardedRequest request, const Send& send, const GuardOptions& opti
 /// \par Blocking
 /// As Call's constructor, and as long as `post` takes.
 /// \par Example
-/// \snippet tests/unit/json/guard_test.cpp guard
+/// \snippet tests/unit/json/guard_test.cpp guard_example
 template <class Post>
 auto guard(Api api, const boost::json::object& request, Post&& post, const GuardOptions& options = {}) {
   constexpr bool takes_object = std::is_invocable_v<Post&, const boost::json::object&>;
@@ -315,6 +328,7 @@ struct Estimate {
 /// PriceUnknown for a model without a price in the current ledger's table; otherwise as GuardedRequest.
 [[nodiscard]] OUTLAY_EXPORT Estimate estimate(Api api, const boost::json::object& request,
                                               const GuardOptions& options = {});
+/// The same of a request as text, as GuardedRequest reads it.
 [[nodiscard]] OUTLAY_EXPORT Estimate estimate(Api api, std::string_view body, const GuardOptions& options = {});
 
 }  // namespace outlay

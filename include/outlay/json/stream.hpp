@@ -20,6 +20,7 @@ class GuardedCall;
 
 /// A piece of an answer, as it arrives.
 struct StreamDelta {
+  /// What a piece of an answer is.
   enum class Kind : std::uint8_t {
     text,       ///< Visible text, refusals included.
     reasoning,  ///< Visible reasoning or its summary.
@@ -27,11 +28,14 @@ struct StreamDelta {
     tool_arguments,
     usage,  ///< The provider reported: StreamMeter::usage() has changed. Without text.
   };
+  /// What this piece is.
   Kind kind{};
   std::int32_t choice{};    ///< Which of the answers, from 0.
   std::int32_t tool{};      ///< Which tool call of the answer, as the provider numbers them; 0 where it does not.
   std::string_view text{};  ///< UTF-8 as the provider sent it. Valid during the callback.
+  /// The tool call's id, in its first piece; empty otherwise. Valid during the callback.
   std::string_view tool_id{};
+  /// The tool's name, in the call's first piece; empty otherwise. Valid during the callback.
   std::string_view tool_name{};
 };
 
@@ -48,6 +52,7 @@ struct StreamEvent {
 class OUTLAY_EXPORT StreamConsumer {
  public:
   virtual ~StreamConsumer() = default;
+  /// A piece has arrived. Of a Stream: after its room has been reserved.
   virtual void on_delta(const StreamDelta& delta) = 0;
   /// After the deltas of the event.
   virtual void on_event(const StreamEvent& event) { static_cast<void>(event); }
@@ -60,6 +65,7 @@ struct StreamError {
   int status{};  ///< The HTTP status that it stands for; 0 if it names none.
 };
 
+/// How a StreamMeter reads.
 struct StreamMeterOptions {
   /// The largest event, line, array element or frame that is read, in bytes. Default 16 MiB, the most that an AWS event stream allows.
   std::size_t max_event_bytes = std::size_t{16} << 20;
@@ -83,15 +89,21 @@ struct StreamMeterOptions {
 /// Distinct objects: safe. Shared object: unsafe, but for const members.
 class OUTLAY_EXPORT StreamMeter {
  public:
+  /// At the beginning of an answer.
   explicit StreamMeter(Api api, StreamMeterOptions options = {});
+  /// The moved-from meter can only be assigned to or destroyed.
   StreamMeter(StreamMeter&&) noexcept;
+  /// Takes the other meter.
   StreamMeter& operator=(StreamMeter&&) noexcept;
   ~StreamMeter();
 
+  /// Takes bytes as they come off the socket.
   void feed(std::string_view bytes);
+  /// The same; the consumer gets what they say.
   void feed(std::string_view bytes, StreamConsumer& consumer);
   /// The connection has ended: reads what is left without a line end. Never throws; a torn rest only makes complete() false.
   void finish() noexcept;
+  /// The same; the consumer gets what is read then, and what it throws leaves this function.
   void finish(StreamConsumer& consumer);
 
   /// What the provider reported; where it did not, or not to the end, the visible output as counted by the built-in tokenizer.
@@ -127,6 +139,7 @@ class OUTLAY_EXPORT StreamMeter {
   [[nodiscard]] std::string_view service_tier() const noexcept;  ///< The tier that was served; empty until known.
   /// A cost that the provider reports (OpenRouter, xAI, Perplexity), rounded half to even to a nano-dollar.
   [[nodiscard]] std::optional<Usd> provider_cost() const noexcept;
+  /// The API that it was made for.
   [[nodiscard]] Api api() const noexcept;
 
  private:
@@ -156,8 +169,11 @@ enum class FeedResult : std::uint8_t {
 /// May live across `co_await` and move to another thread.
 class OUTLAY_EXPORT Stream {
  public:
+  /// At the beginning of an answer to `call`.
   Stream(Call& call, Api api, StreamMeterOptions options = {});
+  /// The moved-from stream can only be assigned to or destroyed.
   Stream(Stream&&) noexcept;
+  /// Ends the stream that was here as its destructor would, and takes the other one.
   Stream& operator=(Stream&&) noexcept;
   ~Stream();
 
@@ -181,6 +197,7 @@ class OUTLAY_EXPORT Stream {
 
   /// The same without exceptions, for callbacks of C: what feed() would have thrown is kept for check().
   FeedResult try_feed(std::string_view bytes) noexcept;
+  /// The same with a consumer; what that throws is kept for check(), too.
   FeedResult try_feed(std::string_view bytes, StreamConsumer& consumer) noexcept;
 
   /// The stream is over: settles the call, exactly if the provider reported, otherwise by what was counted, marked estimated.
@@ -189,9 +206,11 @@ class OUTLAY_EXPORT Stream {
   /// \par Errors
   /// BudgetExceeded under a Raise budget that the call took over its cap, after booking.
   Settled finish();
+  /// The same; the consumer gets what was left without a line end.
   Settled finish(StreamConsumer& consumer);
   /// The same without that exception; what a consumer throws is kept for check().
   Result<Settled> try_finish() noexcept;
+  /// The same with a consumer.
   Result<Settled> try_finish(StreamConsumer& consumer) noexcept;
 
   /// Throws the typed error of a stream that did not reach its end.
@@ -201,11 +220,13 @@ class OUTLAY_EXPORT Stream {
   /// reported one or answered with a status that is no 2xx, errc::stream_broken if it stopped before its end and was not cut.
   void check() const;
 
+  /// The provider's end was seen.
   [[nodiscard]] bool complete() const noexcept;
   /// Ended by a budget.
   [[nodiscard]] bool cut() const noexcept;
   /// Why a budget ended it; empty if none did.
   [[nodiscard]] const std::optional<Failure>& failure() const noexcept;
+  /// What the stream says of itself so far.
   [[nodiscard]] const StreamMeter& meter() const noexcept;
 
  private:

@@ -17,6 +17,7 @@
 
 namespace outlay {
 
+/// How a Transfer takes a reply.
 struct TransferOptions {
   /// Gets what a stream says, after its room has been reserved. Null: none.
   StreamConsumer* consumer{};
@@ -56,7 +57,7 @@ struct TransferResult {
 /// \par Lifetime
 /// Refers to the call, which must live until end().
 /// \par Example
-/// \snippet tests/unit/json/transfer_test.cpp transfer
+/// \snippet tests/unit/json/transfer_test.cpp transfer_example
 class OUTLAY_EXPORT Transfer {
  public:
   /// Takes the reply's bytes, a stream's after their room has been reserved. False, or an exception, aborts the transfer.
@@ -65,7 +66,9 @@ class OUTLAY_EXPORT Transfer {
   /// \param deliver Gets what the request's sender is to see: of a stream that was made to report its usage, not that report. Without one
   /// TransferResult::body keeps it.
   explicit Transfer(GuardedCall& call, Deliver deliver = {}, TransferOptions options = {});
+  /// The moved-from transfer can only be assigned to or destroyed.
   Transfer(Transfer&&) noexcept;
+  /// Ends the transfer that was here as its destructor would, and takes the other one.
   Transfer& operator=(Transfer&&) noexcept;
   ~Transfer();
 

@@ -24,7 +24,7 @@ enum class OtelConventions : std::uint8_t {
   /// `gen_ai.client.inference.usage.*` and the histograms `gen_ai.client.inference.operation.*`; `gen_ai.client.embeddings.*` for
   /// embeddings.
   coming,
-  both,
+  both,  ///< Each number under both names.
 };
 
 /// How an otel_sink is made. The order of the members is part of the interface, for designated initialisers.
@@ -58,6 +58,7 @@ struct OtelOptions {
   std::vector<std::string> tags{};
   /// Names and values of header fields sent along, for keys. Values are never logged.
   std::vector<std::pair<std::string, std::string>> headers{};
+  /// The resource's name. Empty: see above.
   std::string service_name{};
   /// Further resource attributes. `service.instance.id` is a random one for each sink unless it is named here or in the environment.
   Tags resource{};
@@ -65,10 +66,13 @@ struct OtelOptions {
   std::chrono::milliseconds interval{};
   /// For one request with all its retries. 0: see above.
   std::chrono::milliseconds timeout{};
+  /// Whether requests are compressed. Empty: see above.
   std::optional<bool> gzip{};
   std::string ca_file{};                  ///< PEM.
   std::string client_certificate_file{};  ///< PEM, for a collector that asks for one. Goes with client_key_file.
+  /// PEM, the key of `client_certificate_file`. Empty: see above.
   std::string client_key_file{};
+  /// Under which names tokens and durations are sent. Empty: see above.
   std::optional<OtelConventions> conventions{};
   /// Writes the cost a second time, as the counter `gen_ai.usage.cost` in dollars. No convention has it; some backends know it.
   bool usage_cost = false;
@@ -89,6 +93,7 @@ struct OtelStats {
   std::uint64_t exports{};         ///< Everything was accepted; or all but the data points in `rejected_points`.
   std::uint64_t failed_exports{};  ///< Not sent, or not accepted: the next one carries the same sums.
   std::uint64_t requests{};        ///< Sent, retries included.
+  /// Requests that were sent again, after a failure that may pass.
   std::uint64_t retries{};
   std::uint64_t rejected_points{};  ///< Data points that the collector says it refused ("partial success").
   std::uint64_t folded{};           ///< Records and events with an attribute that became `other`.
@@ -100,6 +105,7 @@ struct OtelStats {
 /// As any Sink; stats() is safe from any thread.
 class OUTLAY_EXPORT OtelSink : public Sink {
  public:
+  /// What it has done so far.
   [[nodiscard]] virtual OtelStats stats() const = 0;
 };
 

@@ -9,6 +9,7 @@
 
 namespace outlay {
 
+/// How a redis_store is opened. The order of the members is part of the interface, for designated initialisers.
 struct RedisStoreOptions {
   /// Where the server is:
   ///
@@ -19,6 +20,7 @@ struct RedisStoreOptions {
   ///
   /// Any node of a Cluster will do: the others are asked of it.
   std::string url{};
+  /// What budgets mean while the server does not answer. Has no default.
   OnUnreachable on_unreachable;
   /// How long a blocking admission waits for an answer before OnUnreachable decides. Between 1 ms and 1 minute.
   std::chrono::milliseconds timeout{1'000};

@@ -19,7 +19,9 @@ namespace outlay {
 /// Distinct objects: safe. Shared object: unsafe.
 class OUTLAY_EXPORT SqliteReader final {
  public:
+  /// Gets a record. What it throws leaves the reading function.
   using OnRecord = std::function<void(const Record&)>;
+  /// Gets an event. What it throws leaves the reading function.
   using OnEvent = std::function<void(const BudgetEvent&)>;
 
   /// \param filter Of records by when they ended, of events by when they happened.

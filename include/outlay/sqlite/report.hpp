@@ -40,6 +40,7 @@ struct ReportFilter {
 [[nodiscard]] OUTLAY_EXPORT Report report_sqlite(const std::filesystem::path& path,
                                                  std::initializer_list<std::string_view> by = {},
                                                  const ReportFilter& filter = {});
+/// The same of keys that are known only when the program runs.
 [[nodiscard]] OUTLAY_EXPORT Report report_sqlite(const std::filesystem::path& path, const std::vector<std::string>& by,
                                                  const ReportFilter& filter = {});
 

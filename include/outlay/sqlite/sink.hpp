@@ -30,15 +30,18 @@ struct Retention {
   std::chrono::seconds every{60};
 };
 
+/// How an sqlite_sink writes. The order of the members is part of the interface, for designated initialisers.
 struct SqliteSinkOptions {
   /// The file; made if it is missing, its directory is not. Beside it lie `-wal` and `-shm` while it is in use. No network file system:
   /// SQLite's write-ahead log needs shared memory.
   std::filesystem::path path{};
+  /// What a flush promises. Default Durability::normal.
   Durability durability{Durability::normal};
   /// Rows in one transaction. 1 to 65,536.
   std::size_t batch{1'000};
   /// How long a row may wait for its transaction to fill. 0: every row is its own, unless `batch` rows come at once.
   std::chrono::milliseconds max_delay{100};
+  /// Which rows leave the file again. Default: none.
   Retention retain{};
   /// How long a commit waits for another process that holds the file's lock, unless a flush's deadline is earlier.
   std::chrono::milliseconds busy_timeout{2'000};

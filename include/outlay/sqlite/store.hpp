@@ -9,6 +9,7 @@
 
 namespace outlay {
 
+/// How an sqlite_store is opened. The order of the members is part of the interface, for designated initialisers.
 struct SqliteStoreOptions {
   /// The file; made if it is missing, for its owner alone (mode 0600), its directory is not. Beside it lie `-wal` and `-shm` while it is
   /// in use. It may be the file of an sqlite_sink too. No network file system: SQLite's write-ahead log needs shared memory.

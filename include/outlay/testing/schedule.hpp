@@ -10,6 +10,7 @@ namespace outlay::testing {
 /// One step of an actor. False: it cannot be taken yet (the actor waits), and is tried again when the actor is next chosen.
 template <class World>
 using Step = std::function<bool(World&)>;
+/// The steps of one actor, in their order.
 template <class World>
 using Script = std::vector<Step<World>>;
 

@@ -18,35 +18,43 @@ namespace outlay::testing {
 /// Every member is safe from any thread.
 class RecordingSink : public Sink {
  public:
+  /// Keeps the record.
   void write(const Record& record) override {
     const std::lock_guard lock(mutex_);
     records_.push_back(record);
   }
+  /// Keeps the event.
   void event(const BudgetEvent& event) override {
     const std::lock_guard lock(mutex_);
     events_.push_back(event);
   }
+  /// Counts it.
   void flush(std::chrono::steady_clock::time_point) override {
     const std::lock_guard lock(mutex_);
     ++flushes_;
   }
+  /// Counts it.
   void close() override {
     const std::lock_guard lock(mutex_);
     ++closes_;
   }
 
+  /// The records so far, in the order in which they came.
   [[nodiscard]] std::vector<Record> records() const {
     const std::lock_guard lock(mutex_);
     return records_;
   }
+  /// The events so far, in the order in which they came.
   [[nodiscard]] std::vector<BudgetEvent> events() const {
     const std::lock_guard lock(mutex_);
     return events_;
   }
+  /// How often it was flushed.
   [[nodiscard]] int flushes() const {
     const std::lock_guard lock(mutex_);
     return flushes_;
   }
+  /// How often it was closed.
   [[nodiscard]] int closes() const {
     const std::lock_guard lock(mutex_);
     return closes_;
@@ -64,17 +72,22 @@ class RecordingSink : public Sink {
 /// one.
 class FailingSink : public RecordingSink {
  public:
+  /// \param fail_at The calls that fail, from 1; empty: every one.
+  /// \param is_durable What durable() says.
   explicit FailingSink(std::set<std::uint64_t> fail_at = {}, bool is_durable = false)
       : fail_at_(std::move(fail_at)), durable_(is_durable) {}
 
+  /// Fails, or keeps the record.
   void write(const Record& record) override {
     count();
     RecordingSink::write(record);
   }
+  /// Fails, or keeps the event.
   void event(const BudgetEvent& event) override {
     count();
     RecordingSink::event(event);
   }
+  /// Fails, or counts it.
   void flush(std::chrono::steady_clock::time_point deadline) override {
     count();
     RecordingSink::flush(deadline);
@@ -94,6 +107,7 @@ class FailingSink : public RecordingSink {
 /// Holds its thread in write until it is opened.
 class BlockingSink : public RecordingSink {
  public:
+  /// Waits until open() has been called, then keeps the record.
   void write(const Record& record) override {
     {
       std::unique_lock lock(gate_mutex_);

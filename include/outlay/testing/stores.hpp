@@ -44,6 +44,8 @@ class Weather {
     fail_at_ = nth;
     count_ = 0;
   }
+  /// How many commands it has been given since the start, or since fail_at(); those that failed while it was down are
+  /// not counted.
   [[nodiscard]] std::uint64_t commands() const {
     const std::lock_guard lock(mutex_);
     return count_;
@@ -87,12 +89,14 @@ class Weather {
 /// What Store is made of: `Store(std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::remote), options)`.
 class WeatheredBackend final : public StoreBackend {
  public:
+  /// A store in that weather, as near or far as `distance` says.
   WeatheredBackend(std::shared_ptr<Weather> weather, Distance distance)
       : weather_(std::move(weather)), distance_(distance) {}
   std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
                                           std::chrono::milliseconds timeout) override {
     return weather_->execute(commands, timeout);
   }
+  /// As it was made with.
   [[nodiscard]] Distance distance() const noexcept override { return distance_; }
   [[nodiscard]] std::string description() const override { return "a store in the weather"; }
 

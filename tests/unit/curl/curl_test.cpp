@@ -56,13 +56,13 @@ TEST_CASE("curl: a request is rerouted, sent and settled, and the program's buff
   const Easy prepared(server.url() + "/v1");
   CURL* const easy = prepared.handle;
   const std::string request = chat_text(false);
-  //! [curl]
+  //! [curl_example]
   outlay::Budget budget({.usd = 0.0009_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
   std::string reply;
   const outlay::CurlResult result =
       outlay::curl_perform(easy, outlay::Api::openai_chat, request, {.write = append, .write_data = &reply});
   if (result.code != CURLE_OK || result.status != 200) throw std::runtime_error("no answer");
-  //! [curl]
+  //! [curl_example]
   CHECK(reply == chat_reply_body());
   CHECK(result.settled.usage == Usage{.input = 20, .output = 5});
   CHECK(seen.find(R"("model":"gpt-4o-mini")") != std::string::npos);

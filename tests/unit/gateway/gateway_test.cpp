@@ -35,7 +35,7 @@ TEST_CASE("gateway: a program embeds one, and the scopes around serve() hold for
   asio::io_context io;
   outlay::GatewayOptions options;
   options.upstreams = {{.name = "openai", .url = upstream.url() + "/v1", .paths = {"/v1/"}}};
-  //[serve
+  //! [serve_example]
   outlay::Gateway gateway(io.get_executor(), options);
   auto serve = [&]() -> asio::awaitable<void> {
     outlay::Budget budget({.name = "all of them", .usd = 5_usd});
@@ -43,7 +43,7 @@ TEST_CASE("gateway: a program embeds one, and the scopes around serve() hold for
     spent = budget.spent().usd;
   };
   outlay::co_spawn(io, serve(), asio::detached);
-  //]
+  //! [serve_example]
   std::thread program([&] {
     Wire wire(gateway.port());
     wire.send(post("/v1/chat/completions", chat_text()));

@@ -37,11 +37,11 @@ TEST_CASE("client: a post is admitted, sent and settled by the reply's usage", "
   const OwnBooks books;
   const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   asio::io_context io;
-  //[post
+  //! [post_example]
   const outlay::http::Client client(io, client_options(server));
   outlay::Budget budget({.usd = 1_usd});
   const json::value reply = run(io, client.post(chat_request()));
-  //]
+  //! [post_example]
   CHECK(reply.at("choices").at(0).at("message").at("content") == "It rains.");
   CHECK(budget.spent().usd == chat_cost);
   CHECK(budget.reserved() == outlay::Amounts{});

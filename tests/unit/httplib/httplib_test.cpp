@@ -41,12 +41,12 @@ TEST_CASE("httplib: a request is rerouted, sent and settled", "[httplib]") {
   });
   Client client(server.url());
   const std::string request = chat_text(false);
-  //! [httplib]
+  //! [httplib_example]
   outlay::Budget budget({.usd = 0.0009_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
   const outlay::HttplibResult result =
       outlay::httplib_post(client, outlay::Api::openai_chat, "/v1/chat/completions", request);
   if (result.status != 200) throw std::runtime_error(httplib::to_string(result.error));
-  //! [httplib]
+  //! [httplib_example]
   CHECK(result.body == chat_reply_body());
   CHECK(result.error == httplib::Error::Success);
   CHECK(result.headers.count("Content-Length") == 1);

@@ -49,7 +49,7 @@ TEST_CASE("guard: a request is rerouted, sent and settled by its reply", "[json]
     CHECK(request.at("model") == "gpt-4o-mini");
     return chat_reply();
   };
-  //! [guard]
+  //! [guard_example]
   outlay::Budget budget({.usd = 0.005_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
   const json::object request{
       {"model", "gpt-4o"},
@@ -57,7 +57,7 @@ TEST_CASE("guard: a request is rerouted, sent and settled by its reply", "[json]
       {"messages", {{{"role", "user"}, {"content", "Summarize invoice 1042."}}}},
   };
   const json::value reply = outlay::guard(outlay::Api::openai_chat, request, send_over_http);
-  //! [guard]
+  //! [guard_example]
   CHECK(reply.at("choices").at(0).at("message").at("content") == "Paid.");
   const Record record = books.last();
   CHECK(record.status == RecordStatus::settled);

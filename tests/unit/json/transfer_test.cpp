@@ -56,7 +56,7 @@ TEST_CASE("transfer: a client that reports by callbacks is booked by what it say
   Books books;
   OtherClient client{.body = reply};
   const std::string request = plain;
-  //! [transfer]
+  //! [transfer_example]
   outlay::GuardedCall call(outlay::Api::openai_chat, request);
   outlay::Transfer transfer(call);
   client.on_head = [&](int status) { transfer.head(status); };
@@ -64,7 +64,7 @@ TEST_CASE("transfer: a client that reports by callbacks is booked by what it say
   const bool complete = client.send(call.body_text());
   const outlay::TransferResult result =
       transfer.end(complete ? outlay::TransferEnd::complete : outlay::TransferEnd::broken);
-  //! [transfer]
+  //! [transfer_example]
   CHECK(result.body == reply);
   CHECK(result.status == 200);
   CHECK(result.settled.usage == Usage{.input = 20, .output = 5});

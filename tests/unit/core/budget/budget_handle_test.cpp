@@ -18,14 +18,14 @@ using namespace outlay;
 
 TEST_CASE("budget handle: a session is the budget of whatever task attaches it, on any thread", "[core][handle]") {
   const Fixture fixture;
-  //[session
+  //! [session_example]
   const BudgetHandle session({.name = "session:42", .usd = 0.20_usd});
   const auto answer = [session] {
     const Attach in(session);
     Call call({.model = "cent", .input_tokens = 0, .max_output_tokens = 0});
     call.settle(Usage{});
   };
-  //]
+  //! [session_example]
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i)
     threads.emplace_back([&] {

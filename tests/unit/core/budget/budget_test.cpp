@@ -8,7 +8,7 @@ using namespace outlay_test;
 TEST_CASE("budget: a nested call counts in every enclosing budget while it runs and after it settles",
           "[core][budget]") {
   const Fixture fixture;
-  //[nested_budget
+  //! [nested_budget]
   outlay::Budget run({.name = "run", .usd = 1_usd});
   {
     outlay::Budget answer({.name = "answer", .usd = 0.50_usd});
@@ -20,7 +20,7 @@ TEST_CASE("budget: a nested call counts in every enclosing budget while it runs 
   }
   REQUIRE(run.spent().usd == 0.0035_usd);
   REQUIRE(run.reserved() == outlay::Amounts{});
-  //]
+  //! [nested_budget]
 }
 
 TEST_CASE("budget: an exact hit is allowed and the next smallest call is refused", "[core][budget]") {

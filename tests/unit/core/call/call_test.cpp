@@ -9,11 +9,11 @@ using outlay::RecordStatus;
 TEST_CASE("call: admitted, sent, settled once, with one record", "[core][call]") {
   const Fixture fixture;
   outlay::Budget budget({.name = "b", .usd = 1_usd});
-  //[one_call
+  //! [one_call]
   outlay::Call call({.model = "gpt-4o", .input_tokens = 1'000, .max_output_tokens = 1'000});
   call.sent();
   const outlay::Settled settled = call.settle({.input = 900, .output = 60});
-  //]
+  //! [one_call]
   REQUIRE(settled.first);
   REQUIRE(settled.usd == 0.00285_usd);
   REQUIRE(settled.overrun == 0_usd);

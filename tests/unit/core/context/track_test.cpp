@@ -6,7 +6,7 @@ using namespace outlay_test;
 
 TEST_CASE("track: tags add up and the inner value of a key wins", "[core][track]") {
   const Fixture fixture;
-  //[nested_track
+  //! [nested_track]
   outlay::Track outer({{"feature", "chat"}, {"user_id", "alice"}});
   {
     outlay::Track inner({{"user_id", "bob"}});
@@ -14,7 +14,7 @@ TEST_CASE("track: tags add up and the inner value of a key wins", "[core][track]
     REQUIRE(outlay::Context::current().tag("user_id") == "bob");
   }
   REQUIRE(outlay::Context::current().tag("user_id") == "alice");
-  //]
+  //! [nested_track]
   REQUIRE(!outlay::Context::current().tag("turn"));
 }
 

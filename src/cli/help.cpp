@@ -1,0 +1,43 @@
+#include "cli/help.hpp"
+
+#include <sstream>
+
+namespace outlay::cli {
+
+std::vector<const CLI::App*> commands_of(const CLI::App& command) {
+  return command.get_subcommands([](const CLI::App* each) { return !each->get_group().empty(); });
+}
+
+std::vector<const CLI::Option*> options_of(const CLI::App& command) {
+  return command.get_options(
+      [](const CLI::Option* each) { return !each->get_group().empty() && each->nonpositional(); });
+}
+
+std::vector<const CLI::Option*> positionals_of(const CLI::App& command) {
+  return command.get_options([](const CLI::Option* each) { return each->get_positional(); });
+}
+
+std::string value_of(const CLI::Option& option) {
+  if (option.get_type_size() == 0) return {};
+  // CLI11 writes behind the name what a value is checked for.
+  const std::string name = option.get_type_name();
+  return name.substr(0, name.find(':'));
+}
+
+std::vector<std::string> words_of(const CLI::Option& option) {
+  std::vector<std::string> words;
+  const std::string value = value_of(option);
+  if (value.find('|') == std::string::npos) return words;
+  std::istringstream stream(value);
+  for (std::string word; std::getline(stream, word, '|');) words.push_back(word);
+  return words;
+}
+
+std::vector<std::string> names_of(const CLI::Option& option) {
+  std::vector<std::string> names;
+  for (const std::string& name : option.get_snames()) names.push_back("-" + name);
+  for (const std::string& name : option.get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+}  // namespace outlay::cli

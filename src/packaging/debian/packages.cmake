@@ -1,0 +1,106 @@
+# The .deb files, by CPack: for each component its shared library and what programs are built with, and the command. `build`, beside this
+# file, makes them.
+
+if(NOT BUILD_SHARED_LIBS OR NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+  message(FATAL_ERROR "outlay: OUTLAY_DEBIAN_PACKAGES needs -DBUILD_SHARED_LIBS=ON -DCMAKE_INSTALL_PREFIX=/usr")
+endif()
+
+set(OUTLAY_MAINTAINER "outlay maintainers <maintainers@users.noreply.outlay.invalid>" CACHE STRING "Whose name the Debian packages carry")
+set(OUTLAY_DEBIAN_RELEASE 1 CACHE STRING "Debian's part of the packages' version; the next one replaces it")
+
+set(debian_dir "${CMAKE_CURRENT_LIST_DIR}")
+set(debian_version "${PROJECT_VERSION}-${OUTLAY_DEBIAN_RELEASE}")
+
+# Packages of Boost carry its version in their names.
+set(boost_dev)
+if(Boost_VERSION)
+  string(REGEX MATCH "^[0-9]+\\.[0-9]+" boost "${Boost_VERSION}")
+  set(boost_dev "libboost${boost}-dev")
+  set(boost_json_dev "libboost-json${boost}-dev")
+endif()
+
+# What a component's own headers include. What its library needs, dpkg-shlibdeps finds.
+set(dev_json "${boost_dev}" "${boost_json_dev}")
+set(dev_asio "${boost_dev}")
+set(dev_http "${boost_dev}")
+set(dev_curl libcurl4-openssl-dev)
+set(dev_httplib libcpp-httplib-dev libssl-dev pkg-config)
+set(dev_spdlog libspdlog-dev)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME outlay)
+set(CPACK_PACKAGE_VERSION "${PROJECT_VERSION}")
+# Each package has a line of its own instead.
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
+set(CPACK_DEBIAN_PACKAGE_RELEASE "${OUTLAY_DEBIAN_RELEASE}")
+set(CPACK_DEBIAN_PACKAGE_SOURCE outlay)
+set(CPACK_DEBIAN_PACKAGE_MAINTAINER "${OUTLAY_MAINTAINER}")
+set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS "${PROJECT_BINARY_DIR}/src")
+set(CPACK_COMPONENTS_ALL)
+
+# The loader's cache is brought up to date by a trigger. (The CPack of Debian 12 adds scripts that do the same.)
+file(WRITE "${PROJECT_BINARY_DIR}/debian/triggers" "activate-noawait ldconfig\n")
+string(TIMESTAMP debian_date "%a, %d %b %Y %H:%M:%S +0000" UTC)
+configure_file("${debian_dir}/changelog.in" "${PROJECT_BINARY_DIR}/debian/changelog.Debian" @ONLY)
+execute_process(COMMAND gzip -9nf "${PROJECT_BINARY_DIR}/debian/changelog.Debian" COMMAND_ERROR_IS_FATAL ANY)
+
+# debian_package(<install component> <package> SECTION <section> SYNOPSIS <text> ABOUT <text> [DEPENDS <package>...])
+function(debian_package component package)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "SECTION;SYNOPSIS;ABOUT" "DEPENDS")
+  install(FILES "${debian_dir}/copyright" "${PROJECT_BINARY_DIR}/debian/changelog.Debian.gz" DESTINATION "share/doc/${package}"
+    COMPONENT ${component})
+  string(TOUPPER "${component}" key)
+  list(JOIN arg_DEPENDS ", " depends)
+  set(CPACK_DEBIAN_${key}_PACKAGE_NAME "${package}" PARENT_SCOPE)
+  set(CPACK_DEBIAN_${key}_PACKAGE_SECTION "${arg_SECTION}" PARENT_SCOPE)
+  set(CPACK_DEBIAN_${key}_PACKAGE_DEPENDS "${depends}" PARENT_SCOPE)
+  set(CPACK_DEBIAN_${key}_DESCRIPTION "${arg_SYNOPSIS}\n${arg_ABOUT}" PARENT_SCOPE)
+  set(CPACK_COMPONENTS_ALL ${CPACK_COMPONENTS_ALL} ${component} PARENT_SCOPE)
+endfunction()
+
+set(about "outlay keeps what programs spend on LLMs inside budgets: every call is\nadmitted before it is sent and charged when it returns.")
+get_property(components GLOBAL PROPERTY OUTLAY_COMPONENTS)
+foreach(component IN LISTS components)
+  get_property(description GLOBAL PROPERTY OUTLAY_DESCRIPTION_${component})
+  get_property(rests_on GLOBAL PROPERTY OUTLAY_RESTS_ON_${component})
+  get_target_property(type outlay_${component} TYPE)
+  set(runtime "liboutlay-${component}${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}")
+  set(dev_depends ${dev_${component}})
+  set(runtime_depends)
+  foreach(other IN LISTS rests_on)
+    list(APPEND dev_depends "liboutlay-${other}-dev (= ${debian_version})")
+    list(APPEND runtime_depends "liboutlay-${other}${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} (= ${debian_version})")
+  endforeach()
+  if(NOT type STREQUAL "INTERFACE_LIBRARY")
+    debian_package(${component}-runtime ${runtime} SECTION libs SYNOPSIS "${description}" DEPENDS ${runtime_depends}
+      ABOUT "${about}\n\nThis package has the shared library of the component ${component}.")
+    set(shlibs "${PROJECT_BINARY_DIR}/debian/${component}/shlibs")
+    file(WRITE "${shlibs}" "liboutlay_${component} ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} ${runtime} (= ${debian_version})\n")
+    string(TOUPPER "${component}-runtime" key)
+    set(CPACK_DEBIAN_${key}_PACKAGE_CONTROL_EXTRA "${PROJECT_BINARY_DIR}/debian/triggers;${shlibs}")
+    list(PREPEND dev_depends "${runtime} (= ${debian_version})")
+  endif()
+  debian_package(${component} liboutlay-${component}-dev SECTION libdevel SYNOPSIS "${description} (development)" DEPENDS ${dev_depends}
+    ABOUT "${about}\n\nThis package has what C++ programs are built with that use the component\n${component}: headers, and files for CMake and pkg-config.")
+endforeach()
+
+if(TARGET outlay_cli)
+  set(cli_depends)
+  foreach(component IN ITEMS core json asio http gateway sqlite redis)
+    if(TARGET outlay_${component})
+      list(APPEND cli_depends "liboutlay-${component}${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} (= ${debian_version})")
+    endif()
+  endforeach()
+  debian_package(cli outlay SECTION utils SYNOPSIS "caps on what any program spends on LLMs, and reports" DEPENDS ${cli_depends}
+    ABOUT "${about}\n\n`outlay run --usd 5 -- COMMAND` runs a program under a cap, `outlay serve` is a\ngateway for many, `outlay report` says who spent what.")
+endif()
+
+include(CPack)
