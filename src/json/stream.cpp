@@ -118,19 +118,26 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
   }
 
   Settled finish(StreamConsumer* consumer) {
-    if (!sent || settled) return {};  // nothing was fed: the Call knows whether it has left
+    if (!sent || settled) return again();  // nothing was fed: the Call knows whether it has left
     read_rest(consumer);
     throw_if_cut();
-    if (settled) return {};
+    if (settled) return again();
     if (refused()) return settle_refused();
     const Settlement what = settlement();
     settled = true;
-    if (without_verdict(what)) return end_indeterminate(*reservation, reason());
-    return detail::settle(*reservation, what);
+    booked = without_verdict(what) ? end_indeterminate(*reservation, reason()) : detail::settle(*reservation, what);
+    return booked;
+  }
+
+  /// What was booked before.
+  [[nodiscard]] Settled again() const noexcept {
+    Settled before = booked;
+    before.first = false;
+    return before;
   }
 
   Result<Settled> try_finish(StreamConsumer* consumer) noexcept {
-    if (!sent || settled) return Settled{};
+    if (!sent || settled) return again();
     try {
       read_rest(consumer);
     } catch (...) {  // what was read before is settled
@@ -144,16 +151,19 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     try {
       if (refused()) return settle_refused();
       const Settlement what = settlement();
-      if (without_verdict(what)) return end_indeterminate(*reservation, reason());
-      return detail::try_settle(*reservation, what);
+      if (without_verdict(what)) return booked = end_indeterminate(*reservation, reason());
+      Result<Settled> result = detail::try_settle(*reservation, what);
+      if (result) booked = *result;
+      return result;
     } catch (...) {  // out of memory: the reservation is the bound
-      return end_indeterminate(*reservation, {});
+      return booked = end_indeterminate(*reservation, {});
     }
   }
 
   Settled settle_refused() {
     settled = true;
-    return detail::end_refused(reservation.get(), meter.api(), status, detail::parse_refusal(refusal));
+    booked = detail::end_refused(reservation.get(), meter.api(), status, detail::parse_refusal(refusal));
+    return booked;
   }
 
   detail::Ref<detail::Reservation> reservation;
@@ -167,6 +177,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
   bool bounded = false;
   bool sent = false;
   bool settled = false;
+  Settled booked;  // once it is settled
   bool was_cut = false;
   bool quiet = false;
 

@@ -202,7 +202,7 @@ class OUTLAY_EXPORT Stream {
 
   /// The stream is over: settles the call, exactly if the provider reported, otherwise by what was counted, marked estimated.
   ///
-  /// A stream that broke off or reported an error is settled all the same: see complete() and check(). The second time it does nothing.
+  /// A stream that broke off or reported an error is settled all the same: see complete() and check(). Settled before, as a cut one is: `usd` is what was booked then.
   /// \par Errors
   /// BudgetExceeded under a Raise budget that the call took over its cap, after booking.
   Settled finish();

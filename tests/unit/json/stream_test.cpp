@@ -63,6 +63,8 @@ TEST_CASE("stream: settles exactly when the provider reported", "[json][stream]"
   CHECK(budget.reserved() == Amounts{});
   CHECK(books.last().status == RecordStatus::settled);
   CHECK_FALSE(stream.finish().first);
+  CHECK(stream.finish().usd == settled.usd);
+  CHECK(stream.try_finish()->usage == settled.usage);
   CHECK(books.ledger.records().size() == 1);
   CHECK_NOTHROW(stream.check());
 }
