@@ -102,8 +102,9 @@ struct GatewayOptions {
   std::vector<GatewayKey> keys{};
   /// Take tags from `x-outlay-tag-<name>` and `x-outlay-session`. Not where clients must not choose what they are counted as.
   bool trust_tags = true;
-  /// hash_of_key() of the token that `/outlay/` asks for, as a bearer; `/outlay/health` and `/outlay/ready` ask for none. Empty: with keys
-  /// nothing below `/outlay/` is answered, without keys all of it.
+  /// hash_of_key() of the token that `/outlay/` asks for, as a bearer, or of a browser as the password of Basic authentication, by which nothing
+  /// can be changed. `/outlay/health` and `/outlay/ready` ask for none. Empty: with keys nothing else is answered below `/outlay/`, without keys
+  /// all of it but what changes caps.
   std::string admin_sha256{};
   /// Requests that are passed although no cap can count them: `"POST /v1/audio/speech"`. A path may end in `*`.
   std::vector<std::string> pass{};
@@ -115,6 +116,20 @@ struct GatewayOptions {
   std::chrono::milliseconds drain{30'000};
   /// Called after each request, on the thread that served it. Must not throw.
   std::function<void(const GatewayExchange&)> on_exchange{};
+  /// Members of a request's body that tags are taken from: `user` and `safety_identifier` (OpenAI), each a tag of that name; `metadata` (OpenAI,
+  /// Anthropic: `user_id`) and `labels` (Gemini on Vertex AI), whose texts are a tag each. Tags from fields go before these, those of the key
+  /// before both. None unless named: clients choose what they write there.
+  std::vector<std::string> trust_members{};
+  /// A port of its own for `/outlay/`, of which the other one then answers `health` and `ready` alone; 0: a free one, see Gateway::admin_port().
+  std::optional<std::uint16_t> admin_port{};
+  /// The IP address of that port. Another one than the loopback address is refused unless `admin_sha256` is set.
+  std::string admin_address = "127.0.0.1";
+  /// PEM files of a certificate, with those that lead to its authority behind it, and of its private key, without a passphrase. With them
+  /// clients are served by TLS 1.2 and later, and by nothing else. Read by the constructor and by reload().
+  std::string tls_certificate{};
+  std::string tls_key{};
+  /// Makes the HTML that `/outlay/` shows; none: nothing is there. Called on a thread of the gateway's own, once at a time.
+  std::function<std::string()> page{};
 };
 
 /// What a Gateway has done so far.
@@ -142,7 +157,12 @@ struct GatewayStats {
 /// A client may send `x-outlay-usd` and `x-outlay-tokens`, caps for this request alone, `x-outlay-tag-<name>`, tags, and `x-outlay-session`,
 /// which is the tag `session`: with the rule `{.match = {"session", "*"}, .usd = 2_usd}` each session has two dollars.
 ///
-/// Below `/outlay/` it says how it does: `health`, `ready`, `metrics` (Prometheus), `report?by=user_id,model`, `calls/<id>`.
+/// Replies carry `x-outlay-call`, the call's number, and where they are not streams `x-outlay-cost` and `x-outlay-remaining`: what is left of the
+/// cap that is nearest to its end (`$0.42`, `1200 tokens`). A stream has these two as trailers, for a client that sends `TE: trailers`.
+///
+/// Below `/outlay/` it says how it does: `health`, `ready`, `metrics` (Prometheus), `report?by=user_id,model`, `calls/<id>`, `caps`, and at
+/// `/outlay/` the page of GatewayOptions::page. With the admin token `POST /outlay/caps/raise`, `lower`, `close`, `reopen` and `adjust` change the
+/// counter that they name in the rules' store, and record who did it and why.
 /// \par Guarantee
 /// A client that disconnects closes its request's upstream connection at once; what was shown until then is charged. One that has closed its
 /// sending side alone counts as gone too.
@@ -181,11 +201,14 @@ class OUTLAY_EXPORT Gateway final {
   /// From the next request on these options hold; requests under way keep theirs.
   ///
   /// \par Errors
-  /// ConfigError as the constructor, and for another address, port or secret, which only a new Gateway can have: then nothing has changed.
+  /// ConfigError as the constructor, and for another address, port or secret, which only a new Gateway can have, and for TLS where there was none
+  /// or none where there was: then nothing has changed.
   void reload(GatewayOptions options);
 
   /// The port that it listens on, also where GatewayOptions::port was 0.
   [[nodiscard]] std::uint16_t port() const noexcept;
+  /// Of `/outlay/`; 0 where it has no port of its own.
+  [[nodiscard]] std::uint16_t admin_port() const noexcept;
   /// `http://127.0.0.1:8080/<secret>`: what a program's base URL begins with.
   [[nodiscard]] std::string url() const;
   /// Counts since the start.

@@ -33,7 +33,25 @@ std::string_view Request::field(std::string_view name) const {
   return view(fields[boost::beast::string_view(name.data(), name.size())]);
 }
 
-Client::Client(const Strand& strand, const GatewayLimits& limits) : socket_(strand), timer_(strand), limits_(limits) {}
+Client::Client(Socket socket, const GatewayLimits& limits, std::shared_ptr<asio::ssl::context> tls)
+    : socket_(std::move(socket)),
+      tls_context_(std::move(tls)),
+      timer_(socket_.get_executor()),
+      ahead_ended_(socket_.get_executor()),
+      limits_(limits) {
+  if (!tls_context_) return;
+  tls_.emplace(socket_, *tls_context_);
+  ahead_.resize(one_read);
+}
+
+asio::awaitable<bool> Client::shake_hands() {
+  if (!tls_) co_return true;
+  expire_after(limits_.head);
+  error_code error;
+  co_await tls_->async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
+  no_expiry();
+  co_return !error;
+}
 
 void Client::expire_after(std::chrono::milliseconds allowed) {
   expired_ = false;
@@ -54,10 +72,38 @@ void Client::no_expiry() noexcept {
 
 asio::awaitable<bool> Client::receive_within_expiry() {
   error_code error;
-  const std::size_t got =
-      co_await socket_.async_read_some(buffer_.prepare(one_read), asio::redirect_error(asio::use_awaitable, error));
-  buffer_.commit(got);
-  co_return !error;
+  if (!tls_) {
+    const std::size_t got =
+        co_await socket_.async_read_some(buffer_.prepare(one_read), asio::redirect_error(asio::use_awaitable, error));
+    buffer_.commit(got);
+    co_return !error;
+  }
+  if (!waiting_) read_ahead();
+  co_await until_read_ahead();
+  co_return !ahead_failed_;
+}
+
+/// A TLS stream may have one read at a time, and what its socket holds may be no data. So reading and watching are one thing.
+void Client::read_ahead() {
+  waiting_ = true;
+  // The stream has to live until its read has ended: close() ends it.
+  tls_->async_read_some(asio::buffer(ahead_), [self = shared_from_this()](const error_code& error, std::size_t got) {
+    self->waiting_ = false;
+    self->buffer_.commit(asio::buffer_copy(self->buffer_.prepare(got), asio::buffer(self->ahead_, got)));
+    self->ahead_failed_ = static_cast<bool>(error);
+    self->ahead_ended_.cancel();
+    if (!error || !self->busy_) return;
+    self->gone_ = true;
+    self->signal_.emit(asio::cancellation_type::terminal);
+  });
+}
+
+asio::awaitable<void> Client::until_read_ahead() {
+  while (waiting_) {
+    error_code ignored;
+    ahead_ended_.expires_at(std::chrono::steady_clock::time_point::max());
+    co_await ahead_ended_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
 }
 
 asio::awaitable<bool> Client::receive(std::chrono::milliseconds allowed) {
@@ -145,7 +191,10 @@ asio::awaitable<void> Client::write(std::string_view head, std::string_view body
   // One that takes a large reply in small pieces has the allowance for each 64 KiB.
   expire_after(limits_.body * (1 + (head.size() + body.size()) / (std::size_t{64} << 10)));
   error_code error;
-  co_await asio::async_write(socket_, buffers, asio::redirect_error(asio::use_awaitable, error));
+  if (tls_)
+    co_await asio::async_write(*tls_, buffers, asio::redirect_error(asio::use_awaitable, error));
+  else
+    co_await asio::async_write(socket_, buffers, asio::redirect_error(asio::use_awaitable, error));
   no_expiry();
   if (error) throw boost::system::system_error(error);
 }
@@ -157,6 +206,11 @@ void Client::watch() {
 
 void Client::wait_for_readable() {
   if (waiting_) return;
+  if (tls_) {
+    // What has come already is the next request: whether the client stays is not seen until that has been read.
+    if (buffer_.size() == 0) read_ahead();
+    return;
+  }
   waiting_ = true;
   socket_.async_wait(Socket::wait_read, [weak = weak_from_this()](const error_code& error) {
     const auto self = weak.lock();
@@ -183,10 +237,22 @@ void Client::cancel(bool force) {
   }
 }
 
+asio::awaitable<void> Client::finish() {
+  if (tls_ && socket_.is_open()) {
+    error_code ignored;
+    socket_.cancel(ignored);
+    co_await until_read_ahead();
+    expire_after(std::chrono::seconds(2));
+    co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
+    no_expiry();
+  }
+  close();
+}
+
 asio::awaitable<void> Client::linger() {
   // Closing a socket with unread bytes in it resets the connection, and the answer may be lost with it.
   error_code ignored;
-  socket_.shutdown(Socket::shutdown_send, ignored);
+  if (!tls_) socket_.shutdown(Socket::shutdown_send, ignored);
   expire_after(std::chrono::seconds(2));
   for (std::size_t most = 64; most > 0 && !expired_; --most) {
     buffer_.clear();

@@ -3,11 +3,14 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,9 +51,12 @@ class Client : public std::enable_shared_from_this<Client> {
  public:
   using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Strand>;
 
-  Client(const Strand& strand, const GatewayLimits& limits);
+  /// \param tls Null: plain HTTP.
+  Client(Socket socket, const GatewayLimits& limits, std::shared_ptr<boost::asio::ssl::context> tls);
 
   [[nodiscard]] Socket& socket() noexcept { return socket_; }
+  /// False where TLS was not agreed on in time; true at once without TLS.
+  boost::asio::awaitable<bool> shake_hands();
   boost::asio::awaitable<Incoming> read(Request& request);
   /// \par Errors
   /// boost::system::system_error where the client has gone, or takes nothing for GatewayLimits::body.
@@ -67,6 +73,8 @@ class Client : public std::enable_shared_from_this<Client> {
   [[nodiscard]] bool gone() const noexcept { return gone_; }
   /// Ends the connection so that what was written is not lost, although the client may still be sending.
   boost::asio::awaitable<void> linger();
+  /// Ends it between two requests: by TLS's close_notify, where there is TLS.
+  boost::asio::awaitable<void> finish();
   void close() noexcept;
 
  private:
@@ -77,16 +85,23 @@ class Client : public std::enable_shared_from_this<Client> {
   boost::asio::awaitable<bool> receive(std::chrono::milliseconds allowed);
   boost::asio::awaitable<bool> receive_within_expiry();
   void wait_for_readable();
+  void read_ahead();
+  boost::asio::awaitable<void> until_read_ahead();
 
   Socket socket_;
+  std::shared_ptr<boost::asio::ssl::context> tls_context_;
+  std::optional<boost::asio::ssl::stream<Socket&>> tls_{};
   Timer timer_;
+  Timer ahead_ended_;
   GatewayLimits limits_;
   boost::beast::flat_buffer buffer_{};
   boost::asio::cancellation_signal signal_{};
   std::uint64_t expiry_ = 0;  // which setting of the timer counts
   bool expired_ = false;
-  bool busy_ = false;     // a request is being served
-  bool waiting_ = false;  // a wait for readability is under way
+  bool busy_ = false;          // a request is being served
+  bool waiting_ = false;       // a wait for readability, or with TLS a read, is under way
+  std::vector<char> ahead_{};  // with TLS: where that read goes
+  bool ahead_failed_ = false;
   bool gone_ = false;
   bool stopped_ = false;
 };

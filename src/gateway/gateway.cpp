@@ -34,67 +34,6 @@ using gateway::detail::Server;
 using gateway::detail::Settings;
 using gateway::detail::Strand;
 
-namespace gateway::detail {
-
-namespace {
-
-void check(const GatewayOptions& options) {
-  const auto bad = [](const std::string& what) { throw ConfigError("gateway: " + what); };
-  error_code error;
-  const asio::ip::address address = asio::ip::make_address(options.address, error);
-  if (error) bad("address \"" + options.address + "\" is not an IP address. Write 127.0.0.1 or ::1.");
-  const std::string& secret = options.secret;
-  const bool plain = std::all_of(secret.begin(), secret.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  });
-  if (!secret.empty() && (secret.size() < 16 || secret.size() > 256 || !plain))
-    bad("secret must be 16 to 256 letters and digits.");
-  if (!address.is_loopback() && secret.empty() && options.keys.empty())
-    bad("address " + options.address +
-        " can be reached from other machines, so keys are needed. Name some in keys, or listen on 127.0.0.1.");
-  if (!options.admin_sha256.empty() && !is_hash(options.admin_sha256))
-    bad("admin_sha256 must be 64 hexadecimal digits in lower case, as \"outlay keys hash\" prints them.");
-  if (options.refusal_status != 429 && options.refusal_status != 402) bad("refusal_status must be 429 or 402.");
-  const GatewayLimits& limits = options.limits;
-  const auto sizes = {std::pair{"head_bytes", limits.head_bytes},
-                      {"body_bytes", limits.body_bytes},
-                      {"reply_bytes", limits.reply_bytes},
-                      {"stream_bytes", limits.stream_bytes},
-                      {"connections", limits.connections}};
-  for (const auto& [name, value] : sizes)
-    if (value == 0) bad(std::string("limits: ") + name + " must be above 0.");
-  const auto times = {std::pair{"head", limits.head},
-                      {"idle", limits.idle},
-                      {"body", limits.body},
-                      {"connect", limits.connect},
-                      {"first_byte", limits.first_byte},
-                      {"upstream_idle", limits.upstream_idle},
-                      {"total", limits.total}};
-  for (const auto& [name, value] : times)
-    if (value.count() <= 0 || value > std::chrono::hours(24 * 365))
-      bad(std::string("limits: ") + name + " must be above 0 and at most a year.");
-  if (options.drain.count() < 0 || options.drain > std::chrono::hours(24 * 365)) bad("drain must be 0 to a year.");
-  for (const std::string& pattern : options.pass) {
-    const std::size_t space = pattern.find(' ');
-    if (space == 0 || space == pattern.npos || pattern.substr(space + 1, 1) != "/")
-      bad("pass: \"" + pattern + "\" must be a method and a path, as in \"POST /v1/audio/speech\".");
-  }
-}
-
-GatewayOptions checked(GatewayOptions options) {
-  check(options);
-  return options;
-}
-
-}  // namespace
-
-Settings::Settings(GatewayOptions opts)
-    : options(checked(std::move(opts))),
-      upstreams(make_upstreams(options.upstreams, options.limits)),
-      keys(options.keys) {}
-
-}  // namespace gateway::detail
-
 struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   using Timer =
       asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Strand>;
@@ -103,48 +42,61 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
       : server(executor, std::make_shared<const Settings>(std::move(options))),
         strand(asio::make_strand(executor)),
         acceptor(strand),
+        admin_acceptor(strand),
         changed(strand) {}
 
+  using Acceptor = asio::basic_socket_acceptor<tcp, Strand>;
+
   void listen() {
-    const GatewayOptions& options = server.settings()->options;
-    const tcp::endpoint at(asio::ip::make_address(options.address), options.port);
+    const std::shared_ptr<const Settings> settings = server.settings();
+    const GatewayOptions& options = settings->options;
+    bound = listen_at(acceptor, options.address, options.port);
+    if (options.admin_port) admin_bound = listen_at(admin_acceptor, options.admin_address, *options.admin_port);
+  }
+
+  static tcp::endpoint listen_at(Acceptor& acceptor, const std::string& address, std::uint16_t port) {
+    const tcp::endpoint at(asio::ip::make_address(address), port);
     error_code error;
     acceptor.open(at.protocol(), error);
     if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
     if (!error) acceptor.bind(at, error);
     if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
     if (error)
-      throw Error(errc::network, "gateway: cannot listen on " + options.address + " port " +
-                                     std::to_string(options.port) + ": " + error.message() +
-                                     ". Choose another port, or 0 for a free one.");
-    bound = acceptor.local_endpoint(error);
+      throw Error(errc::network, "gateway: cannot listen on " + address + " port " + std::to_string(port) + ": " +
+                                     error.message() + ". Choose another port, or 0 for a free one.");
+    return acceptor.local_endpoint(error);
   }
 
   // All below run on the strand.
 
-  asio::awaitable<void> accept_loop() {
+  /// \param admin The port of `/outlay/`.
+  asio::awaitable<void> accept(Acceptor& from, bool admin) {
     while (!server.stopping) {
       const Strand own(asio::make_strand(server.executor));
-      const std::shared_ptr<const Settings> settings = server.settings();
-      auto client = std::make_shared<Client>(own, settings->options.limits);
+      Client::Socket socket(own);
       error_code error;
-      co_await acceptor.async_accept(client->socket(), asio::redirect_error(asio::use_awaitable, error));
+      co_await from.async_accept(socket, asio::redirect_error(asio::use_awaitable, error));
       if (error == asio::error::operation_aborted || server.stopping) break;
       if (error) {
         // No descriptors left, perhaps: those that are served give some back.
-        changed.expires_after(std::chrono::milliseconds(50));
-        co_await changed.async_wait(asio::redirect_error(asio::use_awaitable, error));
+        Timer pause(strand, std::chrono::milliseconds(50));
+        co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
         continue;
       }
       error_code ignored;
-      client->socket().set_option(tcp::no_delay(true), ignored);
-      const bool full = clients.size() >= settings->options.limits.connections;
+      socket.set_option(tcp::no_delay(true), ignored);
+      const std::shared_ptr<const Settings> settings = server.settings();
+      const auto client = std::make_shared<Client>(std::move(socket), settings->options.limits, settings->tls);
+      // Operators come through when the clients are too many.
+      const std::size_t most = settings->options.limits.connections + (admin ? 16 : 0);
+      const bool full = clients.size() >= most;
       clients.insert(client);
       ++server.connections;
       // Below the scopes that are open around serve().
       outlay::co_spawn(
-          own, session(server, client, full),
+          own, session(server, client, full, admin),
           asio::bind_cancellation_slot(client->slot(), [self = shared_from_this(), client](const std::exception_ptr&) {
+            client->close();
             asio::post(self->strand, [self, client] {
               self->clients.erase(client);
               --self->server.connections;
@@ -152,6 +104,12 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
             });
           }));
     }
+  }
+
+  asio::awaitable<void> accept_loop() {
+    if (admin_acceptor.is_open())
+      outlay::co_spawn(strand, accept(admin_acceptor, true), [self = shared_from_this()](const std::exception_ptr&) {});
+    co_await accept(acceptor, false);
     close_acceptor();
     const std::chrono::milliseconds drain = server.settings()->options.drain;
     cancel_clients(drain.count() == 0);
@@ -169,6 +127,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   void close_acceptor() {
     error_code ignored;
     acceptor.close(ignored);
+    admin_acceptor.close(ignored);
   }
 
   void cancel_clients(bool force) {
@@ -176,7 +135,11 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
       asio::post(client->socket().get_executor(), [client, force] { client->cancel(force); });
   }
 
-  static asio::awaitable<void> session(Server& server, std::shared_ptr<Client> client, bool full) {
+  static asio::awaitable<void> session(Server& server, std::shared_ptr<Client> client, bool full, bool admin) {
+    if (!co_await client->shake_hands()) {
+      client->close();
+      co_return;
+    }
     if (full) {
       Answer busy = gateway::detail::error_answer(std::nullopt, 503, "overloaded",
                                                   "The gateway has " +
@@ -200,14 +163,14 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
         co_return;
       }
       if (server.stopping) request.keep_alive = false;
-      keep = co_await serve_one(server, *client, request);
+      keep = co_await serve_one(server, *client, request, admin);
     }
-    client->close();
+    co_await client->finish();
   }
 
-  static asio::awaitable<bool> serve_one(Server& server, Client& client, const Request& request) {
+  static asio::awaitable<bool> serve_one(Server& server, Client& client, const Request& request, bool admin) {
     const auto began = std::chrono::steady_clock::now();
-    Relay relay(server, client, request);
+    Relay relay(server, client, request, admin);
     const auto report = [&](bool gone) {
       const std::shared_ptr<const Settings> settings = server.settings();
       if (!settings->options.on_exchange) return;
@@ -225,16 +188,19 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
       throw;
     }
     client.quiet();
+    if (relay.added()) server.added.add(*relay.added());
     report(false);
     co_return keep;
   }
 
   Server server;
   Strand strand;
-  asio::basic_socket_acceptor<tcp, Strand> acceptor;
+  Acceptor acceptor;
+  Acceptor admin_acceptor;  // open where `/outlay/` has a port of its own
   Timer changed;
   std::unordered_set<std::shared_ptr<Client>> clients;
   tcp::endpoint bound;
+  tcp::endpoint admin_bound;
 };
 
 Gateway::Gateway(const asio::any_io_executor& executor, GatewayOptions options)
@@ -246,6 +212,7 @@ void Gateway::check(const GatewayOptions& options) { static_cast<void>(Settings(
 
 Gateway::~Gateway() {
   impl_->server.stopping = true;
+  impl_->server.desk.close();
   asio::post(impl_->strand, [impl = impl_] {
     impl->close_acceptor();
     impl->cancel_clients(true);
@@ -287,19 +254,24 @@ void Gateway::stop() noexcept {
 void Gateway::reload(GatewayOptions options) {
   const std::shared_ptr<const Settings> now = impl_->server.settings();
   if (options.address != now->options.address || options.port != now->options.port ||
-      options.secret != now->options.secret)
+      options.secret != now->options.secret || options.admin_address != now->options.admin_address ||
+      options.admin_port != now->options.admin_port)
     throw ConfigError("gateway: another address, port or secret is only read at the start. Restart the gateway.");
+  if (options.tls_certificate.empty() != now->options.tls_certificate.empty())
+    throw ConfigError("gateway: whether clients use TLS is only read at the start. Restart the gateway.");
   impl_->server.replace(std::make_shared<const Settings>(std::move(options)));
+  impl_->server.counters.forget();
 }
 
 std::uint16_t Gateway::port() const noexcept { return impl_->bound.port(); }
+std::uint16_t Gateway::admin_port() const noexcept { return impl_->admin_bound.port(); }
 
 std::string Gateway::url() const {
   const asio::ip::address address = impl_->bound.address();
   const std::string host = address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
-  std::string text = "http://" + host + ":" + std::to_string(impl_->bound.port());
-  if (const auto settings = impl_->server.settings(); !settings->options.secret.empty())
-    text += "/" + settings->options.secret;
+  const std::shared_ptr<const Settings> settings = impl_->server.settings();
+  std::string text = (settings->tls ? "https://" : "http://") + host + ":" + std::to_string(impl_->bound.port());
+  if (!settings->options.secret.empty()) text += "/" + settings->options.secret;
   return text;
 }
 

@@ -15,8 +15,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::string_view tag_field = "x-outlay-tag-";
-
 /// The status for a call that was not admitted for another reason than a cap.
 int status_of(errc reason) noexcept {
   switch (reason) {
@@ -55,29 +53,20 @@ std::optional<BudgetOptions> caps_of(const Request& request) {
   return options;
 }
 
-}  // namespace
-
-Tags Relay::tags() const {
-  Tags tags;
-  const bool trusted = settings_->options.trust_tags;
-  if (const std::string_view session = request_.field("x-outlay-session"); trusted && !session.empty())
-    tags.set("session", session);
-  for (const auto& field : request_.fields) {
-    if (!trusted) break;
-    const std::string_view name(field.name_string().data(), field.name_string().size());
-    if (name.size() <= tag_field.size() || !same_word(name.substr(0, tag_field.size()), tag_field)) continue;
-    std::string key(name.substr(tag_field.size()));
-    // Names of fields have no case, those of tags do.
-    std::transform(key.begin(), key.end(), key.begin(), [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c == '-' ? '_' : c;
-    });
-    tags.set(key, std::string_view(field.value().data(), field.value().size()));
+/// RFC 9110, 10.1.4.
+bool wants_trailers(const Request& request) {
+  std::string_view list = request.field("te");
+  while (!list.empty()) {
+    std::string_view word = list.substr(0, list.find(','));
+    list.remove_prefix(std::min(list.size(), word.size() + 1));
+    while (word.starts_with(' ') || word.starts_with('\t')) word.remove_prefix(1);
+    while (word.ends_with(' ') || word.ends_with('\t')) word.remove_suffix(1);
+    if (same_word(word, "trailers")) return !request.http10;
   }
-  // The key's own go before what its owner says.
-  if (key_)
-    for (const auto& [name, value] : key_->tags) tags.set(name, value);
-  return tags;
+  return false;
 }
+
+}  // namespace
 
 asio::awaitable<void> Relay::metered(Api api, std::string_view model) {
   std::optional<Answer> refused;
@@ -114,6 +103,7 @@ asio::awaitable<void> Relay::metered(Api api, std::string_view model) {
     co_return;
   }
   ++server_.admitted;
+  server_.counters.note(call->call());
   seen_.call_id = call->call().id();
   seen_.model = call->model();
   co_await serve(*call, streamed);
@@ -144,6 +134,14 @@ asio::awaitable<void> Relay::serve(GuardedCall& call, bool streamed) {
     co_await whole(call, *exchange);
 }
 
+std::string Relay::cost_fields(const GuardedCall& call) const {
+  std::string fields;
+  if (seen_.usd) fields.append("x-outlay-cost: ").append(to_string(*seen_.usd)).append("\r\n");
+  if (const std::optional<Amount> left = least_left(call.call()))
+    fields.append("x-outlay-remaining: ").append(left_text(*left)).append("\r\n");
+  return fields;
+}
+
 asio::awaitable<void> Relay::whole(GuardedCall& call, Exchange& exchange) {
   std::string body;
   Fault fault = co_await read_whole(exchange, body);
@@ -152,6 +150,7 @@ asio::awaitable<void> Relay::whole(GuardedCall& call, Exchange& exchange) {
     co_await answer(fault_answer(fault), "failed");
     co_return;
   }
+  const auto arrived = std::chrono::steady_clock::now();
   const int status = exchange.head().status;
   if (exchange.head().encoded) {
     seen_.usd = call.failed("the reply is compressed, which was not asked for").usd;
@@ -161,10 +160,10 @@ asio::awaitable<void> Relay::whole(GuardedCall& call, Exchange& exchange) {
   }
   done_with(exchange);
   seen_.outcome = "answered";
-  std::string fields = "x-outlay-call: " + std::to_string(seen_.call_id) + "\r\n";
-  if (seen_.usd) fields.append("x-outlay-cost: ").append(to_string(*seen_.usd)).append("\r\n");
+  const std::string fields = "x-outlay-call: " + std::to_string(seen_.call_id) + "\r\n" + cost_fields(call);
   const std::string head = reply_head(exchange, body.size(), fields);
   co_await client_.write(head, body);
+  *added_ += std::chrono::steady_clock::now() - arrived;
 }
 
 asio::awaitable<void> Relay::stream(GuardedCall& call, Exchange& exchange) {
@@ -172,8 +171,10 @@ asio::awaitable<void> Relay::stream(GuardedCall& call, Exchange& exchange) {
   seen_.outcome = "streamed";
   Stream metered = call.stream();
   Events events(call.api(), call.request().drop_usage_event());
-  const std::string head =
-      reply_head(exchange, std::nullopt, "x-outlay-call: " + std::to_string(seen_.call_id) + "\r\n");
+  const bool trailers = wants_trailers(request_);
+  std::string fields = "x-outlay-call: " + std::to_string(seen_.call_id) + "\r\n";
+  if (trailers) fields += "Trailer: x-outlay-cost, x-outlay-remaining\r\n";
+  const std::string head = reply_head(exchange, std::nullopt, fields);
   co_await client_.write(head);
   std::optional<Failure> failure;
   bool cut = false;
@@ -198,6 +199,7 @@ asio::awaitable<void> Relay::stream(GuardedCall& call, Exchange& exchange) {
     exchange.close();
     ++server_.cut;
     seen_.outcome = failure ? "cut" : "truncated";
+    if (const Result<Settled> booked = metered.try_finish()) seen_.usd = booked->usd;
     const std::string_view last = events.ready_before_cut();
     const std::string ending = failure ? events.error_ending(settings_->options.refusal_status,
                                                              to_string(failure->reason()), failure->message())
@@ -207,11 +209,8 @@ asio::awaitable<void> Relay::stream(GuardedCall& call, Exchange& exchange) {
     co_await write_piece(rest);
     if (ending.empty()) fault = {errc::stream_broken, false, "cut"};
   } else {
-    try {
-      seen_.usd = metered.finish(events).usd;
-    } catch (const BudgetExceeded&) {
-      // A Raise budget, crossed by a reply that has been paid: the next call is refused.
-    }
+    // Under a Raise budget that this reply has crossed, the next call is refused: this one has been paid.
+    if (const Result<Settled> booked = metered.try_finish(events)) seen_.usd = booked->usd;
     if (metered.cut()) {
       ++server_.cut;
       seen_.outcome = "cut";
@@ -226,7 +225,8 @@ asio::awaitable<void> Relay::stream(GuardedCall& call, Exchange& exchange) {
     client_.close();
     co_return;
   }
-  co_await write_end();
+  const std::string ended = trailers ? cost_fields(call) : std::string();
+  co_await write_end(ended);
   if (exchange.open()) done_with(exchange);
 }
 

@@ -45,6 +45,8 @@ bool named_by_connection(const beast_http::fields& head, std::string_view name) 
 /// Ours alone: read here, and of no use to a provider.
 bool for_the_gateway(std::string_view name) { return name.size() > 9 && same_word(name.substr(0, 9), "x-outlay-"); }
 
+}  // namespace
+
 json::value parse_body(std::string_view body) noexcept {
   try {
     json::parse_options options;
@@ -57,13 +59,12 @@ json::value parse_body(std::string_view body) noexcept {
   }
 }
 
-}  // namespace
-
-Relay::Relay(Server& server, Client& client, const Request& request)
+Relay::Relay(Server& server, Client& client, const Request& request, bool admin)
     : server_(server),
       settings_(server.settings()),
       client_(client),
       request_(request),
+      admin_(admin),
       keep_alive_(request.keep_alive) {
   seen_.method = request.method;
 }
@@ -86,7 +87,13 @@ asio::awaitable<bool> Relay::run() {
   if (target.starts_with("/outlay/")) {
     const std::size_t question = std::min(target.find('?'), target.size());
     seen_.path = target.substr(0, question);
-    co_await answer(status(seen_.path, target.substr(question)), "answered");
+    co_await status(seen_.path, target.substr(question));
+    co_return keep_alive_;
+  }
+  if (admin_) {
+    co_await answer(error_answer(std::nullopt, 404, "not_found",
+                                 "This port is for /outlay/ alone. Send requests to the other one."),
+                    "failed");
     co_return keep_alive_;
   }
   std::string why;
@@ -195,6 +202,7 @@ asio::awaitable<http::detail::Fault> Relay::send(std::unique_ptr<Exchange>& exch
   const http::detail::Deadline last = http::detail::within(limits.total, "in all");
   const std::string text = request_text(target, body);
   UpstreamState& upstream = *route_.upstream;
+  added_ = std::chrono::steady_clock::now() - began_;
   for (bool kept = true; kept;) {
     std::unique_ptr<http::detail::Connection> connection = upstream.pool.take();
     kept = connection != nullptr;
@@ -258,8 +266,11 @@ asio::awaitable<void> Relay::write_piece(std::string_view piece) {
   co_await client_.write(chunk);
 }
 
-asio::awaitable<void> Relay::write_end() {
-  if (chunked_) co_await client_.write("0\r\n\r\n");
+asio::awaitable<void> Relay::write_end(std::string_view trailers) {
+  if (!chunked_) co_return;
+  std::string end = "0\r\n";
+  end.append(trailers).append("\r\n");
+  co_await client_.write(end);
 }
 
 void Relay::done_with(Exchange& exchange) {

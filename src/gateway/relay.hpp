@@ -1,6 +1,8 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/json/value.hpp>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,15 +17,22 @@
 
 namespace outlay::gateway::detail {
 
+/// Null for what is not JSON.
+[[nodiscard]] boost::json::value parse_body(std::string_view body) noexcept;
+
 /// Answers one request, by an upstream or by the gateway itself.
 class Relay {
  public:
   /// Refers to all of them.
-  Relay(Server& server, Client& client, const Request& request);
+  ///
+  /// \param admin It came to the port of `/outlay/`.
+  Relay(Server& server, Client& client, const Request& request, bool admin);
 
   /// \return The connection may be kept for the next request.
   boost::asio::awaitable<bool> run();
   [[nodiscard]] const GatewayExchange& exchange() const noexcept { return seen_; }
+  /// What the gateway itself has added to a request that went to an upstream, as far as that can be told apart.
+  [[nodiscard]] const std::optional<std::chrono::nanoseconds>& added() const noexcept { return added_; }
 
  private:
   using Exchange = http::detail::Exchange;
@@ -38,14 +47,19 @@ class Relay {
   [[nodiscard]] std::string reply_head(const Exchange& exchange, std::optional<std::size_t> length,
                                        std::string_view more_fields);
   boost::asio::awaitable<void> write_piece(std::string_view piece);
-  boost::asio::awaitable<void> write_end();
+  /// \param trailers Fields with their line ends, for a client that has asked for trailers.
+  boost::asio::awaitable<void> write_end(std::string_view trailers = {});
   boost::asio::awaitable<Fault> read_whole(Exchange& exchange, std::string& body);
   [[nodiscard]] Answer fault_answer(const Fault& fault) const;
   void done_with(Exchange& exchange);
 
   // status.cpp
   /// What is below `/outlay/`.
-  [[nodiscard]] Answer status(std::string_view path, std::string_view query) const;
+  boost::asio::awaitable<void> status(std::string_view path, std::string_view query);
+  [[nodiscard]] std::optional<Answer> status_refusal(std::string_view path) const;
+
+  // tags.cpp
+  [[nodiscard]] Tags tags() const;
 
   // metered.cpp
   /// \param model The one that the path names; empty where the body does.
@@ -53,7 +67,8 @@ class Relay {
   boost::asio::awaitable<void> serve(GuardedCall& call, bool streamed);
   boost::asio::awaitable<void> stream(GuardedCall& call, Exchange& exchange);
   boost::asio::awaitable<void> whole(GuardedCall& call, Exchange& exchange);
-  [[nodiscard]] Tags tags() const;
+  /// What is known of the call when it has ended, as fields.
+  [[nodiscard]] std::string cost_fields(const GuardedCall& call) const;
 
   Server& server_;
   std::shared_ptr<const Settings> settings_;
@@ -62,6 +77,9 @@ class Relay {
   Route route_{};
   const GatewayKey* key_ = nullptr;  // the client's, where clients have keys of the gateway's own
   GatewayExchange seen_{};
+  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::optional<std::chrono::nanoseconds> added_{};
+  const bool admin_;
   bool keep_alive_;
   bool chunked_ = false;  // of the reply that is being written
 };

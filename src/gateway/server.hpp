@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "gateway/client.hpp"
+#include "gateway/counters.hpp"
+#include "gateway/desk.hpp"
 #include "gateway/keys.hpp"
 #include "gateway/totals.hpp"
 #include "gateway/upstream.hpp"
@@ -23,6 +25,7 @@ struct Settings {
   GatewayOptions options;
   Upstreams upstreams;
   Keys keys;
+  std::shared_ptr<boost::asio::ssl::context> tls;  // to clients; null: plain HTTP
 };
 
 /// What all requests share.
@@ -48,6 +51,10 @@ struct Server {
   std::atomic<std::uint64_t> streams{0};
   std::atomic<bool> stopping{false};
   const std::shared_ptr<Totals> totals = std::make_shared<Totals>();
+  Latency added;
+  Counters counters;
+  Readiness readiness;
+  Desk desk;
 
  private:
   mutable std::mutex mutex_;

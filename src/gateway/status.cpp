@@ -1,98 +1,34 @@
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/decimal.hpp"
 #include "core/base/json_writer.hpp"
 #include "core/base/percent.hpp"
+#include "gateway/desk.hpp"
+#include "gateway/head.hpp"
 #include "gateway/relay.hpp"
-#include "gateway/totals.hpp"
 #include "outlay/ledger.hpp"
 #include "outlay/report.hpp"
 
 namespace outlay::gateway::detail {
 
+namespace asio = boost::asio;
 using outlay::detail::JsonWriter;
-
-void Totals::write(const Record& record) {
-  constexpr std::size_t most_models = 200;
-  const std::lock_guard lock(mutex_);
-  const bool room = sums_.size() < most_models || sums_.contains(record.model);
-  Sum& sum = sums_[room ? record.model : "other"];
-  ++sum.calls;
-  // The ledger has checked that each fits; a sum beyond 9.2 billion dollars stays where it is.
-  const auto add = [](std::int64_t& to, std::int64_t what) {
-    if (__builtin_add_overflow(to, what, &to)) to = INT64_MAX;
-  };
-  add(sum.nanos, record.usd.nanos());
-  add(sum.input, record.usage.input_total());
-  add(sum.output, record.usage.output);
-}
-
-std::map<std::string, Totals::Sum> Totals::by_model() const {
-  const std::lock_guard lock(mutex_);
-  return sums_;
-}
 
 namespace {
 
-Answer text_answer(std::string body, const char* type = "application/json") {
+Answer text_answer(std::string body, const char* type) {
   Answer answer{.status = 200, .body = std::move(body)};
   answer.fields.emplace_back("Content-Type", type);
   answer.fields.emplace_back("Cache-Control", "no-store");
+  answer.fields.emplace_back("X-Content-Type-Options", "nosniff");
   return answer;
-}
-
-/// A label's value in Prometheus' text format.
-std::string label(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '\\' || c == '"') out += '\\';
-    if (c == '\n')
-      out += "\\n";
-    else
-      out += c;
-  }
-  return out;
-}
-
-std::string metrics(const Server& server) {
-  std::string out;
-  const auto family = [&](const char* name, const char* type, const char* help) {
-    out.append("# HELP outlay_").append(name).append(" ").append(help);
-    out.append("\n# TYPE outlay_").append(name).append(" ").append(type).append("\n");
-  };
-  const auto one = [&](const char* name, const char* type, const char* help, std::uint64_t value) {
-    family(name, type, help);
-    out.append("outlay_").append(name).append(" ").append(std::to_string(value)).append("\n");
-  };
-  one("requests_total", "counter", "Requests whose head was read.", server.requests);
-  one("admitted_total", "counter", "Calls that were admitted.", server.admitted);
-  one("refused_total", "counter", "Calls that were refused before they were sent.", server.refused);
-  one("cut_total", "counter", "Streams that were ended because they did not fit any longer.", server.cut);
-  one("connections", "gauge", "Connections of clients that are open.", server.connections);
-  one("streams", "gauge", "Streams that are running.", server.streams);
-  const auto sums = server.totals->by_model();
-  const auto each = [&](const char* name, const char* help, const auto& value) {
-    family(name, "counter", help);
-    for (const auto& [model, sum] : sums)
-      out.append("outlay_")
-          .append(name)
-          .append("{model=\"")
-          .append(label(model))
-          .append("\"} ")
-          .append(value(sum))
-          .append("\n");
-  };
-  each("calls_total", "Calls that were booked.", [](const Totals::Sum& sum) { return std::to_string(sum.calls); });
-  each("cost_usd_total", "What was booked, in US dollars.",
-       [](const Totals::Sum& sum) { return outlay::detail::decimal_usd(Usd::from_nanos(sum.nanos)); });
-  each("input_tokens_total", "Tokens that were read.",
-       [](const Totals::Sum& sum) { return std::to_string(sum.input); });
-  each("output_tokens_total", "Tokens that were generated.",
-       [](const Totals::Sum& sum) { return std::to_string(sum.output); });
-  return out;
 }
 
 void write_row(JsonWriter& json, const ReportRow& row) {
@@ -101,7 +37,7 @@ void write_row(JsonWriter& json, const ReportRow& row) {
   json.key("output_tokens").number(row.usage.output).key("refused_calls").number(row.blocked_calls).end_object();
 }
 
-std::string report_json(std::string_view query) {
+std::string report_json(const Ledger& ledger, std::string_view query) {
   std::vector<std::string> by;
   if (query.starts_with("?by=")) {
     std::string_view list = query.substr(4);
@@ -111,7 +47,7 @@ std::string report_json(std::string_view query) {
       if (!word.empty()) by.push_back(outlay::detail::percent_decoded(word).value_or(std::string(word)));
     }
   }
-  const Report report = Ledger::current().report(by);
+  const Report report = ledger.report(by);
   std::string out;
   JsonWriter json(out);
   json.begin_object().key("complete").boolean(report.complete()).key("total");
@@ -122,11 +58,11 @@ std::string report_json(std::string_view query) {
   return out + "\n";
 }
 
-Answer call_json(std::string_view id) {
+Answer call_json(const Ledger& ledger, std::string_view id) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
   const bool valid = error == std::errc() && end == id.data() + id.size();
-  const std::vector<Record> records = valid ? Ledger::current().records() : std::vector<Record>();
+  const std::vector<Record> records = valid ? ledger.records() : std::vector<Record>();
   const auto found =
       std::find_if(records.rbegin(), records.rend(), [&](const Record& one) { return one.call_id == number; });
   if (found == records.rend())
@@ -138,31 +74,108 @@ Answer call_json(std::string_view id) {
   json.key("model").text(found->model).key("usd").text(outlay::detail::decimal_usd(found->usd));
   json.key("input_tokens").number(found->usage.input_total()).key("output_tokens").number(found->usage.output);
   json.key("tags").tags(found->tags).key("budgets").texts(found->budgets).end_object();
-  return text_answer(out + "\n");
+  return json_answer(out + "\n");
+}
+
+/// The password of `Authorization: Basic`, which a browser asks its user for; empty where there is none.
+std::string basic_password(std::string_view field) {
+  constexpr std::string_view basic = "Basic ";
+  constexpr std::size_t most = 1'024;
+  if (field.size() < basic.size() || field.size() > most || !same_word(field.substr(0, basic.size()), basic)) return {};
+  const std::string text(field.substr(basic.size()));
+  std::string plain(text.size() / 4 * 3 + 3, '\0');
+  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(plain.data()),
+                                   reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  if (size < 0) return {};
+  plain.resize(static_cast<std::size_t>(size));
+  // The padding is decoded as zeros.
+  while (!plain.empty() && plain.back() == '\0') plain.pop_back();
+  const std::size_t colon = plain.find(':');
+  return colon == plain.npos ? std::string() : plain.substr(colon + 1);
+}
+
+constexpr std::string_view calls_path = "/outlay/calls/", caps_path = "/outlay/caps";
+
+bool is_change(std::string_view path) {
+  for (const char* verb : {"raise", "lower", "close", "reopen", "adjust"})
+    if (path == std::string(caps_path) + "/" + verb) return true;
+  return false;
 }
 
 }  // namespace
 
-Answer Relay::status(std::string_view path, std::string_view query) const {
-  if (request_.method != "GET") return error_answer(std::nullopt, 405, "invalid_request", "Only GET is answered here.");
-  const bool ready = !server_.stopping;
-  if (path == "/outlay/health") return text_answer("{\"status\":\"ok\"}\n");
-  if (path == "/outlay/ready") {
-    Answer answer = text_answer(ready ? "{\"status\":\"ready\"}\n" : "{\"status\":\"stopping\"}\n");
-    answer.status = ready ? 200 : 503;
-    return answer;
+Answer json_answer(std::string body) { return text_answer(std::move(body), "application/json"); }
+
+std::optional<Answer> Relay::status_refusal(std::string_view path) const {
+  const bool changes = is_change(path);
+  if (request_.method != (changes ? "POST" : "GET")) {
+    Answer wrong =
+        error_answer(std::nullopt, 405, "invalid_request", changes ? "Send it by POST." : "Only GET is answered here.");
+    wrong.fields.emplace_back("Allow", changes ? "POST" : "GET");
+    return wrong;
   }
+  if (path == "/outlay/health" || path == "/outlay/ready") return std::nullopt;
+  if (settings_->options.admin_port && !admin_)
+    return error_answer(std::nullopt, 404, "not_found",
+                        "Here are /outlay/health and /outlay/ready; the rest of /outlay/ has a port of its own.");
   const std::string& token = settings_->options.admin_sha256;
-  if (token.empty() && !settings_->keys.empty())
+  if (token.empty() && (changes || !settings_->keys.empty()))
     return error_answer(std::nullopt, 403, "forbidden", "Set admin_sha256 in the configuration to be answered here.");
-  if (!token.empty() && hash_of_key(presented_key(request_, {})) != token)
-    return error_answer(std::nullopt, 401, "unauthorized", "Send the admin token as \"Authorization: Bearer TOKEN\".");
-  if (path == "/outlay/metrics") return text_answer(metrics(server_), "text/plain; version=0.0.4; charset=utf-8");
-  if (path == "/outlay/report") return text_answer(report_json(query));
-  constexpr std::string_view calls = "/outlay/calls/";
-  if (path.starts_with(calls)) return call_json(path.substr(calls.size()));
-  return error_answer(std::nullopt, 404, "not_found",
-                      "Below /outlay/ there are health, ready, metrics, report?by=... and calls/<id>.");
+  if (token.empty()) return std::nullopt;
+  // What a browser sends by itself changes nothing: another site may have told it to.
+  const std::string password = changes ? std::string() : basic_password(request_.field("authorization"));
+  if (hash_of_key(password.empty() ? presented_key(request_, {}) : password) == token) return std::nullopt;
+  Answer refused =
+      error_answer(std::nullopt, 401, "unauthorized", "Send the admin token as \"Authorization: Bearer TOKEN\".");
+  if (path == "/outlay/") refused.fields.emplace_back("WWW-Authenticate", "Basic realm=\"outlay\", charset=\"UTF-8\"");
+  return refused;
+}
+
+asio::awaitable<void> Relay::status(std::string_view path, std::string_view query) {
+  if (std::optional<Answer> refused = status_refusal(path)) {
+    co_await answer(std::move(*refused), "refused");
+    co_return;
+  }
+  if (path == "/outlay/health") {
+    co_await answer(json_answer("{\"status\":\"ok\"}\n"), "answered");
+    co_return;
+  }
+  // By value: the work may outlive this request, but not the server.
+  const Desk::Work work = [&server = server_, settings = settings_, ledger = Ledger::current(),
+                           asked = std::string(path), details = std::string(query), body = request_.body] {
+    return status_answer(server, settings->options, ledger, asked, details, body);
+  };
+  Answer made = co_await server_.desk.run(work);
+  co_await answer(std::move(made), "answered");
+}
+
+Answer status_answer(Server& server, const GatewayOptions& options, const Ledger& ledger, std::string_view path,
+                     std::string_view query, std::string_view body) {
+  if (path == "/outlay/ready") {
+    Answer ready = json_answer("{\"status\":\"ready\"}\n");
+    const std::string missing = server.readiness.missing_store(ledger);
+    if (server.stopping) {
+      ready = json_answer("{\"status\":\"stopping\"}\n");
+    } else if (!missing.empty()) {
+      std::string out;
+      JsonWriter(out).begin_object().key("status").text("store_unavailable").key("store").text(missing).end_object();
+      ready = json_answer(out + "\n");
+    }
+    if (server.stopping || !missing.empty()) ready.status = 503;
+    return ready;
+  }
+  if (path == "/outlay/metrics")
+    return text_answer(metrics_text(server, ledger), "text/plain; version=0.0.4; charset=utf-8");
+  if (path == "/outlay/report") return json_answer(report_json(ledger, query));
+  if (path == caps_path) return list_caps(server.counters, ledger);
+  if (is_change(path)) return change_cap(server.counters, ledger, path.substr(caps_path.size() + 1), body);
+  if (path.starts_with(calls_path)) return call_json(ledger, path.substr(calls_path.size()));
+  if (path == "/outlay/" && options.page) return text_answer(options.page(), "text/html; charset=utf-8");
+  return error_answer(
+      std::nullopt, 404, "not_found",
+      std::string("Below /outlay/ there are ") + (options.page ? "the page at /outlay/, " : "") +
+          "health, ready, metrics, report?by=..., calls/<id>, and caps with raise, lower, close, reopen "
+          "and adjust.");
 }
 
 }  // namespace outlay::gateway::detail

@@ -50,7 +50,8 @@ std::string to_pem(Write write) {
   return {data, static_cast<std::size_t>(size)};
 }
 
-/// A key and a certificate that vouches for itself.
+}  // namespace
+
 std::pair<std::string, std::string> self_signed(const std::string& host) {
   const KeyPtr key(EVP_EC_gen("P-256"));
   const CertificatePtr certificate(X509_new());
@@ -72,8 +73,6 @@ std::pair<std::string, std::string> self_signed(const std::string& host) {
             return PEM_write_bio_PrivateKey(bio, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
           })};
 }
-
-}  // namespace
 
 struct FaultServer::State {
   State(Script s, std::uint16_t port) : script(std::move(s)), acceptor(io, {asio::ip::address_v4::loopback(), port}) {}

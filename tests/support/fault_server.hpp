@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace test {
@@ -67,6 +68,9 @@ class FaultServer {
   struct State;
   std::shared_ptr<State> state_;
 };
+
+/// A certificate for `host` that vouches for itself, and its key, both PEM.
+[[nodiscard]] std::pair<std::string, std::string> self_signed(const std::string& host);
 
 /// A port on the loopback address where nobody listens.
 [[nodiscard]] std::uint16_t closed_port();

@@ -310,6 +310,24 @@ TEST_CASE("gateway: a request may bring a cap of its own", "[gateway]") {
   CHECK(ask(gateway, post("/v1/chat/completions", chat_text(10), "x-outlay-tokens: -1\r\n")).status == 400);
 }
 
+TEST_CASE("gateway: a reply says what is left of the cap that is nearest to its end", "[gateway]") {
+  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
+  const auto remaining = [&](std::optional<outlay::BudgetOptions> cap, std::vector<outlay::Rule> rules,
+                             const std::string& fields = {}) {
+    RunningGateway gateway(upstream.url(), std::move(cap), {}, std::move(rules));
+    const WireReply reply = ask(gateway, post("/v1/chat/completions", chat_text(), fields));
+    CHECK(reply.status == 200);
+    CHECK(reply.field("x-outlay-cost") == "$0.0001");
+    return reply.field("x-outlay-remaining");
+  };
+  CHECK(remaining(std::nullopt, {}) == "");
+  CHECK(remaining(outlay::BudgetOptions{.usd = 1_usd, .concurrent = 1}, {}) == "$0.9999");
+  CHECK(remaining(outlay::BudgetOptions{.usd = 1_usd, .tokens = 1'000}, {}) == "975 tokens");
+  CHECK(remaining(outlay::BudgetOptions{.usd = 1_usd}, {{.match = {"user", "*"}, .calls = 4}},
+                  "x-outlay-tag-user: alice\r\n") == "3 calls");
+  CHECK(remaining(outlay::BudgetOptions{.usd = 1_usd}, {}, "x-outlay-usd: 0.01\r\n") == "$0.0099");
+}
+
 TEST_CASE("gateway: 200 calls of a cent at once under a dollar are 100 answers and 100 refusals", "[gateway]") {
   const FaultServer upstream(always(answer(http_reply(200, chat_reply_body("cent")))));
   RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.name = "dollar", .usd = 1_usd});

@@ -154,6 +154,36 @@ TEST_CASE("gateway: a usage report that only the gateway asked for is not shown 
   for (const outlay::Record& record : gateway.ledger().records()) CHECK(record.usd == 0.0001_usd);
 }
 
+TEST_CASE("gateway: a stream's cost comes as a trailer, where the client asks for trailers", "[gateway][stream]") {
+  const FaultServer upstream([](std::size_t number, std::string_view) {
+    return number < 3 ? answer(chunked_reply(chat_stream_events())) : endless();
+  });
+  RunningGateway gateway(upstream.url(),
+                         outlay::BudgetOptions{.usd = 1_usd, .tokens = 2'000, .on_exceed = outlay::Truncate{}});
+  const auto stream = [&](const std::string& fields, std::string_view body) {
+    Wire wire(gateway.port());
+    wire.send(post("/v1/chat/completions", body, fields));
+    std::string all;
+    while (all.find("\r\n0\r\n") == all.npos || !all.ends_with("\r\n\r\n")) {
+      const std::string more = wire.some();
+      REQUIRE(more != "");
+      all += more;
+    }
+    return all;
+  };
+  const std::string asked = stream("TE: gzip;q=0.5, trailers\r\nConnection: TE\r\n", stream_request());
+  CHECK_THAT(asked, ContainsSubstring("\r\nTrailer: x-outlay-cost, x-outlay-remaining\r\n"));
+  CHECK(asked.ends_with("data: [DONE]\n\n\r\n0\r\nx-outlay-cost: $0.0001\r\nx-outlay-remaining: 1975 tokens\r\n\r\n"));
+  for (const char* fields : {"", "TE: deflate\r\n"}) {
+    const std::string plain = stream(fields, stream_request());
+    CHECK(plain.find("Trailer") == plain.npos);
+    CHECK(plain.ends_with("data: [DONE]\n\n\r\n0\r\n\r\n"));
+  }
+  // One that was cut has a cost, too.
+  const std::string cut = stream("TE: trailers\r\n", unbounded);
+  CHECK_THAT(cut, ContainsSubstring("data: [DONE]\n\n\r\n0\r\nx-outlay-cost: $0.0"));
+}
+
 TEST_CASE("gateway: events arrive before the next one is there", "[gateway][stream]") {
   const FaultServer upstream([](std::size_t, std::string_view) {
     Plan plan = answer("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",

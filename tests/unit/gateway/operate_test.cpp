@@ -1,0 +1,238 @@
+#include <atomic>
+#include <boost/json.hpp>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gateway_support.hpp"
+#include "outlay/outlay.hpp"
+#include "outlay/testing.hpp"
+#include "support/catch.hpp"
+
+namespace json = boost::json;
+using namespace test;
+
+namespace {
+
+FaultServer chat_upstream() {
+  return FaultServer([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+}
+
+const std::string admin = "Authorization: Bearer admin-token\r\n";
+
+outlay::GatewayOptions with_admin() {
+  outlay::GatewayOptions options;
+  options.admin_sha256 = outlay::hash_of_key("admin-token");
+  return options;
+}
+
+std::vector<outlay::Rule> two_calls_a_user() { return {{.match = {"user", "*"}, .usd = 5_usd, .calls = 2}}; }
+
+/// A gateway whose users have two calls a day each, and what is done to it.
+struct Operated {
+  explicit Operated(std::vector<outlay::Rule> rules = two_calls_a_user())
+      : gateway(upstream.url(), std::nullopt, with_admin(), std::move(rules)) {}
+
+  int chat(const std::string& user) {
+    return ask(gateway, post("/v1/chat/completions", chat_text(), "x-outlay-tag-user: " + user + "\r\n")).status;
+  }
+  WireReply change(const std::string& verb, const std::string& body) {
+    return ask(gateway, post("/outlay/caps/" + verb, body, admin));
+  }
+  json::array caps() { return json::parse(ask(gateway, get("/outlay/caps", admin)).body).at("caps").as_array(); }
+
+  FaultServer upstream = chat_upstream();
+  RunningGateway gateway;
+};
+
+std::string of_alice(const std::string& more) {
+  return R"({"name":"user:alice","by":"carol","reason":"launch day",)" + more + "}";
+}
+
+}  // namespace
+
+TEST_CASE("gateway: the caps that calls count in are listed, with what is left", "[gateway][operate]") {
+  Operated operated;
+  CHECK(operated.caps().empty());
+  CHECK(operated.chat("alice") == 200);
+  CHECK(operated.chat("bob") == 200);
+  CHECK(operated.chat("bob") == 200);
+  const json::array caps = operated.caps();
+  REQUIRE(caps.size() == 2);
+  CHECK(
+      json::serialize(caps[0]) ==
+      R"({"name":"user:alice","window":"day@UTC","usd":{"cap":"5.00","spent":"0.0001","reserved":"0.00","remaining":"4.9999"},)"
+      R"("calls":{"cap":2,"spent":1,"reserved":0,"remaining":1}})");
+  CHECK(caps[1].at("calls").at("remaining") == 0);
+  const std::string metrics = ask(operated.gateway, get("/outlay/metrics", admin)).body;
+  for (const char* line : {"outlay_cap{budget=\"user:alice\",window=\"day@UTC\",of=\"usd\"} 5.00\n",
+                           "outlay_cap_remaining{budget=\"user:alice\",window=\"day@UTC\",of=\"usd\"} 4.9999\n",
+                           "outlay_cap_remaining{budget=\"user:bob\",window=\"day@UTC\",of=\"calls\"} 0\n",
+                           "# TYPE outlay_added_seconds histogram\n", "outlay_added_seconds_bucket{le=\"+Inf\"} 3\n",
+                           "outlay_added_seconds_count 3\n"})
+    CHECK_THAT(metrics, ContainsSubstring(line));
+}
+
+TEST_CASE("gateway: an operator raises, closes and opens a cap, which is recorded with who and why",
+          "[gateway][operate]") {
+  Operated operated;
+  CHECK(operated.chat("alice") == 200);
+  CHECK(operated.chat("alice") == 200);
+  CHECK(operated.chat("alice") == 429);
+  // The rule's own cap is known, too.
+  CHECK_THAT(operated.change("raise", of_alice(R"("calls":2)")).body,
+             ContainsSubstring("calls: the cap is 2, and 2 is not"));
+  CHECK(operated.change("raise", of_alice(R"("calls":4)")).status == 200);
+  CHECK(operated.chat("alice") == 200);
+  const json::array caps = operated.caps();
+  CHECK(caps.at(0).at("calls").at("remaining") == 1);
+  CHECK(caps.at(0).at("set").at("by") == "carol");
+  CHECK(caps.at(0).at("set").at("reason") == "launch day");
+  CHECK(caps.at(0).at("set").at("until").is_null());
+
+  const WireReply lower = operated.change("raise", of_alice(R"("calls":3)"));
+  CHECK(lower.status == 400);
+  CHECK_THAT(lower.body, ContainsSubstring("calls: the cap is 4, and 3 is not more. Send another number."));
+
+  CHECK(operated.change("close", of_alice(R"("create":false)")).status == 200);
+  CHECK(operated.chat("alice") == 429);
+  CHECK(operated.change("reopen", of_alice(R"("create":false)")).status == 200);
+  CHECK(operated.change("reopen", of_alice(R"("create":false)")).status == 400);
+  // The rule's own cap of two holds again.
+  CHECK(operated.chat("alice") == 429);
+  std::vector<std::string> reasons;
+  for (const outlay::BudgetEvent& event : operated.gateway.ledger().events())
+    if (event.action == outlay::Action::cap_set) reasons.push_back(event.reason);
+  REQUIRE(reasons.size() == 3);
+  for (const std::string& reason : reasons) {
+    CHECK_THAT(reason, ContainsSubstring("carol"));
+    CHECK_THAT(reason, ContainsSubstring("launch day"));
+  }
+}
+
+TEST_CASE("gateway: an operator corrects what was spent, once for an id", "[gateway][operate]") {
+  Operated operated;
+  CHECK(operated.chat("alice") == 200);
+  CHECK(operated.chat("alice") == 200);
+  const std::string refund = of_alice(R"("calls":-1,"usd":"-0.0001","id":"refund-7")");
+  const WireReply first = operated.change("adjust", refund);
+  CHECK(first.status == 200);
+  CHECK_THAT(first.body, ContainsSubstring(R"("spent":{"usd":"0.0001","tokens":50,)"));
+  CHECK(operated.change("adjust", refund).body == first.body);
+  CHECK(operated.chat("alice") == 200);
+  CHECK(operated.chat("alice") == 429);
+  bool recorded = false;
+  for (const outlay::BudgetEvent& event : operated.gateway.ledger().events())
+    recorded |= event.action == outlay::Action::adjusted && event.reason == "carol: launch day";
+  CHECK(recorded);
+}
+
+TEST_CASE("gateway: what is wrong with a change is named, and nothing changes", "[gateway][operate]") {
+  Operated operated;
+  CHECK(operated.chat("alice") == 200);
+  const auto wrong = [&](const std::string& verb, const std::string& body) {
+    const WireReply reply = operated.change(verb, body);
+    CHECK(reply.status == 400);
+    return reply.body;
+  };
+  CHECK_THAT(wrong("raise", "{"), ContainsSubstring("the body: line 1 is not valid JSON"));
+  CHECK_THAT(wrong("raise", "[]"), ContainsSubstring("the body: must be an object"));
+  CHECK_THAT(wrong("raise", R"({"by":"a","reason":"b","usd":1})"), ContainsSubstring("must have name"));
+  CHECK_THAT(wrong("raise", R"({"name":"user:alice","reason":"b","usd":1})"), ContainsSubstring("must have by"));
+  CHECK_THAT(wrong("raise", R"({"name":"user:alice","by":"b","usd":1})"), ContainsSubstring("must have reason"));
+  CHECK_THAT(wrong("raise", of_alice(R"("usd":-1)")), ContainsSubstring("the body.usd: must be an amount"));
+  CHECK_THAT(wrong("raise", of_alice(R"("calls":1e3)")), ContainsSubstring("the body.calls: must be a whole number"));
+  CHECK_THAT(wrong("raise", of_alice(R"("create":false)")), ContainsSubstring("must have a cap"));
+  CHECK_THAT(wrong("raise", of_alice(R"("usd":9,"until":"soon")")),
+             ContainsSubstring("the body.until: must be a time"));
+  CHECK_THAT(wrong("raise", of_alice(R"("usd":9,"window":"fortnight")")),
+             ContainsSubstring("the body.window: cannot be read"));
+  CHECK_THAT(wrong("adjust", of_alice(R"("usd":"much")")), ContainsSubstring("the body.usd: must be an amount"));
+  CHECK_THAT(wrong("adjust", of_alice(R"("until":"2030-01-01")")), ContainsSubstring("is not known"));
+  CHECK_THAT(wrong("close", R"({"name":"user:alcie","by":"b","reason":"c"})"),
+             ContainsSubstring("nothing is kept of \\\"user:alcie\\\" in the window day@UTC"));
+  CHECK(operated.change("explode", of_alice(R"("usd":9)")).status == 405);
+  CHECK(ask(operated.gateway, get("/outlay/caps/raise", admin)).status == 405);
+  CHECK(operated.chat("alice") == 200);
+  CHECK(operated.chat("alice") == 429);
+}
+
+TEST_CASE("gateway: only a bearer with the admin token changes caps", "[gateway][operate]") {
+  Operated operated;
+  CHECK(operated.chat("alice") == 200);
+  const std::string body = of_alice(R"("calls":9)");
+  // What a browser sends by itself, another site may have told it to.
+  const std::string basic = "Authorization: Basic YWRtaW46YWRtaW4tdG9rZW4=\r\n";
+  for (const std::string& fields : {std::string(), basic, std::string("Authorization: Bearer wrong\r\n")})
+    CHECK(ask(operated.gateway, post("/outlay/caps/raise", body, fields)).status == 401);
+  CHECK(ask(operated.gateway, get("/outlay/caps", basic)).status == 200);
+  CHECK(ask(operated.gateway, get("/outlay/caps", "Authorization: Basic !!!!\r\n")).status == 401);
+  const FaultServer upstream = chat_upstream();
+  RunningGateway open(upstream.url(), std::nullopt, {}, two_calls_a_user());
+  CHECK(ask(open, get("/outlay/caps")).status == 200);
+  const WireReply closed = ask(open, post("/outlay/caps/raise", body));
+  CHECK(closed.status == 403);
+  CHECK_THAT(closed.body, ContainsSubstring("Set admin_sha256"));
+}
+
+TEST_CASE("gateway: /outlay/ may have a port of its own", "[gateway][operate]") {
+  const FaultServer upstream = chat_upstream();
+  outlay::GatewayOptions options = with_admin();
+  options.admin_port = 0;
+  options.page = [] { return std::string("<!doctype html><title>page</title>"); };
+  RunningGateway gateway(upstream.url(), std::nullopt, options, two_calls_a_user());
+  const auto ask_admin = [&](const std::string& text) {
+    Wire wire(gateway.gateway().admin_port());
+    wire.send(text);
+    return wire.reply();
+  };
+  CHECK(gateway.gateway().admin_port() != gateway.port());
+  CHECK(ask(gateway, get("/outlay/health")).status == 200);
+  CHECK(ask(gateway, get("/outlay/ready")).status == 200);
+  for (const char* path : {"/outlay/", "/outlay/metrics", "/outlay/caps", "/outlay/report"})
+    CHECK(ask(gateway, get(path, admin)).status == 404);
+  CHECK(ask(gateway, post("/outlay/caps/close", of_alice(R"("create":true)"), admin)).status == 404);
+  CHECK(ask_admin(get("/outlay/metrics", admin)).status == 200);
+  CHECK(ask_admin(get("/outlay/health")).status == 200);
+  CHECK(ask_admin(post("/v1/chat/completions", chat_text())).status == 404);
+  const WireReply page = ask_admin(get("/outlay/", admin));
+  CHECK(page.status == 200);
+  CHECK(page.field("Content-Type") == "text/html; charset=utf-8");
+  CHECK(page.body == "<!doctype html><title>page</title>");
+  const WireReply asked = ask_admin(get("/outlay/"));
+  CHECK(asked.status == 401);
+  CHECK(asked.field("WWW-Authenticate") == "Basic realm=\"outlay\", charset=\"UTF-8\"");
+  CHECK(upstream.requests().empty());
+
+  boost::asio::io_context io;
+  outlay::GatewayOptions wide;
+  wide.admin_port = 0;
+  wide.admin_address = "0.0.0.0";
+  try {
+    const outlay::Gateway refused(io.get_executor(), wide);
+    FAIL("it listens");
+  } catch (const outlay::ConfigError& error) {
+    CHECK_THAT(std::string(error.what()),
+               ContainsSubstring("admin_address 0.0.0.0") && ContainsSubstring("so admin_sha256 is needed"));
+  }
+}
+
+TEST_CASE("gateway: it is not ready while a store that calls need does not answer", "[gateway][operate]") {
+  const FaultServer upstream = chat_upstream();
+  const auto ready = [&](outlay::OnUnreachable how) {
+    const auto weather = std::make_shared<outlay::testing::Weather>();
+    weather->down();
+    const auto store = std::make_shared<outlay::Store>(
+        std::make_unique<outlay::testing::WeatheredBackend>(weather, outlay::StoreBackend::Distance::local),
+        outlay::StoreOptions{.on_unreachable = how});
+    std::vector<outlay::Rule> rules = two_calls_a_user();
+    rules[0].store = store;
+    RunningGateway gateway(upstream.url(), std::nullopt, {}, rules);
+    return ask(gateway, get("/outlay/ready"));
+  };
+  const WireReply refused = ready(outlay::OnUnreachable::deny());
+  CHECK(refused.status == 503);
+  CHECK(refused.body == "{\"status\":\"store_unavailable\",\"store\":\"a store in the weather\"}\n");
+  CHECK(ready(outlay::OnUnreachable::allow_and_mark()).status == 200);
+}
