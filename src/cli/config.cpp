@@ -152,6 +152,11 @@ void read_store(SettingMembers& members, Config& config) {
         "5}).");
 }
 
+bool same(const std::optional<OnUnreachable>& a, const std::optional<OnUnreachable>& b) {
+  const OnUnreachable one = a.value_or(OnUnreachable::deny()), other = b.value_or(OnUnreachable::deny());
+  return one.kind() == other.kind() && one.at_most() == other.at_most();
+}
+
 /// The same with the file's name in front.
 [[noreturn]] void named(const std::string& who, const ConfigError& error) {
   const std::string what = error.what();
@@ -161,7 +166,9 @@ void read_store(SettingMembers& members, Config& config) {
 }  // namespace
 
 bool Config::same_place(const Config& other) const {
-  return gateway.address == other.gateway.address && gateway.port == other.gateway.port && store == other.store &&
+  return gateway.address == other.gateway.address && gateway.port == other.gateway.port &&
+         gateway.admin_address == other.gateway.admin_address && gateway.admin_port == other.gateway.admin_port &&
+         gateway.tls_certificate.empty() == other.gateway.tls_certificate.empty() && store == other.store && same(on_unreachable, other.on_unreachable) &&
          records == other.records && prices == other.prices;
 }
 
@@ -170,12 +177,25 @@ Config read_config(std::string_view text, const std::string& who) try {
   const Setting whole(value, "");
   if (!value.is_object()) throw ConfigError(who + ": must be an object: { ... }.");
   SettingMembers members(whole);
+  static_cast<void>(members.take("$schema"));  // for editors
   Config config;
   GatewayOptions& gateway = config.gateway;
   if (const auto listen = members.take("listen")) {
     SettingMembers parts(*listen);
     if (const auto one = parts.take("address")) gateway.address = one->text();
     if (const auto one = parts.take("port")) gateway.port = static_cast<std::uint16_t>(one->count(0, 65'535));
+    parts.done();
+  }
+  if (const auto admin = members.take("admin")) {
+    SettingMembers parts(*admin);
+    if (const auto one = parts.take("address")) gateway.admin_address = one->text();
+    if (const auto one = parts.take("port")) gateway.admin_port = static_cast<std::uint16_t>(one->count(0, 65'535));
+    parts.done();
+  }
+  if (const auto tls = members.take("tls")) {
+    SettingMembers parts(*tls);
+    if (const auto one = parts.take("certificate")) gateway.tls_certificate = one->text();
+    if (const auto one = parts.take("key")) gateway.tls_key = one->text();
     parts.done();
   }
   if (const auto one = members.take("upstreams"))
@@ -185,6 +205,7 @@ Config read_config(std::string_view text, const std::string& who) try {
   if (const auto one = members.take("keys")) read_keys(*one, gateway);
   gateway.trust_tags = gateway.keys.empty();
   if (const auto one = members.take("trust_tags")) gateway.trust_tags = one->flag();
+  if (const auto one = members.take("trust_members")) gateway.trust_members = one->texts();
   if (const auto one = members.take("admin_sha256")) gateway.admin_sha256 = one->text();
   if (const auto one = members.take("pass")) gateway.pass = one->texts();
   if (const auto one = members.take("refusal_status")) gateway.refusal_status = static_cast<int>(one->count(402, 429));
@@ -225,6 +246,11 @@ std::string print_config(const Config& config) {
       .key("port")
       .number(std::int64_t{gateway.port})
       .end_object();
+  json.line().key("admin").begin_object().key("address").text(gateway.admin_address);
+  if (gateway.admin_port) json.key("port").number(std::int64_t{*gateway.admin_port});
+  json.end_object();
+  json.line().key("tls").begin_object().key("certificate").text(gateway.tls_certificate);
+  json.key("key").text(gateway.tls_key).end_object();
   json.line().key("upstreams").begin_array();
   for (std::size_t i = 0; i < gateway.upstreams.size(); ++i) {
     const Upstream& one = gateway.upstreams[i];
@@ -253,6 +279,7 @@ std::string print_config(const Config& config) {
         .end_object();
   json.end_array();
   json.line().key("trust_tags").boolean(gateway.trust_tags);
+  json.line().key("trust_members").texts(gateway.trust_members);
   json.line().key("admin_sha256").text(gateway.admin_sha256);
   json.line().key("pass").texts(gateway.pass);
   json.line().key("refusal_status").number(std::int64_t{gateway.refusal_status});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -9,7 +10,9 @@
 #include <vector>
 
 #include "cli/groups.hpp"
+#include "outlay/ledger.hpp"
 #include "outlay/price.hpp"
+#include "outlay/sqlite/report.hpp"
 
 namespace outlay::cli {
 
@@ -88,6 +91,19 @@ class Page {
   std::int64_t rerouted_ = 0;
   Usd saved_{};
 };
+
+// report.cpp
+
+/// The page of a sink's file.
+///
+/// \param remark Source::remark() afterwards.
+/// \par Errors
+/// As open_source() and Source::read().
+[[nodiscard]] std::string page_of(const std::filesystem::path& file, const std::vector<std::string>& by,
+                                  const ReportFilter& filter, const std::string& zone, Calendar& calendar,
+                                  std::string& remark);
+/// Of what a ledger has in memory, in UTC.
+[[nodiscard]] std::string page_of(const Ledger& ledger, Calendar& calendar);
 
 // The parts of a page that need no data (page_assets.cpp).
 extern const std::string_view page_style;

@@ -9,6 +9,7 @@
 #include "cli/page.hpp"
 #include "cli/source.hpp"
 #include "outlay/error.hpp"
+#include "outlay/ledger.hpp"
 
 namespace outlay::cli {
 
@@ -72,25 +73,48 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
   say_what_is_missing(*source);
 }
 
-/// The rows are read twice: what there is, and then the sums of it.
 void write_page(const ReportArguments& arguments, const ReportFilter& filter, Calendar& calendar) {
-  Overview overview;
-  open_source(arguments.file, filter)
-      ->read([&](const Record& record) { overview.add(record); }, [](const BudgetEvent&) {});
-  Page page(arguments.by.empty() ? overview.keys() : arguments.by, overview, calendar);
-  const std::unique_ptr<Source> source = open_source(arguments.file, filter);
-  source->read([&](const Record& record) { page.add(record); }, [&](const BudgetEvent& event) { page.add(event); });
-  say_what_is_missing(*source);
-  PageFacts facts;
-  facts.source = arguments.file.filename().native();
-  facts.zone = arguments.zone;
-  facts.made = system_now();
-  facts.complete = source->complete();
-  if (arguments.by.empty()) facts.left_out = overview.left_out();
-  write_file(arguments.html, page.render(facts));
+  std::string remark;
+  const std::string page = page_of(arguments.file, arguments.by, filter, arguments.zone, calendar, remark);
+  if (!remark.empty()) complain(remark);
+  write_file(arguments.html, page);
 }
 
 }  // namespace
+
+// The rows are read twice: what there is, and then the sums of it.
+std::string page_of(const std::filesystem::path& file, const std::vector<std::string>& by, const ReportFilter& filter,
+                    const std::string& zone, Calendar& calendar, std::string& remark) {
+  Overview overview;
+  open_source(file, filter)->read([&](const Record& record) { overview.add(record); }, [](const BudgetEvent&) {});
+  Page page(by.empty() ? overview.keys() : by, overview, calendar);
+  const std::unique_ptr<Source> source = open_source(file, filter);
+  source->read([&](const Record& record) { page.add(record); }, [&](const BudgetEvent& event) { page.add(event); });
+  remark = source->remark();
+  PageFacts facts;
+  facts.source = file.filename().native();
+  facts.zone = zone;
+  facts.made = system_now();
+  facts.complete = source->complete();
+  if (by.empty()) facts.left_out = overview.left_out();
+  return page.render(facts);
+}
+
+std::string page_of(const Ledger& ledger, Calendar& calendar) {
+  const std::vector<Record> records = ledger.records();
+  Overview overview;
+  for (const Record& record : records) overview.add(record);
+  Page page(overview.keys(), overview, calendar);
+  for (const Record& record : records) page.add(record);
+  for (const BudgetEvent& event : ledger.events()) page.add(event);
+  PageFacts facts;
+  facts.source = "this process";
+  facts.zone = "UTC";
+  facts.made = system_now();
+  facts.complete = ledger.dropped() == 0;
+  facts.left_out = overview.left_out();
+  return page.render(facts);
+}
 
 int report(const ReportArguments& arguments) {
   Calendar calendar(arguments.zone);

@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <iostream>
 #include <mutex>
@@ -16,7 +20,9 @@
 
 #include "cli/commands.hpp"
 #include "cli/config.hpp"
+#include "cli/page.hpp"
 #include "cli/terminal.hpp"
+#include "cli/watch.hpp"
 #include "core/base/decimal.hpp"
 #include "core/base/json_writer.hpp"
 #include "outlay/gateway.hpp"
@@ -90,6 +96,8 @@ int serve(const ServeArguments& arguments) {
               << " is valid\n";
     return success;
   }
+  // Before there are other threads: the zone is that of the process.
+  const auto calendar = std::make_shared<Calendar>();
   Ledger ledger(LedgerOptions{.prices = table_of({.prices = config.prices})});
   const std::shared_ptr<Store> store = open_store(config);
   const auto rules_of = [&](Config& from) {
@@ -99,49 +107,91 @@ int serve(const ServeArguments& arguments) {
   ledger.set_rules(rules_of(config));
   if (!config.records.empty()) ledger.add_sink(sqlite_sink({.path = config.records}));
   const auto log = std::make_shared<ExchangeLog>();
-  const auto with_log = [&log](const Config& from) {
+  const auto options_of = [&](const Config& from) {
     GatewayOptions options = from.gateway;
     if (from.log) options.on_exchange = [log](const GatewayExchange& seen) { log->write(seen); };
+    options.page = [ledger, calendar, records = config.records] {
+      std::string unused;
+      return records.empty() ? page_of(ledger, *calendar) : page_of(records, {}, {}, "UTC", *calendar, unused);
+    };
     return options;
   };
 
   const int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
   asio::io_context io(threads);
-  Gateway gateway(io.get_executor(), with_log(config));
+  Gateway gateway(io.get_executor(), options_of(config));
   std::exception_ptr failure;
-  asio::signal_set stop(io, SIGTERM, SIGINT);
-  asio::signal_set again(io, SIGHUP);
+  // One thing at a time is done with the configuration.
+  const auto strand = asio::make_strand(io);
+  asio::signal_set stop(strand, SIGTERM, SIGINT);
+  asio::signal_set again(strand, SIGHUP);
+  asio::steady_timer look(strand);
+  const auto ended = [&] {
+    boost::system::error_code ignored;
+    stop.cancel(ignored);
+    again.cancel(ignored);
+    look.cancel();
+  };
   {
     const LedgerScope books(ledger);
     outlay::co_spawn(io, gateway.serve(), [&](std::exception_ptr error) {
       failure = error;
-      boost::system::error_code ignored;
-      stop.cancel(ignored);
-      again.cancel(ignored);
+      asio::post(strand, ended);
     });
   }
   stop.async_wait([&](const boost::system::error_code& error, int) {
     if (!error) gateway.stop();
   });
+  Watch watch;
+  const auto files_of = [&arguments](const Config& from) {
+    return std::vector<std::filesystem::path>{arguments.config, from.gateway.tls_certificate, from.gateway.tls_key};
+  };
+  const auto read_again = [&] {
+    watch.take();
+    try {
+      Config next = load(arguments.config);
+      if (!next.same_place(config))
+        throw ConfigError(
+            "listen, admin, store, on_unreachable, records, prices and whether there is TLS are only read at the start. Restart to "
+            "change "
+            "them.");
+      const std::vector<Rule> before = ledger.rules();
+      ledger.set_rules(rules_of(next));
+      try {
+        gateway.reload(options_of(next));
+      } catch (...) {
+        ledger.set_rules(before);
+        throw;
+      }
+      config = std::move(next);
+      watch.set(files_of(config));
+      std::cerr << "outlay: the configuration was read again\n";
+    } catch (const std::exception& problem) {
+      complain(std::string("the configuration was not changed: ") + problem.what());
+    }
+  };
   std::function<void()> wait = [&] {
     again.async_wait([&](const boost::system::error_code& error, int) {
       if (error) return;
-      try {
-        Config next = load(arguments.config);
-        if (!next.same_place(config))
-          throw ConfigError("listen, store, records and prices are only read at the start. Restart to change them.");
-        gateway.reload(with_log(next));
-        ledger.set_rules(rules_of(next));
-        config = std::move(next);
-        std::cerr << "outlay: the configuration was read again\n";
-      } catch (const std::exception& problem) {
-        complain(std::string("the configuration was not changed: ") + problem.what());
-      }
+      read_again();
       wait();
     });
   };
+  std::function<void()> look_again = [&] {
+    look.expires_after(std::chrono::seconds(1));
+    look.async_wait([&](const boost::system::error_code& error) {
+      if (error) return;
+      if (watch.changed()) read_again();
+      look_again();
+    });
+  };
+  watch.set(files_of(config));
   wait();
-  std::cerr << "outlay: listening on " << gateway.url() << std::endl;
+  look_again();
+  std::cerr << "outlay: listening on " << gateway.url();
+  if (gateway.admin_port() != 0)
+    std::cerr << ", and for /outlay/ on " << config.gateway.admin_address << " port " << gateway.admin_port();
+  std::cerr << std::endl;
   std::vector<std::thread> others;
   for (int i = 1; i < threads; ++i) others.emplace_back([&io] { io.run(); });
   io.run();

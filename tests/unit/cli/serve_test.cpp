@@ -1,29 +1,28 @@
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <array>
 #include <atomic>
-#include <boost/asio/connect.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/read.hpp>
-#include <boost/asio/write.hpp>
+#include <boost/json.hpp>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
 #include "command.hpp"
+#include "served.hpp"
 #include "support/catch.hpp"
 #include "support/fault_server.hpp"
+#ifdef OUTLAY_TEST_REDIS
+#include "support/redis_server.hpp"
+#endif
 
-namespace asio = boost::asio;
 using namespace command;
 using test::FaultServer;
 using test::Plan;
@@ -40,75 +39,6 @@ FaultServer chat_upstream() {
     return plan;
   });
 }
-
-/// `outlay serve --config FILE`, until it is stopped.
-class Served {
- public:
-  explicit Served(const std::string& config) {
-    std::array<int, 2> err{};
-    if (::pipe(err.data()) != 0) throw std::runtime_error("pipe failed");
-    out_ = config + ".log";
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::dup2(err[1], STDERR_FILENO);
-      ::close(err[0]);
-      ::close(err[1]);
-      const int out = ::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-      ::dup2(out, STDOUT_FILENO);
-      ::execl(OUTLAY_COMMAND, OUTLAY_COMMAND, "serve", "--config", config.c_str(), nullptr);
-      ::_exit(127);
-    }
-    ::close(err[1]);
-    err_ = ::fdopen(err[0], "r");
-    const std::string line = next_line();
-    const std::size_t colon = line.rfind(':');
-    if (line.find("listening on http://127.0.0.1:") == line.npos) throw std::runtime_error("it says: " + line);
-    port_ = static_cast<std::uint16_t>(std::stoi(line.substr(colon + 1)));
-  }
-  Served(const Served&) = delete;
-  Served& operator=(const Served&) = delete;
-  ~Served() {
-    if (pid_ > 0) static_cast<void>(stop(SIGKILL));
-    std::fclose(err_);
-  }
-  void signal(int number) const { ::kill(pid_, number); }
-  /// The next line on standard error.
-  std::string next_line() {
-    std::array<char, 1024> line{};
-    return std::fgets(line.data(), line.size(), err_) ? line.data() : "";
-  }
-  int stop(int number = SIGTERM) {
-    signal(number);
-    int status = -1;
-    ::waitpid(pid_, &status, 0);
-    pid_ = 0;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-  [[nodiscard]] std::string log() const { return read_file(out_); }
-  /// The status of what is answered to a chat completion.
-  [[nodiscard]] int chat(const std::string& fields) const {
-    const std::string body =
-        R"({"model":"gpt-4o","max_completion_tokens":100,"messages":[{"role":"user","content":"A private matter."}]})";
-    return ask("POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nConnection: close\r\n" + fields +
-               "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
-  }
-  [[nodiscard]] int ask(const std::string& text) const {
-    asio::io_context io;
-    asio::ip::tcp::socket socket(io);
-    socket.connect({asio::ip::address_v4::loopback(), port_});
-    asio::write(socket, asio::buffer(text));
-    std::string reply;
-    boost::system::error_code ignored;
-    asio::read(socket, asio::dynamic_buffer(reply), ignored);
-    return reply.size() > 12 ? std::stoi(reply.substr(9, 3)) : 0;
-  }
-
- private:
-  pid_t pid_ = 0;
-  std::FILE* err_ = nullptr;
-  std::string out_{};
-  std::uint16_t port_ = 0;
-};
 
 constexpr const char* alices_key = "outlay-aaaa";
 
@@ -145,7 +75,8 @@ TEST_CASE("serve: --print-config writes every setting, and what it writes is rea
       file,
       R"({"listen":{"address":"0.0.0.0","port":1},"upstreams":[{"name":"here","url":"http://127.0.0.1:1","paths":["/v1/"],"like":"openai"}],
     "keys":[{"name":"a","sha256":")" +
-          hash("a") + R"(","tags":{"user_id":"alice"},"models":["gpt-4o*"]}],"trust_tags":true,"admin_sha256":")" +
+          hash("a") +
+          R"(","tags":{"user_id":"alice"},"models":["gpt-4o*"]}],"trust_tags":true,"trust_members":["user","labels"],"admin":{"port":2},"admin_sha256":")" +
           hash("b") + R"(",
     "pass":["POST /v1/audio/*"],"refusal_status":402,"limits":{"head_bytes":1000,"total_ms":5},"drain_ms":0,"rules":[{"match":{"user_id":"*"},"usd":1}],
     "store":"sqlite:caps.db","on_unreachable":{"local_usd":5},"records":"spend.db","log":false})");
@@ -166,7 +97,7 @@ TEST_CASE("serve: what is wrong with a configuration is named by its place", "[c
     return result.err.substr(10 + file.size());
   };
   CHECK_THAT(error("{\n\"port\" 1}"), ContainsSubstring("line 2 is not valid JSON"));
-  CHECK_THAT(error(R"({"lisen":{}})"), ContainsSubstring("lisen: is not known. Write one of listen, upstreams"));
+  CHECK_THAT(error(R"({"lisen":{}})"), ContainsSubstring("lisen: is not known. Write one of $schema, listen"));
   CHECK_THAT(error(R"({"listen":{"port":70000}})"),
              ContainsSubstring("listen.port: must be a whole number from 0 to 65535"));
   CHECK_THAT(error(R"({"listen":{"address":"0.0.0.0"}})"), ContainsSubstring("so keys are needed"));
@@ -203,12 +134,11 @@ TEST_CASE("serve: keys, rules, records and log of a configuration, read again on
   CHECK(served.chat(key) == 429);
   write_file(file, config(3, R"(,"drain_ms":-1)"));
   served.signal(SIGHUP);
-  CHECK_THAT(served.next_line(),
-             ContainsSubstring("the configuration was not changed: " + file + ": drain_ms: must be"));
+  CHECK(served.says("the configuration was not changed: " + file + ": drain_ms: must be"));
   CHECK(served.chat(key) == 429);
   write_file(file, config(3));
   served.signal(SIGHUP);
-  CHECK(served.next_line() == "outlay: the configuration was read again\n");
+  CHECK(served.says("outlay: the configuration was read again\n"));
   CHECK(served.chat(key) == 200);
   CHECK(served.chat(key) == 429);
   CHECK(served.stop() == 0);
@@ -223,21 +153,144 @@ TEST_CASE("serve: keys, rules, records and log of a configuration, read again on
   CHECK_THAT(outlay("report " + records + " --by user_id --format csv").out, ContainsSubstring("alice,0.0003"));
 }
 
-TEST_CASE("serve: four gateways on one store answer 100 of 200 calls under a cap of 100", "[cli][serve]") {
+TEST_CASE("serve: a configuration that changes is read again by itself, all or nothing", "[cli][serve]") {
   const FaultServer upstream = chat_upstream();
   const Directory directory;
   const std::string file = directory.file("outlay.json");
+  const auto config = [&](int calls, const std::string& more = {}) {
+    return R"({"listen":{"port":0},"log":false,"upstreams":[{"name":"openai","url":")" + upstream.url() +
+           R"(/v1","paths":["/v1/"]}],"rules":[{"calls":)" + std::to_string(calls) + "}]" + more + "}";
+  };
+  write_file(file, config(1));
+  Served served(file);
+  CHECK(served.chat("") == 200);
+  CHECK(served.chat("") == 429);
+  write_file(file, config(2));
+  CHECK(served.says("outlay: the configuration was read again\n"));
+  CHECK(served.chat("") == 200);
+  CHECK(served.chat("") == 429);
+  write_file(file, config(9, R"(,"limits":{"nothing":1})"));
+  CHECK(served.says("the configuration was not changed: " + file + ": limits.nothing: is not known"));
+  write_file(file, config(9, R"(,"store":"sqlite:other.db")"));
+  CHECK(served.says("are only read at the start. Restart to change them."));
+  CHECK(served.chat("") == 429);
+  // One that is put in its place, as editors and clusters do.
+  write_file(file + ".new", config(3));
+  std::filesystem::rename(file + ".new", file);
+  CHECK(served.says("outlay: the configuration was read again\n"));
+  CHECK(served.chat("") == 200);
+  CHECK(served.stop() == 0);
+}
+
+TEST_CASE("serve: the page of outlay report --html is at /outlay/, of the records or of what is in memory",
+          "[cli][serve]") {
+  const FaultServer upstream = chat_upstream();
+  const Directory directory;
+  const std::string file = directory.file("outlay.json");
+  for (const std::string& more : {std::string(), ",\"records\":\"" + directory.file("spend.db") + "\""}) {
+    write_file(file, R"({"listen":{"port":0},"log":false,"upstreams":[{"name":"openai","url":")" + upstream.url() +
+                         R"(/v1","paths":["/v1/"]}])" + more + "}");
+    Served served(file);
+    CHECK(served.chat("x-outlay-tag-team: blue\r\n") == 200);
+    std::string page;
+    // A row is written a moment after the call.
+    for (int most = 200; most > 0 && page.find("blue") == page.npos; --most) page = served.page("/outlay/");
+    CHECK(Served::status_of(page) == 200);
+    CHECK_THAT(page, ContainsSubstring("Content-Type: text/html; charset=utf-8\r\n") && ContainsSubstring("blue") &&
+                         ContainsSubstring("data-n=\"100000\"") && ContainsSubstring("Content-Security-Policy"));
+  }
+}
+
+TEST_CASE("serve: the schema of the configuration has the members that the reader knows, and no others",
+          "[cli][serve]") {
+  std::ifstream in(std::filesystem::path(__FILE__).parent_path() / "../../../src/cli/serve.schema.json");
+  if (!in) {
+    WARN("skipped: the source tree is not where it was compiled");
+    return;
+  }
+  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const auto schema = boost::json::parse(text);
+  const Directory directory;
+  const std::string file = directory.file("outlay.json");
+  // A member that is not known is answered with a list of those that are.
+  const auto known = [&](const std::string& config) {
+    write_file(file, config);
+    const std::string error = outlay("serve --config " + file + " --check").err;
+    constexpr std::string_view before = "zzz: is not known. Write one of ";
+    const std::size_t at = error.find(before);
+    REQUIRE(at != error.npos);
+    std::set<std::string> names;
+    std::string list = error.substr(at + before.size());
+    list.resize(list.find(".\n"));
+    for (std::size_t begin = 0; begin <= list.size();) {
+      const std::size_t end = std::min(list.find(", ", begin), list.size());
+      names.insert(list.substr(begin, end - begin));
+      begin = end + 2;
+    }
+    return names;
+  };
+  const auto in_schema = [](const boost::json::value& object) {
+    std::set<std::string> names;
+    for (const auto& member : object.at("properties").as_object()) names.emplace(member.key());
+    CHECK(object.at("additionalProperties") == false);
+    return names;
+  };
+  const auto& members = schema.at("properties");
+  const auto& definitions = schema.at("$defs");
+  CHECK(known(R"({"zzz":1})") == in_schema(schema));
+  for (const char* name : {"listen", "admin", "tls", "limits"})
+    CHECK(known("{\"" + std::string(name) + R"(":{"zzz":1}})") == in_schema(members.at(name)));
+  CHECK(known(R"({"upstreams":[{"name":"a","url":"http://x","zzz":1}]})") ==
+        in_schema(members.at("upstreams").at("items")));
+  CHECK(known(R"({"keys":[{"name":"a","sha256":"b","zzz":1}]})") == in_schema(members.at("keys").at("items")));
+  CHECK(known(R"({"on_unreachable":{"zzz":1}})") == in_schema(members.at("on_unreachable").at("oneOf").at(1)));
+  CHECK(known(R"({"rules":[{"zzz":1}]})") == in_schema(definitions.at("rule")));
+  CHECK(known(R"({"rules":[{"on_exceed":{"clamp":{"zzz":1}}}]})") == in_schema(definitions.at("clamp")));
+  CHECK(known(R"({"rules":[{"on_exceed":{"wait":{"zzz":1}}}]})") == in_schema(definitions.at("wait")));
+  // The defaults of the schema are those that are printed.
+  const auto printed = boost::json::parse(outlay("serve --print-config").out);
+  for (const auto& member : printed.as_object()) {
+    CAPTURE(std::string(member.key()));
+    REQUIRE(members.as_object().contains(member.key()));
+    const auto& one = members.at(member.key()).as_object();
+    if (const auto* stated = one.if_contains("default")) CHECK(*stated == member.value());
+    if (const auto* parts = one.if_contains("properties"))
+      for (const auto& part : parts->as_object())
+        if (const auto* stated = part.value().as_object().if_contains("default"))
+          CHECK(*stated == member.value().at(part.key()));
+  }
+}
+
+namespace {
+
+/// 200 calls of a cent through four gateways whose caps of a dollar are one counter, in this store.
+void share_a_dollar(const Directory& directory, const std::string& store) {
+  const FaultServer upstream([](std::size_t, std::string_view) {
+    Plan plan;
+    plan.bytes = test::http_reply(
+        200,
+        R"({"id":"c","object":"chat.completion","model":"cent","choices":[{"index":0,"message":{"role":"assistant",)"
+        R"("content":"It rains."},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":5,"total_tokens":25}})");
+    return plan;
+  });
+  write_file(directory.file("prices.json"),
+             R"({"format":"outlay-prices-1","version":"test","models":{"cent":{"input":0,"output":0,"request":0.01}}})");
+  const std::string file = directory.file("outlay.json");
   write_file(file, R"({"listen":{"port":0},"log":false,"upstreams":[{"name":"openai","url":")" + upstream.url() +
-                       R"(/v1","paths":["/v1/"]}],"rules":[{"calls":100}],"store":"sqlite:)" +
-                       directory.file("caps.db") + "\"}");
+                       R"(/v1","paths":["/v1/"]}],"rules":[{"usd":1}],"on_unreachable":"deny","store":")" + store +
+                       R"(","prices":")" + directory.file("prices.json") + "\"}");
   std::vector<std::unique_ptr<Served>> gateways;
   for (int i = 0; i < 4; ++i) gateways.push_back(std::make_unique<Served>(file));
+  const std::string body =
+      R"({"model":"cent","max_completion_tokens":100,"messages":[{"role":"user","content":"Hi"}]})";
+  const std::string text = "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nConnection: close\r\nContent-Length: " +
+                           std::to_string(body.size()) + "\r\n\r\n" + body;
   std::atomic<int> answered = 0, refused = 0, other = 0;
   std::vector<std::thread> clients;
   for (int i = 0; i < 8; ++i)
     clients.emplace_back([&, i] {
       for (int call = 0; call < 25; ++call) {
-        const int status = gateways[static_cast<std::size_t>(i % 4)]->chat("");
+        const int status = gateways[static_cast<std::size_t>(i % 4)]->ask(text);
         ++(status == 200 ? answered : status == 429 ? refused : other);
       }
     });
@@ -247,6 +300,24 @@ TEST_CASE("serve: four gateways on one store answer 100 of 200 calls under a cap
   CHECK(other == 0);
   CHECK(upstream.requests().size() == 100);
 }
+
+}  // namespace
+
+TEST_CASE("serve: four gateways on one file answer 100 of 200 calls of a cent under a cap of a dollar",
+          "[cli][serve]") {
+  const Directory directory;
+  share_a_dollar(directory, "sqlite:" + directory.file("caps.db"));
+}
+
+#ifdef OUTLAY_TEST_REDIS
+TEST_CASE("serve: four gateways on one Redis answer 100 of 200 calls of a cent under a cap of a dollar",
+          "[cli][serve]") {
+  if (!test::RedisServer::installed()) return;  // it has said so
+  const Directory directory;
+  const test::RedisServer redis;
+  share_a_dollar(directory, redis.url());
+}
+#endif
 
 TEST_CASE("serve: caps in a file hold over a restart", "[cli][serve]") {
   const FaultServer upstream = chat_upstream();
