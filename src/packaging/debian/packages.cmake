@@ -12,8 +12,9 @@ set(debian_dir "${CMAKE_CURRENT_LIST_DIR}")
 set(debian_version "${PROJECT_VERSION}-${OUTLAY_DEBIAN_RELEASE}")
 
 # Packages of Boost carry its version in their names.
+outlay_find(Boost 1.81 CONFIG COMPONENTS headers)
 set(boost_dev)
-if(Boost_VERSION)
+if(Boost_FOUND)
   string(REGEX MATCH "^[0-9]+\\.[0-9]+" boost "${Boost_VERSION}")
   set(boost_dev "libboost${boost}-dev")
   set(boost_json_dev "libboost-json${boost}-dev")
