@@ -168,8 +168,8 @@ bool same(const std::optional<OnUnreachable>& a, const std::optional<OnUnreachab
 bool Config::same_place(const Config& other) const {
   return gateway.address == other.gateway.address && gateway.port == other.gateway.port &&
          gateway.admin_address == other.gateway.admin_address && gateway.admin_port == other.gateway.admin_port &&
-         gateway.tls_certificate.empty() == other.gateway.tls_certificate.empty() && store == other.store && same(on_unreachable, other.on_unreachable) &&
-         records == other.records && prices == other.prices;
+         gateway.tls_certificate.empty() == other.gateway.tls_certificate.empty() && store == other.store &&
+         same(on_unreachable, other.on_unreachable) && records == other.records && prices == other.prices;
 }
 
 Config read_config(std::string_view text, const std::string& who) try {

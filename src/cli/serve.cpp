@@ -152,7 +152,8 @@ int serve(const ServeArguments& arguments) {
       Config next = load(arguments.config);
       if (!next.same_place(config))
         throw ConfigError(
-            "listen, admin, store, on_unreachable, records, prices and whether there is TLS are only read at the start. Restart to "
+            "listen, admin, store, on_unreachable, records, prices and whether there is TLS are only read at the "
+            "start. Restart to "
             "change "
             "them.");
       const std::vector<Rule> before = ledger.rules();

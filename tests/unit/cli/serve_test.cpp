@@ -273,8 +273,9 @@ void share_a_dollar(const Directory& directory, const std::string& store) {
         R"("content":"It rains."},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":5,"total_tokens":25}})");
     return plan;
   });
-  write_file(directory.file("prices.json"),
-             R"({"format":"outlay-prices-1","version":"test","models":{"cent":{"input":0,"output":0,"request":0.01}}})");
+  write_file(
+      directory.file("prices.json"),
+      R"({"format":"outlay-prices-1","version":"test","models":{"cent":{"input":0,"output":0,"request":0.01}}})");
   const std::string file = directory.file("outlay.json");
   write_file(file, R"({"listen":{"port":0},"log":false,"upstreams":[{"name":"openai","url":")" + upstream.url() +
                        R"(/v1","paths":["/v1/"]}],"rules":[{"usd":1}],"on_unreachable":"deny","store":")" + store +
