@@ -156,14 +156,11 @@ int serve(const ServeArguments& arguments) {
             "start. Restart to "
             "change "
             "them.");
-      const std::vector<Rule> before = ledger.rules();
-      ledger.set_rules(rules_of(next));
-      try {
-        gateway.reload(options_of(next));
-      } catch (...) {
-        ledger.set_rules(before);
-        throw;
-      }
+      // Whatever can fail or takes time comes first: between keys with new tags and the rules that match them no call is admitted for long.
+      std::vector<Rule> rules = rules_of(next);
+      Ledger().set_rules(rules);
+      gateway.reload(options_of(next));
+      ledger.set_rules(std::move(rules));
       config = std::move(next);
       watch.set(files_of(config));
       std::cerr << "outlay: the configuration was read again\n";

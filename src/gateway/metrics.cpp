@@ -3,6 +3,7 @@
 
 #include "core/base/decimal.hpp"
 #include "core/base/json_writer.hpp"
+#include "core/base/utf8.hpp"
 #include "gateway/desk.hpp"
 #include "gateway/server.hpp"
 #include "gateway/totals.hpp"
@@ -34,7 +35,7 @@ namespace {
 /// A label's value in Prometheus' text format.
 std::string label(std::string_view text) {
   std::string out;
-  for (const char c : text) {
+  for (const char c : outlay::detail::well_formed(text)) {
     if (c == '\\' || c == '"') out += '\\';
     if (c == '\n')
       out += "\\n";

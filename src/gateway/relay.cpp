@@ -123,6 +123,10 @@ asio::awaitable<bool> Relay::run() {
                     "failed");
     co_return keep_alive_;
   }
+  if (request_.method == "HEAD") {
+    co_await answer(error_answer(std::nullopt, 405, "not_supported", "HEAD is not passed on. Send a GET."), "failed");
+    co_return keep_alive_;
+  }
   if (route_.free || listed(settings_->options.pass, request_.method, route_.path)) {
     co_await pass();
     co_return keep_alive_;
@@ -158,7 +162,8 @@ asio::awaitable<bool> Relay::run() {
 asio::awaitable<void> Relay::answer(Answer what, const char* outcome) {
   seen_.status = what.status;
   seen_.outcome = outcome;
-  const std::string text = wire_text(what, keep_alive_);
+  std::string text = wire_text(what, keep_alive_);
+  if (request_.method == "HEAD") text.resize(text.size() - what.body.size());
   co_await client_.write(text);
 }
 
@@ -238,6 +243,10 @@ std::string Relay::reply_head(const Exchange& exchange, std::optional<std::size_
   for (const auto& field : head) {
     const std::string_view name = view(field.name_string());
     if (hop_by_hop(name) || (has_connection && named_by_connection(head, name))) continue;
+    // Of another gateway behind this one: a reply says each once.
+    if (!more_fields.empty() &&
+        (same_word(name, "x-outlay-call") || same_word(name, "x-outlay-cost") || same_word(name, "x-outlay-remaining")))
+      continue;
     text.append(name).append(": ").append(view(field.value())).append("\r\n");
   }
   text += more_fields;

@@ -36,6 +36,9 @@ void check(const GatewayOptions& options) {
         " can be reached from other machines, so keys are needed. Name some in keys, or listen on 127.0.0.1.");
   if (!options.admin_sha256.empty() && !is_hash(options.admin_sha256))
     bad("admin_sha256 must be 64 hexadecimal digits in lower case, as \"outlay keys hash\" prints them.");
+  if (options.admin_sha256 == hash_of_key(""))
+    bad("admin_sha256 is the hash of nothing, so that no token would be asked for. Hash the token itself: outlay keys "
+        "hash.");
   if (options.refusal_status != 429 && options.refusal_status != 402) bad("refusal_status must be 429 or 402.");
   const GatewayLimits& limits = options.limits;
   const auto sizes = {std::pair{"head_bytes", limits.head_bytes},

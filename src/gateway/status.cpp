@@ -94,6 +94,18 @@ std::string basic_password(std::string_view field) {
   return colon == plain.npos ? std::string() : plain.substr(colon + 1);
 }
 
+/// Whether a Host names this machine by what no name server has said: an address, or localhost. Any other may be a web site's, whose name has been
+/// made to lead here.
+bool is_address(std::string_view host) {
+  if (const std::size_t colon = host.rfind(':'); colon != host.npos && host.find(']', colon) == host.npos)
+    host = host.substr(0, colon);
+  if (same_word(host, "localhost")) return true;
+  if (host.size() > 1 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  boost::system::error_code error;
+  asio::ip::make_address(std::string(host), error);
+  return !error;
+}
+
 constexpr std::string_view calls_path = "/outlay/calls/", caps_path = "/outlay/caps";
 
 bool is_change(std::string_view path) {
@@ -108,7 +120,7 @@ Answer json_answer(std::string body) { return text_answer(std::move(body), "appl
 
 std::optional<Answer> Relay::status_refusal(std::string_view path) const {
   const bool changes = is_change(path);
-  if (request_.method != (changes ? "POST" : "GET")) {
+  if (request_.method != (changes ? "POST" : "GET") && (changes || request_.method != "HEAD")) {
     Answer wrong =
         error_answer(std::nullopt, 405, "invalid_request", changes ? "Send it by POST." : "Only GET is answered here.");
     wrong.fields.emplace_back("Allow", changes ? "POST" : "GET");
@@ -121,6 +133,11 @@ std::optional<Answer> Relay::status_refusal(std::string_view path) const {
   const std::string& token = settings_->options.admin_sha256;
   if (token.empty() && (changes || !settings_->keys.empty()))
     return error_answer(std::nullopt, 403, "forbidden", "Set admin_sha256 in the configuration to be answered here.");
+  if (token.empty() && !is_address(request_.field("host")))
+    return error_answer(
+        std::nullopt, 403, "forbidden",
+        "Without admin_sha256 this is answered to localhost and to an address alone, since a web site could "
+        "read it by a name of its own. Ask for 127.0.0.1, or set admin_sha256.");
   if (token.empty()) return std::nullopt;
   // What a browser sends by itself changes nothing: another site may have told it to.
   const std::string password = changes ? std::string() : basic_password(request_.field("authorization"));

@@ -24,6 +24,9 @@ void set_member(Tags& tags, std::string_view key, const json::value& value) {
   tags.set(key, {text->data(), text->size()});
 }
 
+/// More than a call may have: it is refused then, and the rest need not be read.
+bool too_many(const Tags& tags) noexcept { return tags.size() > 32; }
+
 /// From the members of the body that are trusted: `"user": "alice"` is a tag, and each text of `metadata` and of `labels` is one.
 void add_members(Tags& tags, std::string_view body, const std::vector<std::string>& trusted) {
   const json::value value = parse_body(body);
@@ -33,7 +36,10 @@ void add_members(Tags& tags, std::string_view body, const std::vector<std::strin
     const json::value* member = whole->if_contains(name);
     if (!member) continue;
     if (const json::object* many = member->if_object())
-      for (const auto& one : *many) set_member(tags, {one.key().data(), one.key().size()}, one.value());
+      for (const auto& one : *many) {
+        set_member(tags, {one.key().data(), one.key().size()}, one.value());
+        if (too_many(tags)) return;
+      }
     else
       set_member(tags, name, *member);
   }

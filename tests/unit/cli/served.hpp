@@ -83,7 +83,7 @@ class Served {
   static int status_of(const std::string& reply) { return reply.size() > 12 ? std::stoi(reply.substr(9, 3)) : 0; }
   /// What is answered to a GET below /outlay/.
   [[nodiscard]] std::string page(const std::string& path) const {
-    return whole("GET " + path + " HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n");
+    return whole("GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
   }
   [[nodiscard]] std::string whole(const std::string& text) const {
     boost::asio::io_context io;

@@ -154,7 +154,7 @@ inline std::string post(std::string_view target, std::string_view body, std::str
       .append(body);
 }
 inline std::string get(std::string_view target, std::string_view fields = {}) {
-  return std::string("GET ").append(target).append(" HTTP/1.1\r\nHost: gateway\r\n").append(fields).append("\r\n");
+  return std::string("GET ").append(target).append(" HTTP/1.1\r\nHost: 127.0.0.1\r\n").append(fields).append("\r\n");
 }
 inline WireReply ask(const RunningGateway& gateway, std::string_view text) {
   Wire wire(gateway.port());

@@ -163,6 +163,36 @@ TEST_CASE("gateway: chunked uploads arrive whole, and 100-continue is answered",
   CHECK(body_of(upstream.requests()[0]) == text);
 }
 
+TEST_CASE("gateway: what comes behind the chunks of a body is no field of the request", "[gateway]") {
+  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
+  RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd});
+  const std::string text = chat_text();
+  char size[16];
+  std::snprintf(size, sizeof size, "%zx\r\n", text.size());
+  Wire wire(gateway.port());
+  wire.send(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nx-outlay-tag-user: alice\r\nTransfer-Encoding: "
+      "chunked\r\n\r\n" +
+      (size + text) + "\r\n0\r\nx-outlay-tag-user: bob\r\nX-Late: yes\r\n\r\n");
+  CHECK(wire.reply().status == 200);
+  REQUIRE(upstream.requests().size() == 1);
+  CHECK(upstream.requests()[0].find("X-Late") == std::string::npos);
+  CHECK(gateway.ledger().records().at(0).tags == outlay::Tags{{"user", "alice"}});
+}
+
+TEST_CASE("gateway: an answer to HEAD has no body", "[gateway]") {
+  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
+  RunningGateway gateway(upstream.url(), std::nullopt);
+  Wire wire(gateway.port());
+  wire.send("HEAD /outlay/health HTTP/1.1\r\nHost: g\r\n\r\n");
+  const std::string head = wire.some();
+  CHECK(head.starts_with("HTTP/1.1 200 OK\r\n"));
+  CHECK(head.ends_with("\r\n\r\n"));
+  wire.send("HEAD /v1/models HTTP/1.1\r\nHost: g\r\n\r\n");
+  CHECK(wire.some().starts_with("HTTP/1.1 405 "));
+  CHECK(upstream.requests().empty());
+}
+
 TEST_CASE("gateway: heads that may be read in two ways are refused, and the connection is closed", "[gateway]") {
   const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
   RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd});
@@ -421,6 +451,7 @@ TEST_CASE("gateway: options that are not valid are named", "[gateway]") {
   CHECK_THAT(message({.pass = {"/v1/audio"}}), ContainsSubstring("must be a method and a path"));
   CHECK_THAT(message({.refusal_status = 500}), ContainsSubstring("refusal_status must be"));
   CHECK_THAT(message({.limits = {.body_bytes = 0}}), ContainsSubstring("body_bytes must be above 0"));
+  CHECK_THAT(message({.admin_sha256 = outlay::hash_of_key("")}), ContainsSubstring("is the hash of nothing"));
   const outlay::Gateway first(io.get_executor(), {});
   CHECK_THAT(message({.port = first.port()}), ContainsSubstring("cannot listen on 127.0.0.1 port"));
 }

@@ -176,6 +176,20 @@ TEST_CASE("gateway: only a bearer with the admin token changes caps", "[gateway]
   CHECK_THAT(closed.body, ContainsSubstring("Set admin_sha256"));
 }
 
+TEST_CASE("gateway: without an admin token no web site reads /outlay/ by a name of its own", "[gateway][operate]") {
+  const FaultServer upstream = chat_upstream();
+  RunningGateway gateway(upstream.url(), std::nullopt);
+  const auto status = [&](const std::string& host, const std::string& path) {
+    return ask(gateway, "GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n").status;
+  };
+  for (const std::string host : {"127.0.0.1", "127.0.0.1:8787", "[::1]:8787", "[::1]", "localhost", "LocalHost:1"})
+    CHECK(status(host, "/outlay/caps") == 200);
+  for (const std::string host :
+       {"evil.example", "evil.example:8787", "127.0.0.1.evil.example", "localhost.evil.example", "[evil]"})
+    CHECK(status(host, "/outlay/caps") == 403);
+  CHECK(status("gateway.internal", "/outlay/health") == 200);
+}
+
 TEST_CASE("gateway: /outlay/ may have a port of its own", "[gateway][operate]") {
   const FaultServer upstream = chat_upstream();
   outlay::GatewayOptions options = with_admin();

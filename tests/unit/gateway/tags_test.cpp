@@ -66,6 +66,20 @@ TEST_CASE("gateway: a value that is too long for its cap is refused, not counted
   CHECK(upstream.requests().size() == 1);
 }
 
+TEST_CASE("gateway: a request with more tags than a call may have is refused, however many they are",
+          "[gateway][tags]") {
+  const FaultServer upstream([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  outlay::GatewayOptions options;
+  options.trust_members = {"metadata"};
+  RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd}, options);
+  std::string members;
+  for (int i = 100'000; i > 0; --i)
+    members += (members.empty() ? "\"k" : ",\"k") + std::to_string(100'000 + i) + R"(":"v")";
+  const WireReply refused = ask(gateway, post(chat, chat_text(100, ",\"metadata\":{" + members + "}")));
+  CHECK(refused.status == 400);
+  CHECK(upstream.requests().empty());
+}
+
 TEST_CASE("gateway: a traceparent is kept in the record, and passed on", "[gateway][tags]") {
   const FaultServer upstream([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
   RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd});
