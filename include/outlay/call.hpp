@@ -84,7 +84,7 @@ struct Settled {
   Usage usage{};
   Usd overrun{};    ///< The part of `usd` above the reservation.
   bool over_cap{};  ///< It took some budget over a cap (an `overrun` event was recorded for each).
-  bool first{};     ///< False: the call had ended before, and nothing was done; the members below say nothing then.
+  bool first{};     ///< False: the call had ended before (a budget has cut its stream, say), and nothing was done now.
   RecordStatus status{};     ///< How it was booked.
   CostSource cost_source{};  ///< Where `usd` comes from.
 };

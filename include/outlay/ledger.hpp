@@ -101,7 +101,7 @@ class OUTLAY_EXPORT Ledger {
   /// of each API is logged, with its name: it may be something that is billed.
   [[nodiscard]] std::uint64_t unread_usage() const;
 
-  /// Sums over the records in memory, grouped by tags and by the reserved names `model`, `provider`, `budget` and `day`.
+  /// Sums over the records in memory, grouped by tags and by the reserved names `model` (the served one), `provider`, `budget` and `day`.
   ///
   /// `budget` is the path of the innermost budget: names from the outermost in, joined by `/`; a `/` or `\` within a name has a `\`
   /// before it. `day` is that of the admission, in UTC. Bytes that are no UTF-8 count as U+FFFD, as in the files of sinks. A tag that no

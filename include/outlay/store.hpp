@@ -254,7 +254,8 @@ struct Adjustment {
 /// What Store::set_cap sets. Views, read before it returns.
 struct CapChange {
   std::string_view name{};  ///< The counter's. Of a rule: as its events and refusals write it, `user_id:alice`.
-  /// The budget's.
+  /// The counter's: that of the budget, or of the rule (Window::day() for one that says none). In another window the cap would be another counter's,
+  /// which no program reads; whether the name and the window are in use is not looked at.
   Window window = Window::forever();
   /// The caps themselves, not what is added to them; each 0 or more. None: the programs' caps hold again.
   Limits limits{};
