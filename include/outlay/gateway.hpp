@@ -124,9 +124,10 @@ struct GatewayOptions {
   std::optional<std::uint16_t> admin_port{};
   /// The IP address of that port. Another one than the loopback address is refused unless `admin_sha256` is set.
   std::string admin_address = "127.0.0.1";
-  /// PEM files of a certificate, with those that lead to its authority behind it, and of its private key, without a passphrase. With them
-  /// clients are served by TLS 1.2 and later, and by nothing else. Read by the constructor and by reload().
+  /// The PEM file of a certificate, with those that lead to its authority behind it. With it and `tls_key` clients are served by TLS 1.2 and later,
+  /// and by nothing else. Read by the constructor and by reload().
   std::string tls_certificate{};
+  /// The PEM file of its private key, without a passphrase.
   std::string tls_key{};
   /// Makes the HTML that `/outlay/` shows; none: nothing is there. Called on a thread of the gateway's own, once at a time.
   std::function<std::string()> page{};
