@@ -104,6 +104,8 @@ class OUTLAY_EXPORT Failure {
   [[nodiscard]] std::string reserved() const;
   /// What the call asked for there, as text.
   [[nodiscard]] std::string requested() const;
+  /// limit() less spent() and reserved(), as text; negative after an overrun.
+  [[nodiscard]] std::string remaining() const;
   /// When the same call may fit again because a window turns; empty where only time cannot help.
   [[nodiscard]] std::optional<Time> retry_at() const noexcept;
   /// How long until then, by the clock of the ledger in which it was refused; 0 once it has passed. Rounded up to whole seconds, as a
@@ -156,6 +158,8 @@ class OUTLAY_EXPORT BudgetExceeded : public Error {
   [[nodiscard]] std::string reserved() const { return failure_.reserved(); }
   /// Failure::requested().
   [[nodiscard]] std::string requested() const { return failure_.requested(); }
+  /// Failure::remaining().
+  [[nodiscard]] std::string remaining() const { return failure_.remaining(); }
   /// Failure::retry_at().
   [[nodiscard]] std::optional<Time> retry_at() const noexcept { return failure_.retry_at(); }
   /// Failure::retry_after().

@@ -141,7 +141,8 @@ class Decision {
   std::int64_t max_output_tokens_;
 };
 
-/// Asks the program, once for each model and ceiling of a call.
+/// Asks the program, once for each model and ceiling of a call, and once about a running stream: what it answers then holds until the
+/// stream ends.
 ///
 /// Called outside every lock, on the thread that makes the call; may itself open budgets and make calls, for which its own budget
 /// acts as Block. One that throws counts as Decision::block().

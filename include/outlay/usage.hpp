@@ -157,6 +157,10 @@ struct Amounts {
   /// Member by member.
   constexpr bool operator==(const Amounts&) const noexcept = default;
 };
+/// Prints the members that are not zero: `usd=$0.01 tokens=1500 calls=1`; `nothing` where all are.
+[[nodiscard]] OUTLAY_EXPORT std::string to_string(const Amounts& amounts);
+/// Writes to_string(amounts).
+OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, const Amounts& amounts);
 
 /// The caps of a budget; a dimension without a value is not capped.
 struct Limits {
@@ -176,5 +180,9 @@ struct Limits {
   /// The same caps.
   bool operator==(const Limits&) const noexcept = default;
 };
+/// Prints the members that have a value: `usd=$0.01 calls=0`; `none` where none has.
+[[nodiscard]] OUTLAY_EXPORT std::string to_string(const Limits& limits);
+/// Writes to_string(limits).
+OUTLAY_EXPORT std::ostream& operator<<(std::ostream& out, const Limits& limits);
 
 }  // namespace outlay

@@ -58,6 +58,21 @@ const char* anthropic_type(int status) noexcept {
 
 }  // namespace
 
+int status_of(errc reason) noexcept {
+  switch (reason) {
+    case errc::store_unavailable:
+      return 503;
+    case errc::invalid_argument:
+    case errc::config:
+    case errc::unbounded_refused:
+    case errc::price_unknown:
+    case errc::tag_required:
+      return 400;
+    default:
+      return 500;
+  }
+}
+
 std::string error_body(std::optional<Api> api, int status, std::string_view code, std::string_view message) {
   std::string out;
   JsonWriter json(out);

@@ -26,6 +26,8 @@ struct Answer {
 [[nodiscard]] std::string error_body(std::optional<Api> api, int status, std::string_view code,
                                      std::string_view message);
 [[nodiscard]] Answer error_answer(std::optional<Api> api, int status, std::string_view code, std::string_view message);
+/// The status of what failed for another reason than a cap.
+[[nodiscard]] int status_of(errc reason) noexcept;
 /// A refusal by a budget.
 ///
 /// \param status 429 or 402.

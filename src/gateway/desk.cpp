@@ -17,23 +17,11 @@ namespace asio = boost::asio;
 
 namespace {
 
-int problem_status(errc reason) noexcept {
-  switch (reason) {
-    case errc::store_unavailable:
-      return 503;
-    case errc::invalid_argument:
-    case errc::config:
-      return 400;
-    default:
-      return 500;
-  }
-}
-
 Answer answer_of(const Desk::Work& work) {
   try {
     return work();
   } catch (const Error& error) {
-    return error_answer(std::nullopt, problem_status(error.reason()), to_string(error.reason()), error.what());
+    return error_answer(std::nullopt, status_of(error.reason()), to_string(error.reason()), error.what());
   } catch (const std::exception& error) {
     return error_answer(std::nullopt, 500, "failed", error.what());
   }

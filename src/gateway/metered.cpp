@@ -15,22 +15,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-/// The status for a call that was not admitted for another reason than a cap.
-int status_of(errc reason) noexcept {
-  switch (reason) {
-    case errc::store_unavailable:
-      return 503;
-    case errc::invalid_argument:
-    case errc::config:
-    case errc::unbounded_refused:
-    case errc::price_unknown:
-    case errc::tag_required:
-      return 400;
-    default:
-      return 500;
-  }
-}
-
 bool may_use(const GatewayKey& key, std::string_view model) {
   return key.models.empty() || std::any_of(key.models.begin(), key.models.end(), [&](std::string_view pattern) {
            return pattern.ends_with('*') ? model.starts_with(pattern.substr(0, pattern.size() - 1)) : model == pattern;

@@ -2,6 +2,7 @@
 
 #include <ostream>
 
+#include "core/base/vector.hpp"
 #include "outlay/error.hpp"
 
 namespace outlay {
@@ -90,5 +91,29 @@ std::string to_string(Amount amount) {
 }
 
 std::ostream& operator<<(std::ostream& out, Amount amount) { return out << to_string(amount); }
+
+namespace {
+
+/// The dimensions whose value is not `absent`; `none` where there are none.
+std::string listed(const detail::Vector& values, std::int64_t absent, const char* none) {
+  std::string text;
+  for (std::size_t d = 0; d < values.size(); ++d) {
+    if (values[d] == absent) continue;
+    if (!text.empty()) text += ' ';
+    const Amount amount(static_cast<Dimension>(d), values[d]);
+    text.append(to_string(amount.dimension())).append("=").append(to_string(amount));
+  }
+  return text.empty() ? none : text;
+}
+
+}  // namespace
+
+std::string to_string(const Amounts& amounts) { return listed(detail::to_vector(amounts), 0, "nothing"); }
+
+std::ostream& operator<<(std::ostream& out, const Amounts& amounts) { return out << to_string(amounts); }
+
+std::string to_string(const Limits& limits) { return listed(detail::to_vector(limits), detail::no_cap, "none"); }
+
+std::ostream& operator<<(std::ostream& out, const Limits& limits) { return out << to_string(limits); }
 
 }  // namespace outlay

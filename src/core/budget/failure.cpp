@@ -71,6 +71,14 @@ std::string Failure::spent() const { return amount_of(facts_.get(), &detail::Raw
 std::string Failure::reserved() const { return amount_of(facts_.get(), &detail::RawBreach::reserved); }
 std::string Failure::requested() const { return amount_of(facts_.get(), &detail::RawBreach::requested); }
 
+std::string Failure::remaining() const {
+  const detail::RawBreach* primary = facts_ ? facts_->primary() : nullptr;
+  if (!primary) return {};
+  const std::int64_t used = detail::saturating_add(primary->spent, primary->reserved);
+  return to_string(
+      Amount(primary->dimension, detail::saturating_add(primary->limit, -std::max(used, -detail::no_cap))));
+}
+
 std::optional<std::chrono::seconds> Failure::retry_after() const noexcept {
   const std::optional<Time> when = retry_at();
   if (!when) return {};

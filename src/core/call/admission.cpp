@@ -155,6 +155,7 @@ Admission::State Admission::decide_and_act() {
       // Another stream of the same call may have asked for room meanwhile.
       if (request_.output <= reservation_.quote.output) return state_ = State::admitted;
       moment_.held = reservation_.quote.amounts;
+      memory_.answers = reservation_.answers;
     }
     if (granted_ && asked_blindly_ && claim_->answered() && asked_of_store_.quote.open_ceiling &&
         !asked_of_store_.quote.bounded_above()) {

@@ -68,11 +68,14 @@ void Arrival::book_outright(Action action, const std::string& reason) {
       .book();
 }
 
+void Arrival::observe_outright(const std::string& reason) {
+  if (!std::exchange(refused_outright_, true)) book_outright(Action::observed, would_be_refused + reason);
+}
+
 bool Arrival::refuse_outright(errc code) {
   const std::string reason = refused_outright(request_, code);
   if (observing() && code != errc::overflow) {
-    book_outright(Action::observed, would_be_refused + reason);
-    refused_outright_ = true;
+    observe_outright(reason);
     return false;
   }
   refuse(code, reason);
@@ -145,8 +148,7 @@ void Arrival::enter_rules(const RuledModel& model) {
       check_required(*rule_set_, around_, request_.tags, model);
     } catch (const Error& wrong) {
       if (!observing()) throw;
-      book_outright(Action::observed, would_be_refused + wrong.what());
-      refused_outright_ = true;
+      observe_outright(wrong.what());
     }
     opened = open_rules(*rule_set_, *books_, around_, request_.tags, model);
   }

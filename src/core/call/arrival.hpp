@@ -54,6 +54,7 @@ class OUTLAY_EXPORT Arrival {
   void enter_rules(const RuledModel& model);
   void refuse(errc code, std::string text);
   bool refuse_outright(errc code);
+  void observe_outright(const std::string& reason);  // the first reason only
   void refuse_by_block(std::unique_lock<std::mutex>& lock);
   void book_outright(Action action, const std::string& reason);
   void admitted();  // the amounts are held

@@ -79,7 +79,12 @@ void Admission::ask_program() {
     else
       memory_.models.add(answer.reroute = model_of(model));
   }
-  memory_.answers.push_back(answer);
+  if (moment_.stream) {  // it is asked about a stream once, not about each piece
+    const auto lock = budget_->lock_tree();
+    reservation_.answers.push_back(answer);
+  } else {
+    memory_.answers.push_back(answer);
+  }
 }
 
 }  // namespace outlay::detail

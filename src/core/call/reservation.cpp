@@ -20,6 +20,7 @@ void release(Reservation* reservation) noexcept {
   reservation->set_shown(nullptr);
   reservation->said_over = false;
   reservation->traceparent.clear();
+  reservation->answers.clear();
   keep_spare_reservation(reservation);
 }
 

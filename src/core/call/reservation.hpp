@@ -5,8 +5,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/budget/tree.hpp"
+#include "core/call/decide.hpp"
 #include "core/call/quote.hpp"
 #include "core/ledger/books.hpp"
 #include "core/shared/claim.hpp"
@@ -36,6 +38,7 @@ struct Reservation {
   const ModelName* tier = nullptr;   // null: none was asked for
   const ModelName* under = nullptr;  // the provider that is asked; null: not known
   std::string traceparent;
+  std::vector<Answer> answers;         // (the tree's lock) of the program about its stream
   std::unique_ptr<SharedClaim> claim;  // null where no budget counts in a store
   Reservation* next_free = nullptr;
 

@@ -8,7 +8,9 @@
 
 using namespace outlay::literals;
 using outlay::Amount;
+using outlay::Amounts;
 using outlay::Dimension;
+using outlay::Limits;
 using outlay::Usage;
 
 TEST_CASE("usage: an empty usage is valid", "[core][usage]") { CHECK(Usage{}.first_invalid() == nullptr); }
@@ -100,4 +102,14 @@ TEST_CASE("amount: compares within a dimension", "[core][usage]") {
   CHECK(Amount(Dimension::calls, 3) >= Amount(Dimension::calls, 3));
   CHECK(Amount(Dimension::calls, 3) != Amount(Dimension::tokens, 3));
   CHECK((Amount(Dimension::calls, 3) <=> Amount(Dimension::tokens, 4)) == std::partial_ordering::unordered);
+}
+
+TEST_CASE("amounts: print the dimensions that have a value", "[core]") {
+  CHECK(to_string(Amounts{}) == "nothing");
+  CHECK(to_string(Amounts{.usd = 0.01_usd, .tokens = 1'500, .calls = -1}) == "usd=$0.01 tokens=1500 calls=-1");
+  CHECK(to_string(Limits{}) == "none");
+  CHECK(to_string(Limits{.usd = 0_usd, .concurrent = 4}) == "usd=$0.00 concurrent=4");
+  std::ostringstream text;
+  text << Amounts{.calls = 2} << ", " << Limits{.calls = 0};
+  CHECK(text.str() == "calls=2, calls=0");
 }

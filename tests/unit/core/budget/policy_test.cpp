@@ -46,6 +46,7 @@ TEST_CASE("policy: block judges a call without a ceiling by the output reserve",
     const auto refused = try_call(open);
     REQUIRE(!refused);
     REQUIRE(refused.error().spent() == "$0.0075");
+    REQUIRE(refused.error().remaining() == "$0.0025");
     REQUIRE(refused.error().requested() == "$0.0075");  // as much as the model wrote before
   }
   Budget budget({.usd = 0.50_usd, .output_reserve = 100'000});
@@ -367,6 +368,33 @@ TEST_CASE("policy: try_settle never throws, over a raise cap either", "[core][po
   const auto settled = call.try_settle({.usage = {.input = 1'000, .output = 1'000}});
   REQUIRE(settled);
   REQUIRE(settled->usd == 0.0125_usd);
+}
+
+TEST_CASE("policy: a callback is asked about a stream once, however often it needs more room",
+          "[core][policy][callback]") {
+  const Fixture fixture;
+  const auto asked_with = [&](const Decision& answer) {
+    int asked = 0;
+    Budget budget({.output_tokens = 300, .on_exceed = Callback{[&](const Exceeded& e) {
+                                           CHECK(e.streaming());
+                                           ++asked;
+                                           return answer;
+                                         }}});
+    {
+      Call call({.model = "gpt-4o", .input_tokens = 0});
+      const auto goes_on = answer.kind() == Decision::Kind::allow ? Extension::granted : Extension::cut;
+      CHECK(call.extend_output(400).extension == goes_on);
+      CHECK(call.extend_output(500).extension == goes_on);
+      CHECK(call.extend_output(600).extension == goes_on);
+      CHECK(asked == 1);
+    }
+    Call another({.model = "gpt-4o", .input_tokens = 0, .max_output_tokens = 0});
+    (void)another.extend_output(1'000);
+    return asked;
+  };
+  CHECK(asked_with(Decision::allow()) == 2);  // the next stream is another
+  CHECK(asked_with(Decision::next()) == 2);
+  CHECK(asked_with(Decision::block()) == 2);
 }
 
 TEST_CASE("policy: a callback is asked once for each model and ceiling, and its word decides",

@@ -339,6 +339,20 @@ TEST_CASE("rule: a ledger that observes lets a call without a required tag throu
   CHECK(events[0].reason.find("would have been refused: the call to \"cent\" has no tag user_id") != std::string::npos);
 }
 
+TEST_CASE("rule: observed, a call that several reasons would refuse outright leaves one event", "[core][rule]") {
+  const Fixture fixture({.strict = true, .observe = true});
+  Ledger ledger = Ledger::current();
+  ledger.add_rule({.match = {"user_id", "*"}, .usd = 1_usd, .required = true});
+  ledger.add_rule({.name = "all", .match = {"plan", "*"}, .usd = 1_usd});
+  const Track track({{"plan", "free"}});
+  CHECK(try_call({.model = "a model without a price"}));  // no user, no input, no price
+  REQUIRE(ledger.events().size() == 1);
+  CHECK(ledger.events()[0].action == Action::observed);
+  CHECK(ledger.events()[0].reason.find("has no tag user_id") != std::string::npos);
+  CHECK(try_call({.model = "cent", .tags = {{"plan", "free"}}}));
+  CHECK(ledger.events().size() == 2);
+}
+
 TEST_CASE("rule: policies and calls in flight are as a budget's", "[core][rule]") {
   const Fixture fixture;
   Ledger ledger = Ledger::current();

@@ -154,7 +154,9 @@ class World {
     const Chain chain = look(call);
     call.wanted = call.judged = Judge(chain, call.request, tariffs_).longer(call.offer, output);
     call.moment = {.stream = true, .held = call.offer.amounts, .now = ++clock_};
-    call.memory = {};
+    Memory before = std::exchange(call.memory, {});
+    for (Answer& answer : before.answers)
+      if (answer.stream) call.memory.answers.push_back(std::move(answer));
     call.memory.may_wait = false;
     call.memory.ask_program = !observing;
     call.known.clear();

@@ -593,6 +593,40 @@ TEST_CASE("shared: raise_cap raises this opener's cap", "[core][store]") {
   CHECK(day.limits().usd == 0.02_usd);
 }
 
+TEST_CASE("shared: a cap that was raised or lowered stays so for its name until the window turns", "[core][store]") {
+  const Fixture fixture;
+  const auto open = [](const Window& window) {
+    return Budget(BudgetOptions{.name = "changed", .usd = 0.03_usd, .calls = 9, .window = window});
+  };
+  const auto opened = [&](const Window& window) { return open(window).limits(); };
+  for (const Window& window : {Window::day(), Window::rolling(24h), Window::forever()}) {
+    INFO(window.id());
+    {
+      Budget budget = open(window);
+      Budget beside = open(window);
+      budget.raise_cap(0.02_usd, "more");
+      budget.lower_cap(Dimension::calls, 2, "fewer");
+      CHECK(beside.limits() == Limits{.usd = 0.03_usd, .calls = 9});  // it was open already
+    }
+    CHECK(opened(window) == Limits{.usd = 0.05_usd, .calls = 7});
+    {
+      Budget again = open(window);
+      again.lower_cap(0.04_usd, "less");
+    }
+    CHECK(opened(window) == Limits{.usd = 0.01_usd, .calls = 7});
+    CHECK(Budget(BudgetOptions{.name = "changed", .usd = 0.005_usd, .window = window}).limits() ==
+          Limits{.usd = 0_usd});
+    CHECK(opened(Window::month()) == Limits{.usd = 0.03_usd, .calls = 9});  // another counter
+    fixture.clock->advance(24h);
+    if (window.kind() == Window::Kind::forever)
+      CHECK(opened(window) == Limits{.usd = 0.01_usd, .calls = 7});
+    else
+      CHECK(opened(window) == Limits{.usd = 0.03_usd, .calls = 9});
+  }
+  Ledger::current().reset();
+  CHECK(opened(Window::forever()) == Limits{.usd = 0.03_usd, .calls = 9});
+}
+
 TEST_CASE("shared: what is on its way to a store that was never reached is seen, and counts once when it is there",
           "[core][store]") {
   const Fixture fixture;
