@@ -56,14 +56,17 @@ void Transcript::Speaker::remarks(std::string_view text) {
 
 void Transcript::Speaker::wrapped(char mark, std::string_view text) {
   const std::size_t room = transcript_.width() - name_width - 3;
-  while (text.size() > room) {
-    std::size_t cut = text.rfind(' ', room);
-    if (cut == text.npos || cut == 0) cut = room;
+  for (;;) {
+    std::size_t cut = text.find('\n');
+    if (std::min(cut, text.size()) > room) {
+      cut = text.rfind(' ', room);
+      if (cut == text.npos || cut == 0) cut = room;
+    }
     line(mark, text.substr(0, cut));
+    if (cut == text.npos) return;
     text.remove_prefix(cut);
-    while (text.starts_with(' ')) text.remove_prefix(1);
+    while (text.starts_with(' ') || text.starts_with('\n')) text.remove_prefix(1);
   }
-  line(mark, text);
 }
 
 void Transcript::Speaker::line(char mark, std::string_view text) {
