@@ -420,6 +420,7 @@ Admission::State Admission::store_unavailable(const std::string& what) {
                    (moment_.stream ? "the stream of \"" : "the call to \"") + request_.model.name->text + "\" in " +
                    claim_->store().description() + ", " + what;
   release_grant();
+  claim_->forget();  // what it said before is not the reason
   {
     const auto lock = budget_->lock_tree();
     leave_line();

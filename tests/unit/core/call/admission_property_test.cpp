@@ -96,10 +96,16 @@ model::State to_state(Admission::State state) {
 
 int number_of(std::string_view budget) { return budget.empty() ? -1 : std::stoi(std::string(budget.substr(1))); }
 
+/// How often calls were seen in each state, and below how many budgets: what never happens is not compared.
+struct Seen {
+  int asking_program = 0, in_line = 0, admitted = 0, nested_twice = 0, closed = 0, raised = 0;
+};
+
 class Run {
  public:
-  explicit Run(std::uint64_t seed)
+  Run(std::uint64_t seed, Seen& seen)
       : dice_(seed),
+        seen_(seen),
         observing_(dice_.chance(15)),
         with_store_(dice_.chance(40)),
         waits_often_(dice_.chance(50)),
@@ -211,11 +217,12 @@ class Run {
     if (nodes_.size() >= 8) return;
     const BudgetOptions options = random_options();
     const bool beside = !open_.empty() && dice_.chance(40);
-    const int outer = beside ? static_cast<int>(dice_.between(0, static_cast<std::int64_t>(nodes_.size()) - 1))
-                      : open_.empty() || dice_.chance(5) ? -1
-                                                         : open_numbers_.back();
+    const int outer = !beside ? (open_.empty() ? -1 : open_numbers_.back())
+                      : dice_.chance(10)
+                          ? -1
+                          : static_cast<int>(dice_.between(0, static_cast<std::int64_t>(nodes_.size()) - 1));
     std::optional<Attach> attached;
-    if (outer < 0 || beside) attached.emplace(outer < 0 ? outside_ : scopes_[static_cast<std::size_t>(outer)]);
+    if (beside) attached.emplace(outer < 0 ? outside_ : scopes_[static_cast<std::size_t>(outer)]);
     auto budget = std::make_unique<Budget>(BudgetOptions(options));
     scopes_.push_back(Context::current());
     nodes_.push_back(detail::ambient()->budget);
@@ -491,6 +498,7 @@ class Run {
     history_ << step_ << ": raise b" << budget << ' ' << d << " by " << by << '\n';
     open_[which]->raise_cap(static_cast<Dimension>(d), by, "more");
     world_.raise(budget, d, by);
+    ++seen_.raised;
   }
   void close() {
     if (open_.empty()) return;
@@ -498,6 +506,7 @@ class Run {
     history_ << step_ << ": close b" << open_numbers_[which] << '\n';
     open_[which]->close_to_new_calls("enough");
     world_.close(open_numbers_[which]);
+    ++seen_.closed;
   }
 
   /// The store's weather, for one step of one call.
@@ -603,10 +612,15 @@ class Run {
       if (ticket) wrong_ = "the line of b" + std::to_string(i) + " is longer";
     }
     collect_wakes();
-    for (const auto& [id, call] : calls_)
+    for (const auto& [id, call] : calls_) {
+      seen_.asking_program += call->state == Admission::State::asking_program;
+      seen_.in_line += call->state == Admission::State::in_line;
+      seen_.admitted += call->state == Admission::State::admitted;
+      seen_.nested_twice += nodes_[static_cast<std::size_t>(world_.calls.at(id).at)]->depth > 2;
       if (call->waiter->wakes != world_.calls.at(id).wakes)
         wrong_ = "call " + std::to_string(id) + " was woken " + std::to_string(call->waiter->wakes) +
                  " times, in the model " + std::to_string(world_.calls.at(id).wakes);
+    }
     std::vector<model::Told> found;
     books_.events.visit([&](const detail::EventRow& row) {
       const BudgetEvent event = to_event(row, books_.dictionary);
@@ -623,6 +637,7 @@ class Run {
   }
 
   Dice dice_;
+  Seen& seen_;
   const bool observing_, with_store_, waits_often_;
   const std::int64_t plenty_;  // times as much room in budgets
   const std::shared_ptr<testing::ManualClock> clock_ = std::make_shared<testing::ManualClock>();
@@ -652,6 +667,12 @@ class Run {
 TEST_CASE("admission: random steps agree with the model", "[core][decide][property]") {
   set_log_handler([](LogLevel, std::string_view) {});
   // 200 steps each: OUTLAY_TEST_RUNS=50000 makes ten million.
-  outlay_test::for_each_seed(500, [](std::uint64_t seed) { return Run(seed).go(200); });
+  Seen seen;
+  int runs = 0;
+  outlay_test::for_each_seed(500, [&](std::uint64_t seed) { return ++runs, Run(seed, seen).go(200); });
+  if (runs >= 100)
+    for (const int often :
+         {seen.asking_program, seen.in_line, seen.admitted, seen.nested_twice, seen.closed, seen.raised})
+      CHECK(often > runs / 20);
   set_log_handler({});
 }
