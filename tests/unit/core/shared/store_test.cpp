@@ -1,5 +1,9 @@
 #include <array>
+#include <condition_variable>
 #include <functional>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <stdexcept>
 #include <thread>
 
@@ -757,6 +761,44 @@ TEST_CASE("shared: a backend that throws, or answers too little, is one that can
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
   throws = false;
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
+}
+
+TEST_CASE("shared: the lease of a call is renewed as long as it runs, and no longer", "[core][store]") {
+  const Fixture fixture;
+  std::mutex mutex;
+  std::condition_variable told;
+  std::vector<std::string> reserved, renewed;
+  const auto listen = [&](StoreBackend& backend, std::span<const StoreCommand> commands) {
+    {
+      const std::lock_guard lock(mutex);
+      for (const StoreCommand& command : commands) {
+        if (command.op == StoreCommand::Op::reserve) reserved.push_back(command.id);
+        if (command.op == StoreCommand::Op::renew)
+          renewed.insert(renewed.end(), command.ids.begin(), command.ids.end());
+      }
+    }
+    told.notify_all();
+    return backend.execute(commands, 1s);
+  };
+  const auto store = std::make_shared<Store>(std::make_unique<ScriptedBackend>(listen),
+                                             StoreOptions{.on_unreachable = OnUnreachable::deny(), .lease = 1s});
+  const auto next_renewals = [&] {
+    std::unique_lock lock(mutex);
+    renewed.clear();
+    told.wait_for(lock, 30s, [&] { return renewed.size() >= 2; });
+    return std::set(renewed.begin(), renewed.end());
+  };
+  Budget day(daily("renewed", 1_usd, store));
+  Call running(cent_request());
+  {
+    Call ends(cent_request());
+    const std::vector<std::string> both = (std::lock_guard(mutex), reserved);
+    REQUIRE(both.size() == 2);
+    CHECK(next_renewals() == std::set(both.begin(), both.end()));
+    ends.settle({.input = 1'000});
+  }
+  store->flush(10s);
+  CHECK(next_renewals() == std::set{(std::lock_guard(mutex), reserved.front())});
 }
 
 TEST_CASE("shared: an ending that a store can never take does not stop those behind it", "[core][store]") {
