@@ -150,7 +150,8 @@ struct StoreCommand {
   std::vector<StoreCounter> counters{};
   /// What is reserved, extended to, spent or added: see `op`.
   Amounts amount{};
-  /// Of reserve, extend and renew: how long the id is held without a sign of life.
+  /// Of reserve, extend and renew: how long the id is held without a sign of life. Of adjust: how long the id is remembered, where that is
+  /// longer than an hour.
   std::chrono::milliseconds lease{};
   /// Of reserve: what becomes of the id after its lease.
   OnExpiry on_expiry{};
@@ -244,8 +245,8 @@ struct Adjustment {
   std::optional<Time> at{};
   /// Added to what was spent, in every dimension but `concurrent`; negative amounts lower it, below zero too.
   Amounts amounts{};
-  /// Of the bill or the refund, say, at most 256 bytes: a second correction with it changes nothing, for as long as the store remembers ids
-  /// (an hour, at least). Empty: each one counts.
+  /// Of the bill or the refund, say, at most 256 bytes: a second correction with it changes nothing, for 60 days and in the whole counter.
+  /// Empty: each one counts.
   std::string_view id{};
   std::string_view reason{};  ///< For the event.
   bool create{};              ///< Also where nothing is kept of this name and window.

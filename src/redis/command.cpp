@@ -25,7 +25,8 @@ constexpr std::size_t most_counters = 64, most_ids = 10'000, most_thresholds = 6
 constexpr std::size_t epoch_size = 32, id_size = 32, vector_size = 6;
 constexpr double never = 9'007'199'254'740'991.0;  // microseconds; the script's NEVER
 constexpr std::chrono::milliseconds longest_lease = std::chrono::hours(24),
-                                    longest_detached_lease = std::chrono::hours(60 * 24);
+                                    longest_detached_lease = std::chrono::hours(60 * 24),
+                                    longest_memory_of_correction = longest_detached_lease;
 constexpr unsigned detached_flag = 2;     // beside OnExpiry
 constexpr unsigned overflow_outcome = 4;  // beyond StoreReply::Outcome
 constexpr unsigned changed_flag = 16, crossed_flag = 32;
@@ -205,9 +206,11 @@ std::size_t RedisBatch::Numbered::number_of(std::string thing) {
 
 void RedisBatch::add(const StoreCommand& command, std::size_t number) {
   const bool reserves = command.op == Op::reserve;
-  const auto lease = static_cast<double>(
-      std::chrono::microseconds(std::min(command.lease, command.detached ? longest_detached_lease : longest_lease))
-          .count());
+  const bool corrects = command.op == Op::adjust;
+  const std::chrono::milliseconds longest = corrects           ? longest_memory_of_correction
+                                            : command.detached ? longest_detached_lease
+                                                               : longest_lease;
+  const auto lease = static_cast<double>(std::chrono::microseconds(std::min(command.lease, longest)).count());
   std::string& packed = packed_.emplace_back();
   put_byte(packed, static_cast<std::size_t>(command.op));
   put_byte(packed, static_cast<std::size_t>(command.on_expiry) + (command.detached ? detached_flag : 0U));
@@ -224,7 +227,8 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
         counter.end == Time::max() ? never : static_cast<double>(micros(counter.end - std::chrono::nanoseconds(1)) + 1);
     const double to = static_cast<double>(micros(counter.counted_to));
     // A call that holds the slot has renewed its lease at most one lease before.
-    const double expires = std::min(never, std::max(end, static_cast<double>(micros(counter.keep_until))) + lease);
+    const double held_until = std::max(end, static_cast<double>(micros(counter.keep_until)));
+    const double expires = std::min(never, held_until + (corrects ? 0 : lease));
     const std::string field = std::to_string(micros(counter.begin));
     std::string place;
     put_short(place, counter_keys_.number_of(keys_.counter(counter)) - 1);
@@ -247,8 +251,8 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
 }
 
 void RedisBatch::append(std::string& bytes, std::string_view sha, std::string_view epoch) const {
-  const std::array<std::string, 7> own{keys_.meta(),   keys_.leases(), keys_.held(), keys_.ended(0),
-                                       keys_.ended(1), keys_.ended(2), keys_.caps()};
+  const std::array<std::string, 8> own{keys_.meta(),   keys_.leases(), keys_.held(), keys_.ended(0),
+                                       keys_.ended(1), keys_.ended(2), keys_.caps(), keys_.corrections()};
   const std::string key_count = std::to_string(own.size() + counter_keys_.in_order().size());
   std::string command_count;
   put_short(command_count, packed_.size());

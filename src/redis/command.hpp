@@ -20,6 +20,7 @@ class RedisKeys {
   [[nodiscard]] std::string leases() const { return base_ + "leases"; }
   [[nodiscard]] std::string held() const { return base_ + "held"; }
   [[nodiscard]] std::string ended(int third) const { return base_ + "ended:" + std::to_string(third); }
+  [[nodiscard]] std::string corrections() const { return base_ + "corrections"; }
   [[nodiscard]] std::string caps() const { return base_ + "caps"; }
   /// Any byte may be in a name; two names never have one key.
   [[nodiscard]] std::string counter(const StoreCounter& counter) const;

@@ -11,7 +11,7 @@ local RESERVE, EXTEND, SETTLE, RELEASE, RENEW, ADJUST, SNAPSHOT, SET_CAP, LIST_C
 local DONE, REFUSED, TURNED, ENDED, OVERFLOW, CHANGED, CROSSED = 0, 1, 2, 3, 4, 16, 32
 local HELD, EXPIRED, OVER = 1, 2, 3
 local NO_LIFE = string.rep(char(0), 8)
-local META, LEASES, HOLDS, CAPS, FIRST_COUNTER = KEYS[1], KEYS[2], KEYS[3], KEYS[7], 8
+local META, LEASES, HOLDS, CAPS, CORRECTIONS, FIRST_COUNTER = KEYS[1], KEYS[2], KEYS[3], KEYS[7], KEYS[8], 9
 
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -75,6 +75,7 @@ local function packed_reserved(slot) slot.packed_reserved = slot.packed_reserved
 
 -- The commands that write. Of renewed leases only the arguments, since they may have to be several commands.
 local holds, ended, made, moved, gone = {'HSET', HOLDS}, {'HSET', ended_now}, {'ZADD', LEASES}, {}, {'ZREM', LEASES}
+local corrections = {'ZADD', CORRECTIONS}
 
 -- Records of ids: what they are; how much is held, or was charged at their expiry, packed; the slots of a reservation.
 local records = {}
@@ -290,7 +291,8 @@ for number = 3, last_command do
       else
         outcome = ENDED
       end
-    elseif is == OVER or is == 0 and on_expiry >= DETACHED then
+    elseif is == OVER or is == 0 and on_expiry >= DETACHED or
+      op == ADJUST and tonumber(call('ZSCORE', CORRECTIONS, id) or 0) > now then
       outcome = ENDED
     else
       changes = true
@@ -367,10 +369,8 @@ for number = 3, last_command do
         deadlines[lease] = deadline
       end
       record.is, record.on_expiry, record.amount, record.slots = HELD, on_expiry, sub(command, 45, 92), slots
-      holds[#holds + 1] = id
-      holds[#holds + 1] = char(on_expiry) .. record.amount .. slots
-      made[#made + 1] = deadline
-      made[#made + 1] = id
+      holds[#holds + 1], holds[#holds + 2] = id, char(on_expiry) .. record.amount .. slots
+      made[#made + 1], made[#made + 2] = deadline, id
     elseif op == EXTEND then
       local held = read(record.amount, 1, SMALL)
       add(held, more_reserved)
@@ -380,8 +380,9 @@ for number = 3, last_command do
     else
       if (record.slots or '') ~= '' then gone[#gone + 1] = id end
       record.is, record.amount = OVER, ''
-      ended[#ended + 1] = id
-      ended[#ended + 1] = ''
+      ended[#ended + 1], ended[#ended + 2] = id, ''
+      local until_then = now + unpack('<d', command, 5)
+      if op == ADJUST then corrections[#corrections + 1], corrections[#corrections + 2] = string.format('%.0f', until_then), id end
     end
   end
   n = n + 1
@@ -486,6 +487,10 @@ if change then
     call(spread(gone))
   end
   if #ended > 2 then call(spread(ended)) end
+  if #corrections > 2 then
+    call(spread(corrections))
+    call('ZREMRANGEBYSCORE', CORRECTIONS, '-inf', now)
+  end
   if turned then call('PEXPIRE', ended_now, 3 * HOUR / 1000) end
 end
 return table.concat(results)

@@ -268,7 +268,8 @@ bool StoreFile::end(const StoreCommand& command, std::int64_t now, StoreReply& r
   held_in_.erase(key);
   if (command.op != Op::release) tell(command.counters, reply.crossed);
   tables_.write_slots();
-  tables_.remember_ended(key, past, now, reply.crossed);
+  const bool corrects = command.op == Op::adjust;
+  tables_.remember_ended(key, past, now, reply.crossed, corrects ? command.lease : std::chrono::milliseconds());
   return true;
 }
 

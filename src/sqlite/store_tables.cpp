@@ -104,14 +104,14 @@ void StoreTables::insert_id(const std::string& key, std::int64_t slot, std::int6
 }
 
 void StoreTables::remember_ended(const std::string& key, const Past& past, std::int64_t now,
-                                 std::span<const StoreReply::Crossed> crossed) {
+                                 std::span<const StoreReply::Crossed> crossed, std::chrono::milliseconds at_least) {
   if (past.known()) {
     delete_id_.bind_blob(1, key);
     delete_id_.run();
   }
   packed_.clear();
   pack(packed_, crossed);
-  insert_id(key, 0, later(now, remember_ended_for), packed_);
+  insert_id(key, 0, later(now, std::max<std::chrono::milliseconds>(remember_ended_for, at_least)), packed_);
 }
 
 // --- slots ---

@@ -70,8 +70,10 @@ class StoreTables {
 
   Past find_past(const std::string& key);
   /// What was remembered of an id before is replaced.
+  ///
+  /// \param at_least For how long, where that is longer than an hour.
   void remember_ended(const std::string& key, const Past& past, std::int64_t now,
-                      std::span<const StoreReply::Crossed> crossed);
+                      std::span<const StoreReply::Crossed> crossed, std::chrono::milliseconds at_least);
 
  private:
   StoreSlot read_slot(const Statement& row) const;

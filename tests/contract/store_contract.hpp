@@ -1379,6 +1379,19 @@ OUTLAY_STORE_CASE("a correction adds to what every counter has spent, or takes f
   shop.expect(second, 25, 5);
 }
 
+OUTLAY_STORE_CASE("the id of a correction is remembered as long as the correction asks for, and no longer") {
+  Shop shop;
+  const auto counter = Shop::counter("corrected");
+  StoreCommand correction = shop.adjust(a, {counter}, money(7));
+  correction.lease = std::chrono::hours(60 * 24);
+  shop.one(correction);
+  if (!shop.fixture.advance(std::chrono::hours(59 * 24))) return;  // of a server: in its own tests
+  CHECK(shop.one(correction).outcome == Outcome::ended);
+  shop.expect(counter, 7, 0);
+  shop.fixture.advance(std::chrono::hours(2 * 24));
+  CHECK(shop.one(correction).outcome == Outcome::done);
+}
+
 // --- histories ---
 
 OUTLAY_STORE_CASE("any history of commands gives the answers of the sequential model") {

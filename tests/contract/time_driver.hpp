@@ -517,7 +517,8 @@ class Run {
     if (dice_.chance(50)) id = "refund " + std::to_string(dice_.chance(30) && refunds_ > 0 ? refunds_ : ++refunds_);
     if (correction_times_.empty()) id = id.empty() ? id : "refund " + std::to_string(++refunds_);
     if (!id.empty() && correction_times_.count(id) == 0) correction_times_[id] = {key, now};
-    if (!id.empty() && (correction_times_[id].first != key || std::abs(correction_times_[id].second - now) > 2'000))
+    constexpr Seconds remembered = 59 * 86'400;
+    if (!id.empty() && (correction_times_[id].first != key || latest_ - correction_times_[id].second > remembered))
       id.clear();  // it may be forgotten
     history_ << "adjust " << key.first << ' ' << key.second << ' ' << id;
     if (earlier) history_ << " at " << outlay::to_iso8601(time_of(at));

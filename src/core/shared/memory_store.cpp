@@ -283,8 +283,9 @@ void MemoryBackend::end(const StoreCommand& command) {
   ended.stage = Stage::ended;
   drop(ended);
   const bool remember = command.lease != std::chrono::milliseconds::max();
-  set_deadline(command.id, ended, command.now,
-               remember ? std::chrono::milliseconds(keep_ended) : std::chrono::milliseconds::max());
+  std::chrono::milliseconds keep = remember ? keep_ended : command.lease;
+  if (command.op == StoreCommand::Op::adjust) keep = std::max(keep, command.lease);
+  set_deadline(command.id, ended, command.now, keep);
   if (!remember) holds_.erase(command.id);
 }
 

@@ -51,9 +51,14 @@ namespace {
 
 using namespace detail;
 
+/// How long a program's own id of a correction is remembered: until what it corrects is long settled.
+constexpr std::chrono::hours remember_correction{60 * 24};
+
 /// One question about one counter, and its answer.
+///
+/// \param remember Of adjust: StoreCommand::lease.
 StoreReply ask(StoreQueue& queue, StoreCommand::Op op, std::string id, std::string_view name, const Window& window,
-               std::optional<Time> at, const Vector& amounts) {
+               std::optional<Time> at, const Vector& amounts, std::chrono::milliseconds remember = {}) {
   if (name.empty() || window.kind() == Window::Kind::scope)
     throw ConfigError("a store's counter needs a name and a window other than Window::scope(). Pass both.");
   const auto counter = queue.counter(std::string(name), window);
@@ -64,8 +69,7 @@ StoreReply ask(StoreQueue& queue, StoreCommand::Op op, std::string id, std::stri
   // What a rolling window was at an instant does not count what came later.
   if (past && op == StoreCommand::Op::snapshot) slot.counted_to = slot.begin;
   StoreCommand command = queue.command(op, std::move(id), {std::move(slot)}, amounts, now);
-  // A store in memory remembers the ids that have a lease: a program's own id may come again.
-  if (op == StoreCommand::Op::adjust) command.lease = queue.options.lease;
+  if (op == StoreCommand::Op::adjust) command.lease = remember;
   Result<StoreReply> reply = queue.ask_and_wait(std::move(command), {counter});
   if (!reply) throw_failure(std::move(reply).error());
   return *std::move(reply);
@@ -122,9 +126,10 @@ StoreReply::State Store::adjust(const Adjustment& adjustment) {
       refuse(adjustment, "names a counter of which nothing is kept in " + description() +
                              ". Check the name and the window, or set `create` to begin it.");
   }
+  const bool own_id = !adjustment.id.empty();
   const StoreReply reply =
-      ask(*queue_, StoreCommand::Op::adjust, adjustment.id.empty() ? queue_->new_id() : stable_id(adjustment),
-          adjustment.name, adjustment.window, adjustment.at, amounts);
+      ask(*queue_, StoreCommand::Op::adjust, own_id ? stable_id(adjustment) : queue_->new_id(), adjustment.name,
+          adjustment.window, adjustment.at, amounts, own_id ? remember_correction : queue_->options.lease);
   if (reply.outcome != StoreReply::Outcome::done) return reply.states.at(0);  // its id was here before
   const AttributionRef where = books.dictionary.intern(nullptr, {true, adjustment.name, {}, {}});
   const Vector spent = to_vector(reply.states.at(0).spent);

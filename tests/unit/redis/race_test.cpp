@@ -168,6 +168,7 @@ TEST_CASE("redis cluster: a slot that moves to another node is followed, also wh
   // A node answers ASK only where it has none of the keys and the other one has all of them.
   const std::vector<std::string> ended{"{outlay}:ended:0", "{outlay}:ended:1", "{outlay}:ended:2", "{outlay}:caps"};
   for (const std::string& key : ended) source.command({"HSET", key, id_of(99), ""});
+  source.command({"ZADD", "{outlay}:corrections", "1", id_of(99)});
   const std::string slot = source.command({"CLUSTER", "KEYSLOT", "{outlay}:meta"});
   const std::string source_id = source.command({"CLUSTER", "MYID"}), target_id = target.command({"CLUSTER", "MYID"});
   REQUIRE(target.command({"CLUSTER", "SETSLOT", slot, "IMPORTING", source_id}) == "OK");
@@ -178,7 +179,7 @@ TEST_CASE("redis cluster: a slot that moves to another node is followed, also wh
   const auto torn = unavailable(backend, command(Op::settle, 1, {counter}, 1_usd), 200ms);
   CHECK(contains(torn.message, "TRYAGAIN"));
   CHECK(torn.took < 2s);
-  std::vector<std::string> rest{"{outlay}:leases", "{outlay}:in:forever:x", "{outlay}:held"};
+  std::vector<std::string> rest{"{outlay}:leases", "{outlay}:corrections", "{outlay}:in:forever:x", "{outlay}:held"};
   rest.insert(rest.end(), ended.begin(), ended.end());
   for (const std::string& key : rest)
     REQUIRE(source.command({"MIGRATE", "127.0.0.1", std::to_string(target.port()), key, "0", "5000"}) == "OK");

@@ -217,6 +217,31 @@ TEST_CASE("redis: an ended id is known where the clock is put back over the turn
   CHECK(look(backend, counter).spent.usd == 2_usd);
 }
 
+TEST_CASE("redis: the id of a correction is remembered as long as the correction asks for, and no longer", "[redis]") {
+  NEEDS_REDIS();
+  test::MovedClock clock;
+  const outlay::Time start{std::chrono::sys_days(std::chrono::year(2026) / 5 / 1)};
+  clock.set(start);
+  const test::RedisServer server({.environment = clock.environment()});
+  RedisBackend backend(server.url(), "outlay");
+  const StoreCounter counter = forever("x");
+  const auto adjust = [&](std::uint64_t id) {
+    StoreCommand correction = command(Op::adjust, id, {counter}, 1_usd);
+    correction.lease = 60 * 24h;
+    return run(backend, correction).value().outcome;
+  };
+  CHECK(adjust(1) == Outcome::done);
+  CHECK(adjust(1) == Outcome::ended);
+  clock.set(start + 59 * 24h);
+  CHECK(adjust(1) == Outcome::ended);
+  CHECK(adjust(2) == Outcome::done);
+  clock.set(start + 61 * 24h);
+  CHECK(adjust(2) == Outcome::ended);
+  CHECK(adjust(1) == Outcome::done);
+  CHECK(look(backend, counter).spent.usd == 3_usd);
+  CHECK(server.command({"ZCARD", "{outlay}:corrections"}) == "2");
+}
+
 TEST_CASE("redis: an ended id is remembered over the turn of an hour, and forgotten after the next", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
