@@ -790,15 +790,19 @@ TEST_CASE("shared: the lease of a call is renewed as long as it runs, and no lon
   };
   Budget day(daily("renewed", 1_usd, store));
   Call running(cent_request());
+  std::vector<std::string> both;
   {
     Call ends(cent_request());
-    const std::vector<std::string> both = (std::lock_guard(mutex), reserved);
+    {
+      const std::lock_guard lock(mutex);
+      both = reserved;
+    }
     REQUIRE(both.size() == 2);
     CHECK(next_renewals() == std::set(both.begin(), both.end()));
     ends.settle({.input = 1'000});
   }
   store->flush(10s);
-  CHECK(next_renewals() == std::set{(std::lock_guard(mutex), reserved.front())});
+  CHECK(next_renewals() == std::set{both.front()});
 }
 
 TEST_CASE("shared: an ending that a store can never take does not stop those behind it", "[core][store]") {
