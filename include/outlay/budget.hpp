@@ -134,17 +134,16 @@ class OUTLAY_EXPORT OpenBudget {
   /// When the present window ends; empty without a window, and for Window::forever(). For a rolling window: when its oldest slot goes.
   [[nodiscard]] std::optional<Time> window_end() const;
 
-  /// Adds `amount` to a cap from now on, as long as this budget is open; recorded as a BudgetEvent with the reason. Thresholds that have
-  /// fired stay fired. With a window, budgets that this process opens under the same name start with it, too, until the window turns; of a
-  /// rolling window as long as what is spent now counts. Store::set_cap changes the counter's cap for every process.
+  /// Adds `amount` to a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired. With a window, of
+  /// this budget alone and as long as it is open; Store::set_cap changes the counter's cap for all.
   ///
   /// \par Errors
   /// ConfigError if the dimension has no cap here, or the amount is not positive.
   void raise_cap(Usd amount, std::string_view reason);
   /// The same in any dimension: nano-dollars for Dimension::usd, else a count.
   void raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
-  /// Takes `amount` off a cap, for as long and for whom raise_cap() adds to one; recorded as a BudgetEvent with the reason. Running calls keep
-  /// what they hold: a cap below what is spent and held refuses what comes.
+  /// Takes `amount` off a cap from now on; recorded as a BudgetEvent with the reason. Running calls keep what they hold: a cap below what
+  /// is spent and held refuses what comes.
   ///
   /// \par Errors
   /// ConfigError if the dimension has no cap here, or the amount is not positive or larger than the cap.

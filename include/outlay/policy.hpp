@@ -142,7 +142,7 @@ class Decision {
 };
 
 /// Asks the program, once for each model and ceiling of a call, and once about a running stream: what it answers then holds until the
-/// stream ends.
+/// stream ends. Two pieces of it that come at once may both ask; the first answer holds.
 ///
 /// Called outside every lock, on the thread that makes the call; may itself open budgets and make calls, for which its own budget
 /// acts as Block. One that throws counts as Decision::block().

@@ -150,8 +150,8 @@ struct StoreCommand {
   std::vector<StoreCounter> counters{};
   /// What is reserved, extended to, spent or added: see `op`.
   Amounts amount{};
-  /// Of reserve, extend and renew: how long the id is held without a sign of life. Of adjust: how long the id is remembered, where that is
-  /// longer than an hour.
+  /// Of reserve, extend and renew: how long the id is held without a sign of life. Of adjust: how long the id is remembered, from an hour
+  /// to 60 days.
   std::chrono::milliseconds lease{};
   /// Of reserve: what becomes of the id after its lease.
   OnExpiry on_expiry{};

@@ -13,6 +13,7 @@ using namespace std::chrono_literals;
 /// How long the id of a call that ended is remembered, and of one whose lease ran out: that call may still settle.
 constexpr auto remember_ended_for = 1h;
 constexpr auto remember_expired = 48h, remember_detached = 7 * 24h;
+constexpr auto longest_memory = 60 * 24h;  // of the id of a correction
 constexpr auto purge_every = 10min;
 constexpr std::int64_t purge_at_once = 1'000;
 
@@ -111,7 +112,8 @@ void StoreTables::remember_ended(const std::string& key, const Past& past, std::
   }
   packed_.clear();
   pack(packed_, crossed);
-  insert_id(key, 0, later(now, std::max<std::chrono::milliseconds>(remember_ended_for, at_least)), packed_);
+  const auto time = std::clamp<std::chrono::milliseconds>(at_least, remember_ended_for, longest_memory);
+  insert_id(key, 0, later(now, time), packed_);
 }
 
 // --- slots ---

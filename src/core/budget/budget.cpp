@@ -91,7 +91,6 @@ void change_cap(BudgetNode& node, Dimension dimension, std::int64_t amount, Acti
                         to_string(Amount(dimension, counter.cap[d])) + ". Take off at most that.");
     counter.cap[d] = cap;
     node.thresholds.adapt(counter.cap);
-    if (node.outside) node.outside->note_change(books_of(&node).time(), dimension, amount);
     anything_changed(node, wakes);
   }
   wakes.tell();

@@ -26,11 +26,6 @@ class OutsideCounter {
   /// \par Blocking
   /// With a store on this machine at most its file.
   [[nodiscard]] virtual Counter read(Time callers, const Vector& caps) noexcept = 0;
-  /// The caps of a budget that opens now: with the changes that were noted, as long as they count.
-  [[nodiscard]] virtual Vector opening_caps(Time callers, const Vector& caps) const = 0;
-  /// Notes that a cap was raised or lowered: for budgets that open later in this process, until the present window turns. A change in a
-  /// rolling window counts as long as what was spent then.
-  virtual void note_change(Time callers, Dimension dimension, std::int64_t amount) = 0;
   /// When the present slot ends.
   [[nodiscard]] virtual std::optional<Time> slot_end(Time callers) const = 0;
 

@@ -52,9 +52,7 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Boo
       opens_at_once(!policy_list().empty() && lets_through(policy_list().front())),
       only_blocks(std::all_of(policy_list().begin(), policy_list().end(),
                               [](const Policy& policy) { return std::holds_alternative<Block>(policy); }) &&
-                  (!enclosing || enclosing->only_blocks)) {
-  if (outside) counter.cap = outside->opening_caps(of_ledger.time(), counter.cap);
-}
+                  (!enclosing || enclosing->only_blocks)) {}
 
 BudgetNode::~BudgetNode() = default;
 

@@ -267,7 +267,11 @@ Admission::State Admission::observe() {
   const ChainView chain = look(true);
   Notes notes;
   const Verdict verdict = decide(chain, judged, memory_, moment_, notes);
-  if (verdict.kind == Verdict::Kind::refuse) notes = {note_of_refusal(verdict, chain, moment_)};
+  if (verdict.kind == Verdict::Kind::refuse) {
+    const bool by_store = !said_.empty() && said_.front().kind == Note::Kind::blocked;
+    notes.clear();
+    if (!by_store) said_ = {note_of_refusal(verdict, chain, moment_)};
+  }
   if (arrival_ && arrival_->refused_outright_) {  // that was its one event
     notes.clear();
     said_.clear();

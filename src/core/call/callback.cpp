@@ -1,5 +1,7 @@
 // A Callback policy: the program is asked, outside every lock, and its answer is remembered.
 
+#include <algorithm>
+
 #include "core/call/admission.hpp"
 #include "core/call/refusal.hpp"
 #include "core/pricing/price_book.hpp"
@@ -81,7 +83,9 @@ void Admission::ask_program() {
   }
   if (moment_.stream) {  // it is asked about a stream once, not about each piece
     const auto lock = budget_->lock_tree();
-    reservation_.answers.push_back(answer);
+    const auto same = [&](const Answer& one) { return one.budget == answer.budget && one.policy == answer.policy; };
+    if (std::none_of(reservation_.answers.begin(), reservation_.answers.end(), same))
+      reservation_.answers.push_back(answer);
   } else {
     memory_.answers.push_back(answer);
   }

@@ -282,9 +282,10 @@ void MemoryBackend::end(const StoreCommand& command) {
   Hold& ended = holds_[command.id];
   ended.stage = Stage::ended;
   drop(ended);
-  const bool remember = command.lease != std::chrono::milliseconds::max();
+  const bool adjusts = command.op == StoreCommand::Op::adjust;
+  const bool remember = adjusts || command.lease != std::chrono::milliseconds::max();
   std::chrono::milliseconds keep = remember ? keep_ended : command.lease;
-  if (command.op == StoreCommand::Op::adjust) keep = std::max(keep, command.lease);
+  if (adjusts) keep = std::max(keep, command.lease);
   set_deadline(command.id, ended, command.now, keep);
   if (!remember) holds_.erase(command.id);
 }
@@ -344,8 +345,16 @@ void MemoryBackend::reset() noexcept {
       slot.sums.spent = {};
       slot.told.clear();
     }
-  for (auto& [id, hold] : holds_)
+  for (auto at = holds_.begin(); at != holds_.end();) {
+    Hold& hold = at->second;
     if (hold.stage == Stage::charged) hold.amount = {};
+    if (hold.stage != Stage::ended) {
+      ++at;
+      continue;
+    }
+    deadlines_.erase({hold.deadline, at->first});
+    at = holds_.erase(at);
+  }
 }
 
 }  // namespace detail

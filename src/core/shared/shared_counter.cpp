@@ -1,7 +1,5 @@
 #include "core/shared/shared_counter.hpp"
 
-#include <algorithm>
-
 #include "core/shared/store_queue.hpp"
 
 namespace outlay::detail {
@@ -18,20 +16,6 @@ Counter SharedCounter::read(Time callers, const Vector& caps) noexcept {
   const Time now = queue.now(callers);
   queue.look(*this, now);
   return queue.view(*this, now, caps);
-}
-
-Vector SharedCounter::opening_caps(Time callers, const Vector& caps) const {
-  const Vector changes = queue.cap_changes(*this, queue.now(callers));
-  Vector changed = caps;
-  for (std::size_t d = 0; d < dimension_count; ++d)
-    if (caps[d] != no_cap) changed[d] = std::clamp<std::int64_t>(saturating_add(caps[d], changes[d]), 0, no_cap - 1);
-  return changed;
-}
-
-void SharedCounter::note_change(Time callers, Dimension dimension, std::int64_t amount) {
-  const Time now = queue.now(callers);
-  const Window::Span span = window.at(now);
-  queue.note_cap_change(*this, now, rolls() ? now + (now - span.counted_from) : span.end, dimension, amount);
 }
 
 std::optional<Time> SharedCounter::slot_end(Time callers) const { return window.at(queue.now(callers)).end; }

@@ -31,8 +31,6 @@ class SharedCounter final : public OutsideCounter, public std::enable_shared_fro
   const Window window;
 
   [[nodiscard]] Counter read(Time callers, const Vector& caps) noexcept override;
-  [[nodiscard]] Vector opening_caps(Time callers, const Vector& caps) const override;
-  void note_change(Time callers, Dimension dimension, std::int64_t amount) override;
   [[nodiscard]] std::optional<Time> slot_end(Time callers) const override;
 
  private:

@@ -116,24 +116,6 @@ Vector StoreQueue::caps(const SharedCounter& counter, const Vector& own) const n
   return with_set_caps(own, counter.set_caps_);
 }
 
-Vector StoreQueue::cap_changes(const SharedCounter& counter, Time now) const {
-  const std::lock_guard lock(mutex_);
-  if (cap_changes_.empty()) return {};
-  const auto found = cap_changes_.find({counter.name, counter.window.id()});
-  const bool counts = found != cap_changes_.end() && !(found->second.until && *found->second.until <= now);
-  return counts ? found->second.amounts : Vector{};
-}
-
-void StoreQueue::note_cap_change(const SharedCounter& counter, Time now, std::optional<Time> until, Dimension dimension,
-                                 std::int64_t amount) {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(cap_changes_, [&](const auto& change) { return change.second.until && *change.second.until <= now; });
-  CapChanges& changes = cap_changes_[{counter.name, counter.window.id()}];
-  std::int64_t& changed = changes.amounts[index(dimension)];
-  changed = saturating_add(changed, amount);
-  changes.until = until;
-}
-
 std::vector<std::shared_ptr<KnownSlot>> StoreQueue::known_slots(const Counters& counters,
                                                                 const std::vector<StoreCounter>& slots) {
   std::vector<std::shared_ptr<KnownSlot>> known;
@@ -368,7 +350,6 @@ void StoreQueue::reset() {
   if (!memory) return;
   memory->reset();
   const std::lock_guard lock(mutex_);
-  cap_changes_.clear();
   for (const auto& [key, known] : counters_)
     if (const std::shared_ptr<SharedCounter> counter = known.lock())
       for (const auto& [begin, slot] : counter->slots_) {

@@ -69,11 +69,6 @@ class StoreQueue {
   [[nodiscard]] Counter view(const SharedCounter& counter, const KnownSlot& slot, const Vector& caps);
   /// A budget's caps, but for those that are set in the store, as it last said.
   [[nodiscard]] Vector caps(const SharedCounter& counter, const Vector& own) const noexcept;
-  /// What this process has added to the caps of a counter's budgets.
-  [[nodiscard]] Vector cap_changes(const SharedCounter& counter, Time now) const;
-  /// \param until When it counts no more; empty: never.
-  void note_cap_change(const SharedCounter& counter, Time now, std::optional<Time> until, Dimension dimension,
-                       std::int64_t amount);
   /// What is known of the slots of these counters.
   [[nodiscard]] std::vector<std::shared_ptr<KnownSlot>> known_slots(const Counters& counters,
                                                                     const std::vector<StoreCounter>& slots);
@@ -171,11 +166,6 @@ class StoreQueue {
   std::condition_variable changed_;    // for the thread
   std::condition_variable delivered_;  // for flush
   std::map<std::pair<std::string, std::string>, std::weak_ptr<SharedCounter>> counters_;
-  struct CapChanges {
-    Vector amounts{};
-    std::optional<Time> until{};
-  };
-  std::map<std::pair<std::string, std::string>, CapChanges> cap_changes_;
   std::deque<std::shared_ptr<Question>> questions_;
   std::deque<Delivery> deliveries_;
   std::size_t delivering_ = 0;  // deliveries that the backend has and has not answered

@@ -373,7 +373,11 @@ class World {
     const Judge judge(chain, call.request, tariffs_);
     const Judgement judgement = judge.judge(call.judged, call.memory, call.moment);
     std::vector<Event> events = judgement.events;
-    if (judgement.kind == Judgement::Kind::refuse) events = {refusal_event(judge, chain, judgement, call.moment)};
+    if (judgement.kind == Judgement::Kind::refuse) {
+      const bool by_store = !call.to_say.empty() && call.to_say.front().kind == Kind::blocked;
+      events.clear();
+      if (!by_store) call.to_say = {refusal_event(judge, chain, judgement, call.moment)};
+    }
     if (call.refused_outright) events.clear();  // one event, which was told when it arrived
     if (call.refused_outright) call.to_say.clear();
     call.asked_events.clear();

@@ -597,40 +597,6 @@ TEST_CASE("shared: raise_cap raises this opener's cap", "[core][store]") {
   CHECK(day.limits().usd == 0.02_usd);
 }
 
-TEST_CASE("shared: a cap that was raised or lowered stays so for its name until the window turns", "[core][store]") {
-  const Fixture fixture;
-  const auto open = [](const Window& window) {
-    return Budget(BudgetOptions{.name = "changed", .usd = 0.03_usd, .calls = 9, .window = window});
-  };
-  const auto opened = [&](const Window& window) { return open(window).limits(); };
-  for (const Window& window : {Window::day(), Window::rolling(24h), Window::forever()}) {
-    INFO(window.id());
-    {
-      Budget budget = open(window);
-      Budget beside = open(window);
-      budget.raise_cap(0.02_usd, "more");
-      budget.lower_cap(Dimension::calls, 2, "fewer");
-      CHECK(beside.limits() == Limits{.usd = 0.03_usd, .calls = 9});  // it was open already
-    }
-    CHECK(opened(window) == Limits{.usd = 0.05_usd, .calls = 7});
-    {
-      Budget again = open(window);
-      again.lower_cap(0.04_usd, "less");
-    }
-    CHECK(opened(window) == Limits{.usd = 0.01_usd, .calls = 7});
-    CHECK(Budget(BudgetOptions{.name = "changed", .usd = 0.005_usd, .window = window}).limits() ==
-          Limits{.usd = 0_usd});
-    CHECK(opened(Window::month()) == Limits{.usd = 0.03_usd, .calls = 9});  // another counter
-    fixture.clock->advance(24h);
-    if (window.kind() == Window::Kind::forever)
-      CHECK(opened(window) == Limits{.usd = 0.01_usd, .calls = 7});
-    else
-      CHECK(opened(window) == Limits{.usd = 0.03_usd, .calls = 9});
-  }
-  Ledger::current().reset();
-  CHECK(opened(Window::forever()) == Limits{.usd = 0.03_usd, .calls = 9});
-}
-
 TEST_CASE("shared: what is on its way to a store that was never reached is seen, and counts once when it is there",
           "[core][store]") {
   const Fixture fixture;
@@ -747,6 +713,34 @@ std::shared_ptr<Store> scripted(ScriptedBackend::Script script, OnUnreachable ch
 }
 
 }  // namespace
+
+TEST_CASE("shared: observed, a call that its store and a budget would refuse leaves one event", "[core][store]") {
+  const Fixture fixture({.observe = true});
+  const auto store = scripted(
+      [](StoreBackend&, std::span<const StoreCommand>) -> std::vector<Result<StoreReply>> {
+        throw std::runtime_error("down");
+      },
+      OnUnreachable::deny());
+  Budget day(daily("unreachable", 1_usd, store));
+  Budget run({.name = "run", .usd = 0.001_usd});
+  CHECK(try_call(cent_request()));
+  CHECK(actions(fixture.ledger) == std::vector{Action::observed});
+}
+
+TEST_CASE("shared: a reset ledger counts a correction again", "[core][store]") {
+  const Fixture fixture;
+  Ledger ledger = Ledger::current();
+  const auto adjust = [&] {
+    return ledger.store()->adjust({.name = "x", .amounts = {.usd = 1_usd}, .id = "bill 1", .create = true}).spent.usd;
+  };
+  CHECK(adjust() == 1_usd);
+  CHECK(adjust() == 1_usd);
+  fixture.clock->advance(59 * 24h);
+  CHECK(adjust() == 1_usd);
+  ledger.reset();
+  CHECK(adjust() == 1_usd);
+  CHECK(adjust() == 1_usd);
+}
 
 TEST_CASE("shared: a backend that throws, or answers too little, is one that cannot be reached", "[core][store]") {
   const Fixture fixture;
