@@ -160,7 +160,7 @@ std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreComma
 }
 
 void RedisBackend::run(Batch& batch, Deadline deadline) {
-  bool fresh = false, repeated = false;
+  bool fresh = false, repeated = false, moving = false;
   std::string why = "did not answer in time";
   int turns = 0;
   for (bool first = true; !batch.pending.empty() && (first || Steady::now() < deadline); first = false) {
@@ -191,6 +191,7 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
         connection_.reset();
       }
       if (turn.wait) {
+        moving = true;
         why = "is moving the prefix's slot between nodes (TRYAGAIN)";
         ::poll(nullptr, 0, 10);
       }
@@ -208,7 +209,8 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
         continue;
       }
       note_failure(lost.what());
-      why = trouble_;
+      if (!(moving && lost.timed_out))
+        why = trouble_;  // it did answer, and the time was up while it was asked once more
       break;
     }
   }

@@ -177,6 +177,7 @@ TEST_CASE("redis cluster: a slot that moves to another node is followed, also wh
   REQUIRE(source.command({"MIGRATE", "127.0.0.1", std::to_string(target.port()), "{outlay}:meta", "0", "5000"}) ==
           "OK");
   const auto torn = unavailable(backend, command(Op::settle, 1, {counter}, 1_usd), 200ms);
+  INFO(torn.message);
   CHECK(contains(torn.message, "TRYAGAIN"));
   CHECK(torn.took < 2s);
   std::vector<std::string> rest{"{outlay}:leases", "{outlay}:corrections", "{outlay}:in:forever:x", "{outlay}:held"};
