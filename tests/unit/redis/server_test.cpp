@@ -171,12 +171,23 @@ TEST_CASE("redis: slots that are over are forgotten when the next one comes", "[
   CHECK(server.command({"HLEN", "{outlay}:in:minute:x"}) == "3");  // these two, and what is in flight
 }
 
+namespace {
+
+/// A server that was started at another time.
+struct MovedServer {
+  explicit MovedServer(outlay::Time time) : server({.environment = (clock.set(time), clock.environment())}) {}
+
+  test::MovedClock clock{};
+  const test::RedisServer server;
+};
+
+}  // namespace
+
 TEST_CASE("redis: what a rolling window has forgotten in its time is not lost data", "[redis]") {
   NEEDS_REDIS();
-  test::MovedClock clock;
   const outlay::Time start{std::chrono::sys_days(std::chrono::year(2026) / 5 / 1)};
-  clock.set(start);
-  const test::RedisServer server({.environment = clock.environment()});
+  MovedServer moved(start);
+  auto& [clock, server] = moved;
   const auto store = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
   (void)store->state("x", outlay::Window::rolling(30 * 24h));  // by now it knows the server's clock
   const outlay::Budget budget({.name = "x", .calls = 10, .window = outlay::Window::rolling(30 * 24h), .store = store});
@@ -199,10 +210,9 @@ TEST_CASE("redis: what a rolling window has forgotten in its time is not lost da
 
 TEST_CASE("redis: an ended id is known where the clock is put back over the turn of an hour", "[redis]") {
   NEEDS_REDIS();
-  test::MovedClock clock;
   const outlay::Time hour{std::chrono::sys_days(std::chrono::year(2026) / 5 / 1)};
-  clock.set(hour - 2min);
-  const test::RedisServer server({.environment = clock.environment()});
+  MovedServer moved(hour - 2min);
+  auto& [clock, server] = moved;
   RedisBackend backend(server.url(), "outlay");
   const StoreCounter counter = forever("x");
   const auto settle = [&](std::uint64_t id) { return run(backend, command(Op::settle, id, {counter}, 1_usd)).value(); };
@@ -219,10 +229,9 @@ TEST_CASE("redis: an ended id is known where the clock is put back over the turn
 
 TEST_CASE("redis: the id of a correction is remembered as long as the correction asks for, and no longer", "[redis]") {
   NEEDS_REDIS();
-  test::MovedClock clock;
   const outlay::Time start{std::chrono::sys_days(std::chrono::year(2026) / 5 / 1)};
-  clock.set(start);
-  const test::RedisServer server({.environment = clock.environment()});
+  MovedServer moved(start);
+  auto& [clock, server] = moved;
   RedisBackend backend(server.url(), "outlay");
   const StoreCounter counter = forever("x");
   const auto adjust = [&](std::uint64_t id) {
