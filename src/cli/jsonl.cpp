@@ -237,7 +237,7 @@ class JsonlSource final : public Source {
   void each_line(const OnRecord& on_record, const OnEvent& on_event) {
     std::ifstream file(path_, std::ios::binary | std::ios::ate);
     if (file && file.tellg() < offset_) {
-      complain("\"" + name_ + "\" is shorter than it was: it is read from its begin again.");
+      say("\"" + name_ + "\" is shorter than it was: it is read from its begin again.");
       offset_ = 0;
     }
     if (offset_ == 0) lines_ = 0;

@@ -433,18 +433,18 @@ int main(int argc, char** argv) {
       status = estimate(estimate_arguments);
     std::cout.flush();
     if (!std::cout) {
-      complain("the output could not be written");
+      say("the output could not be written");
       return failed;
     }
     return status;
   } catch (const UsageError& error) {
-    complain(error.what());
+    say(error.what());
     return usage;
   } catch (const outlay::Error& error) {
-    complain(error.what());
+    say(error.what());
     return exit_of(error.reason());
   } catch (const std::exception& error) {
-    complain(error.what());
+    say(error.what());
     return failed;
   }
 }

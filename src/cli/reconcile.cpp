@@ -363,7 +363,7 @@ int reconcile(const ReconcileArguments& arguments) {
   Bill bill = read_bill(arguments.bill);
   const std::unique_ptr<Source> source = open_source(arguments.file, {});
   source->read([&](const Record& record) { book(bill, record); }, [](const BudgetEvent&) {});
-  if (const std::string remark = source->remark(); !remark.empty()) complain(remark);
+  if (const std::string remark = source->remark(); !remark.empty()) say(remark);
 
   const Comparison comparison(bill, arguments);
   std::cout << bill.form->title << ", in " << (bill.form->money ? "US dollars" : "tokens") << ", against the calls to "

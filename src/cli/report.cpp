@@ -16,7 +16,7 @@ namespace outlay::cli {
 namespace {
 
 void say_what_is_missing(const Source& source) {
-  if (const std::string remark = source.remark(); !remark.empty()) complain(remark);
+  if (const std::string remark = source.remark(); !remark.empty()) say(remark);
 }
 
 /// To a file beside it first: a part of a page would look like all of it, and what was there stays where the disk is full.
@@ -76,7 +76,7 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
 void write_page(const ReportArguments& arguments, const ReportFilter& filter, Calendar& calendar) {
   std::string remark;
   const std::string page = page_of(arguments.file, arguments.by, filter, arguments.zone, calendar, remark);
-  if (!remark.empty()) complain(remark);
+  if (!remark.empty()) say(remark);
   write_file(arguments.html, page);
 }
 
@@ -138,8 +138,7 @@ int report(const ReportArguments& arguments) {
   source->read([&](const Record& record) { groups.add(record); }, [&](const BudgetEvent& event) { groups.add(event); });
 
   const Report result = groups.report(source->complete());
-  for (const std::string& key : result.missing_keys())
-    complain("no record has the tag \"" + key + "\". Check its name.");
+  for (const std::string& key : result.missing_keys()) say("no record has the tag \"" + key + "\". Check its name.");
   say_what_is_missing(*source);
   const std::size_t limit = arguments.limit == 0 ? result.size() : arguments.limit;
   std::cout << (arguments.format == Format::csv    ? as_csv(result, arguments.by, limit)

@@ -102,7 +102,7 @@ struct Totals {
 };
 
 std::string last_line(const Totals& totals, const RunArguments& arguments, const Ledger& ledger) {
-  std::string line = "outlay: " + to_string(Usd::from_nanos(totals.nanos));
+  std::string line = to_string(Usd::from_nanos(totals.nanos));
   if (arguments.usd) line += " of " + to_string(*arguments.usd);
   if (arguments.tokens)
     line += ", " + std::to_string(totals.tokens) + " of " + std::to_string(*arguments.tokens) + " tokens";
@@ -162,8 +162,7 @@ int run(const RunArguments& arguments) {
   asio::signal_set ends(io, SIGCHLD);
   Child child;
   if (const int error = child.start(arguments.command, environment)) {
-    std::cerr << "outlay: \"" << printable(arguments.command.front()) << "\" cannot be run: " << std::strerror(error)
-              << '\n';
+    say("\"" + arguments.command.front() + "\" cannot be run: " + std::strerror(error));
     return error == ENOENT ? 127 : 126;  // as a shell says it
   }
   std::function<void()> wait = [&] {
@@ -182,9 +181,9 @@ int run(const RunArguments& arguments) {
   try {
     ledger.flush();
   } catch (const Error& error) {
-    complain(error.what());
+    say(error.what());
   }
-  std::cerr << last_line(totals, arguments, ledger) << '\n';
+  say(last_line(totals, arguments, ledger));
   if (arguments.report) {
     const Report by_model = ledger.report({"model"});
     std::cerr << as_table(by_model, {"model"}, by_model.size(), standard_output());

@@ -163,9 +163,9 @@ int serve(const ServeArguments& arguments) {
       ledger.set_rules(std::move(rules));
       config = std::move(next);
       watch.set(files_of(config));
-      std::cerr << "outlay: the configuration was read again\n";
+      say("the configuration was read again");
     } catch (const std::exception& problem) {
-      complain(std::string("the configuration was not changed: ") + problem.what());
+      say(std::string("the configuration was not changed: ") + problem.what());
     }
   };
   std::function<void()> wait = [&] {
@@ -186,10 +186,11 @@ int serve(const ServeArguments& arguments) {
   watch.set(files_of(config));
   wait();
   look_again();
-  std::cerr << "outlay: listening on " << gateway.url();
+  std::string listening = "listening on " + gateway.url();
   if (gateway.admin_port() != 0)
-    std::cerr << ", and for /outlay/ on " << config.gateway.admin_address << " port " << gateway.admin_port();
-  std::cerr << std::endl;
+    listening +=
+        ", and for /outlay/ on " + config.gateway.admin_address + " port " + std::to_string(gateway.admin_port());
+  say(listening);
   std::vector<std::thread> others;
   for (int i = 1; i < threads; ++i) others.emplace_back([&io] { io.run(); });
   io.run();

@@ -86,7 +86,7 @@ int tail(const TailArguments& arguments) {
                [&](const BudgetEvent& event) { keep(line_of(event, terminal)); });
   for (const std::string& line : lines) std::cout << line << '\n';
   std::cout.flush();
-  if (const std::string remark = source->remark(); !remark.empty()) complain(remark);
+  if (const std::string remark = source->remark(); !remark.empty()) say(remark);
   while (!arguments.once && std::cout) {
     std::this_thread::sleep_for(std::chrono::milliseconds(500));
     source->read([&](const Record& record) { std::cout << line_of(record, terminal) << '\n'; },

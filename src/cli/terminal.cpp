@@ -70,7 +70,7 @@ std::string printable_lines(std::string_view text) {
   }
 }
 
-void complain(std::string_view text) { std::cerr << printable_lines("outlay: " + std::string(text) + '\n'); }
+void say(std::string_view text) { std::cerr << printable_lines("outlay: " + std::string(text) + '\n'); }
 
 std::size_t display_width(std::string_view text) {
   std::size_t width = 0;

@@ -21,8 +21,8 @@ struct Terminal {
 [[nodiscard]] std::string printable(std::string_view text);
 /// The same of each line.
 [[nodiscard]] std::string printable_lines(std::string_view text);
-/// Says on standard error what is wrong, printable.
-void complain(std::string_view text);
+/// Says a line on standard error, printable and in one piece: other programs write there, too, and scripts read it meanwhile.
+void say(std::string_view text);
 /// At most `width` columns of it, the last one an ellipsis where something is missing.
 [[nodiscard]] std::string shortened(std::string_view text, std::size_t width);
 

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
@@ -39,7 +40,10 @@ class Served {
     }
     ::close(err[1]);
     err_ = ::fdopen(err[0], "r");
-    const std::string line = next_line();
+    std::array<char, 1024> first{};
+    const ssize_t size = ::read(err[0], first.data(), first.size());
+    const std::string line(first.data(), static_cast<std::size_t>(std::max(size, ssize_t{0})));
+    if (!line.ends_with('\n')) throw std::runtime_error("it says in pieces: " + line);
     const std::size_t colon = line.rfind(':');
     if (line.find("listening on http://127.0.0.1:") == line.npos) throw std::runtime_error("it says: " + line);
     port_ = static_cast<std::uint16_t>(std::stoi(line.substr(colon + 1)));
