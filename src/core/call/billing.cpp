@@ -38,28 +38,44 @@ std::uint32_t narrow(std::int64_t count) noexcept {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(count, 0, UINT32_MAX));
 }
 
-/// `whole` without `part`; never below zero, whatever a caller's parts add up to.
-Usage without(Usage whole, const Usage& part) noexcept {
-  for (const auto member :
-       {&Usage::input, &Usage::cache_read, &Usage::cache_write, &Usage::cache_write_1h, &Usage::output,
-        &Usage::reasoning, &Usage::input_audio, &Usage::input_image, &Usage::cache_read_audio, &Usage::output_audio,
-        &Usage::output_image, &Usage::web_searches, &Usage::file_searches, &Usage::code_sessions, &Usage::other_tools})
-    whole.*member = std::max<std::int64_t>(0, whole.*member - part.*member);
-  // The parts' reasoning and modalities are not always told apart from the answer's.
-  whole.reasoning = std::min(whole.reasoning, whole.output);
+/// What the call's own model has used; never below zero, whatever a caller's parts add up to.
+Usage without_parts(const Bill& bill) noexcept {
+  Usage whole = bill.usage;
+  for (const UsagePart& part : bill.parts) {
+    for (const auto member : {&Usage::input, &Usage::cache_read, &Usage::cache_write, &Usage::cache_write_1h,
+                              &Usage::output, &Usage::reasoning, &Usage::input_audio, &Usage::input_image,
+                              &Usage::cache_read_audio, &Usage::output_audio, &Usage::output_image,
+                              &Usage::web_searches, &Usage::file_searches, &Usage::code_sessions, &Usage::other_tools})
+      whole.*member = std::max<std::int64_t>(0, whole.*member - part.usage.*member);
+    // The parts' reasoning and modalities are not always told apart from the answer's.
+    whole.reasoning = std::min(whole.reasoning, whole.output);
+  }
   return whole;
 }
 
+/// What a usage costs, and on whose word.
 struct Share {
-  std::optional<Usd> usd;
-  CostSource source = CostSource::table;
+  Usd usd{};
+  CostSource source = CostSource::none;
 };
 
-Share share_of(const PricedModel& model, const Usage& usage, std::string_view tier) noexcept {
-  const bool as_listed = !model.assumed && model.rating(usage.input_total(), tier).listed;
-  return {Pricing::table(model).cost(usage, tier), !model.prices_tools(usage) ? CostSource::none
-                                                   : as_listed                ? CostSource::table
-                                                                              : CostSource::assumed};
+Share share_of(const Pricing& pricing, const Usage& usage, std::string_view tier) noexcept {
+  const Usd usd = pricing.cost(usage, tier).value_or(Usd::max());
+  switch (pricing.kind()) {
+    case Pricing::Kind::flat:
+      return {usd, CostSource::flat};
+    case Pricing::Kind::assumed:
+      return {usd, CostSource::assumed};
+    case Pricing::Kind::unpriced:
+      break;
+    case Pricing::Kind::table: {
+      const PricedModel& model = *pricing.model();
+      if (!model.prices_tools(usage)) break;
+      const bool as_listed = !model.assumed && model.rating(usage.input_total(), tier).listed;
+      return {usd, as_listed ? CostSource::table : CostSource::assumed};
+    }
+  }
+  return {usd, CostSource::none};
 }
 
 /// The less certain of two sources of one sum.
@@ -68,98 +84,111 @@ CostSource weaker(CostSource a, CostSource b) noexcept {
   return a == CostSource::assumed ? a : b;
 }
 
+/// Whose price a call has, in the table that it was admitted by.
+struct Basis {
+  const PricedModel* priced = nullptr;
+  const ModelName* served = nullptr;
+  const ModelName* provider = nullptr;    // null: its name is to be looked up
+  std::shared_ptr<const PriceBook> book;  // null: the ledger's present one
+};
+
+/// A deployment costs what the program says, whatever the reply calls itself, and so does a model that it registered, unless it has
+/// registered the served one, too. Otherwise the price is that of the served model under the same provider; and where that is not known,
+/// that of the admitted one.
+bool admitted_decides(const PricedModel* admitted, const PricedModel* served) noexcept {
+  if (!admitted || !served) return !served;
+  if (!admitted->own || admitted->rule == PriceRule::alias) return admitted->own;
+  return !(served->own && served->rule == PriceRule::exact);
+}
+
+Basis basis_of(const Reservation& reservation, const Bill& bill) {
+  PricesInUse& prices = reservation.books->prices;
+  const ModelName* const under = reservation.under;
+  const std::string_view under_text = under ? std::string_view(under->text) : std::string_view();
+  const auto admitted = [&]() -> const ModelSlot& {
+    return prices.resolve(*reservation.quote.model.name, reservation.model_name(), under);
+  };
+  const bool as_admitted = bill.served_model.empty() || bill.served_model.size() > 256;
+  const ModelSlot* slot = &admitted();
+  const ModelName* served = slot->name;
+  if (!as_admitted) {
+    const PricedModel* const own = slot->priced;
+    slot = &prices.resolve(bill.served_model, under_text, NameOrigin::reply);
+    served = slot->name;
+    // Again, since a slot is safe until the thread's next look-up.
+    if (admitted_decides(own, slot->priced)) slot = &admitted();
+  }
+  Basis basis{slot->priced, served, slot->provider, nullptr};
+  if (slot->prices_uid == reservation.prices_uid) return basis;
+  // The table was replaced meanwhile, and a call keeps the table that it was admitted by.
+  basis.book = reservation.own_prices ? reservation.own_prices : prices.find(reservation.prices_uid);
+  if (!basis.book) return basis;
+  basis.provider = nullptr;
+  basis.priced = basis.book->find(reservation.model_name(), under_text);
+  if (as_admitted) return basis;
+  const PricedModel* const other = basis.book->find(bill.served_model, under_text);
+  if (!admitted_decides(basis.priced, other)) basis.priced = other;
+  return basis;
+}
+
+/// What a call is priced by at its end: as it was admitted, or by the table where that has its model.
+Pricing pricing_of(const Reservation& reservation, const Basis& basis) noexcept {
+  const Pricing& admitted = reservation.quote.pricing;
+  if (admitted.kind() == Pricing::Kind::flat) return admitted;
+  if (basis.priced) return Pricing::table(*basis.priced);
+  return admitted.kind() == Pricing::Kind::table ? Pricing() : admitted;
+}
+
+/// Adds what other models have done inside the call, each at its own price.
+void add_parts(const Reservation& reservation, const Bill& bill, const Basis& basis, const Pricing& pricing,
+               std::string_view tier, Priced& result) {
+  const std::shared_ptr<const PriceBook> book =
+      basis.book && !reservation.own_prices ? basis.book : reservation.books->prices.present();
+  const std::string_view under = reservation.under ? std::string_view(reservation.under->text) : std::string_view();
+  for (const UsagePart& part : bill.parts) {
+    RecordPart& priced_part = result.parts.emplace_back(RecordPart{part.model, part.usage, {}});
+    if (pricing.kind() == Pricing::Kind::flat) continue;
+    Share share;
+    if (const PricedModel* const model = book->find(part.model, under))
+      share = share_of(Pricing::table(*model), part.usage, tier);
+    else if (pricing.kind() == Pricing::Kind::assumed)
+      share = share_of(pricing, part.usage, tier);
+    priced_part.usd = share.usd;
+    std::int64_t sum = 0;
+    if (__builtin_add_overflow(result.usd.nanos(), share.usd.nanos(), &sum)) sum = INT64_MAX;
+    result.usd = Usd::from_nanos(sum);
+    result.source = weaker(result.source, share.source);
+  }
+}
+
 }  // namespace
 
 Priced price(const Reservation& reservation, const Bill& bill) {
   Books& books = *reservation.books;
-  const ModelName* const under = reservation.under;
-  const std::string_view under_text = under ? std::string_view(under->text) : std::string_view();
-  Priced result;
-  const bool as_admitted = bill.served_model.empty() || bill.served_model.size() > 256;
-  // A deployment costs what the program says, whatever the reply calls itself, and so does a model that it registered, unless it has
-  // registered the served one, too. Otherwise the price is that of the served model under the same provider; and where that is not known,
-  // that of the admitted one.
-  const auto decides = [](const PricedModel* asked, const PricedModel* answered) {
-    if (!asked || !answered) return !answered;
-    if (!asked->own || asked->rule == PriceRule::alias) return asked->own;
-    return !(answered->own && answered->rule == PriceRule::exact);
-  };
-  const auto admitted = [&]() -> const ModelSlot& {
-    return books.prices.resolve(*reservation.quote.model.name, reservation.model_name(), under);
-  };
-  const auto served = [&]() -> const ModelSlot& {
-    return books.prices.resolve(bill.served_model, under_text, NameOrigin::reply);
-  };
-  ModelSlot slot = admitted();
-  result.served = slot.name;
-  if (!as_admitted) {
-    const ModelSlot other = served();
-    result.served = other.name;
-    // Again, since a slot is safe until the thread's next look-up.
-    slot = decides(slot.priced, other.priced) ? admitted() : served();
-  }
-  const ModelName* provider = slot.provider;
-  const PricedModel* priced = slot.priced;
-  std::shared_ptr<const PriceBook> book;  // of the admission, where the ledger has another one now
-  if (slot.prices_uid != reservation.prices_uid &&
-      (book = reservation.own_prices ? reservation.own_prices : books.prices.find(reservation.prices_uid))) {
-    // The table was replaced meanwhile, and a call keeps the table that it was admitted by.
-    result.prices = books.dictionary.name(book->version)->id;
-    provider = nullptr;
-    priced = book->find(reservation.model_name(), under_text);
-    if (!as_admitted)
-      if (const PricedModel* const other = book->find(bill.served_model, under_text); !decides(priced, other))
-        priced = other;
-  }
-  Pricing pricing = reservation.quote.pricing;
-  if (pricing.kind() != Pricing::Kind::flat && priced)
-    pricing = Pricing::table(*priced);
-  else if (pricing.kind() == Pricing::Kind::table)
-    pricing = Pricing();
-
+  const Basis basis = basis_of(reservation, bill);
+  const Pricing pricing = pricing_of(reservation, basis);
   const std::string_view tier = !bill.service_tier.empty() ? bill.service_tier
                                 : reservation.tier         ? std::string_view(reservation.tier->text)
                                                            : std::string_view();
-  Usage own_share = bill.usage;
-  for (const UsagePart& part : bill.parts) own_share = without(own_share, part.usage);
-  result.usd = pricing.cost(own_share, tier).value_or(Usd::max());
-  switch (pricing.kind()) {
-    case Pricing::Kind::flat:
-      result.source = CostSource::flat;
-      break;
-    case Pricing::Kind::table:
-      books.warn_if_prices_are_stale();
-      result.source = share_of(*priced, own_share, tier).source;
-      if (!priced->price->provider.empty())
-        result.provider = provider ? provider : books.dictionary.name(priced->price->provider);
-      break;
-    case Pricing::Kind::assumed:
-      result.source = CostSource::assumed;
-      break;
-    case Pricing::Kind::unpriced:
-      // It had a price when it was admitted, and that table is not kept any more, so the cost is what was reserved.
-      result.usd = Usd::from_nanos(reservation.held().amounts[0]);
-      result.source = result.usd > Usd{} ? CostSource::assumed : CostSource::none;
+  Priced result;
+  result.served = basis.served;
+  if (basis.book) result.prices = books.dictionary.name(basis.book->version)->id;
+  const Share own = bill.parts.empty() ? share_of(pricing, bill.usage, tier)  // without a copy
+                                       : share_of(pricing, without_parts(bill), tier);
+  result.usd = own.usd;
+  result.source = own.source;
+  if (pricing.kind() == Pricing::Kind::unpriced) {
+    // If it had a price when it was admitted, that table is not kept any more, so the cost is what was reserved.
+    result.usd = Usd::from_nanos(reservation.held().amounts[0]);
+    if (result.usd > Usd{}) result.source = CostSource::assumed;
   }
-  if (!bill.parts.empty()) {
-    if (!book || reservation.own_prices) book = books.prices.present();
-    for (const UsagePart& part : bill.parts) {
-      RecordPart& priced_part = result.parts.emplace_back(RecordPart{part.model, part.usage, {}});
-      if (pricing.kind() == Pricing::Kind::flat) continue;
-      const PricedModel* const model = book->find(part.model, under_text);
-      Share share{Usd{}, CostSource::none};
-      if (model)
-        share = share_of(*model, part.usage, tier);
-      else if (pricing.kind() == Pricing::Kind::assumed)
-        share = {pricing.cost(part.usage), CostSource::assumed};
-      priced_part.usd = share.usd.value_or(Usd::max());
-      std::int64_t sum = 0;
-      if (__builtin_add_overflow(result.usd.nanos(), priced_part.usd.nanos(), &sum)) sum = INT64_MAX;
-      result.usd = Usd::from_nanos(sum);
-      result.source = weaker(result.source, share.source);
-    }
+  if (!bill.parts.empty()) add_parts(reservation, bill, basis, pricing, tier, result);
+  if (pricing.kind() == Pricing::Kind::table) {
+    books.warn_if_prices_are_stale();
+    const std::string& provider = basis.priced->price->provider;
+    if (!provider.empty()) result.provider = basis.provider ? basis.provider : books.dictionary.name(provider);
+    result.table = result.usd;
   }
-  if (pricing.kind() == Pricing::Kind::table) result.table = result.usd;
   if (bill.provider_cost && *bill.provider_cost >= Usd{}) {
     result.usd = *bill.provider_cost;
     result.source = CostSource::provider;

@@ -17,7 +17,7 @@ void release(Reservation* reservation) noexcept {
   reservation->own_prices.reset();
   reservation->scope = {};
   reservation->budget = nullptr;
-  reservation->set_shown(nullptr);
+  reservation->has_shown_ = false;  // no other thread has it any more
   reservation->said_over = false;
   reservation->traceparent.clear();
   reservation->answers.clear();

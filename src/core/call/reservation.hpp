@@ -57,6 +57,8 @@ struct Reservation {
   [[nodiscard]] const std::string& requested_name() const noexcept { return quote.requested->text; }
 
  private:
+  friend void release(Reservation* reservation) noexcept;
+
   mutable std::atomic_flag showing_;  // held for as long as a copy takes
   bool has_shown_ = false;
   Usage shown_{};

@@ -28,13 +28,9 @@ struct Aftermath {
 
 /// What the caller learns of an ending.
 struct Ending {
-  Ending() noexcept {}  // not = default, which would clear `settled`
-
-  std::optional<Settled> settled;         // empty: the call had ended before
-  std::unique_ptr<FailureFacts> crossed;  // a Raise budget went over its cap
-  const char* invalid = nullptr;          // the member of the usage that is not valid
-
-  [[nodiscard]] Settled result() const { return settled ? *settled : Settled(); }
+  Settled& settled;                         // not `first`: the call had ended before
+  std::unique_ptr<FailureFacts> crossed{};  // a Raise budget went over its cap
+  const char* invalid = nullptr;            // the member of the usage that is not valid
 };
 
 /// Compares a budget before and after the end of a call that may have taken it over a cap or a threshold.
@@ -231,14 +227,14 @@ void finish(Reservation& reservation, const Vector& actual, const Bill& bill, co
     aftermath.wakes.tell();
     return;
   }
-  ending.settled = {
-      .usd = priced.usd,
-      .usage = bill.usage,
-      .overrun = Usd::from_nanos(std::max<std::int64_t>(0, priced.usd.nanos() - reservation.quote.amounts[0])),
-      .over_cap = aftermath.over_cap,
-      .first = true,
-      .status = status,
-      .cost_source = priced.source};
+  Settled& settled = ending.settled;
+  settled.usd = priced.usd;
+  settled.usage = bill.usage;
+  settled.overrun = Usd::from_nanos(std::max<std::int64_t>(0, priced.usd.nanos() - reservation.quote.amounts[0]));
+  settled.over_cap = aftermath.over_cap;
+  settled.first = true;
+  settled.status = status;
+  settled.cost_source = priced.source;
   if (reservation.quote.unbounded && status != RecordStatus::indeterminate) learn(reservation, bill.usage);
   tell(reservation, bill, priced, status, reason, aftermath);
   if (aftermath.crossed) {
@@ -315,12 +311,13 @@ void say_late(const Reservation& reservation, const char* what) noexcept {
 }
 
 Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
-  Ending ending;
+  Settled settled;
+  Ending ending{settled};
   settle_bill(reservation, bill, ending);
-  if (!ending.settled) say_late(reservation, "settle");
-  if (ending.settled && ending.invalid) throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  if (!settled.first) say_late(reservation, "settle");
+  if (settled.first && ending.invalid) throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
   if (ending.crossed) throw BudgetExceeded(Access::failure(ending.crossed.release()));
-  return ending.result();
+  return settled;
 }
 
 }  // namespace
@@ -340,14 +337,15 @@ Settled settle(Reservation& reservation, const Settlement& settlement) {
 }
 
 Result<Settled> try_settle(Reservation& reservation, const Settlement& settlement) noexcept {
-  Ending ending;
+  Settled settled;
+  Ending ending{settled};
   try {
     settle_bill(reservation, bill_of(settlement), ending);
   } catch (...) {
     charge_without_fail(reservation, "no memory to settle it", ending);
   }
-  if (ending.settled && ending.invalid) return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
-  return ending.result();
+  if (settled.first && ending.invalid) return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  return settled;
 }
 
 bool release_call(Reservation& reservation, std::string_view reason) noexcept {
@@ -370,9 +368,10 @@ bool release_call(Reservation& reservation, std::string_view reason) noexcept {
 }
 
 Settled end_indeterminate(Reservation& reservation, std::string_view reason) noexcept {
-  Ending ending;
+  Settled settled;
+  Ending ending{settled};
   if (reservation.open()) charge_without_fail(reservation, reason, ending);
-  return ending.result();
+  return settled;
 }
 
 void end_without_verdict(Reservation& reservation) noexcept {
