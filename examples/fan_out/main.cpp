@@ -58,6 +58,7 @@ asio::awaitable<void> read_stream(const outlay::http::Client& client, Emitted& e
 
 asio::awaitable<void> fan_out(const outlay::http::Client& client, std::vector<Emitted>& all) {
   std::vector<asio::awaitable<void>> streams;
+  streams.reserve(all.size());
   for (Emitted& emitted : all) streams.push_back(read_stream(client, emitted));
   co_await outlay::wait_all(std::move(streams));
 }
@@ -82,7 +83,7 @@ std::int64_t hung_up(const std::string& url) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const std::size_t count = argc > 1 ? std::clamp(std::atoi(argv[1]), 1, 500) : 50;
+  const std::size_t count = argc > 1 ? static_cast<std::size_t>(std::clamp(std::atoi(argv[1]), 1, 500)) : 50;
   const std::int64_t cap = argc > 2 ? std::max(std::atoll(argv[2]), 1LL) : 20'000;
   LocalLlm server({"--misbehave", "tokens=endless", "--ms-per-token", "1"});
   outlay::http::ClientOptions options;

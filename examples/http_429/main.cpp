@@ -78,7 +78,9 @@ asio::awaitable<Response> within_caps(const outlay::http::Client& model, const R
     Response response = answer(request, http::status::too_many_requests, body);
     // In seconds, so that it does not matter whether the clocks of both sides agree.
     if (const auto wait = refusal.retry_after()) {
-      response.set(http::field::retry_after, std::to_string(std::max<std::int64_t>(1, wait->count())));
+      // Where the cap is not spent, calls that run now hold the room: their end helps, long before the day's.
+      response.set(http::field::retry_after,
+                   refusal.held_by_running() ? "1" : std::to_string(std::max<std::int64_t>(1, wait->count())));
       body["retry_at"] = outlay::to_iso8601(*refusal.retry_at());
       response.body() = json::serialize(body);
       response.prepare_payload();

@@ -23,6 +23,7 @@ class LocalLlm {
   explicit LocalLlm(std::vector<std::string> options = {}, const std::string& program = beside("local_llm")) {
     options.insert(options.begin(), {program, "--port", "0", "--quiet", "--exit-with-stdin"});
     std::vector<char*> words;
+    words.reserve(options.size() + 1);
     for (std::string& option : options) words.push_back(option.data());
     words.push_back(nullptr);
 

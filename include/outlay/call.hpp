@@ -85,8 +85,9 @@ struct Settled {
   Usd overrun{};    ///< The part of `usd` above the reservation.
   bool over_cap{};  ///< It took some budget over a cap (an `overrun` event was recorded for each).
   bool first{};     ///< False: the call had ended before (a budget has cut its stream, say), and nothing was done now.
-  RecordStatus status{};     ///< How it was booked.
-  CostSource cost_source{};  ///< Where `usd` comes from.
+  RecordStatus status =
+      RecordStatus::rejected;                 ///< How it was booked; `rejected` where nothing was, as after a release.
+  CostSource cost_source = CostSource::none;  ///< Where `usd` comes from; `none` where nothing was booked.
 };
 
 /// What became of a stream that asked for more room.

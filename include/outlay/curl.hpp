@@ -19,7 +19,7 @@ struct CurlOptions {
   /// How the request is read and admitted.
   GuardOptions guard{};
   /// What the handle's CURLOPT_WRITEFUNCTION and CURLOPT_WRITEDATA would be: called as libcurl calls it, with at most CURL_MAX_WRITE_SIZE
-  /// bytes. It may not pause. Null: CurlResult::body keeps the reply.
+  /// bytes. It may not pause. Null: CurlResult::body keeps the reply. A reply that is no stream, CurlResult::body keeps in any case.
   curl_write_callback write{};
   /// The last argument of `write`.
   void* write_data{};

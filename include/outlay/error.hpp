@@ -111,6 +111,9 @@ class OUTLAY_EXPORT Failure {
   /// How long until then, by the clock of the ledger in which it was refused; 0 once it has passed. Rounded up to whole seconds, as a
   /// `Retry-After` header has them.
   [[nodiscard]] std::optional<std::chrono::seconds> retry_after() const noexcept;
+  /// True where running calls hold the room: every cap in the way would let the call pass once they have ended without using it all. Then
+  /// trying again soon helps, long before retry_at(). False where no cap is in the way.
+  [[nodiscard]] bool held_by_running() const noexcept;
   /// One sentence that names the budgets, the numbers and the next step. Never prompt text, never a key.
   [[nodiscard]] std::string message() const;
 
@@ -164,6 +167,8 @@ class OUTLAY_EXPORT BudgetExceeded : public Error {
   [[nodiscard]] std::optional<Time> retry_at() const noexcept { return failure_.retry_at(); }
   /// Failure::retry_after().
   [[nodiscard]] std::optional<std::chrono::seconds> retry_after() const noexcept { return failure_.retry_after(); }
+  /// Failure::held_by_running().
+  [[nodiscard]] bool held_by_running() const noexcept { return failure_.held_by_running(); }
 
  private:
   Failure failure_;
@@ -173,7 +178,7 @@ class OUTLAY_EXPORT BudgetExceeded : public Error {
 class OUTLAY_EXPORT PriceUnknown : public Error {
  public:
   /// Of a refusal with errc::price_unknown.
-  explicit PriceUnknown(Failure failure);
+  explicit PriceUnknown(const Failure& failure);
   /// Of a model's name and the sentence that what() returns.
   PriceUnknown(std::string model, const std::string& message);
   /// The model that has no price.

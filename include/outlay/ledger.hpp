@@ -145,7 +145,7 @@ class OUTLAY_EXPORT Ledger {
   [[nodiscard]] const Tokenizer& tokenizer() const noexcept;
 
   /// Calls admitted from now on are priced by this table; those under way keep theirs, over the last 16 replacements.
-  void set_prices(PriceTable prices);
+  void set_prices(const PriceTable& prices);
   /// The table in use now.
   [[nodiscard]] PriceTable prices() const;
 

@@ -25,8 +25,9 @@ enum class RecordStatus : std::uint8_t {
 
 /// Where a record's cost comes from.
 enum class CostSource : std::uint8_t {
-  table,  ///< The price table, or what the program registered.
-  assumed,  ///< The price table, by a rule that assumes (PriceRule::date_suffix, a tier that is not listed), or Unpriced::assume.
+  table,    ///< The price table, or what the program registered.
+  assumed,  ///< The price table, by a rule that assumes (PriceRule::date_suffix, a tier that is not listed, the admitted model's price for a
+            ///< served one that has none), or Unpriced::assume.
   provider,  ///< Reported by the provider.
   flat,      ///< CallRequest::usd, by a call that ended without a verdict or settled without a price.
   none,  ///< No price for the model, or for something that is billed by use: `usd` is the cost of the rest, counted as unpriced.

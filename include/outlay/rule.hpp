@@ -101,7 +101,7 @@ struct Rule {
       store{};  ///< Null: the ledger's own memory. At most one in a chain, budgets and rules together.
   bool also{};  ///< It replaces no general rule: both apply.
   bool
-      required{};  ///< A call without one of the tags of `match` is refused (errc::tag_required), whatever its other tags are.
+      required{};  ///< A call without one of the tags of `match`, or with an empty one, is refused (errc::tag_required), whatever its other tags are.
 };
 
 }  // namespace outlay

@@ -238,8 +238,8 @@ class OUTLAY_EXPORT StoreBackend {
 /// A correction of what was spent: a refund, a bill that came late, an estimate that was wrong. Views, read before adjust() returns.
 struct Adjustment {
   std::string_view name{};  ///< The counter's. Of a rule: as its events and refusals write it, `user_id:alice`.
-  /// The budget's.
-  Window window = Window::forever();
+  /// The budget's; of a rule that says none it is Window::day(). Has no default: without it, and with Window::scope(), an error.
+  Window window{};
   /// An instant in the slot to correct; empty: now. A slot is kept for 48 hours after it counted last, in a rolling window of less than 48
   /// minutes for 60 times its length.
   std::optional<Time> at{};
@@ -256,8 +256,9 @@ struct Adjustment {
 struct CapChange {
   std::string_view name{};  ///< The counter's. Of a rule: as its events and refusals write it, `user_id:alice`.
   /// The counter's: that of the budget, or of the rule (Window::day() for one that says none). In another window the cap would be another counter's,
-  /// which no program reads; whether the name and the window are in use is not looked at.
-  Window window = Window::forever();
+  /// which no program reads; whether the name and the window are in use is not looked at. So it has no default: without it, and with
+  /// Window::scope(), an error.
+  Window window{};
   /// The caps themselves, not what is added to them; each 0 or more. None: the programs' caps hold again.
   Limits limits{};
   std::string_view by{};        ///< Who sets it. At most 128 bytes.

@@ -55,10 +55,9 @@ std::shared_ptr<Store> open_store_at(const std::string& place) {
 #endif
   }
   const std::string path = place.starts_with("sqlite:") ? place.substr(7) : place;
-  // A store that is opened is made where it is missing: of a misspelt path, nothing could be said.
   if (!std::filesystem::exists(path))
     throw Error(errc::storage, "\"" + printable(path) + "\" does not exist. Check the path of the store.");
-  return sqlite_store({.path = path, .on_unreachable = how});
+  return sqlite_store({.path = path, .on_unreachable = how, .create = false});
 }
 
 std::string login_name() {

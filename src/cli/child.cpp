@@ -1,6 +1,6 @@
 #include "cli/child.hpp"
 
-#include <signal.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): POSIX has more in it than <csignal>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>

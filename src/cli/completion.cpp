@@ -21,6 +21,7 @@ std::string in_quotes(const std::string& text) {
 
 std::vector<std::string> names(const std::vector<const CLI::App*>& commands) {
   std::vector<std::string> out;
+  out.reserve(commands.size());
   for (const CLI::App* command : commands) out.push_back(command->get_name());
   return out;
 }

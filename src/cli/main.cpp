@@ -77,7 +77,14 @@ void add_option_usd(CLI::App& command, const std::string& option, const std::str
 CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
   using Verb = CapsArguments::Verb;
   CLI::App* caps = app.add_subcommand("caps", "The caps in a store, which every process judges its next call by");
-  caps->require_subcommand(1);
+  caps->footer(
+      "The store keeps who set a cap and why until its next change; --records keeps every change for good.\n"
+      "Examples:\n"
+      "  outlay caps raise caps.db user_id:alice --usd 20 --reason \"launch day\"\n"
+      "  outlay caps close redis://cache.internal project:launch --window month --reason \"runaway agent\"\n"
+      "  outlay caps adjust caps.db team --window month --usd -12.50 --id invoice-17 --reason refund --records "
+      "spend.db");
+  caps->require_subcommand(1);  // each has the same footer
   struct Entry {
     const char* name;
     Verb verb;
@@ -154,13 +161,6 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
             flag, [&arguments, which = dimension] { arguments.dimensions.push_back(which); },
             "Only this cap; without any of these, all");
   }
-  caps->footer(
-      "The store keeps who set a cap and why until its next change; --records keeps every change for good.\n"
-      "Examples:\n"
-      "  outlay caps raise caps.db user_id:alice --usd 20 --reason \"launch day\"\n"
-      "  outlay caps close redis://cache.internal project:launch --window month --reason \"runaway agent\"\n"
-      "  outlay caps adjust caps.db team --window month --usd -12.50 --id invoice-17 --reason refund --records "
-      "spend.db");
   return caps;
 }
 

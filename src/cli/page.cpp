@@ -221,7 +221,7 @@ void Page::add(const BudgetEvent& event) {
   if (caps_.size() >= 1'000 && !caps_.contains({event.path, event.dimension})) return;
   Cap& cap = caps_[{event.path, event.dimension}];
   if (event.time >= cap.time) cap.cap = event.cap, cap.time = event.time;
-  if (says_spent) cap.spent = std::max(cap.spent, event.projected);
+  if (says_spent) cap.spent = std::max(cap.spent.value_or(event.projected), event.projected);
   cap.refused += refused;
   if (event.action == Action::threshold &&
       std::find(cap.thresholds.begin(), cap.thresholds.end(), event.threshold) == cap.thresholds.end())
@@ -392,11 +392,13 @@ std::string Page::caps() const {
                  "caps") +
       "<tbody>";
   for (const auto& [of, cap] : caps_) {
-    const auto& [path, dimension] = of;
+    const auto& path = of.first;
+    const Dimension dimension = of.second;
     const auto cell = [&](std::int64_t value) {
       return dimension == Dimension::usd ? money_cell(Usd::from_nanos(value)) : count_cell(value);
     };
-    const double share = cap.cap > 0 ? static_cast<double>(cap.spent) / static_cast<double>(cap.cap) : 0;
+    const std::string not_said = "<td class=\"num\" data-n=\"-1\">not said</td>";
+    const double share = cap.cap > 0 ? static_cast<double>(cap.spent.value_or(0)) / static_cast<double>(cap.cap) : 0;
     std::vector<double> thresholds = cap.thresholds;
     std::sort(thresholds.begin(), thresholds.end());
     std::string ticks, list;
@@ -407,13 +409,18 @@ std::string Page::caps() const {
     }
     const double within = std::clamp(share, 0.0, 1.0);
     table += "<tr><th scope=\"row\">" + name_of(path) + "</th><td>" + to_string(dimension) + "</td>" +
-             (cap.cap < 0 ? "<td class=\"num\" data-n=\"-1\">the program's</td>" : cell(cap.cap)) + cell(cap.spent) +
-             "<td class=\"num\" data-n=\"" + std::to_string(std::llround(share * 1000)) + "\">" + percent(share) +
-             " % <svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
-             "class=\"" +
-             (share > 1 ? "over" : "fill") + "\" width=\"" + percent(within) + "\" height=\"10\"/>" + ticks +
-             "</svg></td><td>" + list + "</td>" + count_cell(cap.refused) + "<td class=\"time\">" +
-             html(to_iso8601(cap.time)) + "</td></tr>";
+             (cap.cap < 0 ? "<td class=\"num\" data-n=\"-1\">the program's</td>" : cell(cap.cap));
+    if (cap.spent)
+      table += cell(*cap.spent) + "<td class=\"num\" data-n=\"" + std::to_string(std::llround(share * 1000)) + "\">" +
+               percent(share) +
+               " % <svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
+               "class=\"" +
+               (share > 1 ? "over" : "fill") + "\" width=\"" + percent(within) + "\" height=\"10\"/>" + ticks +
+               "</svg></td>";
+    else
+      table += not_said + not_said;
+    table += "<td>" + list + "</td>" + count_cell(cap.refused) + "<td class=\"time\">" + html(to_iso8601(cap.time)) +
+             "</td></tr>";
   }
   return "<h2>Budgets and their caps</h2><div class=\"panel\">" +
          scroll("Budgets and their caps", table + "</tbody></table>") + "</div>";

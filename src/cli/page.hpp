@@ -62,7 +62,7 @@ class Page {
   /// A budget's cap in one dimension, as far as events tell.
   struct Cap {
     std::int64_t cap = 0;
-    std::int64_t spent = 0;  ///< The most that a threshold or an overrun has said.
+    std::optional<std::int64_t> spent{};  ///< The most that a threshold or an overrun has said; empty: none has.
     std::vector<double> thresholds{};
     std::int64_t refused = 0;
     Time time{};  ///< Of the last event.

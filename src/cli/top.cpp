@@ -123,6 +123,10 @@ class Top {
         if (Cap* cap = made_cap(event.path))
           cap->said(Usd::from_nanos(event.cap), Usd::from_nanos(event.projected), event.time);
         break;
+      case Action::blocked:
+      case Action::truncated:
+      case Action::downgraded:
+      case Action::cut:
       case Action::cap_raised:
       case Action::cap_lowered:
         if (Cap* cap = made_cap(event.path)) cap->said(Usd::from_nanos(event.cap), std::nullopt, event.time);

@@ -120,7 +120,7 @@ Answer refusal(Api api, const Failure& failure, int status) {
   add("x-outlay-spent", failure.spent());
   if (const auto wait = failure.retry_after()) {
     add("x-outlay-reset", to_iso8601(*failure.retry_at()));
-    add("Retry-After", std::to_string(std::max<std::int64_t>(1, wait->count())));
+    add("Retry-After", failure.held_by_running() ? "1" : std::to_string(std::max<std::int64_t>(1, wait->count())));
   }
   return answer;
 }

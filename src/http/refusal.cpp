@@ -122,7 +122,7 @@ std::optional<std::chrono::milliseconds> read_retry_after(std::string_view value
   if (!date.ok()) return {};
   const std::int64_t then =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::sys_days(date).time_since_epoch()).count() +
-      hour * 3600 + minute * 60 + second;
+      std::int64_t{hour} * 3600 + std::int64_t{minute} * 60 + second;
   return std::chrono::milliseconds(std::clamp<std::int64_t>(then - static_cast<std::int64_t>(now), 0, most) * 1000);
 }
 

@@ -146,7 +146,9 @@ Settled GuardedCall::reply(const json::value& reply) {
     call_.indeterminate("the reply cannot be read");
     throw;
   }
-  return settle_read(*this, reader, [&]() -> const json::value& { return reply; });
+  return settle_read(*this, reader, [&]() -> const json::value& {
+    return reply; /* NOLINT(bugprone-return-const-ref-from-parameter) */
+  });
 }
 
 Settled GuardedCall::reply(int status, const json::value& body) {

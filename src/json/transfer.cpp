@@ -15,7 +15,7 @@ struct Transfer::Impl final : private StreamConsumer {
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
-  ~Impl() { static_cast<void>(end(TransferEnd::broken, "the transfer was abandoned")); }
+  ~Impl() override { static_cast<void>(end(TransferEnd::broken, "the transfer was abandoned")); }
 
   bool take(std::string_view bytes) {
     received += bytes.size();

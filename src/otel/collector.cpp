@@ -129,7 +129,7 @@ asio::awaitable<Answer> Collector::exchange(const std::string& message, const De
     Exchange exchange(std::move(connection), timeouts, limits, deadline);
     Fault fault = co_await exchange.send(message);
     if (!fault) fault = co_await exchange.read_head();
-    std::string body, piece_of_text;
+    std::string body;
     while (!fault) {
       std::string_view piece;
       fault = co_await exchange.read_some(piece);

@@ -133,8 +133,8 @@ Database::Database(const std::filesystem::path& path, Mode mode) : name_(well_fo
   if (where.find('\0') != where.npos) throw ConfigError("the path \"" + name_ + "\" contains a NUL byte");
   if (std::filesystem::is_directory(path, ignored))
     throw SqliteError(errc::storage, SQLITE_CANTOPEN, "\"" + name_ + "\" is a directory: name a file in it");
-  if (mode == Mode::read_write) {
-    open(where.c_str(), SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  if (mode != Mode::read_only) {
+    open(where.c_str(), SQLITE_OPEN_READWRITE | (mode == Mode::read_write ? SQLITE_OPEN_CREATE : 0));
     // SQLite opens what may not be written for reading alone, and fails at the first commit, which is too late
     // for the caller that chose the path.
     if (sqlite3_db_readonly(handle_, "main") != 0) {

@@ -56,6 +56,7 @@ class Database {
   enum class Mode {
     read_only,   ///< Never writes, not even beside the file where the disk is read-only.
     read_write,  ///< Makes the file if it is missing.
+    present,     ///< Writes a file that is there.
   };
   Database(const std::filesystem::path& path, Mode mode);
   Database(const Database&) = delete;

@@ -135,7 +135,7 @@ class Aggregator {
   }
 
   /// \param ended, admitted The columns that say when.
-  void scan(std::string sql, const std::string& ended, const std::string& admitted, std::int64_t last,
+  void scan(const std::string& sql, const std::string& ended, const std::string& admitted, std::int64_t last,
             const char* also = nullptr) {
     std::string where;
     const auto condition = [&](const std::string& text) { where += (where.empty() ? " WHERE " : " AND ") + text; };

@@ -243,8 +243,13 @@ std::int64_t store_format_of(Database& database) {
 
 }  // namespace
 
-void prepare_for_store(Database& database) {
+void prepare_for_store(Database& database, bool create) {
   std::int64_t format = store_format_of(database);
+  if (format == 0 && !create)
+    throw SqliteError(errc::bad_file, SQLITE_NOTADB,
+                      "\"" + database.name() +
+                          "\" has no counters of a sqlite_store: check the path, or let the program that counts "
+                          "there open it first");
   if (format == 0) {
     // Fixed with the first page of a file; no-ops later. Small pages, for commits that change two or three rows.
     database.exec("PRAGMA page_size = 1024");

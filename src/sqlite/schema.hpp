@@ -22,6 +22,8 @@ void prepare_for_writing(Database& database, std::span<const char* const> steps 
 void check_for_reading(Database& database, std::span<const char* const> steps = schema_steps());
 
 /// The same for a store, whose tables may be beside a sink's or alone.
-void prepare_for_store(Database& database);
+///
+/// \param create False: SqliteError where the file has none, which stays as it is.
+void prepare_for_store(Database& database, bool create);
 
 }  // namespace outlay::detail

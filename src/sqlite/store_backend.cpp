@@ -11,10 +11,10 @@ namespace outlay::detail {
 
 using Steady = std::chrono::steady_clock;
 
-SqliteStoreBackend::SqliteStoreBackend(std::filesystem::path path, std::chrono::milliseconds timeout)
-    : path_(std::move(path)) {
+SqliteStoreBackend::SqliteStoreBackend(std::filesystem::path path, std::chrono::milliseconds timeout, bool create)
+    : path_(std::move(path)), create_(create) {
   const SqliteUse use;
-  file_ = std::make_unique<StoreFile>(path_, Steady::now() + timeout);
+  file_ = std::make_unique<StoreFile>(path_, Steady::now() + timeout, create_);
 }
 
 SqliteStoreBackend::~SqliteStoreBackend() {
@@ -36,7 +36,7 @@ std::vector<Result<StoreReply>> SqliteStoreBackend::execute(std::span<const Stor
   try {
     replies.reserve(commands.size());
     if (file_ && file_->moved()) file_.reset();
-    if (!file_) file_ = std::make_unique<StoreFile>(path_, deadline);
+    if (!file_) file_ = std::make_unique<StoreFile>(path_, deadline, create_);
     file_->execute(commands, deadline, replies);
     return replies;
   } catch (const SqliteError& error) {

@@ -19,7 +19,7 @@ class StoreFile;
 /// The constructor throws what sqlite_store does; execute never throws.
 class SqliteStoreBackend final : public StoreBackend {
  public:
-  SqliteStoreBackend(std::filesystem::path path, std::chrono::milliseconds timeout);
+  SqliteStoreBackend(std::filesystem::path path, std::chrono::milliseconds timeout, bool create = true);
   SqliteStoreBackend(const SqliteStoreBackend&) = delete;
   SqliteStoreBackend& operator=(const SqliteStoreBackend&) = delete;
   ~SqliteStoreBackend() override;
@@ -31,6 +31,7 @@ class SqliteStoreBackend final : public StoreBackend {
 
  private:
   const std::filesystem::path path_;
+  const bool create_;
   std::unique_ptr<StoreFile> file_;  // null after a failure: the next command opens it again
 };
 

@@ -78,10 +78,10 @@ bool renew_in(StoreSlot& slot, const std::string& key, std::int64_t until) noexc
 
 }  // namespace
 
-StoreFile::StoreFile(const std::filesystem::path& path, Deadline deadline)
-    : made_(!is_there(path)),
-      database_(path, Database::Mode::read_write),
-      tables_(prepared(path, deadline)),
+StoreFile::StoreFile(const std::filesystem::path& path, Deadline deadline, bool create)
+    : made_(create && !is_there(path)),
+      database_(path, create ? Database::Mode::read_write : Database::Mode::present),
+      tables_(prepared(path, deadline, create)),
       begin_(database_, "BEGIN IMMEDIATE"),
       commit_(database_, "COMMIT") {}
 
@@ -103,11 +103,11 @@ void StoreFile::execute(std::span<const StoreCommand> commands, Deadline deadlin
   }
 }
 
-Database& StoreFile::prepared(const std::filesystem::path& path, Deadline deadline) {
+Database& StoreFile::prepared(const std::filesystem::path& path, Deadline deadline, bool create) {
   // Before anything is in the file, and before SQLite makes the files beside it, which get the same mode.
   if (made_) ::chmod(path.c_str(), S_IRUSR | S_IWUSR);
   database_.set_deadline(deadline);
-  retry_while_busy(deadline, [&] { prepare_for_store(database_); });
+  retry_while_busy(deadline, [&] { prepare_for_store(database_, create); });
   database_.exec("PRAGMA synchronous = NORMAL");
   database_.exec("PRAGMA wal_autocheckpoint = 4000");      // pages
   database_.exec("PRAGMA journal_size_limit = 67108864");  // a log that long readers made grow is cut again
@@ -120,6 +120,7 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& asked) {
   const std::int64_t now = nanos(asked.now);
   // The caps that are set stand in the place of the program's.
   std::vector<Limits> set;
+  set.reserve(asked.counters.size());
   StoreCommand capped;
   for (const StoreCounter& counter : asked.counters) set.push_back(tables_.cap_of(counter, now));
   const bool any_set = std::any_of(set.begin(), set.end(), [](const Limits& limits) { return limits != Limits{}; });

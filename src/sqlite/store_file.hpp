@@ -21,7 +21,8 @@ class StoreFile {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
 
-  StoreFile(const std::filesystem::path& path, Deadline deadline);
+  /// \param create False: SqliteError where the file has no counters yet.
+  StoreFile(const std::filesystem::path& path, Deadline deadline, bool create);
 
   /// Whether the path names another file by now, or none.
   [[nodiscard]] bool moved() const noexcept;
@@ -32,7 +33,7 @@ class StoreFile {
  private:
   using Outcome = StoreReply::Outcome;
 
-  Database& prepared(const std::filesystem::path& path, Deadline deadline);
+  Database& prepared(const std::filesystem::path& path, Deadline deadline, bool create);
   Result<StoreReply> apply(const StoreCommand& command);
   Outcome hold(const StoreCommand& command, std::int64_t now);
   [[nodiscard]] bool has_room(const std::vector<StoreCounter>& counters, const Vector& more);

@@ -29,7 +29,10 @@ Response handle(const std::string& user, std::string_view question) {
     return {.body = answer(question)};
   } catch (const outlay::BudgetExceeded& refused) {
     Response response{.status = 429, .body = refused.budget() + " has spent its day"};
-    if (const auto wait = refused.retry_after()) response.retry_after = std::to_string(wait->count());
+    if (refused.held_by_running())
+      response.retry_after = "1";  // the cap is not spent: calls that run now hold the room
+    else if (const auto wait = refused.retry_after())
+      response.retry_after = std::to_string(wait->count());
     return response;
   } catch (const outlay::StoreUnavailable&) {  // of caps in a store that many processes share
     return {.status = 503, .retry_after = "1", .body = "try again soon"};

@@ -93,7 +93,7 @@ auto async_call(const CallRequest& request, Token&& token) {
         detail::start_call_for(std::move(handler), std::move(owned), [](auto&& own, detail::Admitted admitted) {
           const std::exception_ptr error = detail::exception_of(admitted);
           Call call = error ? detail::Access::call({}) : std::move(**admitted);
-          std::move(own)(error, std::move(call));
+          std::forward<decltype(own)>(own)(error, std::move(call));
         });
       },
       token, detail::OwnedRequest(request));
@@ -109,7 +109,7 @@ auto async_try_call(const CallRequest& request, Token&& token) {
   return boost::asio::async_initiate<Token, void(Result<Call>)>(
       [](auto handler, detail::OwnedRequest owned) {
         detail::start_call_for(std::move(handler), std::move(owned), [](auto&& own, detail::Admitted admitted) {
-          std::move(own)(detail::result_of(std::move(admitted)));
+          std::forward<decltype(own)>(own)(detail::result_of(std::move(admitted)));
         });
       },
       token, detail::OwnedRequest(request));

@@ -254,16 +254,16 @@ class ContextExecutor {
   void answer(detail::Rewrap& question) const {
     detail::NodeRef home = std::move(question.home);
     if (!home) home = bound() ? detail::current_home() : detail::NodeRef::share(node());
-    if constexpr (detail::is_strand<Inner>) {
-      question.answer = ContextExecutor(inner_, std::move(home));
-    } else if (question.strand) {
-      // Over the erased executor: one type for all, and the group's work is I/O.
-      using Strand = boost::asio::strand<boost::asio::any_io_executor>;
-      using Held = detail::Compact<Strand>;
-      question.answer = ContextExecutor<Held>(Held(Strand(detail::erased(inner_))), std::move(home));
-    } else {
-      question.answer = ContextExecutor(inner_, std::move(home));
+    if constexpr (!detail::is_strand<Inner>) {
+      if (question.strand) {
+        // Over the erased executor: one type for all, and the group's work is I/O.
+        using Strand = boost::asio::strand<boost::asio::any_io_executor>;
+        using Held = detail::Compact<Strand>;
+        question.answer = ContextExecutor<Held>(Held(Strand(detail::erased(inner_))), std::move(home));
+        return;
+      }
     }
+    question.answer = ContextExecutor(inner_, std::move(home));
   }
 
   Inner inner_;

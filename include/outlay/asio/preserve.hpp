@@ -86,7 +86,8 @@ template <class Awaiter>
 class Preserved {
  public:
   template <class A>
-  explicit Preserved(A&& awaitable) : awaiter_(awaiter_of(std::forward<A>(awaitable))) {}
+  explicit Preserved(A&& awaitable)  // NOLINT(bugprone-forwarding-reference-overload): nothing is copied or moved
+      : awaiter_(awaiter_of(std::forward<A>(awaitable))) {}
   Preserved(const Preserved&) = delete;
   Preserved& operator=(const Preserved&) = delete;
   ~Preserved() {

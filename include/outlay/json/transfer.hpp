@@ -36,8 +36,9 @@ enum class TransferEnd : std::uint8_t {
 
 /// What became of a transfer.
 struct TransferResult {
-  int status{};        ///< Of the reply; 0: none has begun.
-  std::string body{};  ///< The reply as it came; of a stream what was passed on, unless a `Deliver` took it.
+  int status{};  ///< Of the reply; 0: none has begun.
+  std::string
+      body{};  ///< The reply as it came, whole also where a `Deliver` took it; of a stream what was passed on and no `Deliver` took.
   Settled
       settled{};  ///< What was booked at the end; `first` is false where a budget had ended the call before, or nothing is billed.
   bool cut{};  ///< A budget ended the stream: Stream::failure().
@@ -64,7 +65,7 @@ class OUTLAY_EXPORT Transfer {
   using Deliver = std::function<bool(std::string_view bytes)>;
 
   /// \param deliver Gets what the request's sender is to see: of a stream that was made to report its usage, not that report. Without one
-  /// TransferResult::body keeps it.
+  /// TransferResult::body keeps a stream, too.
   explicit Transfer(GuardedCall& call, Deliver deliver = {}, TransferOptions options = {});
   /// The moved-from transfer can only be assigned to or destroyed.
   Transfer(Transfer&&) noexcept;

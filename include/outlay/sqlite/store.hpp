@@ -19,6 +19,8 @@ struct SqliteStoreOptions {
   std::chrono::milliseconds timeout{1'000};  ///< As StoreOptions::timeout.
   std::chrono::milliseconds lease{60'000};   ///< As StoreOptions::lease.
   OnExpiry on_expiry{};                      ///< As StoreOptions::on_expiry.
+  /// False: the file must have counters already, as for a tool that looks at a program's. What has none is left as it is.
+  bool create{true};
 };
 
 /// Counters in one SQLite file, shared by the processes of one machine.
@@ -32,7 +34,7 @@ struct SqliteStoreOptions {
 /// Replaced by another file, or by an older copy of itself, it is opened again; StoreReply::epoch and StoreReply::version show it.
 /// \par Errors
 /// ConfigError for options out of range. Error with errc::bad_file for a file that is damaged, no SQLite database, another program's
-/// database, or of a newer format; with errc::storage where it cannot be opened, made or locked. Later failures are StoreUnavailable, or
+/// database, of a newer format, or without counters where they are not to be made; with errc::storage where it cannot be opened, made or locked. Later failures are StoreUnavailable, or
 /// what `on_unreachable` says.
 /// \par Thread safety
 /// As Store. Make one for each file in a process, and share it.

@@ -136,7 +136,7 @@ void throw_failure(Failure failure) {
     case errc::unbounded_refused:
       throw BudgetExceeded(std::move(failure));
     case errc::price_unknown:
-      throw PriceUnknown(std::move(failure));
+      throw PriceUnknown(failure);
     case errc::config:
       throw ConfigError(failure.message());
     case errc::store_unavailable:
@@ -153,7 +153,8 @@ Error::Error(errc reason, const std::string& message) : std::system_error(make_e
 BudgetExceeded::BudgetExceeded(Failure failure)
     : Error(failure.reason(), failure.message()), failure_(std::move(failure)) {}
 
-PriceUnknown::PriceUnknown(Failure failure) : Error(errc::price_unknown, failure.message()), model_(failure.model()) {}
+PriceUnknown::PriceUnknown(const Failure& failure)
+    : Error(errc::price_unknown, failure.message()), model_(failure.model()) {}
 PriceUnknown::PriceUnknown(std::string model, const std::string& message)
     : Error(errc::price_unknown, message), model_(std::move(model)) {}
 

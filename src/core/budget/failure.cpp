@@ -86,6 +86,15 @@ std::optional<std::chrono::seconds> Failure::retry_after() const noexcept {
   return std::chrono::ceil<std::chrono::seconds>(std::max(*when - now, Time::duration::zero()));
 }
 
+bool Failure::held_by_running() const noexcept {
+  if (!facts_ || facts_->count == 0) return false;
+  for (std::size_t i = 0; i < facts_->count; ++i) {
+    const detail::RawBreach& raw = facts_->at(i);
+    if (detail::saturating_add(raw.spent, raw.requested) > raw.limit) return false;
+  }
+  return true;
+}
+
 std::optional<Time> Failure::retry_at() const noexcept {
   std::optional<Time> latest;
   for (std::size_t i = 0; facts_ && i < facts_->count; ++i) {
@@ -99,7 +108,7 @@ std::optional<Time> Failure::retry_at() const noexcept {
 namespace {
 
 std::string quantity(const detail::RawBreach& raw, std::int64_t value) {
-  const std::string amount = to_string(Amount(raw.dimension, value));
+  std::string amount = to_string(Amount(raw.dimension, value));
   switch (raw.dimension) {
     case Dimension::usd:
       return amount;

@@ -23,7 +23,8 @@ struct RawBreach {
 };
 
 struct FailureFacts {
-  FailureFacts() noexcept {}  // not = default, by which make_unique would clear `first`: a refusal must be cheap
+  // Not = default, by which make_unique would clear `first`: a refusal must be cheap.
+  FailureFacts() noexcept {}  // NOLINT(modernize-use-equals-default)
 
   Counted references;
   errc code = errc::ok;

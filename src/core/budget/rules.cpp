@@ -229,7 +229,7 @@ std::shared_ptr<const OnlyFor> only_for(const Rule& rule, const Ruled& call) {
 void check_required(const Rule& rule, const Ruled& call) {
   if (!rule.required) return;
   for (const Rule::Condition& condition : rule.match.conditions())
-    if (!by_model(condition) && !call.tag(condition.key))
+    if (!by_model(condition) && call.tag(condition.key).value_or("").empty())
       throw Error(errc::tag_required, "the call to \"" + printable_name(call.model.name) + "\" has no tag " +
                                           printable_name(condition.key) + ", which " + where(rule) +
                                           " requires. Open a Track with it, or set CallRequest::tags.");

@@ -28,7 +28,7 @@ struct OnlyFor;
 struct BudgetNode final : AttributedNode {
   /// \param books Of its ledger: their store is that of a window without one of its own.
   BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Books& books);
-  ~BudgetNode();
+  ~BudgetNode() override;
 
   BudgetNode* const outer;  // next enclosing budget; alive through Node::parent
   BudgetNode* const root;   // outermost; its mutex is the tree's

@@ -90,6 +90,7 @@ struct Basis {
   const ModelName* served = nullptr;
   const ModelName* provider = nullptr;    // null: its name is to be looked up
   std::shared_ptr<const PriceBook> book;  // null: the ledger's present one
+  bool guessed = false;                   // the reply names another model, of which no price is known
 };
 
 /// A deployment costs what the program says, whatever the reply calls itself, and so does a model that it registered, unless it has
@@ -99,6 +100,11 @@ bool admitted_decides(const PricedModel* admitted, const PricedModel* served) no
   if (!admitted || !served) return !served;
   if (!admitted->own || admitted->rule == PriceRule::alias) return admitted->own;
   return !(served->own && served->rule == PriceRule::exact);
+}
+
+/// A model of the table, and the reply says that another one has answered.
+bool is_guess(const PricedModel* admitted, const PricedModel* served) noexcept {
+  return admitted && !admitted->own && !served;
 }
 
 Basis basis_of(const Reservation& reservation, const Bill& bill) {
@@ -111,14 +117,16 @@ Basis basis_of(const Reservation& reservation, const Bill& bill) {
   const bool as_admitted = bill.served_model.empty() || bill.served_model.size() > 256;
   const ModelSlot* slot = &admitted();
   const ModelName* served = slot->name;
+  bool guessed = false;
   if (!as_admitted) {
     const PricedModel* const own = slot->priced;
     slot = &prices.resolve(bill.served_model, under_text, NameOrigin::reply);
     served = slot->name;
+    guessed = is_guess(own, slot->priced);
     // Again, since a slot is safe until the thread's next look-up.
     if (admitted_decides(own, slot->priced)) slot = &admitted();
   }
-  Basis basis{slot->priced, served, slot->provider, nullptr};
+  Basis basis{slot->priced, served, slot->provider, nullptr, guessed};
   if (slot->prices_uid == reservation.prices_uid) return basis;
   // The table was replaced meanwhile, and a call keeps the table that it was admitted by.
   basis.book = reservation.own_prices ? reservation.own_prices : prices.find(reservation.prices_uid);
@@ -127,6 +135,7 @@ Basis basis_of(const Reservation& reservation, const Bill& bill) {
   basis.priced = basis.book->find(reservation.model_name(), under_text);
   if (as_admitted) return basis;
   const PricedModel* const other = basis.book->find(bill.served_model, under_text);
+  basis.guessed = is_guess(basis.priced, other);
   if (!admitted_decides(basis.priced, other)) basis.priced = other;
   return basis;
 }
@@ -176,7 +185,7 @@ Priced price(const Reservation& reservation, const Bill& bill) {
   const Share own = bill.parts.empty() ? share_of(pricing, bill.usage, tier)  // without a copy
                                        : share_of(pricing, without_parts(bill), tier);
   result.usd = own.usd;
-  result.source = own.source;
+  result.source = own.source == CostSource::table && basis.guessed ? CostSource::assumed : own.source;
   if (pricing.kind() == Pricing::Kind::unpriced) {
     // If it had a price when it was admitted, that table is not kept any more, so the cost is what was reserved.
     result.usd = Usd::from_nanos(reservation.held().amounts[0]);

@@ -16,12 +16,12 @@
 
 #if defined(__linux__) && defined(__GNUC__)
 // AddressSanitizer, in a program that has it, may keep locals on a stack of its own (detect_stack_use_after_return).
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" {
-[[gnu::weak]] void* __asan_get_current_fake_stack();  // NOLINT(bugprone-reserved-identifier)
-[[gnu::weak]] void* __asan_addr_is_in_fake_stack(void* stack, void* address,
-                                                 void** begin,  // NOLINT(bugprone-reserved-identifier)
-                                                 void** end);
+[[gnu::weak]] void* __asan_get_current_fake_stack();
+[[gnu::weak]] void* __asan_addr_is_in_fake_stack(void* stack, void* address, void** begin, void** end);
 }
+// NOLINTEND(bugprone-reserved-identifier)
 #endif
 
 namespace outlay::detail {

@@ -35,7 +35,7 @@ Reports& reports() {
 std::atomic<bool> any_budget_opened{false};
 
 std::string text(Misuse kind, std::string_view place) {
-  const std::string where(place);
+  std::string where(place);
   switch (kind) {
     case Misuse::closed_out_of_order:
       return where +

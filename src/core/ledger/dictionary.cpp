@@ -76,6 +76,7 @@ AttributionRef LedgerDictionary::translate(const Attribution* from) {
   if (!from || from->books_uid == books_uid_) return AttributionRef::share(from);
   const AttributionRef parent = translate(from->parent.get());
   std::vector<Tag> tags;
+  tags.reserve(from->added.size());
   for (const auto& [key, value] : from->added) tags.push_back({key, value});
   return intern(parent.get(), {from->is_budget, from->name, from->description, tags});
 }

@@ -111,7 +111,7 @@ std::uint64_t Ledger::unbounded_calls() const { return books_->unbounded_calls.l
 const Tokenizer& Ledger::tokenizer() const noexcept { return books_->tokenizer(); }
 Audit Ledger::audit() const { return detail::audit(books_->records); }
 
-void Ledger::set_prices(PriceTable prices) { books_->prices.replace(detail::Access::book(prices)); }
+void Ledger::set_prices(const PriceTable& prices) { books_->prices.replace(detail::Access::book(prices)); }
 
 PriceTable Ledger::prices() const { return detail::Access::price_table(books_->prices.present()); }
 

@@ -229,8 +229,8 @@ std::vector<std::string> missing_keys(const std::vector<std::string>& by, const 
 }
 
 struct LedgerSource final : Report::Source {
-  LedgerSource(Ledger books, Pass pass, Fields pass_fields)
-      : ledger(std::move(books)), cells(std::move(pass.cells)), fields(pass_fields), horizon(pass.horizon) {}
+  LedgerSource(const Ledger& books, Pass pass, Fields pass_fields)
+      : ledger(books), cells(std::move(pass.cells)), fields(pass_fields), horizon(pass.horizon) {}
 
   [[nodiscard]] Spent spent(const Tags& given, std::string_view what) const override {
     const Books& books = detail::Access::books(ledger);

@@ -56,10 +56,10 @@ bool Sinks::stop() noexcept {
     leaving_.insert(leaving_.end(), workers.begin(), workers.end());
     any_.store(false, std::memory_order_relaxed);
   }
-  return stop(std::move(workers));
+  return stop(workers);
 }
 
-bool Sinks::stop(std::vector<std::shared_ptr<SinkWorker>> workers) noexcept {
+bool Sinks::stop(const std::vector<std::shared_ptr<SinkWorker>>& workers) noexcept {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   // All at once, so that a sink that hangs does not use up the time of the others.
   for (const auto& worker : workers) worker->ask_stop(deadline);

@@ -78,7 +78,7 @@ class Sinks {
   }
   template <class Callback>
   void replace(std::shared_ptr<const Callback>& present, std::atomic<bool>& has, Callback callback);
-  bool stop(std::vector<std::shared_ptr<SinkWorker>> workers) noexcept;
+  bool stop(const std::vector<std::shared_ptr<SinkWorker>>& workers) noexcept;
   void report_thrown(const char* what, const char* problem) noexcept;
 
   Books& books_;

@@ -258,8 +258,8 @@ std::vector<SharedClaim::Watched> SharedClaim::watched() const {
   const auto lock = entries_.front().budget->lock_tree();
   for (const Entry& entry : entries_) {
     const Vector caps = store_.caps(*entry.counter, entry.budget->counter.cap);
-    for (StoreCounter::Threshold& threshold : thresholds_of(entry.budget->notify_at, caps))
-      all.push_back({entry.budget, entry.place, std::move(threshold), caps});
+    for (const StoreCounter::Threshold& threshold : thresholds_of(entry.budget->notify_at, caps))
+      all.push_back({entry.budget, entry.place, threshold, caps});
   }
   std::sort(all.begin(), all.end(), [](const Watched& a, const Watched& b) {
     return a.place != b.place ? a.place < b.place : a.threshold.fraction < b.threshold.fraction;

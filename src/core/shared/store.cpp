@@ -54,13 +54,19 @@ using namespace detail;
 /// How long a program's own id of a correction is remembered: until what it corrects is long settled.
 constexpr std::chrono::hours remember_correction{60 * 24};
 
+void check_counter(std::string_view name, const Window& window) {
+  if (!name.empty() && window.kind() != Window::Kind::scope) return;
+  throw ConfigError("a store's counter " + (name.empty() ? std::string() : '"' + printable_name(name) + "\" ") +
+                    "needs a name and a window other than Window::scope(). Pass both; the window of a rule that says "
+                    "none is Window::day().");
+}
+
 /// One question about one counter, and its answer.
 ///
 /// \param remember Of adjust: StoreCommand::lease.
 StoreReply ask(StoreQueue& queue, StoreCommand::Op op, std::string id, std::string_view name, const Window& window,
                std::optional<Time> at, const Vector& amounts, std::chrono::milliseconds remember = {}) {
-  if (name.empty() || window.kind() == Window::Kind::scope)
-    throw ConfigError("a store's counter needs a name and a window other than Window::scope(). Pass both.");
+  check_counter(name, window);
   const auto counter = queue.counter(std::string(name), window);
   const Time now = queue.now(Access::books(Ledger::current()).time());
   StoreCounter slot = slot_of(*counter, at.value_or(now));
@@ -147,8 +153,7 @@ void Store::set_cap(const CapChange& change) {
     throw Error(errc::invalid_argument,
                 "the cap of \"" + printable_name(change.name) + "\" (" + change.window.id() + ") " + why);
   };
-  if (change.name.empty() || change.window.kind() == Window::Kind::scope)
-    throw ConfigError("a store's counter needs a name and a window other than Window::scope(). Pass both.");
+  check_counter(change.name, change.window);
   if (change.by.size() > 128 || change.reason.size() > 1'024)
     refuse("has a `by` of more than 128 bytes or a reason of more than 1,024. Shorten it.");
   const Vector limits = to_vector(change.limits);

@@ -117,6 +117,11 @@ TEST_CASE("caps: what was most likely not meant is refused, with the next step",
   refused("raise " + store + " team --window month --usd 1 --reason x", cli::bad_input, "--create");
   refused("raise " + store + " team --window fortnight --usd 1 --reason x", cli::bad_input, "fortnight");
   refused("show " + directory.file("nothing.db") + " team", cli::bad_input, "does not exist");
+  const std::string sink = directory.file("spend.db");
+  outlay::sqlite_sink({.path = sink})->close();
+  const std::string before = command::read_file(sink);
+  refused("list " + sink, cli::bad_input, "has no counters of a sqlite_store");
+  CHECK(command::read_file(sink) == before);
   refused("adjust " + store + " team --reason x" + records, cli::usage, "there is no amount");
   refused("raise " + store + " team --usd -1 --reason x", cli::usage, "a cap of -$1.00 (usd) is below 0");
   refused("lower " + store + " team --calls -1 --reason x", cli::usage, "a cap of -1 (calls) is below 0");

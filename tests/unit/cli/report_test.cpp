@@ -250,6 +250,23 @@ TEST_CASE("report: a page shows the cap that an operator has set last", "[cli][r
   CHECK(has(command::read_file(page), "12.5 %"));
 }
 
+TEST_CASE("report: what no event says of a budget's spend is not shown as nothing", "[cli][report][page]") {
+  const Files files([](outlay::Sink& sink) {
+    outlay::BudgetEvent event;
+    event.time = at("2026-03-30T00:00:00Z");
+    event.action = outlay::Action::blocked;
+    event.path = event.budget = "service";
+    event.projected = 12'000'000'000;
+    event.cap = 10'000'000'000;
+    sink.event(event);
+  });
+  const std::string page = files.sqlite() + ".html";
+  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  const std::string html = command::read_file(page);
+  CHECK(has(html, "data-n=\"10000000000\""));
+  CHECK(has(html, "not said</td><td class=\"num\" data-n=\"-1\">not said"));
+}
+
 TEST_CASE("report: a page never takes the place of its source, and never of half a page", "[cli][report][page]") {
   const Files files(fill);
   for (const std::string& file : {files.sqlite(), files.jsonl()}) {

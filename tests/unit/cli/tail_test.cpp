@@ -193,6 +193,24 @@ TEST_CASE("top: operators and programs that change a cap change the one that is 
   CHECK(has(out, "team           $1.00  $1.00      1  $3.00  in"));
 }
 
+TEST_CASE("top: a refusal tells the cap", "[cli][top]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.db");
+  {
+    const auto sink = outlay::sqlite_sink({.path = file});
+    outlay::BudgetEvent event;
+    event.time = cli::system_now() - 60min;
+    event.action = outlay::Action::blocked;
+    event.path = "team";
+    event.projected = 5'000'000'000;
+    event.cap = 4'000'000'000;
+    sink->event(event);
+    sink->write(make_record(1'000'000'000, 30min, {}));
+    sink->close();
+  }
+  CHECK(has(command::outlay("top " + file + " --once --by budget").out, "team           $1.00  $1.00      1  $4.00"));
+}
+
 TEST_CASE("top: a budget's name with a slash is no path", "[cli][top]") {
   CHECK(cli::is_path_of("run/answer", "answer"));
   CHECK(cli::is_path_of("answer", "answer"));

@@ -102,19 +102,26 @@ TEST_CASE("transfer: of a stream the report that its sender did not ask for is k
 TEST_CASE("transfer: is booked by how it ended", "[json][transfer]") {
   Books books;
   Budget budget({.usd = 1_usd});
+  Settled settled;
   const auto end = [&](const std::string& request, int status, const std::string& body, TransferEnd how) {
     GuardedCall call(Api::openai_chat, request);
     Transfer transfer(call);
     if (status != 0) transfer.head(status);
     if (!body.empty()) CHECK(transfer.body(body));
-    return transfer.end(how, "reason").failure;
+    const TransferResult result = transfer.end(how, "reason");
+    settled = result.settled;
+    return result.failure;
   };
   for (const std::string& request : {plain, streamed}) {
     CHECK_FALSE(end(request, 0, "", TransferEnd::not_sent));
+    CHECK(settled.status == RecordStatus::rejected);
+    CHECK_FALSE(settled.first);
     CHECK(books.ledger.records().empty());
     CHECK_FALSE(end(request, 0, "", TransferEnd::broken));
     CHECK(books.last().status == RecordStatus::indeterminate);
     CHECK_FALSE(end(request, 429, "{}", TransferEnd::broken));
+    CHECK(settled.status == RecordStatus::rejected);
+    CHECK(settled.cost_source == CostSource::none);
     CHECK(books.last().status == RecordStatus::rejected);
     CHECK_FALSE(end(request, 500, "", TransferEnd::complete));
     CHECK(books.last().status == RecordStatus::indeterminate);

@@ -261,7 +261,7 @@ TEST_CASE("sqlite: a store's file that is opened as one of records says what it 
   const TempDir dir;
   {
     outlay::detail::Database database(dir.db(), outlay::detail::Database::Mode::read_write);
-    outlay::detail::prepare_for_store(database);
+    outlay::detail::prepare_for_store(database, true);
   }
   const outlay::Error error = failure_of([&] { static_cast<void>(outlay::report_sqlite(dir.db())); });
   CHECK(error.reason() == outlay::errc::bad_file);

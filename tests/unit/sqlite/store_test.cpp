@@ -1,6 +1,9 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -108,6 +111,31 @@ TEST_CASE("sqlite store: a missing file is made for its owner alone, and its dir
   CHECK(mode_of(dir.db().native() + "-wal") == 0600);
   CHECK(mode_of(dir.db().native() + "-shm") == 0600);
   CHECK(mode_of(dir.path()) == 0755);
+}
+
+TEST_CASE("sqlite store: what has no counters is left as it is where none are to be made", "[sqlite][store]") {
+  const TempDir dir;
+  const auto open = [&] { return outlay::sqlite_store({.path = dir.db().native(), .create = false}); };
+  const auto message = [&]() -> std::string {
+    try {
+      static_cast<void>(open());
+    } catch (const outlay::Error& error) {
+      return error.what();
+    }
+    return "nothing";
+  };
+  const auto bytes = [&] {
+    std::ifstream file(dir.db(), std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  CHECK(message() != "nothing");
+  CHECK_FALSE(std::filesystem::exists(dir.db()));
+  outlay::sqlite_sink({.path = dir.db().native()})->close();
+  const std::string before = bytes();
+  CHECK(message().find("has no counters of a sqlite_store: check the path") != std::string::npos);
+  CHECK(bytes() == before);
+  static_cast<void>(outlay::sqlite_store({.path = dir.db().native()}));
+  CHECK(open());
 }
 
 TEST_CASE("sqlite store: the mode of a file that is there stays", "[sqlite][store]") {

@@ -320,6 +320,10 @@ TEST_CASE("rule: a call without a tag that a rule requires is refused", "[core][
   CHECK(refused.error().message().find("has no tag user_id, which the rule \"per user\" requires") !=
         std::string::npos);
   CHECK(ledger.events().back().action == Action::blocked);
+  {
+    const Track nobody({{"user_id", ""}});  // all who send no name would share one cap
+    CHECK(try_call(cent_request()).error().reason() == errc::tag_required);
+  }
   const Track track({{"user_id", "alice"}});
   CHECK(try_call(cent_request()));
   CHECK_FALSE(ledger.remove_rule("another"));

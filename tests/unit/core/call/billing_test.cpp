@@ -52,6 +52,19 @@ TEST_CASE("billing: a price that the program registered counts, whatever the rep
         12.5_usd);
 }
 
+TEST_CASE("billing: of a served model without a price, the admitted one's is an assumption", "[core][billing]") {
+  PriceTable table = PriceTable::bundled();
+  table.register_deployment("our-4o", "gpt-4o");
+  Books books(table);
+  const Settled settled = books.settle({.model = "gpt-4o"}, {.usage = million, .served_model = "mystery-9"});
+  CHECK(settled.usd == 12.5_usd);
+  CHECK(settled.cost_source == CostSource::assumed);
+  CHECK(books.settle({.model = "gpt-4o"}, {.usage = million, .served_model = "gpt-4o"}).cost_source ==
+        CostSource::table);
+  CHECK(books.settle({.model = "our-4o"}, {.usage = million, .served_model = "mystery-9"}).cost_source ==
+        CostSource::table);
+}
+
 TEST_CASE("billing: otherwise the served name counts, under the provider that was asked", "[core][billing]") {
   Books books(PriceTable::bundled());
   CHECK(

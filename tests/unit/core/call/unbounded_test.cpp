@@ -156,6 +156,19 @@ TEST_CASE("failure: retry_after is how long until retry_at, in whole seconds", "
   CHECK_FALSE(try_call(cent_request()).error().retry_after());
 }
 
+TEST_CASE("failure: held_by_running says whether the end of running calls would make room", "[core][error]") {
+  const Fixture fixture;
+  const Budget outer({.name = "outer", .usd = 0.03_usd, .window = Window::day()});
+  const Budget inner({.name = "inner", .calls = 2, .window = Window::day()});
+  Call first(cent_request()), second(cent_request());
+  CHECK(try_call(cent_request()).error().held_by_running());
+  first.settle(Settlement{.usage = {.input = 1}, .provider_cost = 0.01_usd});
+  CHECK(try_call(cent_request()).error().held_by_running());
+  second.settle(Settlement{.usage = {.input = 1}, .provider_cost = 0.01_usd});
+  CHECK_FALSE(try_call(cent_request()).error().held_by_running());
+  CHECK_FALSE(Failure(errc::network, "no cap is in the way").held_by_running());
+}
+
 TEST_CASE("call: a request that states no input is let through in observe mode, and that is said", "[core][call]") {
   const Fixture fixture({.observe = true});
   const Budget budget({.name = "b", .usd = 1_usd});

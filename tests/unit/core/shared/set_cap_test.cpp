@@ -50,6 +50,23 @@ TEST_CASE("set_cap: every budget of the name judges its next call by it, and say
                                          "daily -1 the cap was taken back"});
 }
 
+TEST_CASE("set_cap: the window is to be said, and so is an adjustment's", "[core][store]") {
+  const auto store = memory_store();
+  const auto message = [](const auto& change) -> std::string {
+    try {
+      change();
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+    return "nothing";
+  };
+  const std::string expected =
+      "a store's counter \"user_id:ann\" needs a name and a window other than Window::scope(). Pass both; the window "
+      "of a rule that says none is Window::day().";
+  CHECK(message([&] { store->set_cap({.name = "user_id:ann", .limits = {.usd = 1_usd}}); }) == expected);
+  CHECK(message([&] { store->adjust({.name = "user_id:ann", .amounts = {.usd = 1_usd}}); }) == expected);
+}
+
 TEST_CASE("set_cap: a running call announces thresholds under the cap that was set meanwhile", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
@@ -130,10 +147,12 @@ TEST_CASE("set_cap: what cannot be meant is refused", "[core][store]") {
     }
     return errc::ok;
   };
-  CHECK(reason_of({.name = "", .limits = {.calls = 1}}) == errc::config);
+  CHECK(reason_of({.name = "", .window = Window::day(), .limits = {.calls = 1}}) == errc::config);
   CHECK(reason_of({.name = "x", .window = Window::scope(), .limits = {.calls = 1}}) == errc::config);
-  CHECK(reason_of({.name = "x", .limits = {.calls = -1}}) == errc::invalid_argument);
-  CHECK(reason_of({.name = "x", .limits = {.calls = 1}, .until = fixture.clock->now()}) == errc::invalid_argument);
-  CHECK(reason_of({.name = "x", .limits = {.calls = 1}, .by = std::string(129, 'x')}) == errc::invalid_argument);
+  CHECK(reason_of({.name = "x", .window = Window::day(), .limits = {.calls = -1}}) == errc::invalid_argument);
+  CHECK(reason_of({.name = "x", .window = Window::day(), .limits = {.calls = 1}, .until = fixture.clock->now()}) ==
+        errc::invalid_argument);
+  CHECK(reason_of({.name = "x", .window = Window::day(), .limits = {.calls = 1}, .by = std::string(129, 'x')}) ==
+        errc::invalid_argument);
   CHECK(store->caps().empty());
 }

@@ -526,7 +526,11 @@ TEST_CASE("shared: a correction is booked, and recorded", "[core][store]") {
 TEST_CASE("shared: what a refund left is room, and the refusal says so", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
-  (void)store->adjust({.name = "refunded", .amounts = {.usd = -5_usd}, .reason = "refund", .create = true});
+  (void)store->adjust({.name = "refunded",
+                       .window = Window::forever(),
+                       .amounts = {.usd = -5_usd},
+                       .reason = "refund",
+                       .create = true});
   const auto asked = [](Usd usd) {
     return CallRequest{.model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = usd};
   };
@@ -731,7 +735,9 @@ TEST_CASE("shared: a reset ledger counts a correction again", "[core][store]") {
   const Fixture fixture;
   Ledger ledger = Ledger::current();
   const auto adjust = [&] {
-    return ledger.store()->adjust({.name = "x", .amounts = {.usd = 1_usd}, .id = "bill 1", .create = true}).spent.usd;
+    return ledger.store()
+        ->adjust({.name = "x", .window = Window::forever(), .amounts = {.usd = 1_usd}, .id = "bill 1", .create = true})
+        .spent.usd;
   };
   CHECK(adjust() == 1_usd);
   CHECK(adjust() == 1_usd);
