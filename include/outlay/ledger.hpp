@@ -172,7 +172,7 @@ class OUTLAY_EXPORT Ledger {
   /// The same after each refusal.
   void on_refused(std::function<void(const BudgetEvent&)> callback);
 
-  /// Forgets records, events, counters, and what was spent in store(). For tests. Running calls go on holding what they hold, and settle into
+  /// Forgets records, events, counters, and what was spent and which caps were set in store(). For tests. Running calls go on holding what they hold, and settle into
   /// the emptied books.
   void reset();
 

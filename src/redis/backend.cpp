@@ -86,7 +86,7 @@ std::string checked_prefix(std::string_view prefix) {
 }
 
 /// Whether Lua needs no space before or behind it. (Not `-` and `.`, of which two in a row mean something else.)
-bool stands_alone(char c) noexcept { return std::string_view(",=<>+*/~(){}").find(c) != std::string_view::npos; }
+bool stands_alone(char c) noexcept { return std::string_view(",=<>+*/~(){}[]#:").find(c) != std::string_view::npos; }
 
 /// The script without comments and without the spaces that only people need. A server takes 16 KiB from a client that has not given the
 /// password yet, and to more it answers nothing of a password.

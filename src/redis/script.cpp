@@ -303,12 +303,12 @@ for number = 3, last_command do
         less_spent = read(record.amount, 1, SMALL)
       end
     end
-  elseif op == RENEW then
-    local lease = unpack('<d', command, 5)
-    local deadline = string.format('%.0f', now + lease)
-    for at = 93, #command, 32 do
-      moved[#moved + 1] = deadline
-      moved[#moved + 1] = sub(command, at, at + 31)
+  elseif op == RENEW and #command > 92 then  -- what has expired stays as it is: its end is still to come
+    local lease, named = unpack('<d', command, 5), {}
+    for at = 93, #command, 32 do named[#named + 1] = sub(command, at, at + 31) end
+    for i, bytes in ipairs(call('HMGET', HOLDS, spread(named))) do
+      local record = records[named[i]] or bytes and held_record(bytes)
+      if record and record.is == HELD then moved[#moved + 1], moved[#moved + 2] = string.format('%.0f', now + lease), named[i] end
     end
     if now + lease < due then due = now + lease end
     change = true

@@ -185,7 +185,7 @@ class TimeModel {
     for (auto& [id, call] : calls_) call.charged = {}, call.expired = true, call.expires = Time::max();
   }
   /// Ledger::reset().
-  void reset() { slots_.clear(), corrections_.clear(), announced_.clear(); }
+  void reset() { slots_.clear(), caps_.clear(), corrections_.clear(), announced_.clear(); }
   /// What has ended without a word: a call whose lease ran out is charged, or released.
   void expire(Seconds now) {
     for (auto& [id, call] : calls_) {

@@ -354,7 +354,11 @@ Admission::State Admission::wait_in_line(std::unique_lock<std::mutex>& lock, con
 }
 
 SharedClaim::Question Admission::store_question(const Quote& quote, Room otherwise) const noexcept {
-  return {.amounts = quote.amounts, .rooms = rooms_, .otherwise = otherwise, .callers = books_.time()};
+  return {.amounts = quote.amounts,
+          .rooms = rooms_,
+          .otherwise = otherwise,
+          .callers = books_.time(),
+          .priced = quote.pricing.kind() != Pricing::Kind::unpriced};
 }
 
 Admission::State Admission::ask_store(const Quote& quote, Room otherwise) {
@@ -397,7 +401,10 @@ Admission::State Admission::store_answered(SharedClaim::Outcome outcome) {
             (choice.kind() == OnUnreachable::Kind::deny
                  ? std::string("its OnUnreachable is deny(). Try again later.")
                  : "the " + to_string(choice.at_most()) +
-                       " of its OnUnreachable::local() has no room for this call. Try again later."));
+                       (asked_of_store_.quote.pricing.kind() == Pricing::Kind::unpriced
+                            ? " of its OnUnreachable::local() cannot be kept for a model without a price. Register it, "
+                              "or try again later."
+                            : " of its OnUnreachable::local() has no room for this call. Try again later.")));
       }
       granted_ = true;
       if (!moment_.stream) {

@@ -163,6 +163,7 @@ Arrival::Step Arrival::enter_ended(errc& wrong) {
   reservation_->quote.open_ceiling = false;
   if (budget_ && budget_->store) {
     auto claim = std::make_unique<SharedClaim>(*budget_);
+    claim->look(books_->time());
     (void)claim->hold_unshared({.rooms = {}, .otherwise = Room::any, .callers = books_->time()}, true);
     claim->keep();
     reservation_->claim = std::move(claim);
@@ -186,6 +187,14 @@ void Arrival::refuse_by_block(std::unique_lock<std::mutex>& lock) {
              {&note, 1}, failure_.get());
 }
 
+/// The instant that has chosen its windows, so that a report by day says what the counters do. A server's clock may be another one than that of
+/// the call's end, and is left out.
+std::int64_t Arrival::started() const noexcept {
+  const SharedClaim* const claim = reservation_->claim.get();
+  const bool by_this_clock = claim && claim->store().distance() != StoreBackend::Distance::remote;
+  return by_this_clock ? claim->admitted_at().time_since_epoch().count() : books_->now();
+}
+
 void Arrival::admitted() {
   Reservation& reservation = *reservation_;
   Books& books = *books_;
@@ -193,7 +202,7 @@ void Arrival::admitted() {
   reservation.books = &books;
   reservation.budget = budget_;
   reservation.attribution = scope_ ? scope_->attribution : nullptr;
-  reservation.started = books.recording() ? books.now() : 0;
+  reservation.started = books.recording() ? started() : 0;
   reservation.state.store(Reservation::State::admitted, std::memory_order_release);
   // From here on the reservation ends by itself, whatever is thrown below.
 

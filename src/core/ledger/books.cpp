@@ -41,7 +41,9 @@ Books::Books(LedgerOptions ledger_options)
               renew(sweep_mutex_);  // readings and sweeps of other threads
             }
             fork_locks_.reset();
-          }) {}
+          }) {
+  keep_time_by(*store, options.clock);
+}
 
 Books::~Books() = default;
 

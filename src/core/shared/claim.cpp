@@ -6,6 +6,23 @@
 
 namespace outlay::detail {
 
+namespace {
+
+/// Whether there is room for more in counters of which the store has told the numbers, as it would judge itself.
+bool have_room(std::span<const StoreCounter> slots, const std::vector<StoreReply::State>& states, const Vector& more) {
+  for (std::size_t i = 0; i < std::min(slots.size(), states.size()); ++i) {
+    const Counter counter = Counter::of(to_vector(states[i].spent), to_vector(states[i].reserved),
+                                        with_set_caps(to_vector(slots[i].limits), to_vector(states[i].caps)));
+    if (slots[i].room == Room::fits && !counter.fits(more)) return false;
+    if (slots[i].room != Room::below) continue;
+    for (std::size_t d = 0; d < dimension_count; ++d)
+      if (more[d] > 0 && counter.room(d) <= 0) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 SharedClaim::SharedClaim(BudgetNode& innermost, std::chrono::milliseconds lease)
     : lease_(lease), store_(Access::queue(*innermost.store)) {
   collect_counters(innermost);
@@ -16,7 +33,7 @@ SharedClaim::SharedClaim(BudgetNode& innermost, DetachedHold hold)
   collect_counters(innermost);
   hold_.id = std::move(hold.id);
   hold_.detached = true;
-  hold_.amount = told_ = hold.amount;
+  hold_.amount = hold_.told = hold.amount;
   asked_at_ = admitted_at_ = hold.admitted;
   make_slots(asked_at_);
   held_ = kept_ = true;
@@ -110,7 +127,7 @@ SharedClaim::Outcome SharedClaim::ask_here(const Question& question) {
     if (const char* why = known_unreachable(question)) return unreachable(why);
     asked = command(question);
   }
-  return take(store_.execute(asked, hold_.counters));
+  return take(store_.execute(asked, hold_.counters), asked.counters);
 }
 
 void SharedClaim::ask(const Question& question, std::shared_ptr<Waiter> waiter) {
@@ -134,8 +151,8 @@ void SharedClaim::ask(const Question& question, std::shared_ptr<Waiter> waiter) 
 std::optional<SharedClaim::Outcome> SharedClaim::answer() {
   std::optional<Result<StoreReply>> reply = store_.answer(*question_);
   if (!reply) return std::nullopt;
-  question_.reset();
-  return take(std::move(*reply));
+  const std::shared_ptr<StoreQueue::Question> asked = std::exchange(question_, nullptr);
+  return take(std::move(*reply), asked->command.counters);
 }
 
 SharedClaim::Outcome SharedClaim::give_up() {
@@ -149,7 +166,7 @@ SharedClaim::Outcome SharedClaim::unreachable(std::string why) {
   return Outcome::unreachable;
 }
 
-SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
+SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply, std::span<const StoreCounter> slots) {
   std::unique_lock lock(mutex_);
   if (ended_) return Outcome::granted;  // the end has replaced all that the call held
   if (!reply) {
@@ -160,11 +177,13 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
     }
     return unreachable(reply.error().message());
   }
-  // A stream whose lease has run out is extended all the same: its end books what it used.
-  const bool granted =
-      reply->outcome == StoreReply::Outcome::done || (kept_ && reply->outcome == StoreReply::Outcome::ended);
-  const Vector own = granted ? minus(asked_, hold_.amount) : Vector{};
-  answered_ = granted || reply->outcome == StoreReply::Outcome::refused;
+  // The store holds nothing more for a stream whose lease has run out, and what it held is charged. It goes on where there is room for the
+  // rest: its end books what it used.
+  const bool expired = kept_ && reply->outcome == StoreReply::Outcome::ended;
+  const bool held_there = reply->outcome == StoreReply::Outcome::done;
+  const bool granted = held_there || (expired && have_room(slots, reply->states, minus(asked_, hold_.amount)));
+  const Vector own = held_there ? minus(asked_, hold_.amount) : Vector{};
+  answered_ = granted || expired || reply->outcome == StoreReply::Outcome::refused;
   for (Entry& entry : entries_) {
     if (entry.place >= reply->states.size()) continue;
     const StoreReply::State& state = reply->states[entry.place];
@@ -172,14 +191,15 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
     entry.held = to_vector(state.reserved);
     entry.fits_at = state.fits_at;
     entry.set_caps = to_vector(state.caps);
-    if (granted)
+    if (held_there)
       subtract(entry.held, own);
     else
-      add(entry.held, minus(hold_.amount, told_));  // what a stream was given while the store could not be reached
+      add(entry.held, minus(hold_.amount, hold_.told));  // what a stream was given while the store could not be reached
   }
   if (granted) {
     if (!kept_) epoch_ = reply->epoch;
-    hold_.amount = told_ = asked_;
+    hold_.amount = asked_;
+    if (held_there) hold_.told = asked_;
     held_ = true;
     if (!kept_ && store_.data_lost(reply->now)) {
       lock.unlock();
@@ -188,7 +208,7 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply) {
     }
     return Outcome::granted;
   }
-  return reply->outcome == StoreReply::Outcome::refused ? Outcome::refused : Outcome::again;
+  return answered_ ? Outcome::refused : Outcome::again;
 }
 
 bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
@@ -197,17 +217,22 @@ bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
   const OnUnreachable& choice = store_.options.on_unreachable;
   const bool allowed =
       choice.kind() == OnUnreachable::Kind::allow_and_mark ||
-      (choice.kind() == OnUnreachable::Kind::local && store_.take_local(hold_, question.amounts[0] - hold_.amount[0]));
+      (choice.kind() == OnUnreachable::Kind::local && question.priced &&  // money cannot bound a call of unknown price
+       store_.take_local(hold_, question.amounts[0] - hold_.amount[0]));
   if (!allowed && !anyway) return false;
   if (!kept_) {
     hold_.id = store_.new_id();
     hold_.unshared = true;
-    asked_at_ = store_.now(question.callers);
+    asked_at_ = admitted_at_ = store_.now(question.callers);
     make_slots(asked_at_);
   }
   hold_.amount = question.amounts;
   held_ = true;
   return allowed;
+}
+
+void SharedClaim::look(Time callers) noexcept {
+  for (const Entry& entry : entries_) store_.look(*entry.counter, store_.now(callers));
 }
 
 void SharedClaim::keep() {
@@ -245,7 +270,7 @@ void SharedClaim::release() noexcept {
   hold_.id.clear();
   hold_.slots.clear();
   hold_.known.clear();
-  hold_.amount = told_ = {};
+  hold_.amount = hold_.told = {};
   hold_.unshared = false;
   hold_.local = 0;
 }
@@ -286,7 +311,7 @@ std::vector<SharedClaim::Change> SharedClaim::end(StoreCommand::Op op, const Vec
     changes[i].before = store_.view(*entry.counter, *known[entry.place], changes[i].before.cap);
   }
   for (const Watched& one : watched) hold.slots[one.place].thresholds.push_back(one.threshold);
-  const Vector held = hold.unshared ? Vector{} : hold.amount;
+  const Vector held = hold.told;
   const std::optional<StoreReply> reply = store_.end(hold, op, actual, now, std::move(crossed));
   if (reply) {
     take_answer(changes, *reply, held, actual);
@@ -353,7 +378,7 @@ std::optional<std::vector<SharedClaim::Change>> SharedClaim::end_detached(StoreC
   {
     const std::lock_guard lock(mutex_);
     slots = slots_now(now);
-    held = hold_.amount;
+    held = hold_.told;
   }
   for (const Watched& one : watched) slots[one.place].thresholds.push_back(one.threshold);
   StoreCommand command = store_.command(op, hold_.id, std::move(slots), actual, now);

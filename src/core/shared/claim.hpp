@@ -52,6 +52,7 @@ class SharedClaim {
     std::span<const std::pair<const BudgetNode*, Room>> rooms;
     Room otherwise = Room::fits;
     Time callers{};
+    bool priced = true;
   };
 
   /// \return False: the answer takes its time, and `ask` needs a waiter.
@@ -77,6 +78,10 @@ class SharedClaim {
   [[nodiscard]] bool unshared() const noexcept { return hold_.unshared; }
   /// What is held stays so while its call runs.
   void keep();
+  /// Reads what counts now, where the store is near: for a call that it is not asked about.
+  void look(Time callers) noexcept;
+  /// By the clock that decides about windows.
+  [[nodiscard]] Time admitted_at() const noexcept { return admitted_at_; }
 
   /// What the store has said of a budget, without this call: null where it has said nothing. `caps` are the budget's now.
   [[nodiscard]] const Counter* numbers(const BudgetNode& budget, const Vector& caps) noexcept;
@@ -146,7 +151,8 @@ class SharedClaim {
   void take_answer(std::vector<Change>& changes, const StoreReply& reply, const Vector& held,
                    const Vector& actual) const;
   [[nodiscard]] StoreCommand command(const Question& question);
-  Outcome take(Result<StoreReply> reply);
+  /// \param slots As they were asked about.
+  Outcome take(Result<StoreReply> reply, std::span<const StoreCounter> slots);
   Outcome unreachable(std::string why);
 
   std::vector<Entry> entries_;  // innermost first
@@ -157,7 +163,6 @@ class SharedClaim {
   bool ended_ = false;
   StoreHold hold_;  // of counters and slots; the id is empty where nothing is held or asked for
   Vector asked_{};
-  Vector told_{};  // of what is held, what the store knows of
   Time asked_at_{}, admitted_at_{};
   bool held_ = false;
   bool kept_ = false;      // by a call that runs

@@ -340,6 +340,7 @@ std::size_t MemoryBackend::slots() const noexcept {
 }
 
 void MemoryBackend::reset() noexcept {
+  caps_.clear();
   for (auto& [name, counter] : counters_)
     for (auto& [begin, slot] : counter.slots) {
       slot.sums.spent = {};

@@ -17,6 +17,8 @@ std::shared_ptr<OutsideCounter> open_outside_counter(const std::shared_ptr<Store
 
 void reset_counters(Store& store) { Access::queue(store).reset(); }
 
+void keep_time_by(Store& store, std::shared_ptr<const Clock> clock) { Access::queue(store).clock = std::move(clock); }
+
 }  // namespace detail
 
 namespace {
@@ -54,6 +56,10 @@ using namespace detail;
 /// How long a program's own id of a correction is remembered: until what it corrects is long settled.
 constexpr std::chrono::hours remember_correction{60 * 24};
 
+Time time_of(const StoreQueue& queue) {
+  return queue.now(queue.clock ? queue.clock->now() : Access::books(Ledger::current()).time());
+}
+
 void check_counter(std::string_view name, const Window& window) {
   if (!name.empty() && window.kind() != Window::Kind::scope) return;
   throw ConfigError("a store's counter " + (name.empty() ? std::string() : '"' + printable_name(name) + "\" ") +
@@ -68,7 +74,7 @@ StoreReply ask(StoreQueue& queue, StoreCommand::Op op, std::string id, std::stri
                std::optional<Time> at, const Vector& amounts, std::chrono::milliseconds remember = {}) {
   check_counter(name, window);
   const auto counter = queue.counter(std::string(name), window);
-  const Time now = queue.now(Access::books(Ledger::current()).time());
+  const Time now = time_of(queue);
   StoreCounter slot = slot_of(*counter, at.value_or(now));
   const bool past = at && *at < now && slot.begin != window.at(now).begin;
   if (past && op == StoreCommand::Op::adjust) slot = counted_now(*counter, std::move(slot), now);
@@ -115,13 +121,13 @@ StoreReply::State Store::adjust(const Adjustment& adjustment) {
     refuse(adjustment, "has an amount of calls in flight, which are never spent. Leave `concurrent` out.");
   if (adjustment.id.size() > 256) refuse(adjustment, "has an id of more than 256 bytes. Shorten it.");
   Books& books = Access::books(Ledger::current());
-  const Time now = queue_->now(books.time());
+  const Time now = time_of(*queue_);
   if (adjustment.at && adjustment.window.kind() != Window::Kind::scope) {
-    constexpr std::chrono::hours kept{48};
-    const Window::Span slot = adjustment.window.at(*adjustment.at);
-    if (slot.end && *slot.end + kept < now)
-      refuse(adjustment, "is for a slot that ended " + to_iso8601(*slot.end) +
-                             ", and slots are kept for 48 hours. Correct the present one.");
+    const StoreCounter slot =
+        slot_of(*queue_->counter(std::string(adjustment.name), adjustment.window), *adjustment.at);
+    if (slot.keep_until < now)
+      refuse(adjustment, "is for a slot that ended " + to_iso8601(slot.end) + " and was kept until " +
+                             to_iso8601(slot.keep_until) + ". Correct the present one.");
     if (slot.begin > now)
       refuse(adjustment,
              "is for a slot that begins " + to_iso8601(slot.begin) + ", which is to come. Pass an earlier `at`.");
@@ -160,7 +166,7 @@ void Store::set_cap(const CapChange& change) {
   if (std::any_of(limits.begin(), limits.end(), [](std::int64_t limit) { return limit < 0; }))
     refuse("is below 0. Set 0 or more, or no limits at all to take it back.");
   Books& books = Access::books(Ledger::current());
-  const Time now = queue_->now(books.time());
+  const Time now = time_of(*queue_);
   if (change.until && *change.until <= now)
     refuse("would end " + to_iso8601(*change.until) + ", which has passed. Pass a later time, or none.");
   const auto counter = queue_->counter(std::string(change.name), change.window);
@@ -184,7 +190,7 @@ void Store::set_cap(const CapChange& change) {
 }
 
 std::vector<CapState> Store::caps() {
-  const Time now = queue_->now(Access::books(Ledger::current()).time());
+  const Time now = time_of(*queue_);
   Result<StoreReply> listed = queue_->ask_and_wait(queue_->command(StoreCommand::Op::list_caps, {}, {}, {}, now), {});
   if (!listed) throw_failure(std::move(listed).error());
   std::vector<CapState> all;

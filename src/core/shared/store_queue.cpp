@@ -254,7 +254,7 @@ std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& 
   delivery.command.detached = hold.detached;
   if (op == Op::settle) delivery.spent = amount;
   const bool known_to_store = !hold.unshared && !forgotten;
-  if (known_to_store) delivery.held = hold.amount;
+  if (known_to_store) delivery.held = hold.told;
   if (distance_ == StoreBackend::Distance::memory) {
     Result<StoreReply> done = execute(delivery.command, delivery.counters);
     if (!done) return {};
@@ -351,11 +351,13 @@ void StoreQueue::reset() {
   memory->reset();
   const std::lock_guard lock(mutex_);
   for (const auto& [key, known] : counters_)
-    if (const std::shared_ptr<SharedCounter> counter = known.lock())
+    if (const std::shared_ptr<SharedCounter> counter = known.lock()) {
+      counter->set_caps_ = no_caps;
       for (const auto& [begin, slot] : counter->slots_) {
         slot->spent = {};
         slot->reported = false;
       }
+    }
 }
 
 void StoreQueue::keep_alive(StoreHold& hold) {

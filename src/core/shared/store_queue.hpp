@@ -40,6 +40,7 @@ struct StoreHold {
   std::uint64_t outage = 0;  // and in which outage
   std::uint64_t losses = 0;  // how often the store had lost data when it was made
   bool detached = false;     // of a call that came from another process: an id that the store does not know has ended
+  Vector told{};             // of `amount`, what the store holds
 };
 
 /// A store's queue and thread: what stands between calls and a backend.
@@ -57,6 +58,8 @@ class StoreQueue {
   void end_on_own_thread() noexcept;
 
   const StoreOptions options;
+  /// Of the ledger that owns it. Null: of the caller's.
+  std::shared_ptr<const Clock> clock{};
   [[nodiscard]] StoreBackend::Distance distance() const noexcept { return distance_; }
   [[nodiscard]] std::string description() const { return backend_->description(); }
 
@@ -148,6 +151,7 @@ class StoreQueue {
                  std::int64_t version_before);
   void take_note_of(SharedCounter& counter, const StoreCounter& slot, const StoreReply::State& state, bool asked,
                     Time now);
+  void remember(SharedCounter& counter, Time now);
   /// A rolling window has moved on since the end of a call was sent: of the answer, which is of an older window, only the change is of use.
   void add_to_newer_window(const Delivery& delivery) noexcept;
   /// \param until When the last window turns in which anything was spent or held that is lost.
@@ -166,6 +170,8 @@ class StoreQueue {
   std::condition_variable changed_;    // for the thread
   std::condition_variable delivered_;  // for flush
   std::map<std::pair<std::string, std::string>, std::weak_ptr<SharedCounter>> counters_;
+  std::deque<std::shared_ptr<SharedCounter>>
+      remembered_;  // in which something counts: kept beyond their budgets, so that its loss is noticed
   std::deque<std::shared_ptr<Question>> questions_;
   std::deque<Delivery> deliveries_;
   std::size_t delivering_ = 0;  // deliveries that the backend has and has not answered

@@ -14,6 +14,8 @@ using Clock = std::chrono::steady_clock;
 using Op = StoreCommand::Op;
 
 constexpr std::size_t most_at_once = 256;
+/// Counters, of about a kilobyte each.
+constexpr std::size_t most_remembered = 16'384;
 
 }  // namespace
 
@@ -246,10 +248,11 @@ void StoreQueue::take_note_of(SharedCounter& counter, const StoreCounter& slot, 
   counter.set_caps_ = to_vector(state.caps);
   Amounts held = state.reserved;
   held.concurrent = 0;  // of the name, wherever its calls began: with this slot it is not lost
-  if (state.spent != Amounts{} || held != Amounts{}) {
+  if (state.spent != Amounts{} || held != Amounts{} || state.caps != Limits{}) {
     const Time turns = slot.end == Time::max() ? slot.end : slot.end + (slot.begin - slot.counted_from);
     known_until_ = std::max(known_until_.value_or(turns), turns);
     counter.counts_until_ = std::max(counter.counts_until_.value_or(turns), turns);
+    remember(counter, now);
   }
   counter.in_flight_ = state.reserved.concurrent;
   const Window::Span span{slot.begin, slot.end == Time::max() ? std::nullopt : std::optional(slot.end),
@@ -263,6 +266,17 @@ void StoreQueue::take_note_of(SharedCounter& counter, const StoreCounter& slot, 
   known.spent = to_vector(state.spent);
   known.held = to_vector(state.reserved);
   known.reported = true;
+}
+
+void StoreQueue::remember(SharedCounter& counter, Time now) {
+  if (distance_ == StoreBackend::Distance::memory || counter.remembered_) return;
+  remembered_.push_back(counter.shared_from_this());
+  counter.remembered_ = true;
+  while (!remembered_.empty() &&
+         (remembered_.size() > most_remembered || remembered_.front()->counts_until_.value_or(now) <= now)) {
+    remembered_.front()->remembered_ = false;
+    remembered_.pop_front();
+  }
 }
 
 void StoreQueue::add_to_newer_window(const Delivery& delivery) noexcept {

@@ -134,6 +134,24 @@ TEST_CASE("redis store: one counter that the server evicted is lost data to thos
   CHECK(spend());
 }
 
+TEST_CASE("redis store: one counter that was evicted is lost data, although its budgets come and go", "[redis]") {
+  NEEDS_REDIS();
+  const test::RedisServer server;
+  const Log log;
+  const auto store = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  const auto spend = [&] {
+    const outlay::Budget budget({.name = "day", .usd = 10_usd, .window = outlay::Window::day(), .store = store});
+    auto call = outlay::try_call({.model = "flat", .usd = 9_usd});
+    if (call) call->settle({.provider_cost = 9_usd});
+    return call.has_value();
+  };
+  REQUIRE(spend());
+  store->flush();
+  REQUIRE(server.command({"DEL", "{outlay}:in:day@UTC:day"}) == "1");
+  CHECK_FALSE(spend());
+  CHECK(contains(log.text(), "has lost data"));
+}
+
 TEST_CASE("redis store: options that make no sense are refused when it is made", "[redis]") {
   const auto deny = outlay::OnUnreachable::deny();
   CHECK_THROWS_AS(outlay::redis_store({.url = "rediss://host", .on_unreachable = deny}), outlay::ConfigError);

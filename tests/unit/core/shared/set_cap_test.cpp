@@ -67,6 +67,18 @@ TEST_CASE("set_cap: the window is to be said, and so is an adjustment's", "[core
   CHECK(message([&] { store->adjust({.name = "user_id:ann", .amounts = {.usd = 1_usd}}); }) == expected);
 }
 
+TEST_CASE("set_cap: a ledger that is reset has none", "[core][store]") {
+  const Fixture fixture;
+  Ledger ledger = Ledger::current();
+  const Budget day({.name = "k", .usd = 1_usd, .window = Window::day()});
+  ledger.store()->set_cap({.name = "k", .window = Window::day(), .limits = {.usd = 0_usd}});
+  CHECK_FALSE(try_call(cent_request()));
+  ledger.reset();
+  CHECK(ledger.store()->caps().empty());
+  CHECK(day.limits().usd == 1_usd);
+  CHECK(try_call(cent_request()));
+}
+
 TEST_CASE("set_cap: a running call announces thresholds under the cap that was set meanwhile", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();

@@ -1,4 +1,5 @@
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -907,6 +908,92 @@ TEST_CASE("shared: a call whose lease ran out is no overrun for what was charged
   CHECK(budget.state().spent.usd == 70_usd);
 }
 
+TEST_CASE("shared: a stream whose lease ran out is given what there is room for, and more is an overrun",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto distance = GENERATE(StoreBackend::Distance::local, StoreBackend::Distance::remote);
+  const auto weather = std::make_shared<Weather>();
+  weather->set_clock(fixture.clock);
+  const auto store = stormy(weather, OnUnreachable::deny(), distance);
+  const Budget budget({.name = "k", .output_tokens = 1'000, .window = Window::forever(), .store = store});
+  Call call({.model = "m", .input_tokens = 0, .max_output_tokens = 100, .usd = 0_usd});
+  call.sent();
+  fixture.clock->advance(1h);
+  REQUIRE(store->state("k", Window::forever()).spent.output_tokens == 100);
+  CHECK(call.extend_output(1'000'000).extension == Extension::cut);
+  CHECK(call.extend_output(1'001).extension == Extension::cut);
+  CHECK(call.extend_output(1'000).extension == Extension::granted);
+  const Settled settled = call.settle({.output = 1'500});
+  CHECK(settled.over_cap);
+  CHECK(actions(fixture.ledger).back() == Action::overrun);
+  store->flush();
+  CHECK(store->state("k", Window::forever()).spent.output_tokens == 1'500);
+  CHECK(budget.state().spent.output_tokens == 1'500);
+}
+
+TEST_CASE("shared: out of reach, local() lets no call through of which nobody knows the price", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::local(5_usd));
+  const Budget budget({.name = "tokens", .tokens = 1'000, .window = Window::day(), .store = store});
+  weather->down();
+  const Result<Call> refused = try_call({.model = "nobody-knows", .input_tokens = 900, .max_output_tokens = 100});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message().find("cannot be kept for a model without a price. Register it") != std::string::npos);
+  CHECK(try_call({.model = "m", .input_tokens = 900, .max_output_tokens = 100, .usd = 0_usd}));
+}
+
+TEST_CASE("shared: a cap that is set is data that a store can lose, though nothing was spent", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny());
+  const Budget day(daily("day", 100_usd, store));
+  store->set_cap({.name = "day", .window = Window::day(), .limits = {.usd = 0_usd}});
+  CHECK(try_call(cent_request()).error().reason() == errc::budget_exceeded);
+  weather->forget();
+  CHECK(try_call(cent_request()).error().reason() == errc::store_unavailable);
+}
+
+TEST_CASE("shared: what is booked beside a call is judged by what the store knows", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny(), StoreBackend::Distance::local);
+  // Another process has spent it.
+  (void)stormy(weather, OnUnreachable::deny(), StoreBackend::Distance::local)
+      ->adjust({.name = "k", .window = Window::day(), .amounts = {.usd = 9_usd}, .create = true});
+  BudgetHandle budget({.name = "k", .usd = 10_usd, .window = Window::day(), .store = store});
+  CHECK_THROWS_AS(budget.book(Settlement{.provider_cost = 5_usd}, "gpt-4o"), BudgetExceeded);
+  CHECK(store->state("k", Window::day()).spent.usd == 14_usd);
+}
+
+TEST_CASE("shared: a record says the day that was counted, also where it turns while the call is admitted",
+          "[core][store]") {
+  struct Ticking final : Clock {
+    [[nodiscard]] Time now() const noexcept override { return start + 1ms * ticks++; }
+    Time start{};
+    mutable std::atomic<int> ticks{0};
+  };
+  for (int before = 0; before < 12; ++before) {
+    const auto clock = std::make_shared<Ticking>();
+    clock->start = midnight - 1ms * before;
+    Ledger ledger({.clock = clock});
+    const LedgerScope scope(ledger);
+    const Budget day({.name = "day", .usd = 1_usd, .window = Window::day()});
+    Call({.model = "gpt-4o", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.01_usd}).settle({});
+    INFO(before << " ms before midnight");
+    CHECK(ledger.store()->state("day", Window::day(), ledger.records().back().started).spent.usd == 0.01_usd);
+  }
+}
+
+TEST_CASE("shared: a ledger's store keeps its clock, whoever asks it", "[core][store]") {
+  const Fixture fixture;
+  Ledger ledger = Ledger::current();
+  const Budget day(daily("k", 1_usd));
+  spend_a_cent();
+  std::thread([&] { CHECK(ledger.store()->state("k", Window::day()).spent.usd == 0.01_usd); }).join();
+  CHECK(day.spent().usd == 0.01_usd);
+}
+
 TEST_CASE("shared: a call that its store has forgotten is booked at its end, and gives nothing back", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
@@ -1056,6 +1143,11 @@ TEST_CASE("shared: a correction that cannot be meant is refused, and changes not
   CHECK(reason_of({.name = "day", .window = Window::day(), .amounts = {.concurrent = 1}}) == errc::invalid_argument);
   CHECK(reason_of({.name = "day", .window = Window::day(), .at = now - 24h * 4, .amounts = {.usd = 1_usd}}) ==
         errc::invalid_argument);
+  const Window rolling = Window::rolling(60s);
+  CHECK(reason_of({.name = "r", .window = rolling, .at = now - 3h, .amounts = {.usd = -1_usd}, .create = true}) ==
+        errc::invalid_argument);
+  CHECK(reason_of({.name = "r", .window = rolling, .at = now - 10s, .amounts = {.usd = 1_usd}, .create = true}) ==
+        errc::ok);
   CHECK(reason_of({.name = "day", .window = Window::day(), .at = now + 24h, .amounts = {.usd = 1_usd}}) ==
         errc::invalid_argument);
   CHECK(reason_of({.name = "", .window = Window::day(), .amounts = {.usd = 1_usd}}) == errc::config);
