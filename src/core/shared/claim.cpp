@@ -200,6 +200,7 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply, std::span<const
     if (!kept_) epoch_ = reply->epoch;
     hold_.amount = asked_;
     if (held_there) hold_.told = asked_;
+    if (kept_) store_.show(hold_, true);
     held_ = true;
     if (!kept_ && store_.data_lost(reply->now)) {
       lock.unlock();
@@ -227,6 +228,7 @@ bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
     make_slots(asked_at_);
   }
   hold_.amount = question.amounts;
+  if (kept_) store_.show(hold_, true);
   held_ = true;
   return allowed;
 }
@@ -238,6 +240,7 @@ void SharedClaim::look(Time callers) noexcept {
 void SharedClaim::keep() {
   kept_ = true;
   hold_.known = store_.known_slots(hold_.counters, hold_.slots);
+  store_.show(hold_, true);
   if (!hold_.unshared) store_.keep_alive(hold_);
 }
 
@@ -365,6 +368,7 @@ Result<void> SharedClaim::leave(Time callers) {
   }
   ended_ = true;
   held_ = false;
+  store_.end_here(hold_, 0);
   return {};
 }
 
@@ -395,6 +399,7 @@ std::optional<std::vector<SharedClaim::Change>> SharedClaim::end_detached(StoreC
     const std::lock_guard lock(mutex_);
     ended_ = true;
     held_ = false;
+    store_.end_here(hold_, actual[0]);
   }
   if (reply->outcome != StoreReply::Outcome::done) return std::nullopt;
   if (crossed && !reply->crossed.empty()) crossed(*reply);

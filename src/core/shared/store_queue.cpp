@@ -245,6 +245,7 @@ std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& 
     return_local(hold, amount[0]);
   }
   if (hold.known.empty()) hold.known = known_slots(hold.counters, hold.slots);
+  show(hold, false);
   Delivery delivery{command(op, hold.id, std::move(hold.slots), amount, now),
                     hold.counters,
                     std::move(hold.known),
@@ -295,7 +296,7 @@ void StoreQueue::on_its_way(const Delivery& delivery, bool sent) noexcept {
 void StoreQueue::flush(std::chrono::milliseconds timeout) {
   const auto deadline = Clock::now() + timeout;
   std::unique_lock lock(mutex_);
-  const auto none = [this] { return deliveries_.empty() && delivering_ == 0; };
+  const auto none = [this] { return deliveries_.empty() && delivering_ == 0 && telling_ <= telling_here; };
   if (none()) return;
   ++flushing_;
   next_try_ = {};
@@ -309,25 +310,41 @@ void StoreQueue::flush(std::chrono::milliseconds timeout) {
                                      ". They are retried until they arrive.");
 }
 
+void StoreQueue::show(StoreHold& hold, bool runs) {
+  const Vector shown = runs ? minus(hold.amount, hold.told) : Vector{};
+  const Vector more = minus(shown, hold.shown);
+  if (more == Vector{}) return;
+  hold.shown = shown;
+  const std::lock_guard lock(mutex_);
+  for (std::size_t i = 0; i < hold.counters.size(); ++i) {
+    add(hold.known[i]->held_on_its_way, more);
+    hold.counters[i]->in_flight_on_its_way_ += more[index(Dimension::concurrent)];
+  }
+}
+
+void StoreQueue::end_here(StoreHold& hold, std::int64_t spent) {
+  show(hold, false);
+  const std::lock_guard lock(mutex_);
+  return_local(hold, spent);
+}
+
 bool StoreQueue::take_local(StoreHold& hold, std::int64_t nanos) noexcept {
   const std::lock_guard lock(mutex_);
-  if (nanos > options.on_unreachable.at_most().nanos() - local_used_) return false;
-  local_used_ += nanos;
-  hold.local = nanos + (hold.outage == outage_ ? hold.local : 0);
-  hold.outage = outage_;
+  if (nanos > options.on_unreachable.at_most().nanos() - saturating_add(local_held_, local_spent_)) return false;
+  local_held_ += nanos;
+  hold.local += nanos;
   return true;
 }
 
-void StoreQueue::return_local(const StoreHold& hold, std::int64_t spent) noexcept {
-  if (hold.local == 0 || hold.outage != outage_) return;
+void StoreQueue::return_local(StoreHold& hold, std::int64_t spent) noexcept {
+  if (hold.local == 0) return;
+  local_held_ -= hold.local;
   const std::int64_t beyond = spent - (hold.amount[0] - hold.local);  // what the store had granted goes first
-  local_used_ = saturating_add(local_used_ - hold.local, std::max<std::int64_t>(0, beyond));
+  local_spent_ = saturating_add(local_spent_, std::max<std::int64_t>(0, beyond));
+  hold.local = 0;
 }
 
-void StoreQueue::allow_local_anew() noexcept {
-  local_used_ = 0;
-  ++outage_;
-}
+void StoreQueue::allow_local_anew() noexcept { local_spent_ = 0; }
 
 bool StoreQueue::data_lost(Time now) noexcept {
   const std::lock_guard lock(mutex_);

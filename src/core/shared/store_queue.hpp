@@ -37,10 +37,10 @@ struct StoreHold {
   Vector amount{};
   bool unshared = false;     // the store was not there to be asked: it learns of the call at its end
   std::int64_t local = 0;    // of `amount`, what was taken from the allowance of OnUnreachable::local
-  std::uint64_t outage = 0;  // and in which outage
   std::uint64_t losses = 0;  // how often the store had lost data when it was made
   bool detached = false;     // of a call that came from another process: an id that the store does not know has ended
   Vector told{};             // of `amount`, what the store holds
+  Vector shown{};            // of the rest, what is seen as held here
 };
 
 /// A store's queue and thread: what stands between calls and a backend.
@@ -113,6 +113,10 @@ class StoreQueue {
                                 Crossed crossed) noexcept;
   void flush(std::chrono::milliseconds timeout);
 
+  /// Shows as held, in this process, what the store does not know that a running call holds; and no more of it once the call has ended.
+  void show(StoreHold& hold, bool runs);
+  /// A call has ended of which the store has been told, or which another process will end: nothing of it is held here.
+  void end_here(StoreHold& hold, std::int64_t spent);
   /// OnUnreachable::local: takes from this process's allowance, until the hold ends. False: it is used up.
   bool take_local(StoreHold& hold, std::int64_t nanos) noexcept;
   /// The store has lost what it knew of some window that is still the present one.
@@ -141,6 +145,7 @@ class StoreQueue {
   std::vector<Result<StoreReply>> execute_contained(std::span<const StoreCommand> commands);
   /// Sends what is queued to the backend: deliveries, questions, and `own` behind them, whose result is returned.
   std::optional<Result<StoreReply>> exchange(const StoreCommand* own, const Counters* own_counters);
+  void tell(std::vector<std::pair<Crossed, StoreReply>>& told);
   // Under mutex_.
   void start_thread();
   [[nodiscard]] Failure not_ours() const;  // for a child of a fork
@@ -157,7 +162,7 @@ class StoreQueue {
   /// \param until When the last window turns in which anything was spent or held that is lost.
   void lose(Time now, std::optional<Time> until);
   void allow_local_anew() noexcept;
-  void return_local(const StoreHold& hold, std::int64_t spent) noexcept;
+  void return_local(StoreHold& hold, std::int64_t spent) noexcept;
   /// \param answered A call still waited for an answer that came: a store that only answers too late is not back.
   void note_reach(bool failed, bool answered) noexcept;
 
@@ -175,6 +180,9 @@ class StoreQueue {
   std::deque<std::shared_ptr<Question>> questions_;
   std::deque<Delivery> deliveries_;
   std::size_t delivering_ = 0;  // deliveries that the backend has and has not answered
+  std::size_t telling_ = 0;     // threads that announce what was answered
+  static inline thread_local std::size_t telling_here =
+      0;  // those of this thread, in whatever queues: what they call may flush
   std::unordered_set<std::string> alive_;
   std::uint64_t next_id_ = 0;
   std::chrono::nanoseconds offset_{};  // store's clock - this machine's
@@ -182,10 +190,10 @@ class StoreQueue {
   std::int64_t version_ = 0;
   std::optional<Time> known_until_;  // when the last window turns in which anything was spent or held
   std::optional<Time> lost_until_;
-  std::uint64_t losses_ = 0;  // how often the store has lost data
-  std::int64_t local_used_ = 0;
-  std::uint64_t outage_ = 0;  // grows whenever the allowance is whole again
-  int failures_ = 0;          // in a row
+  std::uint64_t losses_ = 0;      // how often the store has lost data
+  std::int64_t local_held_ = 0;   // of the allowance of OnUnreachable::local, by calls that run
+  std::int64_t local_spent_ = 0;  // and by those that have ended since the store has answered
+  int failures_ = 0;              // in a row
   BackOff back_off_{std::chrono::milliseconds(40), std::chrono::milliseconds(2'560), {}};
   std::chrono::steady_clock::time_point next_try_{};
   std::chrono::steady_clock::time_point next_renewal_{};

@@ -43,6 +43,7 @@ void StoreQueue::after_fork(bool in_child) noexcept {
     renew(delivered_);
     if (thread_.joinable()) detail::abandon(std::make_shared<const std::thread>(std::move(thread_)));
     delivering_ = 0;
+    telling_ = 0;
     if (!in_memory) {
       of_parent_ = true;
       renew(backend_mutex_);  // another thread may be talking to the backend
@@ -204,12 +205,30 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
     }
     if (at > 0 || own) note_reach(failed, answered);
     said.swap(to_say_);
+    if (!told.empty()) ++telling_;
     if (deliveries_.empty() && delivering_ == 0) delivered_.notify_all();
   }
   for (const auto& [level, text] : said) log(level, text);
-  for (const auto& [tell, reply] : told) tell(reply);
+  if (!told.empty()) tell(told);
   for (const auto& waiter : wakes) waiter->wake();
   return own_result;
+}
+
+void StoreQueue::tell(std::vector<std::pair<Crossed, StoreReply>>& told) {
+  struct Telling {
+    explicit Telling(StoreQueue& of) : queue(of) { ++telling_here; }
+    Telling(const Telling&) = delete;
+    Telling& operator=(const Telling&) = delete;
+    ~Telling() {
+      --telling_here;
+      const std::lock_guard lock(queue.mutex_);
+      --queue.telling_;
+      queue.delivered_.notify_all();
+    }
+    StoreQueue& queue;
+  };
+  const Telling telling(*this);
+  for (const auto& [crossed, reply] : told) crossed(reply);
 }
 
 void StoreQueue::note_reach(bool failed, bool answered) noexcept try {

@@ -66,6 +66,7 @@ using Slot = std::pair<std::string, int>;
 struct StoreHold {
   std::vector<Slot> slots;
   Amount amount{};
+  Amount told{};  // of `amount`, what the process knows to be held
 };
 struct Numbers {
   Amount spent{}, reserved{};
@@ -233,7 +234,7 @@ class World {
 
   [[nodiscard]] Numbers numbers(int budget) const {
     const Budget& of = budgets[static_cast<std::size_t>(budget)];
-    if (of.windowed()) return numbers(of.slot(day));
+    if (of.windowed()) return seen(of.slot(day));
     Numbers sum{.spent = of.spent};
     for (const auto& [id, call] : calls)
       if (call.runs && encloses(budget, call.at)) add(sum.reserved, call.offer.amounts);
@@ -252,6 +253,31 @@ class World {
         if (other.first == slot.first) sum.reserved[5] += hold.amount[5];
     }
     return sum;
+  }
+  /// The same with what running calls hold and the store has not confirmed.
+  [[nodiscard]] Numbers seen(const Slot& slot) const {
+    Numbers sum = numbers(slot);
+    for (const auto& [id, call] : calls) {
+      if (!call.runs || !in_store(call.at)) continue;
+      Amount more = call.offer.amounts;
+      if (const auto hold = store_holds.find(id); hold != store_holds.end())
+        for (std::size_t d = 0; d < dimensions; ++d) more[d] -= hold->second.told[d];
+      const std::set<Slot> slots = slots_of(call);
+      if (slots.contains(slot))
+        add(sum.reserved, more);
+      else
+        for (const Slot& other : slots)
+          if (other.first == slot.first) sum.reserved[5] += more[5];
+    }
+    return sum;
+  }
+  /// Of the day on which the call was admitted.
+  [[nodiscard]] std::set<Slot> slots_of(const Call& call) const {
+    std::set<Slot> slots;
+    for (const int at : chain_of(call.at))
+      if (const Budget& budget = budgets[static_cast<std::size_t>(at)]; budget.windowed())
+        slots.insert(budget.slot(call.day));
+    return slots;
   }
   [[nodiscard]] bool encloses(int budget, int innermost) const {
     for (int at = innermost; at >= 0; at = outer(at))
@@ -519,6 +545,7 @@ class World {
       store_holds[id] = hold;
     }
     if (weather == Weather::replies_lost) return unreachable(id, true);
+    if (fits) store_holds[id].told = hold.amount;
     call.granted = fits;
     // A ceiling that was chosen without knowing what the store has, and that nothing else bounds, is chosen again.
     const Chain chain = look(call);
@@ -580,13 +607,7 @@ class World {
       if (settles && !budgets[static_cast<std::size_t>(at)].windowed())
         add(budgets[static_cast<std::size_t>(at)].spent, actual);
     if (in_store(call.at)) {
-      std::vector<Slot> slots;
-      for (const int at : chain)
-        if (const Budget& budget = budgets[static_cast<std::size_t>(at)]; budget.windowed())
-          slots.push_back(budget.slot(call.day));
-      std::sort(slots.begin(), slots.end());
-      slots.erase(std::unique(slots.begin(), slots.end()), slots.end());
-      for (const Slot& slot : slots)
+      for (const Slot& slot : slots_of(call))
         if (settles) add(store_spent[slot], actual);
       store_holds.erase(id);
     }

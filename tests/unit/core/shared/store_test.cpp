@@ -931,6 +931,42 @@ TEST_CASE("shared: a stream whose lease ran out is given what there is room for,
   CHECK(budget.state().spent.output_tokens == 1'500);
 }
 
+TEST_CASE("shared: what calls hold that the store could not be told is seen, and keeps local() from being whole again",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto distance = GENERATE(StoreBackend::Distance::local, StoreBackend::Distance::remote);
+  const auto store = stormy(weather, OnUnreachable::local(5_usd), distance);
+  const Budget budget({.name = "k", .usd = 100_usd, .concurrent = 50, .window = Window::forever(), .store = store});
+  const auto ask = [](Usd usd) {
+    return try_call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = usd});
+  };
+  std::vector<Result<Call>> running;
+  weather->down();
+  running.push_back(ask(3_usd));
+  REQUIRE(running.back());
+  CHECK(budget.reserved().usd == 3_usd);
+  CHECK(budget.state().reserved.concurrent == 1);
+  CHECK_FALSE(ask(3_usd));
+  for (int again = 0; again < 3; ++again) {  // a store that comes and goes
+    weather->down(false);
+    CHECK(store->state("k", Window::forever()).reserved.usd == 0_usd);
+    CHECK(budget.reserved().usd == 3_usd);
+    weather->down();
+    CHECK_FALSE(ask(3_usd));
+  }
+  running.back()->settle({.usage = {}, .provider_cost = 4_usd});
+  CHECK(budget.state().spent.usd == 4_usd);
+  CHECK(budget.reserved() == Amounts{});
+  CHECK_FALSE(ask(2_usd));
+  weather->down(false);
+  store->flush();
+  CHECK(store->state("k", Window::forever()).spent.usd == 4_usd);
+  CHECK(budget.state().spent.usd == 4_usd);
+  weather->down();
+  CHECK(ask(5_usd));
+}
+
 TEST_CASE("shared: out of reach, local() lets no call through of which nobody knows the price", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
