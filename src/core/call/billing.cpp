@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "core/pricing/name_rules.hpp"
 #include "core/pricing/price_book.hpp"
 #include "outlay/log.hpp"
 
@@ -93,13 +94,22 @@ struct Basis {
   bool guessed = false;                   // the reply names another model, of which no price is known
 };
 
+/// The reply names the admitted model without the host or the region that it was asked by, and that its price may depend on:
+/// `claude-sonnet-4-5-20250929` for `us.anthropic.claude-sonnet-4-5-20250929-v1:0`, `gpt-4o` for `azure/eu/gpt-4o`.
+bool says_less(std::string_view admitted, std::string_view served) noexcept {
+  const NameCandidates candidates(admitted);
+  return std::any_of(candidates.begin(), candidates.end(),
+                     [&](const NameCandidate& candidate) { return candidate.name == served; });
+}
+
 /// A deployment costs what the program says, whatever the reply calls itself, and so does a model that it registered, unless it has
-/// registered the served one, too. Otherwise the price is that of the served model under the same provider; and where that is not known,
-/// that of the admitted one.
-bool admitted_decides(const PricedModel* admitted, const PricedModel* served) noexcept {
+/// registered the served one, too. A name that says less than the admitted one decides nothing. Otherwise the price is that of the served
+/// model under the same provider; and where that is not known, that of the admitted one.
+bool admitted_decides(const PricedModel* admitted, const PricedModel* served, const Reservation& reservation,
+                      const Bill& bill) noexcept {
   if (!admitted || !served) return !served;
-  if (!admitted->own || admitted->rule == PriceRule::alias) return admitted->own;
-  return !(served->own && served->rule == PriceRule::exact);
+  if (!admitted->own) return !served->own && says_less(reservation.model_name(), bill.served_model);
+  return admitted->rule == PriceRule::alias || !(served->own && served->rule == PriceRule::exact);
 }
 
 /// A model of the table, and the reply says that another one has answered.
@@ -124,7 +134,7 @@ Basis basis_of(const Reservation& reservation, const Bill& bill) {
     served = slot->name;
     guessed = is_guess(own, slot->priced);
     // Again, since a slot is safe until the thread's next look-up.
-    if (admitted_decides(own, slot->priced)) slot = &admitted();
+    if (admitted_decides(own, slot->priced, reservation, bill)) slot = &admitted();
   }
   Basis basis{slot->priced, served, slot->provider, nullptr, guessed};
   if (slot->prices_uid == reservation.prices_uid) return basis;
@@ -136,7 +146,7 @@ Basis basis_of(const Reservation& reservation, const Bill& bill) {
   if (as_admitted) return basis;
   const PricedModel* const other = basis.book->find(bill.served_model, under_text);
   basis.guessed = is_guess(basis.priced, other);
-  if (!admitted_decides(basis.priced, other)) basis.priced = other;
+  if (!admitted_decides(basis.priced, other, reservation, bill)) basis.priced = other;
   return basis;
 }
 

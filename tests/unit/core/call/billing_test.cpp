@@ -65,6 +65,20 @@ TEST_CASE("billing: of a served model without a price, the admitted one's is an 
         CostSource::table);
 }
 
+TEST_CASE("billing: a reply that leaves out the host or region of its model changes no price", "[core][billing]") {
+  Books books(PriceTable::bundled());
+  CHECK(books
+            .settle({.model = "us.anthropic.claude-sonnet-4-5-20250929-v1:0", .provider = "bedrock"},
+                    {.usage = {.input = 100'000, .output = 10'000}, .served_model = "claude-sonnet-4-5-20250929"})
+            .usd == 0.495_usd);
+  CHECK(books
+            .settle({.model = "azure/eu/gpt-4o-2024-08-06"},
+                    {.usage = {.input = 100'000, .output = 10'000}, .served_model = "gpt-4o-2024-08-06"})
+            .usd == 0.385_usd);
+  // What only begins alike is another model.
+  CHECK(books.settle({.model = "gpt-4o-mini"}, {.usage = million, .served_model = "gpt-4o"}).usd == 12.5_usd);
+}
+
 TEST_CASE("billing: otherwise the served name counts, under the provider that was asked", "[core][billing]") {
   Books books(PriceTable::bundled());
   CHECK(
