@@ -126,6 +126,12 @@ bool Facts::all_finished() const noexcept { return finished != 0 && std::popcoun
 
 bool Facts::reported() const noexcept { return (numbers.present & billed) != 0; }
 
+bool Facts::used() const noexcept {
+  for (std::size_t i = 0; i < count_fields; ++i)
+    if ((numbers.present & billed & std::uint64_t{1} << i) != 0 && numbers.counts[i] != 0) return true;
+  return false;
+}
+
 std::string_view to_string(Field field) noexcept {
   switch (field) {
     case Field::input:

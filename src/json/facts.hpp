@@ -200,6 +200,8 @@ struct Facts {
   [[nodiscard]] bool all_finished() const noexcept;
   /// Some of what is billed by the token was reported.
   [[nodiscard]] bool reported() const noexcept;
+  /// The same, and not only zeros of it.
+  [[nodiscard]] bool used() const noexcept;
   /// The charge that the provider states, with that of the provider behind it where that one bills the caller itself.
   [[nodiscard]] std::optional<Usd> provider_cost() const noexcept;
   /// What the error is called: its number, its type or its code, in this order; whichever stands first in the reply.

@@ -57,9 +57,10 @@ Settled settle_read(GuardedCall& guarded, const detail::Reader& reader, const Bo
   const Api api = guarded.api();
   const std::string name(api.name());
   const detail::Facts& facts = reader.facts;
-  if (facts.error) {
-    // A body may be an error although its transport gave no status. Some carry the status inside.
-    if (facts.error_status >= 300)
+  // A body may be an error although its transport gave no status. Some carry the status inside. What is counted beside it is billed all
+  // the same, and an answer beside it may be.
+  if (facts.error && !facts.used() && facts.invalid() == detail::Field::none) {
+    if (facts.error_status >= 300 && reader.pieces.empty())
       return detail::end_refused(detail::Access::reservation(call), api, facts.error_status, body_of());
     return call.indeterminate("the provider reported an error");
   }
