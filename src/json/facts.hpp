@@ -144,6 +144,7 @@ struct Facts {
   std::uint64_t finished = 0;             // bit n: choice n has a finish reason
   bool done = false;                      // the API's own end
   bool pending = false;                   // a reply that has not been made yet
+  bool broken_off = false;                // a reply that has ended before its end
   bool final_usage = false;               // the usage reported is the last one
   bool saw_delta = false;
   bool error = false;

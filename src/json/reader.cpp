@@ -243,6 +243,7 @@ void Reader::string(std::string_view last_part) {
       break;
     case Field::status:
       facts.pending = text == "queued" || text == "in_progress";
+      facts.broken_off = text == "cancelled" || text == "incomplete" || text == "failed";
       facts.finish = text.substr(0, 64);
       if (!facts.pending) facts.finished |= 1;
       break;

@@ -65,6 +65,7 @@ Settled settle_read(GuardedCall& guarded, const detail::Reader& reader, const Bo
     return call.indeterminate("the provider reported an error");
   }
   if (facts.pending) return call.indeterminate("the answer is still being made: its usage is not known");
+  if (facts.broken_off && !facts.used()) return call.indeterminate("the answer was broken off: its usage is not known");
   if (facts.invalid() != detail::Field::none)
     return call.indeterminate("the reported " + std::string(detail::to_string(facts.invalid())) +
                               " are not a valid count");

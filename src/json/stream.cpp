@@ -107,6 +107,8 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
   // Neither a report nor a piece of an answer: only the reservation can say what it may have cost.
   [[nodiscard]] bool without_verdict(const Settlement& settlement) const {
     if (!meter.invalid_member().empty()) return true;
+    // An answer that was broken off, whose usage is null: what it shows need not be all that it took.
+    if (meter.impl_->facts().broken_off && !meter.impl_->facts().used()) return true;
     const bool shown_nothing = meter.counted_output() == 0 && !meter.reported();
     return (shown_nothing && !meter.complete()) || settlement.usage.total() == 0;
   }
@@ -114,6 +116,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     if (!meter.invalid_member().empty())
       return "the reported " + std::string(meter.invalid_member()) + " are not a valid count";
     if (meter.error()) return "the provider reported an error in the stream";
+    if (meter.impl_->facts().broken_off) return "the answer was broken off: its usage is not known";
     return "the stream ended before it reported or showed anything";
   }
 
@@ -125,8 +128,14 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     if (refused()) return settle_refused();
     const Settlement what = settlement();
     settled = true;
-    booked = without_verdict(what) ? end_indeterminate(*reservation, reason()) : detail::settle(*reservation, what);
+    booked = without_verdict(what) ? end_without(reason()) : detail::settle(*reservation, what);
     return booked;
+  }
+
+  Settled end_without(const std::string& why) {
+    // What was shown bounds a stream that was cut; of an answer that is broken off it is a part of unknown size.
+    if (meter.impl_->facts().broken_off) reservation->set_shown(nullptr);
+    return end_indeterminate(*reservation, why);
   }
 
   /// What was booked before.
@@ -151,7 +160,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     try {
       if (refused()) return settle_refused();
       const Settlement what = settlement();
-      if (without_verdict(what)) return booked = end_indeterminate(*reservation, reason());
+      if (without_verdict(what)) return booked = end_without(reason());
       Result<Settled> result = detail::try_settle(*reservation, what);
       if (result) booked = *result;
       return result;

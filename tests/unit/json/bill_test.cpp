@@ -31,3 +31,37 @@ TEST_CASE("bill: an error beside a usage does not make it free", "[json][bill]")
                R"({"error":{"code":503},"choices":[{"index":0,"message":{"content":"part of it"}}]})")
             .status == RecordStatus::indeterminate);
 }
+
+TEST_CASE("bill: an answer that was broken off without a usage costs what was reserved", "[json][bill]") {
+  const Asked asked{Api::openai_responses, R"({"model":"gpt-4.1","max_output_tokens":1000,"input":"x"})"};
+  const Asked interaction{Api::gemini, R"({"input":"x","generation_config":{"max_output_tokens":1000}})",
+                          "gemini-2.5-flash"};
+  for (const char* const status : {"cancelled", "incomplete", "failed"}) {
+    INFO(status);
+    const std::string reply =
+        R"({"status":")" + std::string(status) +
+        R"(","model":"gpt-4.1","output":[{"type":"message","content":[{"type":"output_text","text":"par"}]}],"usage":null})";
+    for (const bool streamed : {false, true}) {
+      const Record record = booked(asked, reply, streamed);
+      CHECK(record.status == RecordStatus::indeterminate);
+      CHECK(record.usd == record.reserved);
+    }
+    CHECK(booked(interaction, R"({"status":")" + std::string(status) + R"(","model":"gemini-2.5-flash"})").status ==
+          RecordStatus::indeterminate);
+    const Record counted = booked(asked, R"({"status":")" + std::string(status) +
+                                             R"(","model":"gpt-4.1","error":{"code":"server_error"},"output":[],
+        "usage":{"input_tokens":100000,"output_tokens":20000,"total_tokens":120000}})");
+    CHECK(counted.usage == Usage{.input = 100'000, .output = 20'000});
+    CHECK(counted.usd == 0.36_usd);
+  }
+  const Record cut = booked(
+      asked,
+      events({R"({"type":"response.output_text.delta","delta":"par"})",
+              R"({"type":"response.incomplete","response":{"model":"gpt-4.1","status":"incomplete","usage":null}})"}),
+      true);
+  CHECK(cut.status == RecordStatus::indeterminate);
+  CHECK(cut.usd == cut.reserved);
+  CHECK(booked(asked,
+               R"({"status":"completed","model":"gpt-4.1","output":[{"type":"message","content":[{"text":"par"}]}]})")
+            .status == RecordStatus::estimated);
+}
