@@ -1,5 +1,6 @@
 #include "facts.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -34,6 +35,7 @@ void Facts::touch() noexcept {
 void Facts::undo_event() noexcept {
   if (touched) numbers = before;
   finished = finished_before;
+  at_ceiling = at_ceiling_before;
   done = done_before;
   final_usage = final_usage_before;
 }
@@ -73,6 +75,7 @@ void Facts::end_list() {
 void Facts::begin_event() noexcept {
   usage_now = done_now = empty_choices = touched = false;
   finished_before = finished;
+  at_ceiling_before = at_ceiling;
   done_before = done;
   final_usage_before = final_usage;
   set_now = 0;
@@ -123,6 +126,13 @@ std::string Facts::error_code() const {
 }
 
 bool Facts::all_finished() const noexcept { return finished != 0 && std::popcount(finished) >= choices_seen; }
+
+std::int64_t Facts::reached(std::int64_t ceiling) const noexcept {
+  const std::int64_t ended = std::popcount(at_ceiling);
+  if (ended == 0 || ceiling <= 0) return 0;
+  const std::int64_t answers = std::max<std::int64_t>(ended, choices_seen);
+  return ceiling / answers * ended + ceiling % answers * ended / answers;
+}
 
 bool Facts::reported() const noexcept { return (numbers.present & billed) != 0; }
 

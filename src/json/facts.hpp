@@ -142,6 +142,7 @@ struct Facts {
   std::vector<std::uint64_t> containers;  // the same of containers
   std::string unread;                     // a member of the usage that no path names; empty: none
   std::uint64_t finished = 0;             // bit n: choice n has a finish reason
+  std::uint64_t at_ceiling = 0;           // bit n: choice n ended because it had reached the request's ceiling
   bool done = false;                      // the API's own end
   bool pending = false;                   // a reply that has not been made yet
   bool broken_off = false;                // a reply that has ended before its end
@@ -154,6 +155,7 @@ struct Facts {
   // Of the event that is being read.
   Numbers before;  // the numbers as they were, where `touched`
   std::uint64_t finished_before = 0;
+  std::uint64_t at_ceiling_before = 0;
   bool done_before = false;
   bool final_usage_before = false;
   bool touched = false;        // it carries numbers
@@ -199,6 +201,8 @@ struct Facts {
 
   /// Every answer that has begun has a finish reason.
   [[nodiscard]] bool all_finished() const noexcept;
+  /// Of the ceiling over all answers, what those took that ended at theirs.
+  [[nodiscard]] std::int64_t reached(std::int64_t ceiling) const noexcept;
   /// Some of what is billed by the token was reported.
   [[nodiscard]] bool reported() const noexcept;
   /// The same, and not only zeros of it.

@@ -31,6 +31,11 @@ std::string plain_word(std::string_view text) {
   return plain ? std::string(text) : std::string{};
 }
 
+// The providers' finish reasons for it: OpenAI's and who copied it, Anthropic's and Bedrock's, Gemini's and Cohere's.
+constexpr bool is_ceiling(std::string_view reason) noexcept {
+  return reason == "length" || reason == "max_tokens" || reason == "MAX_TOKENS";
+}
+
 constexpr bool is_cost(Field field) noexcept {
   return field == Field::cost || field == Field::cost_ticks || field == Field::upstream_cost ||
          field == Field::upstream_input_cost || field == Field::upstream_output_cost;
@@ -237,9 +242,9 @@ void Reader::string(std::string_view last_part) {
       if (text.empty()) break;
       if (facts.finish.empty()) facts.finish = text.substr(0, 64);
       if (in_choice_)
-        choice_finished_ = true;
+        choice_finished_ = true, choice_at_ceiling_ = is_ceiling(text);
       else
-        facts.finished |= 1;
+        facts.finished |= 1, facts.at_ceiling |= is_ceiling(text) ? 1U : 0U;
       break;
     case Field::status:
       facts.pending = text == "queued" || text == "in_progress";
@@ -349,7 +354,7 @@ void Reader::scope_begins(Field field) {
     case Field::choice:
       facts.empty_choices = false;
       in_choice_ = true;
-      choice_finished_ = false;
+      choice_finished_ = choice_at_ceiling_ = false;
       choice_ = facts.choices_now++;
       choice_begin_ = pieces.size();
       break;
@@ -400,6 +405,7 @@ void Reader::scope_ends(Field field) {
       for (std::size_t i = choice_begin_; i < pieces.size(); ++i) pieces[i].choice = choice_;
       facts.choices_seen = std::max(facts.choices_seen, choice_ + 1);
       if (choice_finished_) facts.finished |= std::uint64_t{1} << std::min(choice_, 63);
+      if (choice_at_ceiling_) facts.at_ceiling |= std::uint64_t{1} << std::min(choice_, 63);
       in_choice_ = false;
       break;
     case Field::tool: {

@@ -183,6 +183,7 @@ class Reader : public AnySize {
   std::int32_t tool_ = -1;
   std::int32_t outer_tool_ = -1;
   bool choice_finished_ = false;
+  bool choice_at_ceiling_ = false;
   bool in_choice_ = false;
   bool thought_ = false;
   Piece::Range tool_id_;

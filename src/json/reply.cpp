@@ -19,15 +19,17 @@ namespace outlay {
 
 namespace {
 
-// The request's ceiling over all its choices; empty without one.
-std::optional<std::int64_t> most_output(const CallRequest& request) noexcept {
-  if (!request.max_output_tokens) return std::nullopt;
-  const std::int64_t each = std::clamp<std::int64_t>(*request.max_output_tokens, 0, Usage::max_count);
+// The ceiling that was sent, over all choices; empty without one.
+std::optional<std::int64_t> most_output(const Call& call, const CallRequest& request) noexcept {
+  const std::optional<std::int64_t> ceiling = call.max_output_tokens();
+  if (!ceiling) return std::nullopt;
+  const std::int64_t each = std::clamp<std::int64_t>(*ceiling, 0, Usage::max_count);
   return each * std::clamp<std::int64_t>(request.choices, 1, 1'024);
 }
 
-// The tokens of what a reply shows, for replies that report no usage: at most what the request allows.
-Usage count_visible(const detail::Reader& reader, const CallRequest& request) {
+// The tokens of what a reply shows, for replies that report no usage: at most what the request allows, and that much where the answer ended
+// because of it, however little of it is shown.
+Usage count_visible(const detail::Reader& reader, std::optional<std::int64_t> most) {
   const Ledger ledger = Ledger::current();
   std::int64_t output = 0, reasoning = 0;
   for (const detail::Piece& piece : reader.pieces) {
@@ -38,7 +40,7 @@ Usage count_visible(const detail::Reader& reader, const CallRequest& request) {
     output += tokens;
     if (piece.kind == StreamDelta::Kind::reasoning) reasoning += tokens;
   }
-  if (const auto most = most_output(request)) output = std::min(output, *most);
+  if (most) output = std::min(reader.facts.reported() ? output : std::max(output, reader.facts.reached(*most)), *most);
   return {.output = output, .reasoning = std::min(reasoning, output)};
 }
 
@@ -86,8 +88,8 @@ Settled settle_read(GuardedCall& guarded, const detail::Reader& reader, const Bo
   settlement.usage = report.usage;
   settlement.parts = report.parts;
   bool doubt = report.doubt || !facts.reported();
-  if (settlement.usage.output == 0 && !reader.pieces.empty()) {
-    const Usage counted = count_visible(reader, asked);
+  if (settlement.usage.output == 0 && (!reader.pieces.empty() || !facts.reported())) {
+    const Usage counted = count_visible(reader, most_output(call, asked));
     settlement.usage.output = counted.output;
     settlement.usage.reasoning = counted.reasoning;
     doubt = true;

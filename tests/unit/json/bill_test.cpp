@@ -65,3 +65,27 @@ TEST_CASE("bill: an answer that was broken off without a usage costs what was re
                R"({"status":"completed","model":"gpt-4.1","output":[{"type":"message","content":[{"text":"par"}]}]})")
             .status == RecordStatus::estimated);
 }
+
+TEST_CASE("bill: without a usage an answer that ended at its ceiling has the ceiling's tokens", "[json][bill]") {
+  const auto whole = [](const char* choices) {
+    return booked({Api::openai_compatible, chat_request("gpt-4.1")},
+                  R"({"model":"gpt-4.1","choices":[)" + std::string(choices) + "]}");
+  };
+  CHECK(whole(R"({"index":0,"finish_reason":"length","message":{"content":""}})").usage.output == 1'000);
+  CHECK(whole(R"({"index":0,"finish_reason":"length","message":{"content":"Short."}})").usage.output == 1'000);
+  CHECK(whole(R"({"index":0,"finish_reason":"stop","message":{"content":"Short."}})").usage.output < 10);
+  // One of two answers.
+  CHECK(booked({Api::openai_compatible, chat_request("gpt-4.1", R"(,"n":2)")},
+               R"({"model":"gpt-4.1","choices":[{"index":0,"finish_reason":"length","message":{"content":""}},
+                                                {"index":1,"finish_reason":"stop","message":{"content":"Short."}}]})")
+            .usage.output == 1'000);
+  for (const char* const text : {"", "Short."}) {
+    const Record streamed = booked(
+        {Api::openai_compatible, chat_request("gpt-4.1", R"(,"stream":true)")},
+        events({R"({"model":"gpt-4.1","choices":[{"index":0,"delta":{"content":")" + std::string(text) + R"("}}]})",
+                R"({"model":"gpt-4.1","choices":[{"index":0,"delta":{},"finish_reason":"length"}]})"}),
+        true);
+    CHECK(streamed.usage.output == 1'000);
+    CHECK(streamed.status == RecordStatus::estimated);
+  }
+}
