@@ -15,7 +15,8 @@ constexpr std::uint64_t bit(Field field) noexcept { return std::uint64_t{1} << s
 // What is billed by use alone comes on top of these.
 constexpr std::uint64_t billed = bit(Field::input) | bit(Field::output) | bit(Field::total) | bit(Field::cached) |
                                  bit(Field::cache_write) | bit(Field::cache_write_5m) | bit(Field::cache_write_1h) |
-                                 bit(Field::tool_input) | bit(Field::server_output) | bit(Field::server_input);
+                                 bit(Field::tool_input) | bit(Field::server_output) | bit(Field::server_input) |
+                                 bit(Field::metered_input) | bit(Field::metered_output);
 
 }  // namespace
 
@@ -206,6 +207,11 @@ std::string_view to_string(Field field) noexcept {
       return "timings.prompt_n";
     case Field::server_output:
       return "timings.predicted_n";
+    case Field::metered_input:
+    case Field::metered_cached:
+    case Field::metered_written:
+    case Field::metered_output:
+      return "invocation metrics";
     case Field::cost:
     case Field::cost_ticks:
       return "cost";

@@ -42,9 +42,13 @@ enum class Field : std::uint8_t {
   image_input_image,
   image_cached,
   image_output,
-  server_cached,  // what a server counted beside what it bills: llama.cpp's timings, Cohere's tokens, Bedrock's metrics
+  server_cached,  // what a server counted beside what it bills: llama.cpp's timings, Cohere's tokens
   server_input,
   server_output,
+  metered_input,  // what Bedrock counted in place of the vendor, the cache beside the input
+  metered_cached,
+  metered_written,
+  metered_output,
   counts_end,
 
   // Read into a member of Facts.

@@ -307,7 +307,8 @@ bool StreamMeter::estimated() const { return impl_->read().estimated; }
 bool StreamMeter::reported() const noexcept { return impl_->facts().reported(); }
 bool StreamMeter::input_reported() const noexcept {
   const detail::Facts& facts = impl_->facts();
-  return facts.has(detail::Field::input) || facts.has(detail::Field::server_input) || facts.has(detail::Field::total);
+  return facts.has(detail::Field::input) || facts.has(detail::Field::server_input) ||
+         facts.has(detail::Field::metered_input) || facts.has(detail::Field::total);
 }
 std::int64_t StreamMeter::counted_output() const noexcept { return impl_->visible().output; }
 bool StreamMeter::complete() const noexcept { return impl_->complete(); }

@@ -57,9 +57,7 @@ class AnthropicMessages final : public Format {
         {"content.*.id", Field::tool_id},
         {"content.*.name", Field::tool_name},
         {"content.*.input", Field::tool_arguments},
-        {"amazon-bedrock-invocationMetrics.inputTokenCount", Field::server_input},
-        {"amazon-bedrock-invocationMetrics.outputTokenCount", Field::server_output},
-        {"amazon-bedrock-invocationMetrics.cacheReadInputTokenCount", Field::server_cached},
+        OUTLAY_INVOCATION_METRICS,
     };
     static const Paths paths{rules};
     return paths;
@@ -75,11 +73,7 @@ class AnthropicMessages final : public Format {
     usage.cache_write_1h = std::min(facts.get(Field::cache_write_1h), written);
     usage.cache_write = written - usage.cache_write_1h;
     usage.output = facts.get(Field::output);
-    if (!facts.has(Field::input) && !facts.has(Field::output)) {
-      usage.input = facts.get(Field::server_input);  // Bedrock's metrics beside the message
-      usage.output = facts.get(Field::server_output);
-      usage.cache_read = facts.get(Field::server_cached);
-    }
+    if (is_metered(facts)) usage = metered_usage(facts);
     usage.reasoning = facts.get(Field::reasoning);
     if (usage.reasoning > usage.output) {
       usage.reasoning = usage.output;

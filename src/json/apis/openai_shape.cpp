@@ -100,6 +100,7 @@ std::span<const PathRule> openai_chat_rules() noexcept {
       {"timings.cache_n", Field::server_cached},
       {"timings.prompt_n", Field::server_input},
       {"timings.predicted_n", Field::server_output},
+      OUTLAY_INVOCATION_METRICS,
       {"choices.*.message", Field::whole},
       {"choices.*.message.content", Field::text},
       {"choices.*.message.content.*.text", Field::text},
@@ -126,8 +127,25 @@ std::int64_t written_in_all(const Facts& facts) noexcept {
   return std::max(facts.get(Field::cache_write), facts.get(Field::cache_write_5m) + facts.get(Field::cache_write_1h));
 }
 
+bool is_metered(const Facts& facts) noexcept {
+  return !facts.has(Field::input) && !facts.has(Field::output) && !facts.has(Field::total) &&
+         (facts.has(Field::metered_input) || facts.has(Field::metered_output));
+}
+
+Usage metered_usage(const Facts& facts) noexcept {
+  return {.input = facts.get(Field::metered_input),
+          .cache_read = facts.get(Field::metered_cached),
+          .cache_write = facts.get(Field::metered_written),
+          .output = facts.get(Field::metered_output)};
+}
+
 Report inclusive_report(const Facts& facts) {
   Report report;
+  if (is_metered(facts)) {
+    report.usage = metered_usage(facts);
+    report_tools(facts, report.usage);
+    return report;
+  }
   Usage& usage = report.usage;
   const bool has_total = facts.has(Field::total);
   const std::int64_t total = facts.get(Field::total);

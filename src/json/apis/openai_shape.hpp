@@ -24,6 +24,18 @@ class OpenAiShape : public Format {
 [[nodiscard]] std::span<const PathRule> openai_chat_rules() noexcept;
 /// Input that includes what was read from and written to a cache, and output that includes reasoning.
 [[nodiscard]] Report inclusive_report(const Facts& facts);
+/// Bedrock's InvokeModel, whichever vendor's body it passes on: the last chunk of a stream has them beside what the vendor says, and for
+/// many vendors' models nothing else is counted (docs.aws.amazon.com, "InvokeModelWithResponseStream"). Where a prompt is cached they have
+/// its counts, too.
+#define OUTLAY_INVOCATION_METRICS                                                               \
+  {"amazon-bedrock-invocationMetrics.inputTokenCount", Field::metered_input},                   \
+      {"amazon-bedrock-invocationMetrics.cacheReadInputTokenCount", Field::metered_cached},     \
+      {"amazon-bedrock-invocationMetrics.cacheWriteInputTokenCount", Field::metered_written}, { \
+    "amazon-bedrock-invocationMetrics.outputTokenCount", Field::metered_output                  \
+  }
+/// Nothing but these says what was used.
+[[nodiscard]] bool is_metered(const Facts& facts) noexcept;
+[[nodiscard]] Usage metered_usage(const Facts& facts) noexcept;
 /// Everything written to a cache: reported in all, or by how long it lives.
 [[nodiscard]] std::int64_t written_in_all(const Facts& facts) noexcept;
 /// What is billed by use.

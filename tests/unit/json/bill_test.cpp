@@ -89,3 +89,35 @@ TEST_CASE("bill: without a usage an answer that ended at its ceiling has the cei
     CHECK(streamed.status == RecordStatus::estimated);
   }
 }
+
+TEST_CASE("bill: Bedrock's metrics of a stream are read where the vendor reports no usage", "[json][bill]") {
+  const auto chunk = [](const std::string& event) {
+    static constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string base64;
+    for (std::size_t i = 0; i < event.size(); i += 3) {
+      std::uint32_t bits = 0;
+      for (std::size_t j = 0; j < 3; ++j)
+        bits = bits << 8 | (i + j < event.size() ? static_cast<unsigned char>(event[i + j]) : 0U);
+      for (std::size_t j = 0; j < 4; ++j) base64 += i + j > event.size() ? '=' : digits[bits >> (18 - 6 * j) & 63U];
+    }
+    return outlay_test::event("chunk", R"({"bytes":")" + base64 + R"("})");
+  };
+  const std::string metrics =
+      R"("amazon-bedrock-invocationMetrics":{"inputTokenCount":5000,"outputTokenCount":3000,"invocationLatency":9,
+          "cacheReadInputTokenCount":700,"cacheWriteInputTokenCount":600}})";
+  for (const Api api : {Api::openai_compatible, Api::mistral_chat}) {
+    INFO(api.name());
+    StreamMeter meter(api);
+    meter.feed(chunk(R"({"choices":[{"index":0,"delta":{"content":"Hello"}}]})") +
+               chunk(R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],)" + metrics));
+    meter.finish();
+    CHECK(meter.usage() == Usage{.input = 5'000, .cache_read = 700, .cache_write = 600, .output = 3'000});
+    CHECK_FALSE(meter.estimated());
+    CHECK(meter.input_reported());
+  }
+  StreamMeter meter(Api::anthropic_messages);
+  meter.feed(chunk(R"({"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hello"}})") +
+             chunk(R"({"type":"message_stop",)" + metrics));
+  meter.finish();
+  CHECK(meter.usage() == Usage{.input = 5'000, .cache_read = 700, .cache_write = 600, .output = 3'000});
+}
