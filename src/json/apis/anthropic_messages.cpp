@@ -19,7 +19,7 @@ namespace outlay::detail {
       {at "usage.server_tool_use.web_search_requests", Field::web_searches},                                           \
       {at "usage.server_tool_use.code_execution_requests", Field::code_sessions},                                      \
       {at "usage.server_tool_use.web_fetch_requests", Field::ignored},                                                 \
-      {at "usage.server_tool_use.tool_search_requests", Field::ignored},                                               \
+      {at "usage.server_tool_use.tool_search_requests", Field::ignored}, OUTLAY_STATED_COST(at "usage"),               \
       {at "usage.service_tier", Field::service_tier}, {at "usage.speed", Field::speed},                                \
       {at "usage.inference_geo", Field::geo}, {at "usage.iterations", Field::iterations},                              \
       {at "usage.iterations.*", Field::entry}, {at "usage.iterations.*.type", Field::label},                           \

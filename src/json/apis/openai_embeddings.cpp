@@ -16,7 +16,7 @@ class OpenAiEmbeddings final : public Format {
         {"usage.total_tokens", Field::total},  // alone at Voyage
         {"usage.prompt_tokens_details.image_tokens", Field::input_image},
         {"usage.prompt_tokens_details.text_tokens", Field::ignored},
-        {"usage.cost", Field::cost},
+        OUTLAY_STATED_COST("usage"),
         {"usage.estimated_cost", Field::cost},
         {"error", Field::error},
         {"error.code", Field::error_code},

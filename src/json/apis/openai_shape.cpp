@@ -33,17 +33,9 @@ namespace outlay::detail {
       {at ".server_tool_use_details.tool_calls_requested", Field::ignored},                                            \
       {at ".server_tool_use_details.tool_calls_executed", Field::ignored},                                             \
       {at ".search_context_size", Field::search_size}, {at ".service_tier", Field::service_tier},                      \
-      {at ".cost", Field::cost}, {at ".cost.total_cost", Field::cost}, {at ".estimated_cost", Field::cost},            \
-      {at ".cost_in_usd_ticks", Field::cost_ticks}, {at ".is_byok", Field::byok},                                      \
-      {at ".cost_details.upstream_inference_cost", Field::upstream_cost},                                              \
-      {at ".cost_details.upstream_inference_prompt_cost", Field::upstream_input_cost},                                 \
-      {at ".cost_details.upstream_inference_completions_cost", Field::upstream_output_cost},                           \
-      {at ".cost_details.server_tool_cost", Field::ignored}, {at ".cost.input_tokens_cost", Field::ignored},           \
-      {at ".cost.output_tokens_cost", Field::ignored}, {at ".cost.request_cost", Field::ignored},                      \
-      {at ".cost.reasoning_tokens_cost", Field::ignored}, {at ".cost.citation_tokens_cost", Field::ignored},           \
-      {at ".cost.search_queries_cost", Field::ignored}, {at ".prompt_cache_miss_tokens", Field::ignored},              \
-      {at ".queue_time", Field::ignored}, {at ".prompt_time", Field::ignored},                                         \
-      {at ".completion_time", Field::ignored}, {                                                                       \
+      {at ".estimated_cost", Field::cost}, {at ".cost_in_usd_ticks", Field::cost_ticks}, OUTLAY_STATED_COST(at),       \
+      {at ".prompt_cache_miss_tokens", Field::ignored}, {at ".queue_time", Field::ignored},                            \
+      {at ".prompt_time", Field::ignored}, {at ".completion_time", Field::ignored}, {                                  \
     at ".total_time", Field::ignored                                                                                   \
   }
 #define OUTLAY_CHAT_PROMPT_DETAILS(at)                                                                   \

@@ -33,6 +33,24 @@ class OpenAiShape : public Format {
       {"amazon-bedrock-invocationMetrics.cacheWriteInputTokenCount", Field::metered_written}, { \
     "amazon-bedrock-invocationMetrics.outputTokenCount", Field::metered_output                  \
   }
+/// What was charged, wherever a format has it: OpenRouter writes it into the usage of every API that it speaks (openrouter.ai/docs, "Usage
+/// Accounting"; @openrouter/sdk@1.3.19), and for a call with the caller's own key (`is_byok`) what the provider behind it charged; Perplexity
+/// writes an object (docs.perplexity.ai).
+#define OUTLAY_STATED_COST(at)                                                                                 \
+  {at ".cost", Field::cost}, {at ".cost.total_cost", Field::cost}, {at ".is_byok", Field::byok},               \
+      {at ".cost_details.upstream_inference_cost", Field::upstream_cost},                                      \
+      {at ".cost_details.upstream_inference_prompt_cost", Field::upstream_input_cost},                         \
+      {at ".cost_details.upstream_inference_completions_cost", Field::upstream_output_cost},                   \
+      {at ".cost_details.upstream_inference_input_cost", Field::upstream_input_cost},                          \
+      {at ".cost_details.upstream_inference_output_cost", Field::upstream_output_cost},                        \
+      {at ".cost_details.server_tool_cost", Field::ignored}, {at ".cost.currency", Field::ignored},            \
+      {at ".cost.input_cost", Field::ignored}, {at ".cost.output_cost", Field::ignored},                       \
+      {at ".cost.cache_creation_cost", Field::ignored}, {at ".cost.cache_read_cost", Field::ignored},          \
+      {at ".cost.tool_calls_cost", Field::ignored}, {at ".cost.input_tokens_cost", Field::ignored},            \
+      {at ".cost.output_tokens_cost", Field::ignored}, {at ".cost.request_cost", Field::ignored},              \
+      {at ".cost.reasoning_tokens_cost", Field::ignored}, {at ".cost.citation_tokens_cost", Field::ignored}, { \
+    at ".cost.search_queries_cost", Field::ignored                                                             \
+  }
 /// Nothing but these says what was used.
 [[nodiscard]] bool is_metered(const Facts& facts) noexcept;
 [[nodiscard]] Usage metered_usage(const Facts& facts) noexcept;

@@ -121,3 +121,33 @@ TEST_CASE("bill: Bedrock's metrics of a stream are read where the vendor reports
   meter.finish();
   CHECK(meter.usage() == Usage{.input = 5'000, .cache_read = 700, .cache_write = 600, .output = 3'000});
 }
+
+TEST_CASE("bill: a provider's cost is read in every format that carries one", "[json][bill]") {
+  const auto cost = [](Api api, const std::string& usage) {
+    const ReplyUsage reading =
+        read_usage(api, json::parse(R"({"model":"m","status":"completed","data":[],"usage":)" + usage + "}"));
+    CHECK(reading.unread_member.empty());
+    return reading.provider_cost;
+  };
+  for (
+      const std::string members :
+      {R"("cost":0.0145,"is_byok":false)",
+       R"("cost":0,"is_byok":true,"cost_details":{"upstream_inference_cost":0.0145})",
+       R"("cost":{"currency":"USD","input_cost":0.0005,"output_cost":0.004,"tool_calls_cost":0.01,"total_cost":0.0145})"}) {
+    INFO(members);
+    CHECK(cost(Api::anthropic_messages, R"({"input_tokens":1000,"output_tokens":100,)" + members + "}") == 0.0145_usd);
+    CHECK(cost(Api::openai_responses, R"({"input_tokens":1000,"output_tokens":100,)" + members + "}") == 0.0145_usd);
+    CHECK(cost(Api::openai_embeddings, R"({"prompt_tokens":1000,"total_tokens":1000,)" + members + "}") == 0.0145_usd);
+    CHECK(cost(Api::openai_compatible, R"({"prompt_tokens":1000,"completion_tokens":1,)" + members + "}") ==
+          0.0145_usd);
+  }
+  const Record own_key =
+      booked({Api::openai_embeddings,
+              R"({"model":"openai/text-embedding-3-large","input":"x"})",
+              {},
+              "https://openrouter.ai/api/v1"},
+             R"({"data":[{"embedding":[0.1]}],"model":"openai/text-embedding-3-large","usage":{"prompt_tokens":1000000,
+          "total_tokens":1000000,"cost":0,"is_byok":true,"cost_details":{"upstream_inference_cost":0.13}}})");
+  CHECK(own_key.usd == 0.13_usd);
+  CHECK(own_key.cost_source == CostSource::provider);
+}
