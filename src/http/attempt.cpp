@@ -91,7 +91,7 @@ asio::awaitable<Failed> refused(ClientState& state, GuardedCall& call, Exchange&
 
   const std::string reason = "HTTP " + std::to_string(status) + (facts.code.empty() ? "" : " " + facts.code);
   std::string booked;
-  switch (judge_reply(state.endpoint.api, status, json)) {
+  switch (judge_reply(state.endpoint.api, status, json, call.request().call_request().provider)) {
     case ReplyVerdict::released:
       call.call().release(reason);
       booked = "nothing was charged";

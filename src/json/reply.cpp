@@ -4,8 +4,10 @@
 #include <boost/json/basic_parser_impl.hpp>
 
 #include "api.hpp"
+#include "apis/openai_shape.hpp"
 #include "apis/table.hpp"
 #include "core/call/billing.hpp"
+#include "core/pricing/name_rules.hpp"
 #include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "outlay/json/guard.hpp"
@@ -122,7 +124,9 @@ std::string status_text(int status) { return "HTTP " + std::to_string(status); }
 Settled end_refused(Reservation* call, Api api, int status, const json::value& body) {
   if (call == nullptr) return {};
   Reservation& reservation = *call;
-  switch (judge_reply(api, status, body)) {
+  const std::string_view provider =
+      reservation.under != nullptr ? std::string_view(reservation.under->text) : std::string_view();
+  switch (judge_reply(api, status, body, provider)) {
     case ReplyVerdict::released:
       release_call(reservation, status_text(status));
       return {};
@@ -192,9 +196,12 @@ Stream GuardedCall::stream(int status, StreamMeterOptions options) {
   return stream;
 }
 
-ReplyVerdict judge_reply(Api api, int status, const json::value& body) {
+ReplyVerdict judge_reply(Api api, int status, const json::value& body, std::string_view provider) {
   if (detail::is_success(status)) return ReplyVerdict::paid;
   const detail::ApiRow& row = detail::row_of(api);
+  // Azure serves OpenAI's other APIs, too, and its filter refuses there in the same words.
+  if (detail::provider_at(provider).starts_with("azure"))
+    if (const auto verdict = detail::azure_judges(status, body)) return *verdict;
   if (const auto verdict = row.format().judge(status, body)) return *verdict;
   for (const detail::StatusVerdict& one : row.statuses)
     if (one.status == status) return one.verdict;

@@ -210,7 +210,10 @@ enum class ReplyVerdict : std::uint8_t {
   indeterminate,  ///< It may have been billed.
 };
 /// By the API's table of statuses, or by what its body says where that says more than the status.
-[[nodiscard]] OUTLAY_EXPORT ReplyVerdict judge_reply(Api api, int status, const boost::json::value& body);
+///
+/// \param provider Who answered, as GuardOptions::provider: Azure charges the input of some requests that it refuses, whatever the API.
+[[nodiscard]] OUTLAY_EXPORT ReplyVerdict judge_reply(Api api, int status, const boost::json::value& body,
+                                                     std::string_view provider = {});
 
 namespace detail {
 

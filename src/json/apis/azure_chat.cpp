@@ -17,18 +17,7 @@ class AzureChat final : public OpenAiShape {
     if (request.contains("model")) request["model"] = model;
   }
   [[nodiscard]] std::optional<ReplyVerdict> judge(int status, const json::value& body) const override {
-    // A prompt that the content filter stops, or that exceeds the model's input, has been read: its input is billed.
-    if (status == 400 && body.is_object()) {
-      const json::value* const error = body.get_object().if_contains("error");
-      if (error != nullptr && error->is_object()) {
-        const json::value* const code = error->get_object().if_contains("code");
-        const std::string_view name =
-            code != nullptr && code->is_string() ? std::string_view(code->get_string()) : std::string_view{};
-        if (name == "content_filter" || name == "context_length_exceeded" || error->get_object().contains("innererror"))
-          return ReplyVerdict::input_charged;
-      }
-    }
-    return std::nullopt;
+    return azure_judges(status, body);
   }
 };
 

@@ -211,6 +211,20 @@ void report_tools(const Facts& facts, Usage& usage) {
   usage.other_tools = facts.get(Field::other_tools);
 }
 
+std::optional<ReplyVerdict> azure_judges(int status, const json::value& body) {
+  // A prompt that the content filter stops, or that exceeds the model's input, has been read: its input is billed (learn.microsoft.com,
+  // "Content filtering", and the filter's `innererror`).
+  if (status != 400 || !body.is_object()) return std::nullopt;
+  const json::value* const error = body.get_object().if_contains("error");
+  if (error == nullptr || !error->is_object()) return std::nullopt;
+  const json::value* const code = error->get_object().if_contains("code");
+  const std::string_view name =
+      code != nullptr && code->is_string() ? std::string_view(code->get_string()) : std::string_view{};
+  if (name == "content_filter" || name == "context_length_exceeded" || error->get_object().contains("innererror"))
+    return ReplyVerdict::input_charged;
+  return std::nullopt;
+}
+
 void ask_openai_for_usage(json::object& request) { nested(request, "stream_options")["include_usage"] = true; }
 
 void count_openai_messages(const json::object& request, InputCount& input) {

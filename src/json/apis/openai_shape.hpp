@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "define.hpp"
@@ -60,6 +61,8 @@ class OpenAiShape : public Format {
 void report_tools(const Facts& facts, Usage& usage);
 /// Adds `stream_options.include_usage`, keeping what else is there.
 void ask_openai_for_usage(boost::json::object& request);
+/// What Azure's refusal means by its body, whichever of its APIs refused; empty: what its status says.
+[[nodiscard]] std::optional<ReplyVerdict> azure_judges(int status, const boost::json::value& body);
 /// Reads messages, tools and a response format.
 void count_openai_messages(const boost::json::object& request, InputCount& input);
 /// Reads an embeddings request's `input`: text or token ids.

@@ -151,3 +151,26 @@ TEST_CASE("bill: a provider's cost is read in every format that carries one", "[
   CHECK(own_key.usd == 0.13_usd);
   CHECK(own_key.cost_source == CostSource::provider);
 }
+
+TEST_CASE("bill: Azure bills the input of a request that its filter stops, in whichever format", "[json][bill]") {
+  const std::string text(4'000, 'x');
+  const std::string responses = R"({"model":"gpt-4.1","max_output_tokens":100,"input":")" + text + R"("})";
+  const std::string embeddings = R"({"model":"text-embedding-3-large","input":")" + text + R"("})";
+  const char* const filtered =
+      R"({"error":{"code":"content_filter","message":"m","innererror":{"code":"ResponsibleAIPolicyViolation"}}})";
+  const char* const too_long = R"({"error":{"code":"context_length_exceeded","message":"m"}})";
+  for (const char* const body : {filtered, too_long})
+    for (const bool streamed : {false, true}) {
+      for (const std::string provider : {"https://x.openai.azure.com/openai/v1", "azure"}) {
+        const Record record = booked({Api::openai_responses, responses, {}, provider}, body, streamed, 400);
+        CHECK(record.status == RecordStatus::estimated);
+        CHECK(record.usage.input > 0);
+        CHECK(record.usage.output == 0);
+        CHECK(record.usd > 0_usd);
+      }
+      CHECK(booked({Api::openai_embeddings, embeddings, {}, "azure"}, body, streamed, 400).usage.input > 0);
+      CHECK(booked({Api::openai_responses, responses}, body, streamed, 400).status == RecordStatus::rejected);
+    }
+  CHECK(booked({Api::openai_responses, responses, {}, "azure"}, R"({"error":{"code":"BadRequest"}})", false, 400)
+            .status == RecordStatus::rejected);
+}
