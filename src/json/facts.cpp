@@ -73,6 +73,14 @@ void Facts::end_list() {
   list = Field::none;
 }
 
+void Facts::search_by_entry() {
+  constexpr std::size_t most = 1'024;  // as many as are told apart
+  for (const std::uint64_t query : entry_queries)
+    if (queries.size() < most && std::find(queries.begin(), queries.end(), query) == queries.end())
+      queries.push_back(query);
+  if (!entry_queries.empty()) set(Field::web_searches, static_cast<std::int64_t>(queries.size()));
+}
+
 void Facts::begin_event() noexcept {
   usage_now = done_now = empty_choices = touched = false;
   finished_before = finished;
@@ -83,6 +91,9 @@ void Facts::begin_event() noexcept {
   choices_now = 0;
   list = Field::none;
   type.clear();
+  label.clear();
+  action.clear();
+  entry_queries.clear();
 }
 
 void Facts::compose_tier() {

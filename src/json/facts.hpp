@@ -74,11 +74,13 @@ enum class Field : std::uint8_t {
   tool_index,
   tool_id,
   tool_name,
-  thought,     // a true makes the part that it is in reasoning
-  query,       // of a search
-  container,   // that a tool ran in: each is billed once
-  tool_model,  // of a tool that is a model
-  label,       // of an entry of a list: its modality, its life, its type
+  thought,      // a true makes the part that it is in reasoning
+  query,        // of a search
+  image_query,  // of a search of images: billed beside one of the web for the same words
+  entry_query,  // of a search, if the entry is one
+  container,    // that a tool ran in: each is billed once
+  tool_model,   // of a tool that is a model
+  label,        // of an entry of a list: its modality, its life, its type
   entry_model,
   entry_count,  // the counts of such an entry
   entry_5m,
@@ -108,6 +110,7 @@ enum class Field : std::uint8_t {
   cache_details,
   iterations,
   output_items,
+  tool_counts,
   entry,  // of whichever list is open
   maps,   // the answer rests on a map: billed by use
   none,
@@ -134,8 +137,9 @@ struct Facts {
   };
   Numbers numbers;
   std::string model;
-  std::string tier;          // as the provider names it
-  std::string service_tier;  // as it is priced: of the tier, the speed and the place
+  std::string admitted_model;  // that the request went to, where it is known: for a reply that does not name its own
+  std::string tier;            // as the provider names it
+  std::string service_tier;    // as it is priced: of the tier, the speed and the place
   std::string speed;
   std::string geo;
   std::string type;
@@ -177,6 +181,7 @@ struct Facts {
   std::string label;
   std::string action;
   std::string entry_model;
+  std::vector<std::uint64_t> entry_queries;  // hashes
   std::int64_t entry_count = 0;
   std::int64_t entry_5m = 0;
   std::int64_t entry_1h = 0;
@@ -193,6 +198,8 @@ struct Facts {
   void add(Field field, std::int64_t value) noexcept;
   void begin_list(Field which) noexcept;
   void end_list();
+  /// Takes the entry's queries for those of searches that were run.
+  void search_by_entry();
   /// Whether a count from outside can be one; notes the first that cannot.
   bool believes(Field field, std::int64_t value) noexcept;
   void begin_event() noexcept;

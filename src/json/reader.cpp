@@ -46,9 +46,9 @@ constexpr bool is_count(Field field) noexcept {
 }
 
 // Remembers a text by its hash, once. As many as a reply can have; more are counted together.
-void see(std::vector<std::uint64_t>& seen, std::string_view text) {
+void see(std::vector<std::uint64_t>& seen, std::string_view text, std::uint64_t kind = 0) {
   constexpr std::size_t most = 1'024;
-  const std::uint64_t hash = std::hash<std::string_view>()(text);
+  const std::uint64_t hash = std::hash<std::string_view>()(text) + kind;
   if (!text.empty() && seen.size() < most && std::find(seen.begin(), seen.end(), hash) == seen.end())
     seen.push_back(hash);
 }
@@ -222,8 +222,12 @@ void Reader::string(std::string_view last_part) {
       if (!text.empty()) facts.set(Field::search_items, 1);
       break;
     case Field::query:
-      see(facts.queries, text);
+    case Field::image_query:
+      see(facts.queries, text, field_ == Field::image_query ? 1 : 0);
       facts.set(Field::web_searches, static_cast<std::int64_t>(facts.queries.size()));
+      break;
+    case Field::entry_query:
+      see(facts.entry_queries, text);
       break;
     case Field::container:
       see(facts.containers, text);
@@ -385,12 +389,14 @@ void Reader::scope_begins(Field field) {
     case Field::cache_details:
     case Field::iterations:
     case Field::output_items:
+    case Field::tool_counts:
       facts.begin_list(field);
       break;
     case Field::entry:
       facts.label.clear();
       facts.action.clear();
       facts.entry_model.clear();
+      facts.entry_queries.clear();
       facts.entry_5m = facts.entry_1h = 0;
       facts.entry_count = facts.entry_input = facts.entry_cached = facts.entry_output = 0;
       break;
@@ -435,6 +441,7 @@ void Reader::scope_ends(Field field) {
     case Field::cache_details:
     case Field::iterations:
     case Field::output_items:
+    case Field::tool_counts:
       facts.end_list();
       break;
     case Field::whole:

@@ -148,6 +148,7 @@ Settled end_refused(Reservation* call, Api api, int status, const json::value& b
 
 Settled GuardedCall::reply(const json::value& reply) {
   detail::Reader reader(detail::format(api()));
+  reader.facts.admitted_model = call_.model();
   try {
     reader.walk(reply);
   } catch (...) {
@@ -172,6 +173,7 @@ Settled GuardedCall::reply_text(int status, std::string_view body) {
   if (request_.streamed()) return Stream(call_, api(), {}).take_whole(body);
   json::basic_parser<detail::Reader> parser(detail::reply_options(), detail::format(api()));
   detail::Reader& reader = parser.handler();
+  reader.facts.admitted_model = call_.model();
   reader.begin_document();
   boost::system::error_code failed;
   const std::size_t read =

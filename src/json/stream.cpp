@@ -29,6 +29,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     if (!reservation)
       throw Error(errc::invalid_argument,
                   "Stream: the call has been moved from. Make the stream from the call that holds it.");
+    meter.impl_->reader.facts.admitted_model = reservation->model_name();
     bounded = !reservation->quote.unbounded;
     if (bounded && !meter.impl_->max_output) meter.impl_->max_output = reservation->quote.output;
   }

@@ -25,17 +25,26 @@ void gemini_modality(Facts& facts) {
   if (facts.list == Field::modalities_output && image) facts.add(Field::output_image, facts.entry_count);
 }
 
-#define OUTLAY_INTERACTION_USAGE(at)                                                                        \
-  {at, Field::usage}, {at ".total_input_tokens", Field::input}, {at ".total_output_tokens", Field::output}, \
-      {at ".total_tokens", Field::total}, {at ".total_cached_tokens", Field::cached},                       \
-      {at ".total_thought_tokens", Field::reasoning}, {at ".total_tool_use_tokens", Field::tool_input},     \
-      OUTLAY_INTERACTION_MODALITIES(at ".input_tokens_by_modality", Field::modalities_input),               \
-      OUTLAY_INTERACTION_MODALITIES(at ".cached_tokens_by_modality", Field::modalities_cached),             \
-      OUTLAY_INTERACTION_MODALITIES(at ".output_tokens_by_modality", Field::modalities_output), {           \
-    at ".tool_use_tokens_by_modality.*.tokens", Field::ignored                                              \
+#define OUTLAY_INTERACTION_USAGE(at)                                                                                 \
+  {at, Field::usage}, {at ".total_input_tokens", Field::input}, {at ".total_output_tokens", Field::output},          \
+      {at ".total_tokens", Field::total}, {at ".total_cached_tokens", Field::cached},                                \
+      {at ".total_thought_tokens", Field::reasoning}, {at ".total_tool_use_tokens", Field::tool_input},              \
+      OUTLAY_INTERACTION_MODALITIES(at ".input_tokens_by_modality", Field::modalities_input),                        \
+      OUTLAY_INTERACTION_MODALITIES(at ".cached_tokens_by_modality", Field::modalities_cached),                      \
+      OUTLAY_INTERACTION_MODALITIES(at ".output_tokens_by_modality", Field::modalities_output),                      \
+      {at ".grounding_tool_count", Field::tool_counts}, {at ".grounding_tool_count.*", Field::entry},                \
+      {at ".grounding_tool_count.*.type", Field::label}, {at ".grounding_tool_count.*.count", Field::entry_count}, { \
+    at ".tool_use_tokens_by_modality.*.tokens", Field::ignored                                                       \
   }
 #define OUTLAY_INTERACTION_MODALITIES(at, field) \
   {at, field}, {at ".*", Field::entry}, {at ".*.modality", Field::label}, { at ".*.tokens", Field::entry_count }
+
+// What an interaction did, under its older and its newer name. A call of a search lists what it searched for, as calls of the program's own
+// functions may list anything.
+#define OUTLAY_INTERACTION_STEPS(at)                                                                               \
+  {at, Field::output_items}, {at ".*", Field::entry}, {at ".*.type", Field::label}, {at ".*.text", Field::text}, { \
+    at ".*.arguments.queries.*", Field::entry_query                                                                \
+  }
 
 // @google/genai@3.1.0 dist/genai.d.ts. A whole reply and a stream's chunks have one shape; counts are cumulative.
 class Gemini final : public Format {
@@ -55,6 +64,7 @@ class Gemini final : public Format {
         {"candidates.*.content.parts.*.functionCall.args", Field::tool_arguments},
         // Every query once over all candidates, and no empty one.
         {"candidates.*.groundingMetadata.webSearchQueries.*", Field::query},
+        {"candidates.*.groundingMetadata.imageSearchQueries.*", Field::image_query},
         {"candidates.*.groundingMetadata.groundingChunks.*.maps", Field::maps},
         {"promptFeedback.blockReason", Field::finish},
         {"modelVersion", Field::model},
@@ -90,9 +100,11 @@ class Gemini final : public Format {
         // Interactions: the same counts under other names, in the reply and in a stream's last event.
         {"model", Field::model},
         {"status", Field::status},
-        {"outputs", Field::choices},
-        {"outputs.*.text", Field::text},
+        OUTLAY_INTERACTION_STEPS("outputs"),
+        OUTLAY_INTERACTION_STEPS("steps"),
         {"delta.text", Field::text},
+        {"delta.type", Field::label},
+        {"delta.arguments.queries.*", Field::entry_query},
         {"event_type", Field::type},
         OUTLAY_INTERACTION_USAGE("usage"),
         OUTLAY_INTERACTION_USAGE("interaction.usage"),
@@ -135,13 +147,29 @@ class Gemini final : public Format {
     usage.output_image = std::min(facts.get(Field::output_image), usage.output - usage.reasoning - usage.output_audio);
     // Grounding is billed by the request up to 2.x and by the query from 3 on (ai.google.dev, "Gemini API pricing").
     report_tools(facts, usage);
-    const bool by_request =
-        facts.model.find("gemini-1") != std::string::npos || facts.model.find("gemini-2") != std::string::npos;
+    // A name without a number, as "gemini-flash-latest", does not say which it is; the one that was asked may.
+    const auto numbered = [](const std::string& name) {
+      const std::size_t at = name.find("gemini-");
+      return at != std::string::npos && at + 7 < name.size() && name[at + 7] >= '0' && name[at + 7] <= '9';
+    };
+    const std::string& name = numbered(facts.model) ? facts.model : facts.admitted_model;
+    const bool by_request = name.find("gemini-1") != std::string::npos || name.find("gemini-2") != std::string::npos;
     if (by_request) usage.web_searches = std::min<std::int64_t>(usage.web_searches, 1);
     return report;
   }
 
-  void entry(Facts& facts) const override { gemini_modality(facts); }
+  void entry(Facts& facts) const override {
+    if (facts.list == Field::tool_counts) {
+      // GroundingToolCount (googleapis.github.io/js-genai, Interactions.Usage): "google_search", "google_maps", "retrieval". The last has no
+      // fee of its own that is published by the use.
+      if (facts.label == "google_search") facts.add(Field::web_searches, facts.entry_count);
+      if (facts.label == "google_maps") facts.add(Field::other_tools, facts.entry_count);
+    } else if (facts.list == Field::output_items) {
+      if (facts.label == search_call) facts.search_by_entry();
+    } else {
+      gemini_modality(facts);
+    }
+  }
 
   void event(Facts& facts, std::vector<Piece>&) const override {
     // TrafficType of Vertex AI, as a name or as an integer. What was bought beforehand has no price by the token.
@@ -149,6 +177,7 @@ class Gemini final : public Format {
     if (facts.type == "ON_DEMAND_FLEX" || facts.type == "4") facts.tier = "flex";
     if (facts.type == "ON_DEMAND_OFFPEAK") facts.tier = "offpeak";
     if (facts.type == "PROVISIONED_THROUGHPUT" || facts.type == "2") facts.tier = "provisioned_throughput";
+    if (facts.label == search_call) facts.search_by_entry();
     if (facts.type == "interaction.complete" || facts.type == "interaction.completed") facts.done = true;
   }
 
@@ -191,6 +220,8 @@ class Gemini final : public Format {
   }
 
  private:
+  static constexpr std::string_view search_call = "google_search_call";
+
   // Everything but functions is run by the provider, and what it finds is input.
   static void read_tools(const json::value& tools, RequestFacts& facts) {
     if (!tools.is_array()) return;
@@ -210,6 +241,7 @@ class Gemini final : public Format {
 };
 
 #undef OUTLAY_INTERACTION_USAGE
+#undef OUTLAY_INTERACTION_STEPS
 #undef OUTLAY_INTERACTION_MODALITIES
 
 template const Format& the_format<Gemini>();
