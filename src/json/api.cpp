@@ -79,6 +79,13 @@ ReplyUsage read_usage(Api api, const json::value& reply) {
 
 namespace detail {
 
+Usage tools_of(const Usage& usage) noexcept {
+  return {.web_searches = usage.web_searches,
+          .file_searches = usage.file_searches,
+          .code_sessions = usage.code_sessions,
+          .other_tools = usage.other_tools};
+}
+
 const Format& format(Api api) noexcept { return row_of(api).format(); }
 
 }  // namespace detail

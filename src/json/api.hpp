@@ -41,6 +41,9 @@ struct Report {
   bool doubt = false;              // the counts contradict one another; the dearer reading was taken
 };
 
+/// What is billed by use alone.
+[[nodiscard]] Usage tools_of(const Usage& usage) noexcept;
+
 /// How an API writes its requests, replies and streams. Stateless; one file each in apis/. What else an API is stands in its ApiRow.
 class Format {
  public:

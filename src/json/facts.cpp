@@ -93,6 +93,7 @@ void Facts::begin_event() noexcept {
   type.clear();
   label.clear();
   action.clear();
+  called.clear();
   entry_queries.clear();
 }
 
@@ -152,6 +153,13 @@ bool Facts::used() const noexcept {
   for (std::size_t i = 0; i < count_fields; ++i)
     if ((numbers.present & billed & std::uint64_t{1} << i) != 0 && numbers.counts[i] != 0) return true;
   return false;
+}
+
+bool Facts::used_tools() const noexcept {
+  for (const Field field : {Field::web_searches, Field::file_searches, Field::code_sessions, Field::other_tools,
+                            Field::search_items, Field::file_items, Field::image_items})
+    if (get(field) != 0) return true;
+  return !containers.empty();
 }
 
 std::string_view to_string(Field field) noexcept {

@@ -180,6 +180,7 @@ struct Facts {
   std::vector<Iteration> iterations_now;
   std::string label;
   std::string action;
+  std::string called;  // the tool that was named last
   std::string entry_model;
   std::vector<std::uint64_t> entry_queries;  // hashes
   std::int64_t entry_count = 0;
@@ -200,6 +201,8 @@ struct Facts {
   void end_list();
   /// Takes the entry's queries for those of searches that were run.
   void search_by_entry();
+  /// One more of a count, for what a stream shows one by one.
+  void count_up(Field field) noexcept { set(field, get(field) + 1); }
   /// Whether a count from outside can be one; notes the first that cannot.
   bool believes(Field field, std::int64_t value) noexcept;
   void begin_event() noexcept;
@@ -218,6 +221,8 @@ struct Facts {
   [[nodiscard]] bool reported() const noexcept;
   /// The same, and not only zeros of it.
   [[nodiscard]] bool used() const noexcept;
+  /// Something that is billed by use was reported or shown.
+  [[nodiscard]] bool used_tools() const noexcept;
   /// The charge that the provider states, with that of the provider behind it where that one bills the caller itself.
   [[nodiscard]] std::optional<Usd> provider_cost() const noexcept;
   /// What the error is called: its number, its type or its code, in this order; whichever stands first in the reply.

@@ -266,6 +266,7 @@ StreamMeter::Impl::Reading StreamMeter::Impl::read() const {
   if (believed && last_word && usage.output != 0) return reading;
   const Visible visible = this->visible();
   if (!believed) {
+    usage = detail::tools_of(format.report(facts()).usage);
     // An answer that ended at its ceiling has taken all of it, however little of it was shown.
     usage.output = std::max(visible.output, facts().reached(max_output.value_or(0)));
     usage.reasoning = visible.reasoning;

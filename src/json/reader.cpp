@@ -199,6 +199,7 @@ void Reader::string(std::string_view last_part) {
       break;
     case Field::tool_name:
       tool_name_ = keep(text);
+      facts.called = text.substr(0, 64);
       break;
     case Field::model:
       if (!text.empty() && text.size() <= 256) facts.model = text;

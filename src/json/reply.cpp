@@ -84,7 +84,8 @@ Settled settle_read(GuardedCall& guarded, const detail::Reader& reader, const Bo
   const CallRequest asked = guarded.request().call_request();
   const std::int64_t estimate = asked.input_tokens.value_or(0);
   detail::Report report;
-  if (facts.reported()) report = detail::format(api).report(facts);
+  report = detail::format(api).report(facts);
+  if (!facts.reported()) report = {.usage = detail::tools_of(report.usage)};  // what it lists that is billed by use
   if (const char* const member = report.usage.first_invalid())
     return call.indeterminate("the reported counts add up to too large a number of " + std::string(member));
   settlement.usage = report.usage;

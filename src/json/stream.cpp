@@ -110,7 +110,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     if (!meter.invalid_member().empty()) return true;
     // An answer that was broken off, whose usage is null: what it shows need not be all that it took.
     if (meter.impl_->facts().broken_off && !meter.impl_->facts().used()) return true;
-    const bool shown_nothing = meter.counted_output() == 0 && !meter.reported();
+    const bool shown_nothing = meter.counted_output() == 0 && !meter.reported() && !meter.impl_->facts().used_tools();
     return (shown_nothing && !meter.complete()) || settlement.usage.total() == 0;
   }
   [[nodiscard]] std::string reason() const {

@@ -45,6 +45,7 @@ class AnthropicMessages final : public Format {
         {"content_block", Field::tool},
         {"content_block.id", Field::tool_id},
         {"content_block.name", Field::tool_name},
+        {"content_block.type", Field::label},
         OUTLAY_MESSAGE_RULES(""),
         OUTLAY_MESSAGE_RULES("message."),
         {"error", Field::error},
@@ -80,6 +81,8 @@ class AnthropicMessages final : public Format {
       report.doubt = true;
     }
     report_tools(facts, usage);
+    // The count at the begin of a stream knows nothing of what follows; the last one leaves out searches that failed.
+    if (!facts.all_finished()) usage.web_searches = std::max(usage.web_searches, facts.get(Field::search_items));
     add_iterations(facts, report);
     return report;
   }
@@ -96,6 +99,8 @@ class AnthropicMessages final : public Format {
 
   void event(Facts& facts, std::vector<Piece>&) const override {
     if (facts.type == "message_stop") facts.done = true;
+    if (facts.type == "content_block_start" && facts.label == "server_tool_use" && facts.called == "web_search")
+      facts.count_up(Field::search_items);
     if (facts.type == "error") {
       facts.error = true;
       facts.error_status = status_of(facts.error_code());

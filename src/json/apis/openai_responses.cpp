@@ -56,6 +56,9 @@ class OpenAiResponses final : public Format {
         {"item", Field::tool},
         {"item.name", Field::tool_name},
         {"item.call_id", Field::tool_id},
+        {"item.type", Field::label},
+        {"item.action.type", Field::action},
+        {"item.container_id", Field::container},
         {"code", Field::error_code},
         OUTLAY_RESPONSE_RULES(""),
         OUTLAY_RESPONSE_RULES("response."),
@@ -91,11 +94,7 @@ class OpenAiResponses final : public Format {
   }
 
   void entry(Facts& facts) const override {
-    // "Discounted searches and actions such as opening a page are excluded." Code is billed by its container.
-    if (facts.label == "web_search_call" && (facts.action.empty() || facts.action == "search"))
-      facts.add(Field::search_items, 1);
-    if (facts.label == "file_search_call") facts.add(Field::file_items, 1);
-    if (facts.label == "image_generation_call") facts.add(Field::image_items, 1);
+    if (const Field item = billed_item(facts); item != Field::none) facts.add(item, 1);
   }
 
   void event(Facts& facts, std::vector<Piece>& pieces) const override {
@@ -110,6 +109,9 @@ class OpenAiResponses final : public Format {
     } else if (type == "response.failed" || type == "error") {
       facts.error = true;
     }
+    // An end lists them all again, or counts them; until it comes these are all that is known.
+    if (type == "response.output_item.done")
+      if (const Field item = billed_item(facts); item != Field::none) facts.count_up(item);
     if (pieces.empty()) return;
     StreamDelta::Kind kind = StreamDelta::Kind::text;
     if (type == "response.reasoning_summary_text.delta" || type == "response.reasoning_text.delta")
@@ -150,6 +152,15 @@ class OpenAiResponses final : public Format {
 
   void write_ceiling(json::object& request, std::int64_t ceiling) const override {
     write_number(request, "max_output_tokens", ceiling);
+  }
+
+ private:
+  // "Discounted searches and actions such as opening a page are excluded." Code is billed by its container.
+  static Field billed_item(const Facts& facts) noexcept {
+    if (facts.label == "web_search_call" && (facts.action.empty() || facts.action == "search"))
+      return Field::search_items;
+    if (facts.label == "file_search_call") return Field::file_items;
+    return facts.label == "image_generation_call" ? Field::image_items : Field::none;
   }
 };
 

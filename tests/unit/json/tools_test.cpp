@@ -55,3 +55,56 @@ TEST_CASE("bill: where the reply does not say which Gemini answered, the admitte
     CHECK(searches("gemini-2.5-flash", "gemini-3-flash-preview", streamed) == 3);
   }
 }
+
+TEST_CASE("bill: searches that a stream has shown are billed though its end never came", "[json][bill]") {
+  std::vector<std::string> searched{R"({"type":"response.created","response":{"model":"gpt-4.1","usage":null}})"};
+  for (int i = 0; i < 4; ++i)
+    searched.push_back(
+        R"({"type":"response.output_item.done","output_index":0,"item":{"type":"web_search_call","action":{"type":"search","query":"q"}}})");
+  searched.push_back(
+      R"({"type":"response.output_item.done","output_index":0,"item":{"type":"web_search_call","action":{"type":"open_page"}}})");
+  const Asked asked{
+      Api::openai_responses,
+      R"({"model":"gpt-4.1","stream":true,"max_output_tokens":100,"input":"x","tools":[{"type":"web_search"}]})"};
+  const Record without_text = booked(asked, events(searched, false), true);
+  CHECK(without_text.usage.web_searches == 4);
+  CHECK(without_text.usd > 0.04_usd);
+  std::vector<std::string> more = searched;
+  more.push_back(R"({"type":"response.output_text.delta","output_index":1,"delta":"It rains."})");
+  const Record cut = booked(asked, events(more, false), true);
+  CHECK(cut.usage.web_searches == 4);
+  CHECK(cut.usage.output > 0);
+  // The end's own count is the last word.
+  more.push_back(
+      R"({"type":"response.completed","response":{"model":"gpt-4.1","usage":{"input_tokens":9,"output_tokens":5},"tool_usage":{"web_search":{"num_requests":3}}}})");
+  CHECK(booked(asked, events(more, false), true).usage.web_searches == 3);
+
+  const auto claude = [](const char* end) {
+    return booked(
+               {Api::anthropic_messages,
+                R"({"model":"claude-sonnet-4-5","stream":true,"max_tokens":100,"messages":[]})"},
+               events(
+                   {R"({"type":"message_start","message":{"model":"claude-sonnet-4-5","usage":{"input_tokens":9,"output_tokens":1,"server_tool_use":{"web_search_requests":0}}}})",
+                    R"({"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}})",
+                    R"({"type":"content_block_start","index":1,"content_block":{"type":"server_tool_use","id":"t","name":"web_fetch","input":{}}})",
+                    R"({"type":"content_block_start","index":2,"content_block":{"name":"web_search","type":"server_tool_use","id":"u","input":{}}})",
+                    R"({"type":"content_block_start","index":3,"content_block":{"type":"tool_use","id":"v","name":"web_search","input":{}}})",
+                    end},
+                   false),
+               true)
+        .usage.web_searches;
+  };
+  CHECK(claude(R"({"type":"ping"})") == 2);
+  CHECK(
+      claude(
+          R"({"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":9,"server_tool_use":{"web_search_requests":1}}})") ==
+      1);
+}
+
+TEST_CASE("bill: a reply without a usage has the searches that it shows", "[json][bill]") {
+  CHECK(
+      booked({Api::openai_responses, R"({"model":"gpt-4.1","max_output_tokens":100,"input":"x"})"},
+             R"({"status":"completed","model":"gpt-4.1","output":[{"type":"web_search_call","action":{"type":"search"}},
+                   {"type":"message","content":[{"type":"output_text","text":"It rains."}]}]})")
+          .usage.web_searches == 1);
+}
