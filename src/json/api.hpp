@@ -31,6 +31,7 @@ struct Piece {
   Range text;
   Range tool_id;
   Range tool_name;
+  bool again = false;  // says once more what another piece of the event says, if there is one
   bool whole = false;  // of an answer as a whole, which a stream's deltas have shown
 };
 

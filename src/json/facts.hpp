@@ -94,7 +94,8 @@ enum class Field : std::uint8_t {
   // Text.
   text,
   reasoning_text,
-  tool_arguments,  // a string, or any value, which is then written as JSON
+  reasoning_again,  // counts where the event has no other
+  tool_arguments,   // a string, or any value, which is then written as JSON
 
   // Objects and arrays.
   choices,

@@ -153,6 +153,9 @@ bool Reader::end(bool array) {
     if (facts.done_now) facts.done = true;
     if (facts.saw_delta && saw_whole_) std::erase_if(pieces, [](const Piece& piece) { return piece.whole; });
     saw_whole_ = false;
+    const auto is_first = [](const Piece& piece) { return piece.kind == StreamDelta::Kind::reasoning && !piece.again; };
+    if (std::any_of(pieces.begin(), pieces.end(), is_first))
+      std::erase_if(pieces, [](const Piece& piece) { return piece.again; });
     format_->event(facts, pieces);
     if (tier_changed_) facts.compose_tier();
     tier_changed_ = false;
@@ -165,6 +168,7 @@ bool Reader::end(bool array) {
 void Reader::key(std::string_view text) {
   const std::string_view name = whole(text);
   if (raw_ != 0) {
+    if (raw_ == 1) raw_queries_ = name == "queries";
     raw_separator();
     text_ += json::serialize(json::string_view(name.data(), name.size()));
     text_ += ':';
@@ -179,6 +183,7 @@ void Reader::key(std::string_view text) {
 void Reader::string(std::string_view last_part) {
   const std::string_view text = whole(last_part);
   if (raw_ != 0) {
+    if (raw_ == 2 && raw_queries_) see(facts.entry_queries, text);
     raw_value(json::serialize(json::string_view(text.data(), text.size())));
     scratch_.clear();
     return;
@@ -186,12 +191,14 @@ void Reader::string(std::string_view last_part) {
   switch (field_) {
     case Field::text:
     case Field::reasoning_text:
+    case Field::reasoning_again:
     case Field::tool_arguments:
       if (!text.empty()) {
         Piece& piece = new_piece(field_ == Field::text             ? StreamDelta::Kind::text
-                                 : field_ == Field::reasoning_text ? StreamDelta::Kind::reasoning
-                                                                   : StreamDelta::Kind::tool_arguments);
+                                 : field_ == Field::tool_arguments ? StreamDelta::Kind::tool_arguments
+                                                                   : StreamDelta::Kind::reasoning);
         piece.text = keep(text);
+        piece.again = field_ == Field::reasoning_again;
       }
       break;
     case Field::tool_id:

@@ -166,6 +166,7 @@ class Reader : public AnySize {
   std::uint32_t unread_ = 0;       // containers entered below a member of it that no path names
   std::string unread_name_;        // of such a member
   bool raw_comma_ = false;
+  bool raw_queries_ = false;  // such a value's list of queries is open: Gemini's searches are calls with arguments
   Paths::NodeId pending_ = Paths::nowhere;
   Field field_ = Field::none;
 

@@ -58,7 +58,8 @@ namespace outlay::detail {
   }
 
 std::span<const PathRule> openai_chat_rules() noexcept {
-  // Reasoning by DeepSeek, xAI (reasoning_content), OpenRouter and vLLM (reasoning); llama.cpp's timings as measured on its server. Groq
+  // Reasoning by DeepSeek, xAI (reasoning_content), OpenRouter and vLLM (reasoning), at OpenRouter in parts (reasoning_details), too, and at
+  // times in these alone; llama.cpp's timings as measured on its server. Groq
   // reports a stream's usage below `x_groq`, Moonshot below the choice that it ends with. Perplexity's chunks have the whole answer so far
   // beside the delta.
   static constexpr PathRule rules[] = {
@@ -71,11 +72,15 @@ std::span<const PathRule> openai_chat_rules() noexcept {
       {"choices.*.delta.refusal", Field::text},
       {"choices.*.delta.reasoning_content", Field::reasoning_text},
       {"choices.*.delta.reasoning", Field::reasoning_text},
+      {"choices.*.delta.reasoning_details.*.text", Field::reasoning_again},
+      {"choices.*.delta.reasoning_details.*.summary", Field::reasoning_again},
       {"choices.*.delta.tool_calls.*", Field::tool},
       {"choices.*.delta.tool_calls.*.index", Field::tool_index},
       {"choices.*.delta.tool_calls.*.id", Field::tool_id},
       {"choices.*.delta.tool_calls.*.function.name", Field::tool_name},
       {"choices.*.delta.tool_calls.*.function.arguments", Field::tool_arguments},
+      {"choices.*.delta.tool_calls.*.custom.name", Field::tool_name},
+      {"choices.*.delta.tool_calls.*.custom.input", Field::tool_arguments},
       {"choices.*.delta.function_call.arguments", Field::tool_arguments},
       {"choices.*.delta.audio.transcript", Field::text},
       {"choices.*.finish_reason", Field::finish},
@@ -100,10 +105,14 @@ std::span<const PathRule> openai_chat_rules() noexcept {
       {"choices.*.message.refusal", Field::text},
       {"choices.*.message.reasoning_content", Field::reasoning_text},
       {"choices.*.message.reasoning", Field::reasoning_text},
+      {"choices.*.message.reasoning_details.*.text", Field::reasoning_again},
+      {"choices.*.message.reasoning_details.*.summary", Field::reasoning_again},
       {"choices.*.message.tool_calls.*", Field::tool},
       {"choices.*.message.tool_calls.*.id", Field::tool_id},
       {"choices.*.message.tool_calls.*.function.name", Field::tool_name},
       {"choices.*.message.tool_calls.*.function.arguments", Field::tool_arguments},
+      {"choices.*.message.tool_calls.*.custom.name", Field::tool_name},
+      {"choices.*.message.tool_calls.*.custom.input", Field::tool_arguments},
       {"choices.*.message.function_call.arguments", Field::tool_arguments},
       {"choices.*.message.audio.transcript", Field::text},
       {"choices.*.text", Field::text},  // legacy completions

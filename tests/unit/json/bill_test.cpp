@@ -174,3 +174,37 @@ TEST_CASE("bill: Azure bills the input of a request that its filter stops, in wh
   CHECK(booked({Api::openai_responses, responses, {}, "azure"}, R"({"error":{"code":"BadRequest"}})", false, 400)
             .status == RecordStatus::rejected);
 }
+
+TEST_CASE("bill: whatever a model writes is counted where no usage says how much", "[json][bill]") {
+  const std::string text = "In the bustling city of Detroit a sedan rolled off the line.";
+  const std::int64_t tokens = built_in_tokenizer().upper(text);
+  const auto counted = [&](Api api, const std::string& head, const std::string& tail) {
+    StreamMeter meter(api);
+    meter.feed(events({head + text + tail}, false));
+    meter.finish();
+    return meter.counted_output();
+  };
+  const std::string delta = R"({"choices":[{"index":0,"delta":{)";
+  CHECK(counted(Api::openai_chat, delta + R"("tool_calls":[{"index":0,"type":"custom","custom":{"input":")",
+                R"("}}]}}]})") == tokens);
+  CHECK(counted(Api::openrouter_chat, delta + R"("reasoning_details":[{"type":"reasoning.text","text":")",
+                R"("}]}}]})") == tokens);
+  // Nearly always it says again what stands beside it.
+  CHECK(counted(Api::openrouter_chat,
+                delta + R"("reasoning_details":[{"type":"reasoning.text","text":")" + text + R"("}],"reasoning":")",
+                R"("}}]})") == tokens);
+  CHECK(counted(Api::gemini, R"({"candidates":[{"content":{"parts":[{"executableCode":{"language":"PYTHON","code":")",
+                R"("}}]}}]})") == tokens);
+  const std::int64_t call = counted(
+      Api::gemini, R"({"event_type":"content.delta","delta":{"type":"function_call","name":"f","arguments":{"a":")",
+      R"("}}})");
+  CHECK(call > tokens);
+  CHECK(call < tokens + 20);
+
+  const Record whole =
+      booked({Api::openai_chat, chat_request("gpt-4.1")},
+             R"({"model":"gpt-4.1","choices":[{"index":0,"finish_reason":"tool_calls","message":{"tool_calls":[
+            {"id":"c","type":"custom","custom":{"name":"run","input":")" +
+                 text + R"("}}]}}]})");
+  CHECK(whole.usage.output >= tokens);
+}
