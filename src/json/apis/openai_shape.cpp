@@ -165,11 +165,16 @@ Report inclusive_report(const Facts& facts) {
 
   const std::int64_t cached = facts.get(Field::cached);
   const std::int64_t written = written_in_all(facts);
-  if (cached > prompt || written > prompt) {
-    usage.input = prompt;  // they cannot be inside: as if they were beside it, the dearer reading
+  const std::int64_t reasoning = std::max(facts.get(Field::reasoning), facts.get(Field::reasoning_beside));
+  // Portkey passes on Anthropic's counts, whose input is without the cache, and its total adds up all of them (Portkey-AI/gateway,
+  // src/providers/anthropic/chatComplete.ts).
+  const bool beside_prompt = has_total && facts.has(Field::input) && facts.has(Field::output) && cached + written > 0 &&
+                             total == prompt + completion + cached + written && reasoning != cached + written;
+  if (beside_prompt || cached > prompt || written > prompt) {
+    usage.input = prompt;  // if nothing says that they are beside it, they cannot be inside: the dearer reading
     usage.cache_read = cached;
     usage.cache_write = written;
-    report.doubt = true;
+    report.doubt = !beside_prompt;
   } else {
     // Where both name the same tokens, as OpenRouter does for Gemini's cache, they are a part of the prompt once: as written, which is
     // dearer.
@@ -183,7 +188,6 @@ Report inclusive_report(const Facts& facts) {
   usage.input += facts.get(Field::citations);
 
   const bool perplexity = facts.has(Field::citations) || facts.has(Field::web_searches);
-  const std::int64_t reasoning = std::max(facts.get(Field::reasoning), facts.get(Field::reasoning_beside));
   // xAI's chat reports reasoning beside the completion (@ai-sdk/xai, convertXaiChatUsage); its total then says so. So does Perplexity's deep
   // research, whose total does not. Nowhere else can reasoning exceed the completion that it is a part of.
   const bool beside = reasoning > 0 && ((has_total && total == prompt + completion + reasoning) ||

@@ -208,3 +208,21 @@ TEST_CASE("bill: whatever a model writes is counted where no usage says how much
                  text + R"("}}]}}]})");
   CHECK(whole.usage.output >= tokens);
 }
+
+TEST_CASE("bill: a total says that the cache is beside the prompt", "[json][bill]") {
+  const auto usage = [](const std::string& counts) {
+    return read(Api::openai_compatible, chat_reply("claude-sonnet-4-6", "{" + counts + "}"));
+  };
+  CHECK(
+      usage(
+          R"("prompt_tokens":10000,"completion_tokens":100,"total_tokens":19100,"cache_read_input_tokens":8000,"cache_creation_input_tokens":1000)") ==
+      Usage{.input = 10'000, .cache_read = 8'000, .cache_write = 1'000, .output = 100});
+  CHECK(
+      usage(
+          R"("prompt_tokens":10000,"completion_tokens":100,"total_tokens":18100,"prompt_tokens_details":{"cached_tokens":8000})") ==
+      Usage{.input = 10'000, .cache_read = 8'000, .output = 100});
+  CHECK(
+      usage(
+          R"("prompt_tokens":10000,"completion_tokens":100,"total_tokens":10100,"cache_read_input_tokens":8000,"cache_creation_input_tokens":1000)") ==
+      Usage{.input = 1'000, .cache_read = 8'000, .cache_write = 1'000, .output = 100});
+}
