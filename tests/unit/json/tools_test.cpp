@@ -108,3 +108,21 @@ TEST_CASE("bill: a reply without a usage has the searches that it shows", "[json
                    {"type":"message","content":[{"type":"output_text","text":"It rains."}]}]})")
           .usage.web_searches == 1);
 }
+
+TEST_CASE("bill: OpenAI's search models search in each call, and the fee is held and booked", "[json][bill]") {
+  for (const std::string model : {"gpt-4o-search-preview", "gpt-4o-mini-search-preview", "gpt-5-search-api"}) {
+    INFO(model);
+    const Asked asked{Api::openai_chat, chat_request(model)};
+    const Usd fee = *PriceTable::bundled().find(model)->web_search;
+    CHECK(reserved(asked) > fee);
+    const std::string usage = R"({"prompt_tokens":10,"completion_tokens":100,"total_tokens":110})";
+    for (const std::string& served : {model, std::string()}) {
+      const Record record = booked(asked, chat_reply(served, usage));
+      CHECK(record.usage.web_searches == 1);
+      CHECK(record.usd > fee);
+    }
+  }
+  CHECK(booked({Api::openai_chat, chat_request("gpt-4.1")},
+               chat_reply("gpt-4.1", R"({"prompt_tokens":10,"completion_tokens":100})"))
+            .usage.web_searches == 0);
+}
