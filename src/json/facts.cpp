@@ -156,8 +156,8 @@ bool Facts::used() const noexcept {
 }
 
 bool Facts::used_tools() const noexcept {
-  for (const Field field : {Field::web_searches, Field::file_searches, Field::code_sessions, Field::other_tools,
-                            Field::search_items, Field::file_items, Field::image_items})
+  for (const Field field : {Field::web_searches, Field::file_searches, Field::document_searches, Field::code_sessions,
+                            Field::other_tools, Field::search_items, Field::file_items, Field::image_items})
     if (get(field) != 0) return true;
   return !containers.empty();
 }
@@ -199,6 +199,7 @@ std::string_view to_string(Field field) noexcept {
     case Field::citations:
       return "citation tokens";
     case Field::file_searches:
+    case Field::document_searches:
     case Field::file_items:
       return "file searches";
     case Field::search_items:

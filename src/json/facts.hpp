@@ -32,6 +32,7 @@ enum class Field : std::uint8_t {
   output_image,
   web_searches,
   file_searches,
+  document_searches,  // xAI: billed as those, and counted beside them
   code_sessions,
   other_tools,
   tool_input,    // Gemini: input that tools fed back, outside `input`

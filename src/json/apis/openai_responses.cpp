@@ -30,7 +30,7 @@ namespace outlay::detail {
       {at "usage.server_side_tool_usage_details.x_search_calls", Field::other_tools},                            \
       {at "usage.server_side_tool_usage_details.code_interpreter_calls", Field::code_sessions},                  \
       {at "usage.server_side_tool_usage_details.file_search_calls", Field::file_searches},                       \
-      {at "usage.server_side_tool_usage_details.document_search_calls", Field::file_searches},                   \
+      {at "usage.server_side_tool_usage_details.document_search_calls", Field::document_searches},               \
       {at "usage.server_side_tool_usage_details.mcp_calls", Field::ignored}, {at "tool_usage", Field::usage},    \
       {at "tool_usage.web_search.num_requests", Field::web_searches},                                            \
       {at "tool_usage.image_gen.input_tokens", Field::image_input},                                              \

@@ -218,7 +218,9 @@ Report inclusive_report(const Facts& facts) {
 void report_tools(const Facts& facts, Usage& usage) {
   // What a reply counts is what it bills; its list of what was done is for replies that do not.
   usage.web_searches = facts.get(facts.has(Field::web_searches) ? Field::web_searches : Field::search_items);
-  usage.file_searches = facts.get(facts.has(Field::file_searches) ? Field::file_searches : Field::file_items);
+  const bool files_counted = facts.has(Field::file_searches) || facts.has(Field::document_searches);
+  usage.file_searches = files_counted ? facts.get(Field::file_searches) + facts.get(Field::document_searches)
+                                      : facts.get(Field::file_items);
   usage.code_sessions = facts.has(Field::code_sessions) ? facts.get(Field::code_sessions)
                                                         : static_cast<std::int64_t>(facts.containers.size());
   usage.other_tools = facts.get(Field::other_tools);

@@ -12,7 +12,7 @@ class XaiChat final : public OpenAiShape {
         {"usage.server_side_tool_usage_details.x_search_calls", Field::other_tools},
         {"usage.server_side_tool_usage_details.code_interpreter_calls", Field::code_sessions},
         {"usage.server_side_tool_usage_details.file_search_calls", Field::file_searches},
-        {"usage.server_side_tool_usage_details.document_search_calls", Field::file_searches},
+        {"usage.server_side_tool_usage_details.document_search_calls", Field::document_searches},
         {"usage.server_side_tool_usage_details.mcp_calls", Field::ignored},  // by their tokens
         {"usage.num_server_side_tools_used", Field::ignored},                // their sum
         {"usage.num_sources_used", Field::search_items},

@@ -126,3 +126,13 @@ TEST_CASE("bill: OpenAI's search models search in each call, and the fee is held
                chat_reply("gpt-4.1", R"({"prompt_tokens":10,"completion_tokens":100})"))
             .usage.web_searches == 0);
 }
+
+TEST_CASE("bill: xAI's searches of files and of documents are both billed", "[json][bill]") {
+  const std::string details = R"("server_side_tool_usage_details":{"file_search_calls":2,"document_search_calls":3}})";
+  CHECK(read(Api::xai_chat,
+             chat_reply("grok-4", R"({"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,)" + details))
+            .file_searches == 5);
+  CHECK(read(Api::openai_responses,
+             R"({"status":"completed","model":"grok-4","usage":{"input_tokens":3,"output_tokens":2,)" + details + "}")
+            .file_searches == 5);
+}
