@@ -64,6 +64,7 @@ enum class Field : std::uint8_t {
   done,        // a true says: the end
   cost,        // USD as a decimal
   cost_ticks,  // USD in units of 10^-10
+  heard,       // how long a prompt's sound is
   byok,        // a true: the provider behind a gateway has billed the caller itself
   upstream_cost,
   upstream_input_cost,  // its parts
@@ -234,6 +235,7 @@ struct Facts {
 
   std::string error_number, error_type, error_word;
   bool byok = false;
+  bool heard = false;  // the prompt has sound
 
  private:
   void touch() noexcept;

@@ -313,6 +313,8 @@ void Reader::integer(std::int64_t number, std::string_view last_part) {
     cost(digits);
   } else if (is_count(field_)) {
     count(number);
+  } else if (field_ == Field::heard) {
+    facts.heard |= number > 0;
   } else if (field_ == Field::choice_index) {
     if (number >= 0 && number < 1'024) choice_ = static_cast<std::int32_t>(number);
   } else if (field_ == Field::tool_index) {
@@ -338,6 +340,8 @@ void Reader::real(double number, std::string_view last_part) {
     // Whole counts arrive as 12.0 from some gateways. Compared as a double before it is made an integer, which might not hold it.
     const bool whole_number = std::nearbyint(number) == number && number >= 0 && number <= 4e9;
     count(whole_number ? static_cast<std::int64_t>(number) : -1);
+  } else if (field_ == Field::heard) {
+    facts.heard |= number > 0;
   }
   scratch_.clear();
 }

@@ -34,8 +34,9 @@ namespace outlay::detail {
       {at ".server_tool_use_details.tool_calls_executed", Field::ignored},                                             \
       {at ".search_context_size", Field::search_size}, {at ".service_tier", Field::service_tier},                      \
       {at ".estimated_cost", Field::cost}, {at ".cost_in_usd_ticks", Field::cost_ticks}, OUTLAY_STATED_COST(at),       \
-      {at ".prompt_cache_miss_tokens", Field::ignored}, {at ".queue_time", Field::ignored},                            \
-      {at ".prompt_time", Field::ignored}, {at ".completion_time", Field::ignored}, {                                  \
+      {at ".prompt_cache_miss_tokens", Field::ignored}, {at ".prompt_audio_seconds", Field::heard},                    \
+      {at ".queue_time", Field::ignored}, {at ".prompt_time", Field::ignored},                                         \
+      {at ".completion_time", Field::ignored}, {                                                                       \
     at ".total_time", Field::ignored                                                                                   \
   }
 #define OUTLAY_CHAT_PROMPT_DETAILS(at)                                                                   \
@@ -198,16 +199,22 @@ Report inclusive_report(const Facts& facts) {
     report.doubt |= !beside;
     usage.output += reasoning;
   }
-  // What a total has beyond its parts was generated all the same: Google's layer counts a model's thoughts in the total alone.
+  // What a total has beyond its parts: Mistral's Voxtral counts a prompt's sound there alone, beside its seconds (docs.mistral.ai, "Audio &
+  // Transcription"); otherwise it was generated, as Google's layer counts a model's thoughts.
   const std::int64_t rest = total - prompt - completion;
-  if (has_total && facts.has(Field::input) && facts.has(Field::output) && !beside && rest > 0 &&
-      rest != cached + written && rest != facts.get(Field::citations) && usage.output < total - prompt) {
+  const bool has_rest = has_total && facts.has(Field::input) && facts.has(Field::output) && !beside && rest > 0 &&
+                        rest != cached + written && rest != facts.get(Field::citations);
+  std::int64_t sound = facts.get(Field::input_audio);
+  if (has_rest && facts.heard) {
+    usage.input += rest;
+    sound = std::max(sound, rest);
+  } else if (has_rest && usage.output < total - prompt) {
     usage.output = total - prompt;
     usage.reasoning = std::max(usage.reasoning, rest);
     report.doubt = true;
   }
   // Audio and images may overlap with the cached part: they are parts of what is left at most.
-  usage.input_audio = std::min(facts.get(Field::input_audio), usage.input);
+  usage.input_audio = std::min(sound, usage.input);
   usage.input_image = std::min(facts.get(Field::input_image), usage.input - usage.input_audio);
   usage.output_audio = std::min(facts.get(Field::output_audio), usage.output);
   usage.output_image = std::min(facts.get(Field::output_image), usage.output - usage.output_audio);

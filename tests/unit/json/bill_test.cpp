@@ -226,3 +226,16 @@ TEST_CASE("bill: a total says that the cache is beside the prompt", "[json][bill
           R"("prompt_tokens":10000,"completion_tokens":100,"total_tokens":10100,"cache_read_input_tokens":8000,"cache_creation_input_tokens":1000)") ==
       Usage{.input = 1'000, .cache_read = 8'000, .cache_write = 1'000, .output = 100});
 }
+
+TEST_CASE("bill: what a total has beyond a prompt with sound is the sound", "[json][bill]") {
+  const auto usage = [](const char* seconds) {
+    return read(
+        Api::mistral_chat,
+        chat_reply("voxtral-small-latest", R"({"prompt_audio_seconds":)" + std::string(seconds) +
+                                               R"(,"prompt_tokens":4,"completion_tokens":635,"total_tokens":3264})"));
+  };
+  CHECK(usage("203") == Usage{.input = 2'629, .output = 635, .input_audio = 2'625});
+  CHECK(usage("203.4") == Usage{.input = 2'629, .output = 635, .input_audio = 2'625});
+  CHECK(usage("null").output == 3'260);
+  CHECK(usage("0").output == 3'260);
+}
