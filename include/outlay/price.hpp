@@ -94,7 +94,7 @@ struct Price {
   /// Rates of a service tier as the provider names it (`"batch"`, `"flex"`, `"priority"`, `"fast"`), or of a region that is dearer
   /// (`"eu"`, `"us"`); large and small letters are the same. A call of a tier in a region (`"fast+us"`) costs what the tier does, raised as
   /// the region raises the default rates. A tier that is not listed, or has no entry for an input of that size, costs what the default tier
-  /// does, `"batch"` and `"flex"` half of it; the cost is then assumed (Cost::assumed, CostSource::assumed).
+  /// does, `"batch"` half of it, and so `"flex"` of OpenAI, Google and Amazon; it is then assumed (Cost::assumed, CostSource::assumed).
   struct Tier {
     std::string service_tier{};         ///< Empty: the default tier.
     std::int64_t above_input_tokens{};  ///< Applies to the whole call when its input is above this. 0: always.

@@ -40,10 +40,15 @@ std::string_view other_name_of_tier(std::string_view tier) noexcept {
   return {};
 }
 
-// OpenAI, Anthropic, Google and Amazon sell both at half the price of the default tier ("Batch API", "Flex processing", "Batch
-// processing", "Gemini API pricing", "Amazon Bedrock pricing").
-bool is_sold_at_half(std::string_view tier) noexcept {
-  return same_name(tier, "flex") || same_name(tier, "batch") || same_name(tier, "batches");
+// OpenAI, Google and Amazon sell both at half the price of the default tier ("Batch API", "Flex processing", "Gemini API pricing", "Amazon
+// Bedrock pricing"); others sell batches so ("Batch processing" of Anthropic), and flex, if at all, at the price of the default tier
+// (console.groq.com/docs/flex-processing).
+bool is_sold_at_half(std::string_view tier, std::string_view provider) noexcept {
+  if (same_name(tier, "batch") || same_name(tier, "batches")) return true;
+  if (!same_name(tier, "flex")) return false;
+  for (const std::string_view seller : {"openai", "gemini", "vertex_ai", "bedrock"})
+    if (provider == seller) return true;
+  return false;
 }
 
 // What raises every rate by the same factor, whatever the tier: where a call is computed.
@@ -174,7 +179,7 @@ PricedModel::Rating PricedModel::rating_of(std::int64_t input, std::string_view 
     tier = tier.substr(0, plus);
     if (rating.tier.empty()) take(tier);
   }
-  rating.halved = is_sold_at_half(tier) && !same_name(rating.tier, tier);
+  rating.halved = is_sold_at_half(tier, price->provider) && !same_name(rating.tier, tier);
   return rating;
 }
 

@@ -139,7 +139,7 @@ TEST_CASE("billing: searches that the request bounds are reserved, and refused w
 
 TEST_CASE("billing: a tier that the table does not list is assumed", "[core][billing]") {
   PriceTable table;
-  table.register_model("m", price(2'000'000, 2'000'000));
+  table.register_model("m", price(2'000'000, 2'000'000, "openai"));
   Books books(table);
   const Settled flex = books.settle({.model = "m"}, {.usage = million, .service_tier = "flex"});
   CHECK(flex.usd == 2_usd);

@@ -112,11 +112,31 @@ TEST_CASE("tiers: one that is not listed is assumed, and flex and batch cost hal
   CHECK(cost("priority").assumed);
   // Half of an odd sum is rounded once, half to even.
   Price odd;
+  odd.provider = "openai";
   odd.rates.input = Rate::from_picos(1'001);
   odd.request = 1_usd;
   table.register_model("odd", odd);
   CHECK(table.cost("odd", {.input = 1}, {.service_tier = "flex"}).usd == Usd::from_nanos(1'000'000'001));
   CHECK(table.cost("odd", {.input = 1'000}, {.service_tier = "flex"}).usd == Usd::from_nanos(1'000'000'500));
+}
+
+TEST_CASE("tiers: flex costs half only where a provider sells it so", "[core][price]") {
+  PriceTable table = PriceTable::bundled();
+  const Usd plain = table.cost("groq/llama-3.3-70b-versatile", million).usd;
+  CHECK(table.cost("groq/llama-3.3-70b-versatile", million, {.service_tier = "flex"}).usd == plain);
+  CHECK(table.cost("llama-3.3-70b-versatile", million, {.service_tier = "flex", .provider = "groq"}).usd == plain);
+  for (const char* const provider : {"", "anthropic", "mistral", "openrouter", "xai"}) {
+    INFO(provider);
+    table.register_model("m", price(3_usd, provider));
+    CHECK(table.cost("m", million, {.service_tier = "flex"}).usd == 3_usd);
+    CHECK(table.cost("m", million, {.service_tier = "flex"}).assumed);
+    CHECK(table.cost("m", million, {.service_tier = "batch"}).usd == 1.5_usd);
+  }
+  for (const char* const provider : {"openai", "gemini", "vertex_ai", "bedrock"}) {
+    INFO(provider);
+    table.register_model("m", price(3_usd, provider));
+    CHECK(table.cost("m", million, {.service_tier = "flex"}).usd == 1.5_usd);
+  }
 }
 
 TEST_CASE("tiers: a place raises a tier as it raises the default rates", "[core][price]") {
