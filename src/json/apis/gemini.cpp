@@ -192,7 +192,7 @@ class Gemini final : public Format {
       facts.choices = std::max<std::int64_t>(
           1, integer_member(*config, gemini_spelling(*config, "candidateCount", "candidate_count")).value_or(1));
     }
-    facts.service_tier = string_member(request, "serviceTier");
+    facts.service_tier = string_member(request, gemini_spelling(request, "serviceTier", "service_tier"));
     facts.asks_for_usage = true;  // it comes unasked
     facts.input.count_for(facts.model);
     facts.input.overhead(4);
@@ -231,11 +231,21 @@ class Gemini final : public Format {
     if (!tools.is_array()) return;
     for (const json::value& tool : tools.get_array()) {
       if (!tool.is_object()) continue;
+      bool searched = false, mapped = false;
       for (const auto& [key, value] : tool.get_object()) {
         if (key == "functionDeclarations" || key == "function_declarations") continue;
         facts.open_input = true;
-        if (key.starts_with("googleSearch") || key.starts_with("google_search")) facts.web_searches = 1;
+        if (key.starts_with("googleSearch") || key.starts_with("google_search")) searched = true;
+        if (key == "googleMaps" || key == "google_maps") mapped = true;
+        // Interactions name a tool by its type.
+        if (key == "type" && value.is_string()) {
+          searched |= value.get_string() == "google_search";
+          mapped |= value.get_string() == "google_maps";
+        }
       }
+      // A use of Maps is not held by itself. Two searches cost as much at least: $0.028 and $0.07 against $0.025 (ai.google.dev, "Gemini API
+      // pricing").
+      facts.web_searches += (searched ? 1 : 0) + (mapped ? 2 : 0);
     }
   }
 

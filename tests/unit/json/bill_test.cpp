@@ -239,3 +239,30 @@ TEST_CASE("bill: what a total has beyond a prompt with sound is the sound", "[js
   CHECK(usage("null").output == 3'260);
   CHECK(usage("0").output == 3'260);
 }
+
+TEST_CASE("bill: what makes a call dearer is held before it leaves", "[json][bill]") {
+  const auto claude = [](const char* more) {
+    return reserved({Api::anthropic_messages,
+                     R"({"model":"claude-opus-4-6","max_tokens":1000,"messages":[{"role":"user","content":"hi"}])" +
+                         std::string(more) + "}"});
+  };
+  const Usd plain = claude("");
+  CHECK(claude(R"(,"inference_geo":"us")") > plain);
+  CHECK(claude(R"(,"inference_geo":"us","service_tier":"auto")") == claude(R"(,"inference_geo":"us")"));
+  CHECK(claude(R"(,"inference_geo":"global")") == plain);
+  const auto gemini = [](const char* model, const char* more) {
+    return reserved({Api::gemini,
+                     R"({"contents":[{"parts":[{"text":"hi"}]}],"generationConfig":{"maxOutputTokens":1000})" +
+                         std::string(more) + "}",
+                     model});
+  };
+  CHECK(gemini("gemini-3-pro-preview", R"(,"service_tier":"priority")") ==
+        gemini("gemini-3-pro-preview", R"(,"serviceTier":"priority")"));
+  CHECK(gemini("gemini-3-pro-preview", R"(,"service_tier":"priority")") > gemini("gemini-3-pro-preview", ""));
+  for (const char* const model : {"gemini-2.5-flash", "gemini-3-pro-preview"}) {
+    INFO(model);
+    const Usd maps = *PriceTable::bundled().find(model)->other_tool;
+    CHECK(gemini(model, R"(,"tools":[{"googleMaps":{}}])") > maps);
+    CHECK(gemini(model, R"(,"tools":[{"google_maps":{}}])") > maps);
+  }
+}
