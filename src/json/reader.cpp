@@ -124,7 +124,7 @@ bool Reader::begin(bool array) {
   if (field >= Field::choices && field != Field::none)
     scope_begins(field);
   else if (field == Field::error)
-    facts.error = true;
+    facts.error |= array;  // an object without any member says that there was none
   return true;
 }
 
@@ -174,6 +174,7 @@ void Reader::key(std::string_view text) {
     text_ += ':';
     raw_comma_ = false;
   } else if (depth_ != 0 && unread_ == 0) {
+    if (paths_->field(frames_[depth_ - 1].node) == Field::error) facts.error = true;
     pending_ = paths_->member(frames_[depth_ - 1].node, name);
     if (pending_ == Paths::nowhere && usage_depth_ != 0) unread_name_ = name.substr(0, 64);
   }

@@ -68,7 +68,9 @@ class BedrockConverse final : public Format {
   }
 
   void entry(Facts& facts) const override {
-    if (facts.list == Field::cache_details && facts.label == "1h") facts.add(Field::cache_write_1h, facts.entry_count);
+    if (facts.list != Field::cache_details) return;
+    if (facts.label == "1h") facts.add(Field::cache_write_1h, facts.entry_count);
+    if (facts.label == "5m") facts.add(Field::cache_write_5m, facts.entry_count);
   }
 
   void event(Facts& facts, std::vector<Piece>&) const override {

@@ -266,3 +266,29 @@ TEST_CASE("bill: what makes a call dearer is held before it leaves", "[json][bil
     CHECK(gemini(model, R"(,"tools":[{"google_maps":{}}])") > maps);
   }
 }
+
+TEST_CASE("bill: what Converse wrote to a cache is counted by its details, too", "[json][bill]") {
+  CHECK(read(Api::bedrock_converse, R"({"usage":{"inputTokens":100,"outputTokens":10,"totalTokens":5110,
+        "cacheDetails":[{"ttl":"5m","inputTokens":5000}]}})") ==
+        Usage{.input = 100, .cache_write = 5'000, .output = 10});
+  CHECK(read(Api::bedrock_converse, R"({"usage":{"inputTokens":100,"outputTokens":10,"totalTokens":5110,
+        "cacheWriteInputTokens":5000,"cacheDetails":[{"ttl":"5m","inputTokens":4000},{"ttl":"1h","inputTokens":1000}]}})") ==
+        Usage{.input = 100, .cache_write = 4'000, .cache_write_1h = 1'000, .output = 10});
+}
+
+TEST_CASE("bill: an error without any member is none", "[json][bill]") {
+  const std::string usage = R"("usage":{"prompt_tokens":100000,"completion_tokens":20000,"total_tokens":120000})";
+  const Record whole = booked(
+      {Api::openai_compatible, chat_request("gpt-4.1")},
+      R"({"model":"gpt-4.1","error":{},"choices":[{"index":0,"finish_reason":"stop","message":{"content":"ok"}}],)" +
+          usage + "}");
+  CHECK(whole.status == RecordStatus::settled);
+  CHECK(whole.usage == Usage{.input = 100'000, .output = 20'000});
+  const Record streamed = booked(
+      {Api::openai_compatible, chat_request("gpt-4.1", R"(,"stream":true)")},
+      events(
+          {R"({"model":"gpt-4.1","error":{},"choices":[{"index":0,"delta":{"content":"ok"},"finish_reason":"stop"}]})",
+           R"({"choices":[],)" + usage + "}"}),
+      true);
+  CHECK(streamed.usage == Usage{.input = 100'000, .output = 20'000});
+}
