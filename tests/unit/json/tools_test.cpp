@@ -136,3 +136,12 @@ TEST_CASE("bill: xAI's searches of files and of documents are both billed", "[js
              R"({"status":"completed","model":"grok-4","usage":{"input_tokens":3,"output_tokens":2,)" + details + "}")
             .file_searches == 5);
 }
+
+TEST_CASE("bill: the container of a hosted shell is billed as one that runs code", "[json][bill]") {
+  CHECK(read(Api::openai_responses, R"({"status":"completed","model":"gpt-5","output":[
+            {"type":"shell_call","environment":{"type":"container_reference","container_id":"c1"}},
+            {"type":"shell_call","environment":{"type":"container_reference","container_id":"c1"}},
+            {"type":"code_interpreter_call","container_id":"c2"},{"type":"shell_call","environment":{"type":"local"}}],
+          "usage":{"input_tokens":10,"output_tokens":5}})")
+            .code_sessions == 2);
+}
