@@ -27,8 +27,8 @@ class OpenAiChat final : public OpenAiShape {
   void ask_for_usage(boost::json::object& request) const override { ask_openai_for_usage(request); }
 
  private:
-  // In Chat Completions the search models "always" retrieve from the web before they answer (platform.openai.com/docs, "Web search"), and each
-  // call has the fee of one search (openai.com/api/pricing, "Web search").
+  // In Chat Completions the search models always retrieve from the web before they answer (platform.openai.com/docs, "Web search"), and
+  // each call has the fee of one search (openai.com/api/pricing).
   static bool always_searches(std::string_view model) noexcept {
     return model.find("-search-preview") != model.npos || model.find("-search-api") != model.npos;
   }
