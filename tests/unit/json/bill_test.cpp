@@ -173,6 +173,10 @@ TEST_CASE("bill: Azure bills the input of a request that its filter stops, in wh
     }
   CHECK(booked({Api::openai_responses, responses, {}, "azure"}, R"({"error":{"code":"BadRequest"}})", false, 400)
             .status == RecordStatus::rejected);
+  CHECK(judge_reply(Api::openai_responses, 400, json::parse(filtered), "https://x.openai.azure.com/openai/v1") ==
+        ReplyVerdict::input_charged);
+  CHECK(judge_reply(Api::openai_responses, 400, json::parse(filtered)) == ReplyVerdict::released);
+  CHECK(judge_reply(Api::openai_responses, 429, json::parse(filtered), "azure") == ReplyVerdict::released);
 }
 
 TEST_CASE("bill: whatever a model writes is counted where no usage says how much", "[json][bill]") {
