@@ -49,7 +49,7 @@ class OUTLAY_EXPORT BudgetHandle final : public OpenBudget {
   /// BudgetExceeded, booked all the same, where a budget is over a cap with it; PriceUnknown, booked without its cost, where a
   /// budget caps money and does not say what an unpriced model means; Error with errc::invalid_usage or errc::invalid_argument, not booked.
   /// \par Blocking
-  /// One short lock; where a cap is passed, with a store on this machine at most its file.
+  /// One short lock; with a store on this machine at most its file, twice.
   Settled book(const Usage& usage, std::string_view model);
   /// The same with what the bill says beyond its usage: its cost, the model that was served.
   Settled book(const Settlement& bill, std::string_view model);

@@ -245,6 +245,10 @@ std::int64_t store_format_of(Database& database) {
 
 void prepare_for_store(Database& database, bool create) {
   std::int64_t format = store_format_of(database);
+  for (int looks = 50; format == 0 && !create && looks > 0; --looks) {  // it may be in the making
+    Database::nap();
+    format = store_format_of(database);
+  }
   if (format == 0 && !create)
     throw SqliteError(errc::bad_file, SQLITE_NOTADB,
                       "\"" + database.name() +

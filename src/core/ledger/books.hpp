@@ -31,7 +31,7 @@ struct RuleSet;
 
 /// Forgets what was spent in a store in memory, and the caps that were set; what running calls hold stays held.
 void reset_counters(Store& store);
-/// Whoever asks the store directly asks it by this clock. Null: by that of the current ledger.
+/// Those who ask the store directly ask it by this clock. Null: by the system's.
 void keep_time_by(Store& store, std::shared_ptr<const Clock> clock);
 
 /// A ledger's shared state: its parts, and what takes more than one of them.

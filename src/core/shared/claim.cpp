@@ -36,6 +36,7 @@ SharedClaim::SharedClaim(BudgetNode& innermost, DetachedHold hold)
   hold_.amount = hold_.told = hold.amount;
   asked_at_ = admitted_at_ = hold.admitted;
   make_slots(asked_at_);
+  hold_.known = store_.known_slots(hold_.counters, hold_.slots);
   held_ = kept_ = true;
 }
 
@@ -52,7 +53,8 @@ void SharedClaim::collect_counters(BudgetNode& innermost) {
 SharedClaim::~SharedClaim() {
   try {
     if (question_) store_.abandon(*question_);
-  } catch (...) {  // no memory to undo it: it is left to its lease
+    if (hold_.detached && !ended_) store_.end_here(hold_, 0);  // it goes on in the store
+  } catch (...) {                                              // no memory to undo it: it is left to its lease
   }
   release();
 }
@@ -181,7 +183,9 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply, std::span<const
   // rest: its end books what it used.
   const bool expired = kept_ && reply->outcome == StoreReply::Outcome::ended;
   const bool held_there = reply->outcome == StoreReply::Outcome::done;
-  const bool granted = held_there || (expired && have_room(slots, reply->states, minus(asked_, hold_.amount)));
+  const Vector in_store = expired && store_.options.on_expiry == OnExpiry::release ? Vector{} : hold_.told;
+  const bool granted = held_there || (expired && have_room(slots, reply->states, minus(asked_, in_store)));
+  if (granted && kept_ && store_.data_lost(reply->now)) return unreachable("it has lost data that it had");
   const Vector own = held_there ? minus(asked_, hold_.amount) : Vector{};
   answered_ = granted || expired || reply->outcome == StoreReply::Outcome::refused;
   for (Entry& entry : entries_) {
@@ -194,12 +198,15 @@ SharedClaim::Outcome SharedClaim::take(Result<StoreReply> reply, std::span<const
     if (held_there)
       subtract(entry.held, own);
     else
-      add(entry.held, minus(hold_.amount, hold_.told));  // what a stream was given while the store could not be reached
+      add(entry.held, minus(hold_.amount, in_store));  // what a stream was given while the store could not be reached
   }
   if (granted) {
     if (!kept_) epoch_ = reply->epoch;
     hold_.amount = asked_;
-    if (held_there) hold_.told = asked_;
+    if (held_there) {
+      hold_.told = asked_;
+      store_.confirmed(hold_);
+    }
     if (kept_) store_.show(hold_, true);
     held_ = true;
     if (!kept_ && store_.data_lost(reply->now)) {
@@ -219,7 +226,7 @@ bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
   const bool allowed =
       choice.kind() == OnUnreachable::Kind::allow_and_mark ||
       (choice.kind() == OnUnreachable::Kind::local && question.priced &&  // money cannot bound a call of unknown price
-       store_.take_local(hold_, question.amounts[0] - hold_.amount[0]));
+       store_.take_local(hold_, std::max<std::int64_t>(0, question.amounts[0] - hold_.amount[0])));
   if (!allowed && !anyway) return false;
   if (!kept_) {
     hold_.id = store_.new_id();
@@ -234,7 +241,7 @@ bool SharedClaim::hold_unshared(const Question& question, bool anyway) {
 }
 
 void SharedClaim::look(Time callers) noexcept {
-  for (const Entry& entry : entries_) store_.look(*entry.counter, store_.now(callers));
+  for (const Entry& entry : entries_) store_.look(*entry.counter, store_.now(callers), true);
 }
 
 void SharedClaim::keep() {
@@ -351,7 +358,7 @@ void SharedClaim::take_answer(std::vector<Change>& changes, const StoreReply& re
 std::optional<DetachedHold> SharedClaim::detachable() {
   const std::lock_guard lock(mutex_);
   if (lease_ == lease_.zero() || ended_ || hold_.unshared || !held_) return std::nullopt;
-  return DetachedHold{hold_.id, epoch_, admitted_at_, hold_.amount};
+  return DetachedHold{hold_.id, epoch_, admitted_at_, hold_.told};
 }
 
 Result<void> SharedClaim::leave(Time callers) {
@@ -366,9 +373,9 @@ Result<void> SharedClaim::leave(Time callers) {
     store_.keep_alive(hold_);
     return reply.error();
   }
+  if (!ended_) store_.end_here(hold_, 0);
   ended_ = true;
   held_ = false;
-  store_.end_here(hold_, 0);
   return {};
 }
 

@@ -17,7 +17,13 @@ std::shared_ptr<OutsideCounter> open_outside_counter(const std::shared_ptr<Store
 
 void reset_counters(Store& store) { Access::queue(store).reset(); }
 
-void keep_time_by(Store& store, std::shared_ptr<const Clock> clock) { Access::queue(store).clock = std::move(clock); }
+void keep_time_by(Store& store, std::shared_ptr<const Clock> clock) {
+  struct SystemClock final : Clock {
+    [[nodiscard]] Time now() const noexcept override { return system_now(); }
+  };
+  static const auto system = std::make_shared<const SystemClock>();
+  Access::queue(store).clock = clock ? std::move(clock) : system;
+}
 
 }  // namespace detail
 

@@ -125,12 +125,12 @@ std::vector<std::shared_ptr<KnownSlot>> StoreQueue::known_slots(const Counters& 
   return known;
 }
 
-void StoreQueue::look(SharedCounter& counter, Time now) noexcept try {
+void StoreQueue::look(SharedCounter& counter, Time now, bool anew) noexcept try {
   if (distance_ == StoreBackend::Distance::remote) return;
   StoreCounter slot = slot_of(counter, now);
   {
     const std::lock_guard lock(mutex_);
-    if (counter.slot(span_of(slot))->reported && !counter.rolls()) return;
+    if (!anew && counter.slot(span_of(slot))->reported && !counter.rolls()) return;
   }
   (void)execute(command(Op::snapshot, {}, {std::move(slot)}, {}, now), {counter.shared_from_this()});
 } catch (...) {  // the view stays what it was
@@ -320,6 +320,12 @@ void StoreQueue::show(StoreHold& hold, bool runs) {
     add(hold.known[i]->held_on_its_way, more);
     hold.counters[i]->in_flight_on_its_way_ += more[index(Dimension::concurrent)];
   }
+}
+
+void StoreQueue::confirmed(StoreHold& hold) noexcept {
+  if (hold.local == 0) return;
+  const std::lock_guard lock(mutex_);
+  local_held_ -= std::exchange(hold.local, 0);
 }
 
 void StoreQueue::end_here(StoreHold& hold, std::int64_t spent) {

@@ -75,8 +75,8 @@ class StoreQueue {
   /// What is known of the slots of these counters.
   [[nodiscard]] std::vector<std::shared_ptr<KnownSlot>> known_slots(const Counters& counters,
                                                                     const std::vector<StoreCounter>& slots);
-  /// Reads the counter from a store that is near, if nothing is known of its present window.
-  void look(SharedCounter& counter, Time now) noexcept;
+  /// Reads the counter from a store that is near, if nothing is known of its present window, or anew.
+  void look(SharedCounter& counter, Time now, bool anew = false) noexcept;
 
   /// A question under way. Wakes its waiter once, with the result in place.
   struct Question {
@@ -117,6 +117,8 @@ class StoreQueue {
   void show(StoreHold& hold, bool runs);
   /// A call has ended of which the store has been told, or which another process will end: nothing of it is held here.
   void end_here(StoreHold& hold, std::int64_t spent);
+  /// The store holds all of it by now: nothing of it is the allowance's.
+  void confirmed(StoreHold& hold) noexcept;
   /// OnUnreachable::local: takes from this process's allowance, until the hold ends. False: it is used up.
   bool take_local(StoreHold& hold, std::int64_t nanos) noexcept;
   /// The store has lost what it knew of some window that is still the present one.

@@ -222,7 +222,7 @@ void StoreQueue::tell(std::vector<std::pair<Crossed, StoreReply>>& told) {
     ~Telling() {
       --telling_here;
       const std::lock_guard lock(queue.mutex_);
-      --queue.telling_;
+      if (queue.telling_ != 0) --queue.telling_;  // 0: in the child of a fork meanwhile
       queue.delivered_.notify_all();
     }
     StoreQueue& queue;
@@ -249,8 +249,15 @@ void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
 void StoreQueue::take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
                            std::int64_t version_before) {
   offset_ = reply.now - system_now();
-  if (!epoch_.empty() && (reply.epoch != epoch_ || reply.version < version_before))
-    lose(reply.now, std::exchange(known_until_, std::nullopt));
+  if (!epoch_.empty() && (reply.epoch != epoch_ || reply.version < version_before)) {
+    std::optional<Time> until = std::exchange(known_until_, std::nullopt);
+    for (const auto& [key, known] : counters_)  // caps that are set are data, too
+      if (const auto counter = known.lock(); counter && counter->set_caps_ != no_caps) {
+        const Time turns = counter->window.at(reply.now).end.value_or(Time::max());
+        until = std::max(until.value_or(turns), turns);
+      }
+    lose(reply.now, until);
+  }
   version_ =
       reply.epoch == epoch_ && reply.version >= version_before ? std::max(version_, reply.version) : reply.version;
   epoch_ = reply.epoch;
@@ -267,7 +274,7 @@ void StoreQueue::take_note_of(SharedCounter& counter, const StoreCounter& slot, 
   counter.set_caps_ = to_vector(state.caps);
   Amounts held = state.reserved;
   held.concurrent = 0;  // of the name, wherever its calls began: with this slot it is not lost
-  if (state.spent != Amounts{} || held != Amounts{} || state.caps != Limits{}) {
+  if (state.spent != Amounts{} || held != Amounts{}) {
     const Time turns = slot.end == Time::max() ? slot.end : slot.end + (slot.begin - slot.counted_from);
     known_until_ = std::max(known_until_.value_or(turns), turns);
     counter.counts_until_ = std::max(counter.counts_until_.value_or(turns), turns);

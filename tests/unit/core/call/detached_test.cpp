@@ -100,6 +100,43 @@ TEST_CASE("detached call: is ended once, by whichever of those that resume it co
   CHECK(batch_call.store->state("daily", Window::day()).spent.usd == Usd::from_nanos(3'500'000));
 }
 
+TEST_CASE("detached call: resumed and extended while its store is away, it holds that here until it ends or is let go",
+          "[core][detached]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<testing::Weather>();
+  weather->set_clock(fixture.clock);
+  const auto store =
+      std::make_shared<Store>(std::make_unique<testing::WeatheredBackend>(weather, StoreBackend::Distance::local),
+                              StoreOptions{.on_unreachable = OnUnreachable::local(5_usd)});
+  const Budget day(daily(store, 10_usd));
+  CallRequest request{.model = "gpt-4o", .input_tokens = 0, .max_output_tokens = 1'000};
+  request.lease = 24h;
+  Call first(request);
+  first.sent();
+  const std::string text = first.detach();
+  const Usd held = day.reserved().usd;
+  for (const bool settled : {false, true}) {
+    Call call = Call::resume(text, store);
+    weather->down();
+    CHECK(call.extend_output(100'000).extension == Extension::granted);
+    CHECK(day.reserved().usd == 1_usd);
+    if (settled) {
+      call.settle({.output = 1'000});
+      CHECK(day.reserved().usd == 0_usd);
+    } else {
+      {
+        const Call let_go = std::move(call);
+      }
+      CHECK(day.reserved().usd == held);
+    }
+    weather->down(false);
+    store->flush();
+  }
+  CHECK(day.spent().usd == held);
+  weather->down();
+  CHECK(try_call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 5_usd}));
+}
+
 TEST_CASE("detached call: let go after resume it stays detached", "[core][detached]") {
   const Fixture fixture;
   const Elsewhere batch_call(fixture);

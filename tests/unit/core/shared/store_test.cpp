@@ -912,15 +912,19 @@ TEST_CASE("shared: a stream whose lease ran out is given what there is room for,
           "[core][store]") {
   const Fixture fixture;
   const auto distance = GENERATE(StoreBackend::Distance::local, StoreBackend::Distance::remote);
+  const OnExpiry expiry = GENERATE(OnExpiry::charge, OnExpiry::release);
   const auto weather = std::make_shared<Weather>();
   weather->set_clock(fixture.clock);
-  const auto store = stormy(weather, OnUnreachable::deny(), distance);
+  const auto store = std::make_shared<Store>(
+      std::make_unique<WeatheredBackend>(weather, distance),
+      StoreOptions{.on_unreachable = OnUnreachable::deny(), .timeout = 2s, .on_expiry = expiry});
   const Budget budget({.name = "k", .output_tokens = 1'000, .window = Window::forever(), .store = store});
   Call call({.model = "m", .input_tokens = 0, .max_output_tokens = 100, .usd = 0_usd});
   call.sent();
   fixture.clock->advance(1h);
-  REQUIRE(store->state("k", Window::forever()).spent.output_tokens == 100);
+  REQUIRE(store->state("k", Window::forever()).spent.output_tokens == (expiry == OnExpiry::charge ? 100 : 0));
   CHECK(call.extend_output(1'000'000).extension == Extension::cut);
+  CHECK(call.extend_output(600).extension == Extension::granted);
   CHECK(call.extend_output(1'001).extension == Extension::cut);
   CHECK(call.extend_output(1'000).extension == Extension::granted);
   const Settled settled = call.settle({.output = 1'500});
@@ -990,6 +994,46 @@ TEST_CASE("shared: a cap that is set is data that a store can lose, though nothi
   CHECK(try_call(cent_request()).error().reason() == errc::store_unavailable);
 }
 
+TEST_CASE("shared: a cap that was taken back is no data that a store can lose", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny());
+  const Budget day(daily("day", 100_usd, store));
+  store->set_cap({.name = "day", .window = Window::day(), .limits = {.usd = 0_usd}});
+  store->set_cap({.name = "day", .window = Window::day()});
+  weather->forget();
+  CHECK(try_call(cent_request()));
+}
+
+TEST_CASE("shared: a stream finds out as a new call does that its store has lost what it held", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::deny());
+  const Budget budget({.name = "k", .output_tokens = 1'000, .window = Window::forever(), .store = store});
+  Call({.model = "m", .input_tokens = 0, .max_output_tokens = 850, .usd = 0_usd}).settle({.output = 850});
+  Call stream({.model = "m", .input_tokens = 0, .max_output_tokens = 100, .usd = 0_usd});
+  stream.sent();
+  store->flush();
+  weather->forget();
+  CHECK(stream.extend_output(150).extension == Extension::cut);
+}
+
+TEST_CASE("shared: what a store has confirmed is no longer of the allowance of local()", "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  const auto store = stormy(weather, OnUnreachable::local(5_usd), StoreBackend::Distance::local);
+  const Budget budget({.name = "k", .usd = 1'000_usd, .window = Window::forever(), .store = store});
+  Call stream({.model = "gpt-4o", .input_tokens = 0, .max_output_tokens = 100'000});  // $1
+  stream.sent();
+  weather->down();
+  CHECK(stream.extend_output(500'000).extension == Extension::granted);  // of $5, $4 are the allowance's
+  CHECK_FALSE(try_call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 2_usd}));
+  weather->down(false);
+  CHECK(stream.extend_output(600'000).extension == Extension::granted);
+  weather->down();
+  CHECK(try_call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 5_usd}));
+}
+
 TEST_CASE("shared: what is booked beside a call is judged by what the store knows", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
@@ -1000,6 +1044,13 @@ TEST_CASE("shared: what is booked beside a call is judged by what the store know
   BudgetHandle budget({.name = "k", .usd = 10_usd, .window = Window::day(), .store = store});
   CHECK_THROWS_AS(budget.book(Settlement{.provider_cost = 5_usd}, "gpt-4o"), BudgetExceeded);
   CHECK(store->state("k", Window::day()).spent.usd == 14_usd);
+  // Not only the first time.
+  BudgetHandle second({.name = "second", .usd = 10_usd, .window = Window::day(), .store = store});
+  second.book(Settlement{.provider_cost = 1_usd}, "gpt-4o");
+  store->flush();
+  (void)stormy(weather, OnUnreachable::deny(), StoreBackend::Distance::local)
+      ->adjust({.name = "second", .window = Window::day(), .amounts = {.usd = 8_usd}});
+  CHECK_THROWS_AS(second.book(Settlement{.provider_cost = 5_usd}, "gpt-4o"), BudgetExceeded);
 }
 
 TEST_CASE("shared: a record says the day that was counted, also where it turns while the call is admitted",
