@@ -26,7 +26,7 @@ TEST_CASE("bill: an error beside a usage does not make it free", "[json][bill]")
     CHECK(booked({Api::openrouter_chat, chat_request("openai/gpt-4.1")},
                  R"({"error":{"code":503,"message":"upstream"})" + std::string(usage) + "}")
               .status == RecordStatus::rejected);
-  // An answer that nobody counted may have been billed.
+  // An answer that was not counted may have been billed.
   CHECK(booked({Api::openrouter_chat, chat_request("openai/gpt-4.1")},
                R"({"error":{"code":503},"choices":[{"index":0,"message":{"content":"part of it"}}]})")
             .status == RecordStatus::indeterminate);

@@ -321,7 +321,7 @@ TEST_CASE("rule: a call without a tag that a rule requires is refused", "[core][
         std::string::npos);
   CHECK(ledger.events().back().action == Action::blocked);
   {
-    const Track nobody({{"user_id", ""}});  // all who send no name would share one cap
+    const Track unnamed({{"user_id", ""}});  // all who send no name would share one cap
     CHECK(try_call(cent_request()).error().reason() == errc::tag_required);
   }
   const Track track({{"user_id", "alice"}});

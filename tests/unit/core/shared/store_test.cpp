@@ -971,13 +971,13 @@ TEST_CASE("shared: what calls hold that the store could not be told is seen, and
   CHECK(ask(5_usd));
 }
 
-TEST_CASE("shared: out of reach, local() lets no call through of which nobody knows the price", "[core][store]") {
+TEST_CASE("shared: out of reach, local() lets no call through whose price is not known", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::local(5_usd));
   const Budget budget({.name = "tokens", .tokens = 1'000, .window = Window::day(), .store = store});
   weather->down();
-  const Result<Call> refused = try_call({.model = "nobody-knows", .input_tokens = 900, .max_output_tokens = 100});
+  const Result<Call> refused = try_call({.model = "not-known", .input_tokens = 900, .max_output_tokens = 100});
   REQUIRE_FALSE(refused);
   CHECK(refused.error().message().find("cannot be kept for a model without a price. Register it") != std::string::npos);
   CHECK(try_call({.model = "m", .input_tokens = 900, .max_output_tokens = 100, .usd = 0_usd}));
@@ -1072,7 +1072,7 @@ TEST_CASE("shared: a record says the day that was counted, also where it turns w
   }
 }
 
-TEST_CASE("shared: a ledger's store keeps its clock, whoever asks it", "[core][store]") {
+TEST_CASE("shared: a ledger's store keeps its clock for all who ask it", "[core][store]") {
   const Fixture fixture;
   Ledger ledger = Ledger::current();
   const Budget day(daily("k", 1_usd));
