@@ -46,16 +46,15 @@ asio::awaitable<void> read(const outlay::http::Client& client, const json::objec
       const std::optional<outlay::http::Delta> delta = co_await stream.next();
       if (!delta) break;
       if (delta->text.empty()) continue;
-      const std::int64_t tokens = std::max<std::int64_t>(1, outlay::built_in_tokenizer().upper(delta->text));
       answer.text += delta->text;
-      answer.tokens += tokens;
-      answer.largest = std::max(answer.largest, tokens);
+      answer.largest = std::max(answer.largest, outlay::built_in_tokenizer().typical(delta->text));
     }
     answer.truncated = stream.truncated();
   } catch (const outlay::BudgetExceeded& refusal) {
     std::cout << "        " << refusal.what() << '\n';
     answer.refused = true;
   }
+  answer.tokens = outlay::built_in_tokenizer().typical(answer.text);
 }
 
 Answer ask(asio::io_context& io, const outlay::http::Client& client, const char* model,
