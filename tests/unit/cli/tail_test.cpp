@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -55,6 +56,21 @@ class Following {
   std::FILE* pipe_;
   pid_t pid_ = 0;
 };
+
+/// What `outlay top` prints by budget of a file with these events and a call of $1.00, half an hour ago.
+std::string top_of(const std::function<void(outlay::Sink&, outlay::BudgetEvent&)>& events) {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.db");
+  const auto sink = outlay::sqlite_sink({.path = file});
+  outlay::BudgetEvent event;
+  event.time = cli::system_now() - 60min;
+  event.path = "team";
+  event.projected = event.cap = 4'000'000'000;
+  events(*sink, event);
+  sink->write(make_record(1'000'000'000, 30min, {}));
+  sink->close();
+  return command::outlay("top " + file + " --once --by budget").out;
+}
 
 }  // namespace
 
@@ -136,79 +152,51 @@ TEST_CASE("tail: a file of JSON lines that was cut is read from its begin again,
 }
 
 TEST_CASE("top: a cap that was reached is not, once its budget admits calls again", "[cli][top]") {
-  const command::Directory directory;
-  const std::string file = directory.file("spend.db");
   const bool lets_through = GENERATE(false, true);
-  {
-    const auto sink = outlay::sqlite_sink({.path = file});
-    outlay::BudgetEvent event;
-    event.time = cli::system_now() - 600min;
+  const std::string out = top_of([&](outlay::Sink& sink, outlay::BudgetEvent& event) {
+    event.time -= 540min;
     event.action = outlay::Action::threshold;
-    event.path = "team";
-    event.projected = event.cap = 4'000'000'000;
     event.threshold = 1;
-    sink->event(event);
-    if (lets_through) {
-      event.action = outlay::Action::warned;
-      event.time += 1min;
-      sink->event(event);
-    }
-    sink->write(make_record(1'000'000'000, 30min, {}));
-    sink->close();
-  }
-  const std::string out = command::outlay("top " + file + " --once --by budget").out;
+    sink.event(event);
+    if (!lets_through) return;
+    event.action = outlay::Action::warned;
+    event.time += 1min;
+    sink.event(event);
+  });
   INFO(out);
   CHECK(has(out, "$4.00  in 3 h 0 min") == !lets_through);
   CHECK(has(out, "$4.00  at 20") == lets_through);
 }
 
 TEST_CASE("top: operators and programs that change a cap change the one that is shown", "[cli][top]") {
-  const command::Directory directory;
-  const std::string file = directory.file("spend.db");
-  {
-    const auto sink = outlay::sqlite_sink({.path = file});
-    outlay::BudgetEvent event;
-    event.time = cli::system_now() - 60min;
+  const std::string out = top_of([](outlay::Sink& sink, outlay::BudgetEvent& event) {
     event.action = outlay::Action::threshold;
     for (const char* path : {"team", "team/answer"}) {
       event.path = path;
-      event.projected = event.cap = 4'000'000'000;
-      sink->event(event);
+      sink.event(event);
     }
     event.time += 1min;
     event.action = outlay::Action::cap_set;
     event.path = "answer";
     event.cap = 7'000'000'000;
-    sink->event(event);
+    sink.event(event);
     event.action = outlay::Action::cap_lowered;
     event.path = "team";
     event.cap = 3'000'000'000;
-    sink->event(event);
-    sink->write(make_record(1'000'000'000, 30min, {}));
-    sink->close();
-  }
-  const std::string out = command::outlay("top " + file + " --once --by budget").out;
+    sink.event(event);
+  });
   INFO(out);
   CHECK(has(out, "team/answer    $1.00  $1.00      1  $7.00  in 2 h 0 min"));
   CHECK(has(out, "team           $1.00  $1.00      1  $3.00  in"));
 }
 
 TEST_CASE("top: a refusal tells the cap", "[cli][top]") {
-  const command::Directory directory;
-  const std::string file = directory.file("spend.db");
-  {
-    const auto sink = outlay::sqlite_sink({.path = file});
-    outlay::BudgetEvent event;
-    event.time = cli::system_now() - 60min;
+  const std::string out = top_of([](outlay::Sink& sink, outlay::BudgetEvent& event) {
     event.action = outlay::Action::blocked;
-    event.path = "team";
     event.projected = 5'000'000'000;
-    event.cap = 4'000'000'000;
-    sink->event(event);
-    sink->write(make_record(1'000'000'000, 30min, {}));
-    sink->close();
-  }
-  CHECK(has(command::outlay("top " + file + " --once --by budget").out, "team           $1.00  $1.00      1  $4.00"));
+    sink.event(event);
+  });
+  CHECK(has(out, "team           $1.00  $1.00      1  $4.00"));
 }
 
 TEST_CASE("top: a budget's name with a slash is no path", "[cli][top]") {

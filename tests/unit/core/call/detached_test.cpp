@@ -43,6 +43,11 @@ struct Elsewhere {
   }
 };
 
+std::shared_ptr<Store> stormy(const std::shared_ptr<testing::Weather>& weather, OnUnreachable choice) {
+  return std::make_shared<Store>(std::make_unique<testing::WeatheredBackend>(weather, StoreBackend::Distance::local),
+                                 StoreOptions{.on_unreachable = std::move(choice), .timeout = 100ms});
+}
+
 errc reason_of(const std::function<void()>& call) {
   try {
     call();
@@ -105,9 +110,7 @@ TEST_CASE("detached call: resumed and extended while its store is away, it holds
   const Fixture fixture;
   const auto weather = std::make_shared<testing::Weather>();
   weather->set_clock(fixture.clock);
-  const auto store =
-      std::make_shared<Store>(std::make_unique<testing::WeatheredBackend>(weather, StoreBackend::Distance::local),
-                              StoreOptions{.on_unreachable = OnUnreachable::local(5_usd)});
+  const auto store = stormy(weather, OnUnreachable::local(5_usd));
   const Budget day(daily(store, 10_usd));
   CallRequest request{.model = "gpt-4o", .input_tokens = 0, .max_output_tokens = 1'000};
   request.lease = 24h;
@@ -392,9 +395,7 @@ TEST_CASE("detached call: in bad weather is booked once in the store, and what m
   const Fixture fixture;
   const auto weather = std::make_shared<testing::Weather>();
   weather->set_clock(fixture.clock);
-  const auto store =
-      std::make_shared<Store>(std::make_unique<testing::WeatheredBackend>(weather, StoreBackend::Distance::local),
-                              StoreOptions{.on_unreachable = OnUnreachable::deny(), .timeout = 100ms});
+  const auto store = stormy(weather, OnUnreachable::deny());
   const auto detached = [&](const std::function<void()>& meanwhile) {
     const Budget budget({.name = "all", .usd = 1_usd, .window = Window::forever(), .store = store});
     Call call(batch());
