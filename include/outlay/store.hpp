@@ -259,7 +259,8 @@ struct CapChange {
   /// which no program reads; whether the name and the window are in use is not looked at. So it has no default: without it, and with
   /// Window::scope(), an error.
   Window window{};
-  /// The caps themselves, not what is added to them; each 0 or more. None: the programs' caps hold again.
+  /// The caps themselves, not what is added to them; each 0 or more. None: the programs' caps hold again. Under a cap on money, and no other
+  /// one on money around it, a call whose price is not known is refused (errc::price_unknown), whatever the budget's `unpriced`.
   Limits limits{};
   std::string_view by{};        ///< Who sets it. At most 128 bytes.
   std::string_view reason{};    ///< At most 1,024 bytes.

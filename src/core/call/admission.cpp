@@ -172,9 +172,16 @@ Admission::State Admission::decide_and_act() {
       Quote pinned = asked_of_store_.quote;
       pinned.open_ceiling = false;
       const Verdict verdict = decide(chain, pinned, memory_, moment_, notes);
-      if (verdict.kind == Verdict::Kind::admit && verdict.quote.holds_as(pinned))
+      const bool unpriced = pinned.pricing.kind() == Pricing::Kind::unpriced && claim_->caps_money_by_hand();
+      if (verdict.kind == Verdict::Kind::admit && verdict.quote.holds_as(pinned) && !unpriced)
         return admit(lock, chain, pinned, notes);
       lock.unlock();
+      if (unpriced)
+        return refuse_by_store(errc::price_unknown, "no price is known for \"" + pinned.model.name->text +
+                                                        "\", and a cap on money is set in " +
+                                                        claim_->store().description() +
+                                                        " for a budget around the call. Register it with "
+                                                        "PriceTable::register_model, or take the cap back.");
       release_grant();
       continue;
     }
@@ -424,12 +431,17 @@ Note Admission::note_of_store(Note::Kind kind, const Quote& quote) {
 }
 
 Admission::State Admission::store_unavailable(const std::string& what) {
+  return refuse_by_store(errc::store_unavailable, "budget \"" + claim_->first().shown_name() + "\" counts " +
+                                                      (moment_.stream ? "the stream of \"" : "the call to \"") +
+                                                      request_.model.name->text + "\" in " +
+                                                      claim_->store().description() + ", " + what);
+}
+
+Admission::State Admission::refuse_by_store(errc code, std::string text) {
   failure_ = std::make_unique<FailureFacts>();
-  failure_->code = errc::store_unavailable;
+  failure_->code = code;
   failure_->model = request_.requested->text;
-  failure_->text = "budget \"" + claim_->first().shown_name() + "\" counts " +
-                   (moment_.stream ? "the stream of \"" : "the call to \"") + request_.model.name->text + "\" in " +
-                   claim_->store().description() + ", " + what;
+  failure_->text = std::move(text);
   release_grant();
   claim_->forget();  // what it said before is not the reason
   {

@@ -84,6 +84,7 @@ class OUTLAY_EXPORT Admission {
   State ask_store(const Quote& quote, Room otherwise);
   State store_answered(SharedClaim::Outcome outcome);
   State store_unavailable(const std::string& what);
+  State refuse_by_store(errc code, std::string text);
   void leave_line();
   void release_grant() noexcept;
   /// Of the innermost budget that counts in the store.

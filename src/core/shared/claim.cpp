@@ -261,6 +261,12 @@ const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps
   return nullptr;
 }
 
+bool SharedClaim::caps_money_by_hand() const noexcept {
+  return answered_ && std::any_of(entries_.begin(), entries_.end(), [](const Entry& entry) {
+           return entry.set_caps[0] != no_cap && !entry.budget->terms.caps_money;
+         });
+}
+
 std::optional<Time> SharedClaim::may_fit_at(const BudgetNode& budget, Time callers) const {
   if (answered_ && budget.window.kind() == Window::Kind::rolling)
     for (const Entry& entry : entries_)

@@ -88,6 +88,8 @@ class SharedClaim {
   /// Forgets what the store has said: others may have changed it.
   void forget() noexcept { answered_ = false; }
   [[nodiscard]] bool answered() const noexcept { return answered_; }
+  /// A cap on money is set in the store for a budget that has none of its own, so that nothing has asked yet whether the call has a price.
+  [[nodiscard]] bool caps_money_by_hand() const noexcept;
   /// When time alone may make room in a budget: at the end of the slot of its numbers, where the store has said any, otherwise of the
   /// present one; in a rolling window when the store says that enough of it will have passed. Empty: never.
   [[nodiscard]] std::optional<Time> may_fit_at(const BudgetNode& budget, Time callers) const;

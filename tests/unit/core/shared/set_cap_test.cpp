@@ -67,6 +67,25 @@ TEST_CASE("set_cap: the window is to be said, and so is an adjustment's", "[core
   CHECK(message([&] { store->adjust({.name = "user_id:ann", .amounts = {.usd = 1_usd}}); }) == expected);
 }
 
+TEST_CASE("set_cap: under a cap on money a call without a price is refused, as under a program's", "[core][store]") {
+  const Fixture fixture;
+  Ledger ledger = Ledger::current();
+  const Budget day({.name = "k", .calls = 1'000, .window = Window::day()});
+  const CallRequest mystery{.model = "not-known", .input_tokens = 1'000, .max_output_tokens = 10};
+  CHECK(try_call(mystery));
+  ledger.store()->set_cap({.name = "k", .window = Window::day(), .limits = {.usd = 1_usd}});
+  const Result<Call> refused = try_call(mystery);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason() == errc::price_unknown);
+  CHECK(refused.error().message().find("a cap on money is set in") != std::string::npos);
+  CHECK(ledger.events().back().action == Action::blocked);
+  CHECK(day.reserved() == Amounts{});
+  CHECK(try_call(cent_request()));
+  CHECK(try_call({.model = "not-known", .input_tokens = 1'000, .max_output_tokens = 10, .usd = 0_usd}));
+  ledger.store()->set_cap({.name = "k", .window = Window::day()});
+  CHECK(try_call(mystery));
+}
+
 TEST_CASE("set_cap: a ledger that is reset has none", "[core][store]") {
   const Fixture fixture;
   Ledger ledger = Ledger::current();
