@@ -177,11 +177,8 @@ Admission::State Admission::decide_and_act() {
         return admit(lock, chain, pinned, notes);
       lock.unlock();
       if (unpriced)
-        return refuse_by_store(errc::price_unknown, "no price is known for \"" + pinned.model.name->text +
-                                                        "\", and a cap on money is set in " +
-                                                        claim_->store().description() +
-                                                        " for a budget around the call. Register it with "
-                                                        "PriceTable::register_model, or take the cap back.");
+        return refuse_by_store(errc::price_unknown,
+                               unpriced_under_set_cap(pinned.model.name->text, claim_->store().description()));
       release_grant();
       continue;
     }

@@ -51,4 +51,9 @@ void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment)
   }
 }
 
+std::string unpriced_under_set_cap(const std::string& model, const std::string& store) {
+  return "no price is known for \"" + model + "\", and a cap on money is set in " + store +
+         " for a budget around the call. Register it with PriceTable::register_model, or take the cap back.";
+}
+
 }  // namespace outlay::detail

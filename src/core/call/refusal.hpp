@@ -56,4 +56,7 @@ std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, 
   return facts;
 }
 
+/// The text of errc::price_unknown where an operator has set a cap on money.
+[[nodiscard]] std::string unpriced_under_set_cap(const std::string& model, const std::string& store);
+
 }  // namespace outlay::detail
