@@ -135,7 +135,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
 
   Settled end_without(const std::string& why) {
     // What was shown bounds a stream that was cut; of an answer that is broken off it is a part of unknown size.
-    if (meter.impl_->facts().broken_off) reservation->set_shown(nullptr);
+    if (meter.impl_->facts().broken_off) detail::forget_shown(*reservation);
     return end_indeterminate(*reservation, why);
   }
 

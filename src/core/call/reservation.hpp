@@ -84,6 +84,8 @@ OUTLAY_EXPORT ExtensionResult extend(Reservation& reservation, std::int64_t outp
 OUTLAY_EXPORT void mark_sent(Reservation& reservation) noexcept;
 /// Tells the reservation what its stream has shown, for the day it ends without a verdict.
 OUTLAY_EXPORT void note_shown(Reservation& reservation, const Usage& usage) noexcept;
+/// What its stream has shown says nothing of what was used.
+OUTLAY_EXPORT void forget_shown(Reservation& reservation) noexcept;
 OUTLAY_EXPORT Settled settle(Reservation& reservation, const Usage& usage);  // throw as Call::settle
 OUTLAY_EXPORT Settled settle(Reservation& reservation, const Settlement& settlement);
 OUTLAY_EXPORT Result<Settled> try_settle(Reservation& reservation, const Settlement& settlement) noexcept;

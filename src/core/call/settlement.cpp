@@ -331,6 +331,8 @@ void note_shown(Reservation& reservation, const Usage& usage) noexcept {
   if (!usage.first_invalid()) reservation.set_shown(&usage);
 }
 
+void forget_shown(Reservation& reservation) noexcept { reservation.set_shown(nullptr); }
+
 Settled settle(Reservation& reservation, const Usage& usage) { return settle_or_throw(reservation, {usage}); }
 Settled settle(Reservation& reservation, const Settlement& settlement) {
   return settle_or_throw(reservation, bill_of(settlement));
