@@ -57,8 +57,8 @@ class OUTLAY_EXPORT Arrival {
   void observe_outright(const std::string& reason);  // the first reason only
   void refuse_by_block(std::unique_lock<std::mutex>& lock);
   void book_outright(Action action, const std::string& reason);
-  void admitted();
-  [[nodiscard]] std::int64_t started() const noexcept;  // the amounts are held
+  void admitted();  // the amounts are held
+  [[nodiscard]] std::int64_t started() const noexcept;
   /// What the budgets say about the request.
   [[nodiscard]] const Terms* terms() const noexcept;
   /// What the call is attributed to, its own tags included.
