@@ -134,8 +134,12 @@ class OUTLAY_EXPORT OpenBudget {
   /// When the present window ends; empty without a window, and for Window::forever(). For a rolling window: when its oldest slot goes.
   [[nodiscard]] std::optional<Time> window_end() const;
 
-  /// Adds `amount` to a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired. With a window, of
-  /// this budget alone and as long as it is open; Store::set_cap changes the counter's cap for all.
+  /// Adds `amount` to a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired.
+  ///
+  /// With a window the change outlives the scope: budgets that open this name, window and store later in this process start with what was
+  /// added, until it is taken off again or the ledger is reset. So a scope that raises its cap each time that it opens raises it further
+  /// each time. Budgets that are open already keep their caps, and other processes do not see the change: Store::set_cap sets one cap for
+  /// all of them.
   ///
   /// \par Errors
   /// ConfigError if the dimension has no cap here, or the amount is not positive.
@@ -143,7 +147,7 @@ class OUTLAY_EXPORT OpenBudget {
   /// The same in any dimension: nano-dollars for Dimension::usd, else a count.
   void raise_cap(Dimension dimension, std::int64_t amount, std::string_view reason);
   /// Takes `amount` off a cap from now on; recorded as a BudgetEvent with the reason. Running calls keep what they hold: a cap below what
-  /// is spent and held refuses what comes.
+  /// is spent and held refuses what comes. With a window it outlives the scope, as raise_cap does.
   ///
   /// \par Errors
   /// ConfigError if the dimension has no cap here, or the amount is not positive or larger than the cap.

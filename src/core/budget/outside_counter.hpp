@@ -28,6 +28,10 @@ class OutsideCounter {
   [[nodiscard]] virtual Counter read(Time callers, const Vector& caps) noexcept = 0;
   /// When the present slot ends.
   [[nodiscard]] virtual std::optional<Time> slot_end(Time callers) const = 0;
+  /// What raise_cap has added to the caps of budgets that count here, and lower_cap taken off: the next one opens with that.
+  [[nodiscard]] virtual Vector cap_changes() const = 0;
+  /// Adds to them.
+  virtual void change_cap(Dimension dimension, std::int64_t amount) = 0;
 
  protected:
   OutsideCounter() = default;

@@ -52,7 +52,13 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Boo
       opens_at_once(!policy_list().empty() && lets_through(policy_list().front())),
       only_blocks(std::all_of(policy_list().begin(), policy_list().end(),
                               [](const Policy& policy) { return std::holds_alternative<Block>(policy); }) &&
-                  (!enclosing || enclosing->only_blocks)) {}
+                  (!enclosing || enclosing->only_blocks)) {
+  if (!outside) return;
+  const Vector changes = outside->cap_changes();
+  for (std::size_t d = 0; d < dimension_count; ++d)
+    if (counter.capped(d))
+      counter.cap[d] = std::clamp<std::int64_t>(saturating_add(counter.cap[d], changes[d]), 0, no_cap - 1);
+}
 
 BudgetNode::~BudgetNode() = default;
 

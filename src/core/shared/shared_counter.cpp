@@ -20,6 +20,10 @@ Counter SharedCounter::read(Time callers, const Vector& caps) noexcept {
 
 std::optional<Time> SharedCounter::slot_end(Time callers) const { return window.at(queue.now(callers)).end; }
 
+Vector SharedCounter::cap_changes() const { return queue.cap_changes(*this); }
+
+void SharedCounter::change_cap(Dimension dimension, std::int64_t amount) { queue.change_cap(*this, dimension, amount); }
+
 std::shared_ptr<KnownSlot> SharedCounter::slot(const Window::Span& span) {
   if (rolls() && !slots_.empty()) {
     // Most of what counted goes on counting. Where a clock was put back, what was known is not forgotten: a view is never too low.

@@ -116,6 +116,21 @@ Vector StoreQueue::caps(const SharedCounter& counter, const Vector& own) const n
   return with_set_caps(own, counter.set_caps_);
 }
 
+Vector StoreQueue::cap_changes(const SharedCounter& counter) const {
+  const std::lock_guard lock(mutex_);
+  if (cap_changes_.empty()) return {};
+  const auto found = cap_changes_.find({counter.name, counter.window.id()});
+  return found == cap_changes_.end() ? Vector{} : found->second;
+}
+
+void StoreQueue::change_cap(const SharedCounter& counter, Dimension dimension, std::int64_t amount) {
+  const std::lock_guard lock(mutex_);
+  const auto changed = cap_changes_.try_emplace({counter.name, counter.window.id()}).first;
+  std::int64_t& in_all = changed->second[index(dimension)];
+  in_all = saturating_add(in_all, amount);
+  if (changed->second == Vector{}) cap_changes_.erase(changed);
+}
+
 std::vector<std::shared_ptr<KnownSlot>> StoreQueue::known_slots(const Counters& counters,
                                                                 const std::vector<StoreCounter>& slots) {
   std::vector<std::shared_ptr<KnownSlot>> known;
@@ -373,6 +388,7 @@ void StoreQueue::reset() {
   if (!memory) return;
   memory->reset();
   const std::lock_guard lock(mutex_);
+  cap_changes_.clear();
   for (const auto& [key, known] : counters_)
     if (const std::shared_ptr<SharedCounter> counter = known.lock()) {
       counter->set_caps_ = no_caps;

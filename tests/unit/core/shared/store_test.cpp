@@ -602,6 +602,56 @@ TEST_CASE("shared: raise_cap raises this opener's cap", "[core][store]") {
   CHECK(day.limits().usd == 0.02_usd);
 }
 
+TEST_CASE("shared: a raised or lowered cap of a window outlives its scope, until the ledger is reset",
+          "[core][store]") {
+  Fixture fixture;
+  const auto open = [] { return daily("changed", 0.01_usd); };
+  {
+    Budget day(open());
+    Budget other(daily("another", 0.05_usd));
+    spend_a_cent();
+    day.raise_cap(0.02_usd, "a launch");
+  }
+  {
+    Budget day(open());
+    CHECK(day.limits().usd == 0.03_usd);
+    spend_a_cent();
+    day.lower_cap(0.01_usd, "enough");
+  }
+  {
+    // What was changed is added to whatever the next one says, and is of its name and window alone.
+    Budget day(daily("changed", 0.05_usd));
+    CHECK(day.limits().usd == 0.06_usd);
+    Budget other(daily("another", 0.05_usd));
+    CHECK(other.limits().usd == 0.05_usd);
+    Budget month(BudgetOptions{.name = "changed", .usd = 0.01_usd, .window = Window::month()});
+    CHECK(month.limits().usd == 0.01_usd);
+    day.lower_cap(0.06_usd, "all of it");
+  }
+  {
+    Budget day(open());
+    CHECK(day.limits().usd == 0_usd);  // never below
+  }
+  fixture.ledger.reset();
+  Budget day(open());
+  CHECK(day.limits().usd == 0.01_usd);
+}
+
+TEST_CASE("shared: changes of a cap by several that have its name open add up for the next", "[core][store]") {
+  const Fixture fixture;
+  const auto store = outlay::memory_store();
+  {
+    Budget first(daily("held by a store", 0.05_usd, store));
+    Budget second(daily("held by a store", 0.05_usd, store));
+    first.lower_cap(0.02_usd, "less");
+    CHECK(first.limits().usd == 0.03_usd);
+    CHECK(second.limits().usd == 0.05_usd);  // is open already
+    second.raise_cap(0.01_usd, "more");
+  }
+  Budget day(daily("held by a store", 0.05_usd, store));
+  CHECK(day.limits().usd == 0.04_usd);
+}
+
 TEST_CASE("shared: what is on its way to a store that was never reached is seen, and counts once when it is there",
           "[core][store]") {
   const Fixture fixture;
