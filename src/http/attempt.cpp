@@ -10,7 +10,7 @@
 #include <exception>
 #include <optional>
 
-#include "core/call/reservation.hpp"
+#include "core/call/call_events.hpp"
 #include "outlay/context.hpp"
 #include "outlay/detail/access.hpp"
 #include "outlay/http/error.hpp"

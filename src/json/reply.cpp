@@ -7,6 +7,7 @@
 #include "apis/openai_shape.hpp"
 #include "apis/table.hpp"
 #include "core/call/billing.hpp"
+#include "core/call/settlement.hpp"
 #include "core/pricing/name_rules.hpp"
 #include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"

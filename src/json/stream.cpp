@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/call/billing.hpp"
-#include "core/call/reservation.hpp"
+#include "core/call/settlement.hpp"
 #include "meter.hpp"
 #include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"

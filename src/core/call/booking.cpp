@@ -7,6 +7,7 @@
 
 #include "core/call/arrival.hpp"
 #include "core/call/billing.hpp"
+#include "core/call/settlement.hpp"
 
 namespace outlay {
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/call/admission.hpp"
+#include "core/call/settlement.hpp"
 #include "outlay/detail/access.hpp"
 
 namespace outlay {

@@ -76,4 +76,16 @@ void book_notes(const CallFacts& call, std::span<const Note> notes, const Failur
   }
 }
 
+void book_event(Reservation& reservation, Action action, std::int64_t projected, std::string_view reason) noexcept {
+  if (!reservation.budget) return;
+  try {
+    EventDraft(*reservation.books, action, reservation.budget->attribution)
+        .numbers(Dimension::calls, projected, 0)
+        .call(reservation.call_id, reservation.attribution, reservation.quote.model.name, reservation.traceparent)
+        .reason(reason)
+        .book();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory for an event; the call itself is booked
+  }
+}
+
 }  // namespace outlay::detail

@@ -6,6 +6,7 @@
 
 #include "core/budget/failure.hpp"
 #include "core/call/decide.hpp"
+#include "core/call/reservation.hpp"
 #include "core/ledger/books.hpp"
 
 namespace outlay::detail {
@@ -23,5 +24,9 @@ struct CallFacts {
 ///
 /// \param failure Of a call that is refused; null otherwise.
 void book_notes(const CallFacts& call, std::span<const Note> notes, const FailureFacts* failure);
+
+/// Books an event about a call, ended or not, on behalf of its innermost budget. None outside every budget.
+OUTLAY_EXPORT void book_event(Reservation& reservation, Action action, std::int64_t projected,
+                              std::string_view reason) noexcept;
 
 }  // namespace outlay::detail

@@ -1,6 +1,7 @@
 #include "core/call/reservation.hpp"
 
 #include "core/call/reservation_pool.hpp"
+#include "core/call/settlement.hpp"
 
 namespace outlay::detail {
 
@@ -45,6 +46,17 @@ Reservation::Held Reservation::held() const noexcept {
   const auto lock = budget->lock_tree();
   return {quote.amounts, quote.output};
 }
+
+void mark_sent(Reservation& reservation) noexcept {
+  Reservation::State admitted = Reservation::State::admitted;
+  reservation.state.compare_exchange_strong(admitted, Reservation::State::sent, std::memory_order_acq_rel);
+}
+
+void note_shown(Reservation& reservation, const Usage& usage) noexcept {
+  if (!usage.first_invalid()) reservation.set_shown(&usage);
+}
+
+void forget_shown(Reservation& reservation) noexcept { reservation.set_shown(nullptr); }
 
 PricedAgain priced_again(const Reservation& reservation) {
   std::shared_ptr<const PriceBook> prices =

@@ -74,25 +74,13 @@ struct PricedAgain {
 };
 [[nodiscard]] PricedAgain priced_again(const Reservation& reservation);
 
-/// What Call's destructor does to a call that has not ended.
-void end_without_verdict(Reservation& reservation) noexcept;
-
 /// Reserves room for more output of a running stream.
 OUTLAY_EXPORT ExtensionResult extend(Reservation& reservation, std::int64_t output_tokens);
 
-// What Call does, and what components do with a reservation.
+// What happens to a call before its end.
 OUTLAY_EXPORT void mark_sent(Reservation& reservation) noexcept;
 /// Tells the reservation what its stream has shown, for the day it ends without a verdict.
 OUTLAY_EXPORT void note_shown(Reservation& reservation, const Usage& usage) noexcept;
 /// What its stream has shown says nothing of what was used.
 OUTLAY_EXPORT void forget_shown(Reservation& reservation) noexcept;
-OUTLAY_EXPORT Settled settle(Reservation& reservation, const Usage& usage);  // throw as Call::settle
-OUTLAY_EXPORT Settled settle(Reservation& reservation, const Settlement& settlement);
-OUTLAY_EXPORT Result<Settled> try_settle(Reservation& reservation, const Settlement& settlement) noexcept;
-OUTLAY_EXPORT bool release_call(Reservation& reservation, std::string_view reason) noexcept;
-OUTLAY_EXPORT Settled end_indeterminate(Reservation& reservation, std::string_view reason) noexcept;
-/// Books an event about a call, ended or not, on behalf of its innermost budget. None outside every budget.
-OUTLAY_EXPORT void book_event(Reservation& reservation, Action action, std::int64_t projected,
-                              std::string_view reason) noexcept;
-
 }  // namespace outlay::detail

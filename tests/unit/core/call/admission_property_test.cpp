@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "core/call/admission.hpp"
+#include "core/call/settlement.hpp"
 #include "core/context/node.hpp"
 #include "core/ledger/books.hpp"
 #include "outlay/detail/access.hpp"
