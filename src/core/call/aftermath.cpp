@@ -1,14 +1,17 @@
 #include "core/call/aftermath.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace outlay::detail {
 
 namespace {
 
 /// Compares a budget before and after the end of a call that may have taken it over a cap or a threshold.
+///
+/// \param turns_at When its window does, where that empties it.
 void compare(const BudgetNode& budget, const Counter& before, const Counter& after, const Vector& held,
-             const Vector& actual, bool observing, Aftermath& aftermath) {
+             const Vector& actual, bool observing, std::optional<Time> turns_at, Aftermath& aftermath) {
   for (std::size_t d = 0; d < dimension_count; ++d)
     if (actual[d] > held[d] && after.used[d] > after.cap[d]) {
       aftermath.over_cap = true;
@@ -28,7 +31,7 @@ void compare(const BudgetNode& budget, const Counter& before, const Counter& aft
           "The call was booked and its reply is yours; the next call is refused. Raise the cap, or stop here.";
     }
     aftermath.crossed->add() = {
-        &budget, static_cast<Dimension>(d), after.cap[d], after.spent(d), after.held[d], actual[d], {}};
+        &budget, static_cast<Dimension>(d), after.cap[d], after.spent(d), after.held[d], actual[d], turns_at};
   }
 }
 
@@ -38,6 +41,11 @@ void take_thresholds(BudgetNode& budget, Aftermath& aftermath) {
     aftermath.passed.push_back({&budget, Action::threshold, dimension, budget.counter.spent(index(dimension)),
                                 budget.counter.cap[index(dimension)], *fraction});
   }
+}
+
+/// When a window turns in which a call was admitted. Empty for a rolling one, of which a turn empties a part.
+std::optional<Time> turn_of(const Window& window, Time admitted) {
+  return window.kind() == Window::Kind::rolling ? std::nullopt : window.at(admitted).end;
 }
 
 /// Announces thresholds when the store says that this settle was the first to reach them: by its thread, long after the call.
@@ -105,7 +113,7 @@ bool end_in_tree(Reservation& reservation, const Vector& actual, Aftermath& afte
     const Counter before = counter;
     counter.end(held, actual);
     try {
-      compare(*budget, before, counter, held, actual, reservation.books->options.observe, aftermath);
+      compare(*budget, before, counter, held, actual, reservation.books->options.observe, {}, aftermath);
       take_thresholds(*budget, aftermath);
     } catch (...) {  // no memory to say so; the amounts are booked all the same
     }
@@ -129,7 +137,7 @@ bool end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& a
     if (settles && changes)
       for (const SharedClaim::Change& change : *changes)
         compare(*change.budget, change.before, change.after, reservation.quote.amounts, actual,
-                reservation.books->options.observe, aftermath);
+                reservation.books->options.observe, turn_of(change.budget->window, claim.admitted_at()), aftermath);
   } catch (...) {  // no memory: the store has its lease
   }
   const auto lock = reservation.budget->lock_tree();

@@ -182,7 +182,12 @@ TEST_CASE("shared: Raise admits one call across the cap, books it and throws", "
   Budget day({.name = "raises", .usd = 0.015_usd, .on_exceed = Raise{}, .window = Window::day()});
   spend_a_cent();
   Call crossing(cent_request());
-  CHECK_THROWS_AS(crossing.settle(Usage{}), BudgetExceeded);
+  try {
+    crossing.settle(Usage{});
+    FAIL("it was not thrown");
+  } catch (const BudgetExceeded& over) {
+    CHECK(over.retry_at() == day.window_end());  // when the next call may fit again
+  }
   CHECK(day.spent().usd == 0.02_usd);
   CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
 }
