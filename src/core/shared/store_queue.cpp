@@ -380,6 +380,12 @@ void StoreQueue::accept_lost_data() noexcept {
   const std::lock_guard lock(mutex_);
   lost_until_.reset();
   allow_local_anew();
+  // Names that the store tells of later may have been lost with the rest: what it says of them counts, too.
+  for (const auto& [key, known] : counters_)
+    if (const std::shared_ptr<SharedCounter> counter = known.lock()) {
+      counter->life_ = 0;
+      counter->counts_until_.reset();
+    }
 }
 
 void StoreQueue::reset() {

@@ -110,6 +110,28 @@ TEST_CASE("redis store: after the data was lost calls are denied until that is a
   CHECK_NOTHROW(outlay::Call({.model = "flat", .usd = 0.10_usd}).settle({.provider_cost = 0.10_usd}));
 }
 
+TEST_CASE("redis store: lost data that was accepted is not found lost again, whichever counter asks next", "[redis]") {
+  NEEDS_REDIS();
+  const test::RedisServer server;
+  const Log log;
+  const auto store = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  const auto spend_in = [&](const char* name) {
+    const outlay::Budget budget({.name = name, .usd = 1_usd, .window = outlay::Window::day(), .store = store});
+    auto call = outlay::try_call({.model = "flat", .usd = 0.10_usd});
+    if (call) call->settle({.provider_cost = 0.10_usd});
+    store->flush();
+    return call.has_value();
+  };
+  REQUIRE(spend_in("first"));
+  REQUIRE(spend_in("second"));
+  REQUIRE(server.command({"FLUSHALL"}) == "OK");
+  REQUIRE_FALSE(spend_in("first"));
+  store->accept_lost_data();
+  CHECK(spend_in("first"));
+  CHECK(spend_in("second"));
+  CHECK(spend_in("second"));
+}
+
 TEST_CASE("redis store: one counter that the server evicted is lost data to those that have seen it", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;
