@@ -117,6 +117,8 @@ class Run {
   }
 
  private:
+  static constexpr Seconds most_skew = 600;
+
   struct Running {
     int id = 0;
     const Chain* chain = nullptr;
@@ -125,7 +127,7 @@ class Run {
     outlay::Call call;
   };
   struct Process {
-    Seconds skew = 0;  // of its clock
+    Seconds skew = 0;  // of its clock, at most most_skew either way
     std::shared_ptr<outlay::testing::ManualClock> clock = std::make_shared<outlay::testing::ManualClock>();
     std::shared_ptr<Line> line = std::make_shared<Line>();
     outlay::Ledger ledger{outlay::LedgerOptions{.prices = outlay::testing::fixture_prices(), .clock = clock}};
@@ -493,12 +495,12 @@ class Run {
     }
     Seconds oldest = latest_ - 46 * 3'600;  // what is older may be gone
     for (const Kind& kind : kinds_)
-      if (kind.rolls()) oldest = std::max(oldest, latest_ - 55 * kind.length);
+      if (kind.rolls()) oldest = std::max(oldest, latest_ - 55 * kind.length + most_skew);
     now_ = std::max(std::min(now_ + by, date(2031, 1, 1)), std::max(oldest, first_ - 40 * 3'600));
     history_ << "the time is " << outlay::to_iso8601(time_of(now_)) << '\n';
     if (own_clock_) (void)backing_.set_clock(exactly(now_));
     for (auto& process : processes_) {
-      if (dice_.chance(5)) process->skew = dice_.between(-600, 600);
+      if (dice_.chance(5)) process->skew = dice_.between(-most_skew, most_skew);
       process->clock->set(exactly(now_ + process->skew));
     }
   }
