@@ -56,6 +56,8 @@ struct RunArguments {
   std::vector<std::string> pass{};  ///< GatewayOptions::pass
   std::filesystem::path keep{};     ///< A file for an SQLite sink; empty: none.
   bool report{};                    ///< Print a table at the end.
+  int status = 429;                 ///< GatewayOptions::refusal_status
+  bool clamp{};                     ///< Clamp, before a request is refused.
   PricesArguments prices{};
 };
 

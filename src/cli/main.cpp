@@ -278,6 +278,14 @@ int main(int argc, char** argv) {
                    "Let requests pass that no cap can count: \"POST /to/openai/audio/speech\"; may be repeated")
       ->type_name("REQUEST")
       ->allow_extra_args(false);
+  run_command->add_flag("--clamp", run_arguments.clamp,
+                        "Lower the ceilings of answers to what the cap has room for, to 1,024 tokens at the lowest, "
+                        "before a request is refused");
+  run_command
+      ->add_option("--status", run_arguments.status,
+                   "The status of a refusal: 429, or 402 for a command that tries again after every 429")
+      ->type_name("CODE")
+      ->check(CLI::IsMember({429, 402}));
   run_command->footer(
       "The command finds its providers by variables (OPENAI_BASE_URL, ANTHROPIC_BASE_URL ...), which are set for it; "
       "where one is\n"

@@ -141,8 +141,9 @@ int run(const RunArguments& arguments) {
   options.upstreams = upstreams_of(environment);
   options.pass = arguments.pass;
   options.drain = std::chrono::milliseconds(0);
-  options.on_exchange = [&totals](const GatewayExchange& seen) {
-    if (seen.outcome == "refused") ++(seen.status == 429 ? totals.by_cap : totals.not_counted);
+  options.refusal_status = arguments.status;
+  options.on_exchange = [&totals, by_cap = arguments.status](const GatewayExchange& seen) {
+    if (seen.outcome == "refused") ++(seen.status == by_cap ? totals.by_cap : totals.not_counted);
     if (seen.outcome == "cut" || seen.outcome == "truncated") ++totals.cut;
   };
 
@@ -150,7 +151,11 @@ int run(const RunArguments& arguments) {
   const Track track(tags);
   std::optional<Budget> budget;
   if (arguments.usd || arguments.tokens)
-    budget.emplace(BudgetOptions{.name = "run", .usd = arguments.usd, .tokens = arguments.tokens});
+    budget.emplace(
+        BudgetOptions{.name = "run",
+                      .usd = arguments.usd,
+                      .tokens = arguments.tokens,
+                      .on_exceed = arguments.clamp ? Policies(Clamp{.min_output_tokens = 1'024}) : Policies()});
   asio::io_context io(1);
   Gateway gateway(io.get_executor(), std::move(options));
   point_to(environment, gateway.url());

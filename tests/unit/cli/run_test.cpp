@@ -27,10 +27,12 @@ FaultServer make_upstream() {
 std::string pointed_at(const FaultServer& upstream) { return "OPENAI_BASE_URL=" + upstream.url() + "/v1"; }
 
 /// A program that calls a model so often, and prints the status of each answer.
-std::string program(int calls) {
+std::string program(int calls, int ceiling = 100) {
   return R"(for i in $(seq )" + std::to_string(calls) +
          R"(); do curl -s -o /dev/null -w "%{http_code}\n" "$OPENAI_BASE_URL/chat/completions" )"
-         R"(-H "Content-Type: application/json" -d "{\"model\":\"gpt-4o\",\"max_completion_tokens\":100,)"
+         R"(-H "Content-Type: application/json" -d "{\"model\":\"gpt-4o\",\"max_completion_tokens\":)" +
+         std::to_string(ceiling) +
+         R"(,)"
          R"(\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}"; done)";
 }
 
@@ -61,6 +63,28 @@ TEST_CASE("run: a command is stopped at its cap, and the line at the end is true
   CHECK(upstream.requests().size() == answered);
   CHECK(result.err == "outlay: $0.000" + std::to_string(answered) + " of $0.0014 in " + std::to_string(answered) +
                           " calls (" + std::to_string(refused) + " refused); the cap was reached\n");
+}
+
+TEST_CASE("run: a command that tries again after every 429 is refused with 402", "[cli][run]") {
+  if (!has_curl()) return;
+  const FaultServer upstream = make_upstream();
+  const Result result = outlay("run --usd 0.0001 --status 402 -- sh -c '" + program(1) + "'", pointed_at(upstream));
+  CHECK(result.out == "402\n");
+  CHECK(result.err == "outlay: $0.00 of $0.0001 in 0 calls (1 refused); the cap was reached\n");
+  CHECK(outlay("run --usd 1 --status 500 -- true").status == 2);
+}
+
+TEST_CASE("run: a ceiling that the cap has no room for is lowered where that was asked for", "[cli][run]") {
+  if (!has_curl()) return;
+  const FaultServer upstream = make_upstream();
+  // Each call needs up to $0.04 as it is, and more than $0.01 with 1,024 tokens.
+  const std::string command = " -- sh -c '" + program(1, 4'000) + "'";
+  CHECK(outlay("run --usd 0.02" + command, pointed_at(upstream)).out == "429\n");
+  CHECK(outlay("run --usd 0.01 --clamp" + command, pointed_at(upstream)).out == "429\n");
+  REQUIRE(upstream.requests().empty());
+  CHECK(outlay("run --usd 0.02 --clamp" + command, pointed_at(upstream)).out == "200\n");
+  REQUIRE(upstream.requests().size() == 1);
+  CHECK(upstream.requests()[0].find(R"("max_completion_tokens":19)") != std::string::npos);
 }
 
 TEST_CASE("run: the command's exit code is kept", "[cli][run]") {
