@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdio>
 #include <exception>
 #include <functional>
 #include <string_view>
+#include <utility>
 
 #include "outlay/json.hpp"
 
@@ -47,8 +49,16 @@ class CurlTransfer {
       : easy_(easy), options_(options), transfer_(call, deliver(), options.transfer) {}
 
   CURLcode set(std::string_view body) noexcept {
-    CURLcode code = curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
-    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, body.data());
+    body_ = body;
+    // The body is read by a function, which sees when it leaves, and when libcurl wants to send it again.
+    CURLcode code = curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, nullptr);
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_POST, 1L);
+    if (code == CURLE_OK)
+      code = curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body.size()));
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_READFUNCTION, &CurlTransfer::on_read);
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_READDATA, this);
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_SEEKFUNCTION, &CurlTransfer::on_seek);
+    if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_SEEKDATA, this);
     if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &CurlTransfer::on_write);
     if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
     if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &CurlTransfer::on_header);
@@ -56,7 +66,12 @@ class CurlTransfer {
     return code;
   }
   ~CurlTransfer() {
-    curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, nullptr);
+    curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t{0});
+    curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, "");
+    curl_easy_setopt(easy_, CURLOPT_READFUNCTION, nullptr);
+    curl_easy_setopt(easy_, CURLOPT_READDATA, nullptr);
+    curl_easy_setopt(easy_, CURLOPT_SEEKFUNCTION, nullptr);
+    curl_easy_setopt(easy_, CURLOPT_SEEKDATA, nullptr);
     curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, options_.write);
     curl_easy_setopt(easy_, CURLOPT_WRITEDATA, options_.write_data);
     curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, options_.header);
@@ -84,11 +99,8 @@ class CurlTransfer {
       transfer_.head(status());
       return TransferEnd::complete;
     }
-    long request_bytes = 0;
-    curl_off_t body_bytes = 0;
-    curl_easy_getinfo(easy_, CURLINFO_REQUEST_SIZE, &request_bytes);
-    curl_easy_getinfo(easy_, CURLINFO_SIZE_UPLOAD_T, &body_bytes);
-    return request_bytes == 0 && body_bytes == 0 ? TransferEnd::not_sent : TransferEnd::broken;
+    // A proxy that let nothing through, or no connection: the body is still here.
+    return read_ == 0 && !answered_ ? TransferEnd::not_sent : TransferEnd::broken;
   }
 
   int status() const noexcept {
@@ -110,6 +122,23 @@ class CurlTransfer {
     };
   }
 
+  static std::size_t on_read(char* to, std::size_t, std::size_t room, void* self) noexcept {
+    CurlTransfer& transfer = *static_cast<CurlTransfer*>(self);
+    // After an answer that asks for it, as a redirect does, the request is sent again: what answers that counts.
+    if (transfer.read_ == 0 && std::exchange(transfer.answered_, false)) transfer.transfer_.head(0);
+    const std::size_t size = transfer.body_.copy(to, room, transfer.read_);
+    transfer.read_ += size;
+    return size;
+  }
+
+  // Without an answer libcurl sends a request again where a connection that was kept has broken. It may have been served.
+  static int on_seek(void* self, curl_off_t offset, int origin) noexcept {
+    CurlTransfer& transfer = *static_cast<CurlTransfer*>(self);
+    if (origin != SEEK_SET || offset != 0 || (transfer.read_ != 0 && !transfer.answered_)) return CURL_SEEKFUNC_FAIL;
+    transfer.read_ = 0;
+    return CURL_SEEKFUNC_OK;
+  }
+
   static std::size_t on_write(char* data, std::size_t, std::size_t size, void* self) noexcept {
     return static_cast<CurlTransfer*>(self)->transfer_.body({data, size}) ? size : size + 1;
   }
@@ -119,7 +148,10 @@ class CurlTransfer {
     const std::string_view line(data, size);
     // An empty line ends a head: of the reply, or of what comes before it (100 Continue, a proxy's answer).
     if (line == "\r\n" || line == "\n")
-      if (const int status = transfer.status(); status >= 200) transfer.transfer_.head(status);
+      if (const int status = transfer.status(); status >= 200) {
+        transfer.answered_ = true;
+        transfer.transfer_.head(status);
+      }
     if (transfer.options_.header == nullptr) return size;
     try {
       return transfer.options_.header(data, 1, size, transfer.options_.header_data);
@@ -132,6 +164,9 @@ class CurlTransfer {
   CURL* easy_;
   const CurlOptions& options_;
   Transfer transfer_;
+  std::string_view body_{};
+  std::size_t read_ = 0;       // of the body
+  bool answered_ = false;      // since the body's first byte
   std::exception_ptr thrown_;  // by a header callback of C++
 };
 
@@ -140,11 +175,12 @@ class CurlTransfer {
 /// Performs a request on a prepared easy handle inside the budgets around: admits it, sends it as the policies left it, plain or streamed as
 /// the body says, and settles it by what comes.
 ///
-/// No address, no connection, no TLS: released. A status other than 2xx: by the API's table. A time-out or a break once something has left:
-/// charged. A stream that a budget cuts aborts the transfer.
+/// No address, no connection, no TLS, a proxy that lets nothing through: released. A status other than 2xx: by the API's table. A time-out or a break once something has left:
+/// charged; libcurl's own second attempt, where a connection that it had kept breaks, is not made (CURLE_SEND_FAIL_REWIND). A request that
+/// libcurl sends again because the answer says so, as a redirect, counts by the last answer. A stream that a budget cuts aborts the transfer.
 ///
-/// \param easy With its URL, header fields (`Content-Type: application/json`), time-outs. Its body, its write and its header function are set
-/// here; afterwards it has no body, and those functions are the ones of `options`.
+/// \param easy With its URL, header fields (`Content-Type: application/json`), time-outs. Its body, its read, seek, write and header functions are set
+/// here; afterwards it has an empty body, and those functions are the ones of `options`.
 /// \param body The request as in GuardedCall.
 /// \return What came; look at `code`, `status` and `failure`.
 /// \par Errors

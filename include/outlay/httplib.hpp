@@ -52,6 +52,13 @@ inline bool httplib_not_sent(httplib::Error error) noexcept {
   }
 }
 
+/// cpp-httplib may have sent the request again, with a digest.
+inline bool httplib_challenged(const httplib::Response& response) {
+  if (response.status != 401 && response.status != 407) return false;
+  const char* const name = response.status == 401 ? "WWW-Authenticate" : "Proxy-Authenticate";
+  return response.get_header_value(name).rfind("Digest", 0) == 0;
+}
+
 }  // namespace detail
 
 /// Posts a request inside the budgets around: admits it, sends it as the policies left it, plain or streamed as the body says, and settles it
@@ -60,7 +67,9 @@ inline bool httplib_not_sent(httplib::Error error) noexcept {
 /// No address, no connection, no TLS: released. A status other than 2xx: by the API's table. A time-out or a break once a connection was
 /// there: charged. A stream that a budget cuts aborts the transfer.
 ///
-/// \param client With its address, time-outs, TLS. A connection that it keeps alive and that the server has closed counts as a break.
+/// \param client With its address, time-outs, TLS. What cpp-httplib does not tell from a break counts as one: a connection that it keeps
+/// alive and that the server has closed, a proxy that closes without an answer, and in 0.11 an answer that comes before the request has left
+/// and a plain reply with trailers.
 /// \param path `"/v1/chat/completions"`.
 /// \param body The request as in GuardedCall.
 /// \return What came; look at `error`, `status` and `failure`.
@@ -97,8 +106,15 @@ HttplibResult httplib_post(Client& client, Api api, const std::string& path, std
   request.content_receiver = [&](const char* data, std::size_t size, auto, auto) {
     return transfer.body({data, size});
   };
-  const httplib::Result sent = client.send(request);
-  result.error = sent.error();
+  httplib::Response last;
+  result.error = httplib::Error::Success;
+  const bool sent = client.send(request, last, result.error);
+  if (!sent) {
+    // A redirect that the client has followed is not shown to the handler, and where the request was sent again to answer a challenge, what
+    // was shown is the challenge: what became of the later request is not known.
+    if (last.status >= 300 && last.status <= 399) transfer.head(last.status);
+    if (detail::httplib_challenged(last)) transfer.head(0);
+  }
   const TransferEnd how = sent                                     ? TransferEnd::complete
                           : detail::httplib_not_sent(result.error) ? TransferEnd::not_sent
                                                                    : TransferEnd::broken;

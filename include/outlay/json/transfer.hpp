@@ -73,7 +73,8 @@ class OUTLAY_EXPORT Transfer {
   Transfer& operator=(Transfer&&) noexcept;
   ~Transfer();
 
-  /// The head of the final reply is there: with the last one's status, should there be several, as after a redirect.
+  /// The head of the final reply is there: with the last one's status, should there be several, as after a redirect. 0: the request leaves
+  /// once more, as after a redirect, and what has answered it counts no more.
   void head(int status) noexcept;
   /// Bytes of the reply's body, without a content coding.
   ///

@@ -206,6 +206,111 @@ TEST_CASE("curl: books what the HTTP client books, whatever the answer", "[curl]
   check_stalls(send_by_curl, streamed);
 }
 
+TEST_CASE("curl: a coding that the program asked for is read", "[curl][faults]") {
+  std::string events;
+  for (const std::string& event : chat_stream_events()) events += event;
+  for (const bool streamed : {false, true}) {
+    const OwnBooks books;
+    const FaultServer server([&](std::size_t, std::string_view) {
+      return answer(http_reply(200, gzip(streamed ? events : chat_reply_body()), "Content-Encoding: gzip\r\n"));
+    });
+    const Easy easy(server.url() + "/v1");
+    curl_easy_setopt(easy.handle, CURLOPT_ACCEPT_ENCODING, "");
+    const CurlResult result = curl_perform(easy.handle, Api::openai_chat, chat_text(streamed));
+    CHECK(result.settled.usd == chat_cost);
+    CHECK(result.body.find("It") != std::string::npos);
+  }
+}
+
+TEST_CASE("curl: a request is not sent a second time over a connection that breaks", "[curl][faults]") {
+  // libcurl would do so of itself where the connection was kept from an earlier transfer: it may be billed twice, and is one call.
+  const bool streamed = GENERATE(false, true);
+  const OwnBooks books;
+  const FaultServer server([](std::size_t number, std::string_view) {
+    return number == 1 ? answer("", Plan::Then::reset) : answer(http_reply(200, chat_reply_body()));
+  });
+  const Easy easy(server.url() + "/v1");
+  CHECK(curl_perform(easy.handle, Api::openai_chat, chat_text(false)).code == CURLE_OK);
+  CHECK(curl_perform(easy.handle, Api::openai_chat, chat_text(streamed)).code != CURLE_OK);
+  CHECK(server.requests().size() == 2);
+  CHECK(books.records().at(1).status == RecordStatus::indeterminate);
+  CHECK(curl_perform(easy.handle, Api::openai_chat, chat_text(false)).code == CURLE_OK);
+}
+
+TEST_CASE("curl: a request that is sent again by an answer counts by the last one", "[curl][faults]") {
+  struct Case {
+    std::string name;
+    Plan second;
+    RecordStatus booked;
+  };
+  const std::vector<Case> cases{
+      {"answered", answer(http_reply(200, chat_reply_body())), RecordStatus::settled},
+      {"refused", answer(http_reply(429, "{}")), RecordStatus::rejected},
+      {"no answer", answer("", Plan::Then::close), RecordStatus::indeterminate},
+      {"a broken body", answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Plan::Then::close),
+       RecordStatus::indeterminate},
+      {"half a head", answer("HTTP/1.1 200 OK\r\nContent-", Plan::Then::close), RecordStatus::indeterminate},
+  };
+  const bool streamed = GENERATE(false, true);
+  for (const bool redirected : {false, true})
+    for (const Case& one : cases) {
+      CAPTURE(streamed, redirected, one.name);
+      const OwnBooks books;
+      const FaultServer server([&](std::size_t number, std::string_view) {
+        if (number == 1) return one.second;
+        if (redirected) return answer(http_reply(307, "moved", "Location: /v2/chat/completions\r\n"));
+        return answer(http_reply(401, "who?", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n"));
+      });
+      const Easy easy(server.url() + "/v1");
+      curl_easy_setopt(easy.handle, CURLOPT_FOLLOWLOCATION, 1L);
+      if (!redirected) {
+        curl_easy_setopt(easy.handle, CURLOPT_HTTPHEADER, nullptr);
+        curl_easy_setopt(easy.handle, CURLOPT_HTTPAUTH, CURLAUTH_DIGEST | CURLAUTH_BASIC);
+        curl_easy_setopt(easy.handle, CURLOPT_USERPWD, "user:secret");
+      }
+      const CurlResult result = curl_perform(easy.handle, Api::openai_chat, chat_text(streamed));
+      CHECK(server.requests().size() == 2);
+      CHECK(books.records().at(0).status == one.booked);
+      CHECK(result.body.find("moved") == std::string::npos);
+      CHECK(result.body.find("who?") == std::string::npos);
+    }
+}
+
+TEST_CASE("curl: what a proxy keeps from leaving is released", "[curl][faults]") {
+  const OwnBooks books;
+  const Budget budget({.usd = 1_usd});
+  for (const char* const answered : {"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+                                     "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", ""}) {
+    CAPTURE(answered);
+    const FaultServer proxy([&](std::size_t, std::string_view) { return answer(answered, Plan::Then::close); });
+    const Easy easy("https://api.example.com/v1");
+    curl_easy_setopt(easy.handle, CURLOPT_PROXY, proxy.url().c_str());
+    CHECK(curl_perform(easy.handle, Api::openai_chat, chat_text(false)).code != CURLE_OK);
+    CHECK(proxy.requests().at(0).starts_with("CONNECT "));
+  }
+  CHECK(books.records().empty());
+  CHECK(budget.spent() == Amounts{});
+}
+
+TEST_CASE("curl: an answer before the request has left is understood", "[curl][faults]") {
+  const OwnBooks books;
+  const FaultServer server(
+      [](std::size_t, std::string_view) {
+        return answer(http_reply(413, R"({"error":{"code":"too_large"}})"), Plan::Then::close);
+      },
+      {.blind = true});
+  boost::json::object request = chat_request();
+  request["padding"] = std::string(20'000'000, 'x');
+  const Easy easy(server.url() + "/v1");
+  const CurlResult result = curl_perform(easy.handle, Api::openai_chat, boost::json::serialize(request));
+  CHECK(result.status == 413);
+  CHECK(books.records().at(0).status == RecordStatus::rejected);
+}
+
+TEST_CASE("curl: books what the table says of each answer", "[curl][faults]") {
+  for (const WireCase& one : wire_cases()) check_wire_case(one, send_by_curl);
+}
+
 TEST_CASE("curl: books what the HTTP client books of answers and of a cut", "[curl][faults]") {
   check_answers(send_by_curl);
   check_cut(send_by_curl);

@@ -110,6 +110,105 @@ inline void check_answers(const SendText& send) {
              false);
 }
 
+/// An answer of a network or a provider, and what is in the books after it.
+struct WireCase {
+  std::string name;
+  Plan plan;
+  bool streamed;
+  std::string booked;
+};
+
+/// A gzip file of one stored block.
+inline std::string gzip(std::string_view text) {
+  std::uint32_t crc = ~std::uint32_t{0};
+  for (const char c : text) {
+    crc ^= static_cast<unsigned char>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc % 2 == 1 ? 0xEDB88320U : 0U);
+  }
+  const auto little = [](std::uint32_t number, int bytes) {
+    std::string out;
+    for (int i = 0; i < bytes; ++i) out += static_cast<char>((number >> (8 * i)) & 0xFF);
+    return out;
+  };
+  const auto size = static_cast<std::uint32_t>(text.size());
+  return std::string("\x1f\x8b\x08\0\0\0\0\0\0\xff\x01", 11) + little(size, 2) + little(~size & 0xFFFF, 2) +
+         std::string(text) + little(~crc, 4) + little(size, 4);
+}
+
+/// Of a request of 18 tokens at most, with a ceiling of 100 and without a retry.
+inline std::vector<WireCase> wire_cases() {
+  const std::string charged = "spent $0.001045, indeterminate 18/100 $0.001045";
+  const std::string settled = "spent $0.0001, settled 20/5 $0.0001";
+  const std::string shown = "spent $0.000105, estimated 18/6 $0.000105";
+  const std::string free = "spent $0.00, rejected 0/0 $0.00";
+  const std::string events = [] {
+    std::string all;
+    for (const std::string& event : chat_stream_events()) all += event;
+    return all;
+  }();
+  const std::string stream_head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n";
+  const auto with_trailers = [](std::string reply) {
+    return reply.insert(reply.size() - 2, "X-Checksum: 7\r\nX-Cost: 0\r\n");
+  };
+  const auto without_end = [](const std::string& chunks) { return chunks.substr(0, chunks.size() - 5); };
+  const auto closed = [](std::string bytes) { return answer(std::move(bytes), Plan::Then::close); };
+  const std::string error_event = "data: {\"error\":{\"code\":\"server_error\",\"message\":\"x\"}}\n\n";
+  std::vector<WireCase> cases{
+      {"whole", answer(http_reply(200, chat_reply_body())), false, settled},
+      {"whole stream", answer(chunked_reply(chat_stream_events())), true, settled},
+      {"chunked, not a stream", answer(chunked_reply({chat_reply_body()}, "application/json")), false, settled},
+      {"trailers", answer(with_trailers(chunked_reply({chat_reply_body()}))), false, settled},
+      {"trailers of a stream", answer(with_trailers(chunked_reply(chat_stream_events()))), true, settled},
+      {"chunks without the last one", closed(without_end(chunked_reply({chat_reply_body()}))), false, charged},
+      {"a stream's chunks without the last one", closed(without_end(chunked_reply(chat_stream_events()))), true,
+       settled},
+      {"100 Continue", answer("HTTP/1.1 100 Continue\r\n\r\n" + http_reply(200, chat_reply_body())), false, settled},
+      {"100 Continue and 429", answer("HTTP/1.1 100 Continue\r\n\r\n" + http_reply(429, "{}")), false, free},
+      {"100 Continue and no more", closed("HTTP/1.1 100 Continue\r\n\r\n"), false, charged},
+      {"headers alone", answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), false, charged},
+      {"headers alone of a stream", answer(stream_head + "Content-Length: 0\r\n\r\n"), true, charged},
+      {"headers, and closed", closed("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"), false, charged},
+      {"headers of a stream, and closed", closed(stream_head + "\r\n"), true, charged},
+      {"no content", answer("HTTP/1.1 204 No Content\r\n\r\n"), false, charged},
+      {"nothing, and closed", closed(""), false, charged},
+      {"nothing, and reset", answer("", Plan::Then::reset), false, charged},
+      {"nothing within the time-out", answer("", Plan::Then::stall), true, charged},
+      {"an old version", closed("HTTP/1.0 200 OK\r\n\r\n" + chat_reply_body()), false, settled},
+      {"an old version's stream", closed("HTTP/1.0 200 OK\r\n\r\n" + events), true, settled},
+      {"no HTTP", closed("220 smtp.example.com ESMTP\r\n\r\n"), false, charged},
+      {"too short a length", closed("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n" + chat_reply_body()), false,
+       charged},
+      {"too long a length", closed("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + chat_reply_body()), false,
+       charged},
+      {"no chunk", closed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n" + chat_reply_body()), false,
+       charged},
+      {"a coding that was not asked for", answer(http_reply(200, "\x1f\x8b\x08", "Content-Encoding: x-new\r\n")), false,
+       charged},
+      {"the same of a stream", answer(http_reply(200, "\x1f\x8b\x08", "Content-Encoding: x-new\r\n")), true, charged},
+      {"a coding of a refusal", answer(http_reply(429, "\x1f\x8b\x08", "Content-Encoding: x-new\r\n")), false, free},
+      {"429 as a stream", answer(http_reply(429, error_event, "X-A: b\r\n")), true, free},
+      {"429 in chunks, cut", closed("HTTP/1.1 429 T\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"er"), true, free},
+      {"an error as a stream", answer(chunked_reply({error_event})), true, charged},
+      {"an error behind text", answer(chunked_reply({delta_event("It"), delta_event(" rains"), error_event})), true,
+       shown},
+      {"a break behind text", closed(stream_head + "\r\n" + delta_event("It") + delta_event(" rains")), true, shown},
+      {"a reset behind the end", closed(stream_head + "Content-Length: 9999\r\n\r\n" + events), true, settled},
+      {"JSON to a stream", answer(http_reply(200, chat_reply_body())), true, settled},
+      {"a stream to a plain request", answer(chunked_reply(chat_stream_events())), false, charged},
+  };
+  for (const int status : {301, 302, 303, 307, 308})
+    cases.push_back({"redirect " + std::to_string(status),
+                     answer(http_reply(status, "", "Location: http://127.0.0.1:1/v1\r\n")), false, charged});
+  return cases;
+}
+
+/// Checks that `send` books what the table says.
+inline void check_wire_case(const WireCase& one, const SendText& send, std::int64_t tokens = 10'000) {
+  CAPTURE(one.name);
+  const FaultServer server([&](std::size_t, std::string_view) { return one.plan; });
+  CHECK(booked_by([&] { send(server.url() + "/v1", chat_text(one.streamed)); }, tokens) == one.booked);
+}
+
 /// Closed after any number of bytes, in head or body.
 inline void check_every_byte(const SendText& send, const std::string& whole, bool streamed) {
   for (std::size_t size = 0; size < whole.size(); ++size) {
