@@ -3,6 +3,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/json.hpp>
 
+#include "json/surrogates.hpp"
 #include "outlay/asio/async_call.hpp"
 #include "outlay/error.hpp"
 
@@ -29,8 +30,14 @@ asio::awaitable<Admitted> admit(const ClientState& state, const OwnedRequest& re
 json::value settle_reply(const ClientState& state, GuardedCall& call, std::string_view body) {
   json::parse_options options;
   options.max_depth = 64;
+  // As GuardedCall::reply of a text: a broken character must not cost a reply that is paid for.
+  options.allow_invalid_utf8 = true;
+  if (body.starts_with("\xEF\xBB\xBF")) body.remove_prefix(3);
   boost::system::error_code failed;
   json::value reply = json::parse(body, failed, {}, options);
+  if (failed)
+    if (const auto mended = outlay::detail::without_lone_surrogates(body))
+      reply = json::parse(*mended, failed, {}, options);
   if (failed) {
     const Settled settled = call.failed("the reply is not JSON");
     throw Error(errc::bad_reply, "http client: " + std::string(state.endpoint.api.name()) + " at " +

@@ -4,6 +4,7 @@
 
 #include "apis/table.hpp"
 #include "outlay/error.hpp"
+#include "surrogates.hpp"
 
 namespace json = boost::json;
 
@@ -105,12 +106,22 @@ void StreamMeter::Impl::sse_event() {
 }
 
 void StreamMeter::Impl::parse(std::string_view document) {
-  parser.reset();
-  reader.begin_document();
-  boost::system::error_code reason;
-  const std::size_t read = parser.write_some(false, document.data(), document.size(), reason);
+  const auto failed = [&](std::string_view text) {
+    parser.reset();
+    reader.begin_document();
+    boost::system::error_code reason;
+    const std::size_t read = parser.write_some(false, text.data(), text.size(), reason);
+    if (!reason.failed() && read != text.size()) reason = json::error::extra_data;
+    return reason;
+  };
+  boost::system::error_code reason = failed(document);
+  if (reason.failed())
+    if (const auto mended = detail::without_lone_surrogates(document)) {
+      reader.facts.undo_event();
+      reader.begin_event();
+      reason = failed(*mended);
+    }
   if (reason.failed()) bad_json(reason);
-  if (read != document.size()) bad_json(json::error::extra_data);
 }
 
 void StreamMeter::Impl::feed_json(std::string_view bytes) {

@@ -14,6 +14,7 @@
 #include "outlay/json/guard.hpp"
 #include "outlay/tokens.hpp"
 #include "reader.hpp"
+#include "surrogates.hpp"
 #include "text.hpp"
 
 namespace json = boost::json;
@@ -173,14 +174,21 @@ Settled GuardedCall::reply_text(int status, std::string_view body) {
     return detail::end_refused(detail::Access::reservation(call_), api(), status, detail::parse_refusal(body));
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) no_json(*this, status);
   if (request_.streamed()) return Stream(call_, api(), {}).take_whole(body);
-  json::basic_parser<detail::Reader> parser(detail::reply_options(), detail::format(api()));
-  detail::Reader& reader = parser.handler();
-  reader.facts.admitted_model = call_.model();
-  reader.begin_document();
-  boost::system::error_code failed;
-  const std::size_t read =
-      body.size() > detail::most_reply_bytes ? 0 : parser.write_some(false, body.data(), body.size(), failed);
-  if (failed || read != body.size()) no_json(*this, status);
+  if (body.size() > detail::most_reply_bytes) no_json(*this, status);
+  if (body.starts_with("\xEF\xBB\xBF")) body.remove_prefix(3);  // as streams may begin, too
+  std::optional<json::basic_parser<detail::Reader>> parser;
+  const auto reads = [&](std::string_view text) {
+    parser.emplace(detail::reply_options(), detail::format(api()));
+    parser->handler().facts.admitted_model = call_.model();
+    parser->handler().begin_document();
+    boost::system::error_code failed;
+    return parser->write_some(false, text.data(), text.size(), failed) == text.size() && !failed;
+  };
+  if (!reads(body)) {
+    const std::optional<std::string> mended = detail::without_lone_surrogates(body);
+    if (!mended || !reads(*mended)) no_json(*this, status);
+  }
+  const detail::Reader& reader = parser->handler();
   return settle_read(*this, reader, [&] { return detail::parse_refusal(body); });
 }
 

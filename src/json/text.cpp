@@ -4,6 +4,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse.hpp>
+#include <boost/json/parser.hpp>
 #include <boost/json/serialize.hpp>
 #include <cstdint>
 #include <map>
@@ -240,9 +241,18 @@ json::object parse_request(Api api, std::string_view text) {
   if (text.size() > most_request_bytes)
     bad_request(api, "has " + std::to_string(text.size()) + " bytes, and the limit is " +
                          std::to_string(most_request_bytes) + ". Shorten it");
+  if (text.starts_with("\xEF\xBB\xBF"))
+    bad_request(api, "begins with a byte order mark, which JSON does not have. Remove it");
+  if (std::all_of(text.begin(), text.end(), is_space)) bad_request(api, "is empty. Pass the whole body");
+  json::parser parser({}, request_options());
   boost::system::error_code failed;
-  json::value value = json::parse(text, failed, {}, request_options());
-  if (failed) bad_request(api, "is not valid JSON (" + failed.message() + "). Correct it");
+  const std::size_t read = parser.write_some(text.data(), text.size(), failed);
+  if (!failed && read < text.size()) failed = json::error::extra_data;
+  if (failed)
+    bad_request(api, "is not valid JSON (" + failed.message() + " at byte " +
+                         std::to_string(std::min(read + 1, text.size())) + " of " + std::to_string(text.size()) +
+                         "). Correct it");
+  json::value value = parser.release();
   if (!value.is_object()) bad_request(api, "is not a JSON object. Pass the whole body");
   return std::move(value.get_object());
 }

@@ -150,6 +150,7 @@ inline std::vector<WireCase> wire_cases() {
   const auto with_trailers = [](std::string reply) {
     return reply.insert(reply.size() - 2, "X-Checksum: 7\r\nX-Cost: 0\r\n");
   };
+  const auto with_text = [](std::string reply, const char* text) { return reply.replace(reply.find("It"), 2, text); };
   const auto without_end = [](const std::string& chunks) { return chunks.substr(0, chunks.size() - 5); };
   const auto closed = [](std::string bytes) { return answer(std::move(bytes), Plan::Then::close); };
   const std::string error_event = "data: {\"error\":{\"code\":\"server_error\",\"message\":\"x\"}}\n\n";
@@ -162,6 +163,12 @@ inline std::vector<WireCase> wire_cases() {
       {"chunks without the last one", closed(without_end(chunked_reply({chat_reply_body()}))), false, charged},
       {"a stream's chunks without the last one", closed(without_end(chunked_reply(chat_stream_events()))), true,
        settled},
+      {"a byte order mark", answer(http_reply(200, "\xEF\xBB\xBF" + chat_reply_body())), false, settled},
+      {"a byte order mark of a stream", answer(chunked_reply({"\xEF\xBB\xBF" + events})), true, settled},
+      {"a broken character", answer(http_reply(200, with_text(chat_reply_body(), "\xFF"))), false, settled},
+      {"a broken character of a stream", answer(chunked_reply({with_text(events, "\xFF")})), true, settled},
+      {"half a surrogate pair", answer(http_reply(200, with_text(chat_reply_body(), "\\ud83d"))), false, settled},
+      {"half a surrogate pair of a stream", answer(chunked_reply({with_text(events, "\\ud83d")})), true, settled},
       {"100 Continue", answer("HTTP/1.1 100 Continue\r\n\r\n" + http_reply(200, chat_reply_body())), false, settled},
       {"100 Continue and 429", answer("HTTP/1.1 100 Continue\r\n\r\n" + http_reply(429, "{}")), false, free},
       {"100 Continue and no more", closed("HTTP/1.1 100 Continue\r\n\r\n"), false, charged},

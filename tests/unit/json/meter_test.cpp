@@ -517,3 +517,18 @@ TEST_CASE("facts: a cost's text is read exactly", "[json][facts]") {
   CHECK(nanos("1.2.3") == -1);
   CHECK(nanos("0x10") == -1);
 }
+
+TEST_CASE("meter: half of a surrogate pair is U+FFFD to a consumer, and its event counts once", "[json][meter]") {
+  StreamMeter meter(Api::openai_chat);
+  Collected to;
+  const std::string wire =
+      "data: {\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":6},\"choices\":[{\"index\":0,\"delta\":{\"content\":"
+      "\"\\ud83d\"}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\ude00\"},\"finish_reason\":"
+      "\"stop\"}]}\n\ndata: [DONE]\n\n";
+  for (const char byte : wire) meter.feed({&byte, 1}, to);
+  meter.finish();
+  CHECK(to.text == "\xEF\xBF\xBD\xEF\xBF\xBD");
+  CHECK(to.passed_on == wire);
+  CHECK(meter.usage() == Usage{.input = 9, .output = 6});
+  CHECK(meter.complete());
+}

@@ -321,6 +321,96 @@ TEST_CASE("text: what is not one JSON object of bounded depth is refused before 
   CHECK(sent);
 }
 
+TEST_CASE("text: what is unusual and valid keeps its bytes, and what counts in it is what providers read",
+          "[json][text]") {
+  Books books;
+  const auto chat_with = [](const std::string& members) {
+    return R"({"model":"gpt-4o","messages":[{"role":"user","content":"hi"}],)" + members + "}";
+  };
+  struct Row {
+    std::string body;
+    std::optional<std::int64_t> ceiling;
+  };
+  for (const Row& row : std::vector<Row>{
+           {chat_with(R"("max_tokens":5)") + " \r\n\t\n", 5},
+           {"\n " + chat_with(R"("max_tokens":5)"), 5},
+           {chat_with(R"("max_tokens":5,"x":1e400,"y":-0,"z":-0.0E+00,"seed":123456789012345678901234567890)"), 5},
+           {chat_with(R"("max_tokens":5,"user":"a\u0000b\ud83d\ude00\/")"), 5},
+           {chat_with(R"("max_tokens":1E2)"), 100},
+           {chat_with(R"("max\u005ftokens":5)"), 5},
+           {chat_with(R"("max_tokens":700,"max_tokens":5)"), 5},
+           {chat_with(R"("max_tokens":5,"max_tokens":700)"), 700},
+           {chat_with(R"("max_tokens":5,"max_completion_tokens":50)"), 50},
+           {chat_with(R"("max_tokens":null,"stream":null,"stream_options":null)"), std::nullopt},
+           {chat_with(R"("max_tokens":5,"stream":true,"stream":false)"), 5},
+           {chat_with(R"("Max_Tokens":5)"), std::nullopt},
+           {chat_with(R"("max_tokens":5,"x":)" + std::string(120, '[') + std::string(120, ']')), 5},
+           {chat_with(R"("max_tokens":5,"user":")" + std::string(std::size_t{10} << 20, 'x') + '"'), 5},
+       }) {
+    CAPTURE(row.body.substr(0, 300));
+    const GuardedCall call(Api::openai_chat, row.body);
+    CHECK((call.body_text() == row.body));
+    CHECK_FALSE(call.request().streamed());
+    CHECK(call.call().max_output_tokens() == row.ceiling);
+  }
+  for (const char* const options : {R"({"include_usage":false})", R"({"include_usage":null})", "null", "{}"}) {
+    const std::string before = chat_with(R"("stream":true,"stream_options":)" + std::string(options));
+    CHECK(GuardedCall(Api::openai_chat, before).body_text() == with(before, options, R"({"include_usage":true})"));
+  }
+}
+
+TEST_CASE("text: what is no request is refused with its place, and none of its text", "[json][text]") {
+  Books books;
+  const auto chat_with = [](const std::string& members) {
+    return R"({"model":"gpt-4o","messages":[],)" + members + "}";
+  };
+  const std::string ok = chat_with(R"("max_tokens":5)");
+  struct Row {
+    std::string body, said;
+  };
+  for (const Row& row : std::vector<Row>{
+           {"\xEF\xBB\xBF" + ok, "begins with a byte order mark"},
+           {"", "is empty"},
+           {" \n", "is empty"},
+           {ok + '\0', "at byte 48 of 48"},
+           {ok + ok, "at byte 48 of 94"},
+           {ok.substr(0, 40), "at byte 40 of 40"},
+           {chat_with(R"("user":"\ud800")"), "at byte "},
+           {chat_with(R"("user":"\udc00x")"), "at byte "},
+           {chat_with("\"user\":\"a\nb\""), "at byte "},
+           {chat_with(std::string("\"user\":\"a\0b\"", 12)), "at byte "},
+           {chat_with("\"user\":\"a\xff\""), "at byte "},
+           {chat_with(R"("max_tokens":5,)"), "at byte "},
+           {chat_with("\"max_tokens\":5 // secret\n"), "at byte "},
+           {"/* secret */" + ok, "at byte 1 of "},
+           {chat_with(R"("x":NaN)"), "at byte "},
+           {chat_with(R"("x":)" + std::string(128, '[') + std::string(128, ']')), "too deep"},
+           {"[" + ok + "]", "is not a JSON object"},
+           {"null", "is not a JSON object"},
+           {chat_with(R"("max_tokens":1.5)"), R"("max_tokens" must be a whole number)"},
+           {chat_with(R"("max_tokens":"5")"), R"("max_tokens" must be a whole number)"},
+           {chat_with(R"("max_tokens":1e400)"), R"("max_tokens" must be a whole number)"},
+           {chat_with(R"("max_tokens":18446744073709551615)"), "must be between 0 and 2,000,000,000"},
+           {chat_with(R"("stream":1)"), R"("stream" must be true or false)"},
+           {chat_with(R"("stream":"true")"), R"("stream" must be true or false)"},
+           {chat_with(R"("stream":true,"stream_options":"secret")"), R"("stream_options" must be an object)"},
+           {chat_with(R"("stream":true,"stream_options":{"include_usage":1})"),
+            R"("include_usage" must be true or false)"},
+           {chat_with(R"("n":1000000000)"), "choices must be between 1 and 1,024"},
+       }) {
+    CAPTURE(row.body.substr(0, 300));
+    std::string said;
+    try {
+      const GuardedCall call(Api::openai_chat, row.body);
+    } catch (const Error& error) {
+      CHECK(error.reason() == errc::invalid_argument);
+      said = error.what();
+    }
+    CHECK_THAT(said, ContainsSubstring(row.said));
+    CHECK_THAT(said, !ContainsSubstring("secret"));
+  }
+}
+
 TEST_CASE("text: a reply that is not JSON is judged by its status", "[json][text]") {
   Books books;
   Budget budget({.usd = 1_usd});
@@ -340,6 +430,25 @@ TEST_CASE("text: a reply that is not JSON is judged by its status", "[json][text
   for (const Record& record : books.ledger.records())
     if (record.status != RecordStatus::rejected) CHECK(record.status == RecordStatus::indeterminate);
   CHECK(budget.reserved() == Amounts{});
+}
+
+TEST_CASE("text: a reply with half a character is booked by its usage, and so is one behind a byte order mark",
+          "[json][text]") {
+  Books books;
+  const auto settled = [&](const std::string& text) {
+    const Settled booked = GuardedCall(Api::openai_chat, chat).reply(200, text);
+    return booked.status == RecordStatus::settled && booked.usage == Usage{.input = 900, .output = 60};
+  };
+  CHECK(settled("\xEF\xBB\xBF" + chat_reply));
+  for (const char* const text : {"\\ud83d", "\\ud83d \\ude00", "\\ude00\\ud83d\\n", "\\\\\\uD83D", "\\ud83d\\u0041",
+                                 "\\ud83d\\ude00\\uDEAD", "\xF0\x9F"}) {
+    CAPTURE(text);
+    CHECK(settled(with(chat_reply, "Paid.", text)));
+  }
+  for (const char* const text : {"\\ud83", "\\u+d83", "\\x"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(settled(with(chat_reply, "Paid.", text)), Error);
+  }
 }
 
 TEST_CASE("text: a reply as text is booked as the same reply as a value", "[json][text]") {

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "outlay/detail/export.hpp"
+
+namespace outlay::detail {
+
+/// JSON in which each half of a surrogate pair that stands alone, `\ud83d`, is U+FFFD; empty if there is none.
+///
+/// Programs in JavaScript and Python write such halves where a text was cut within an emoji, and Boost.JSON takes them for no JSON. Half a
+/// character must not cost the usage report behind it.
+[[nodiscard]] OUTLAY_EXPORT std::optional<std::string> without_lone_surrogates(std::string_view json);
+
+}  // namespace outlay::detail
