@@ -76,6 +76,42 @@ TEST_CASE("budget handle: 8 threads in one session never exceed its cap", "[core
   CHECK(session.spent().usd == 1_usd);
 }
 
+TEST_CASE("budget handle: 100,000 sessions, each used by 8 threads at once, keep their caps",
+          "[core][handle][stress]") {
+  constexpr std::size_t sessions = 100'000;
+  constexpr int threads = 8, each = 5;  // calls that fit
+  const Fixture fixture;
+  std::vector<BudgetHandle> held;
+  held.reserve(sessions);
+  for (std::size_t i = 0; i < sessions; ++i)
+    held.emplace_back(BudgetOptions{.name = "session " + std::to_string(i), .usd = 0.05_usd});
+  std::atomic<std::int64_t> admitted{0}, elsewhere{0};
+  std::barrier together(threads);
+  std::vector<std::thread> all;
+  for (int t = 0; t < threads; ++t)
+    all.emplace_back([&] {
+      for (std::size_t i = 0; i < sessions; ++i) {
+        if (i % 100 == 0) together.arrive_and_wait();  // all of them in the same few sessions
+        const Attach in(held[i]);
+        Result<Call> call = try_call(cent_request());
+        if (!call) {
+          elsewhere += call.error().budget() != held[i].name() ? 1 : 0;
+          continue;
+        }
+        call->settle(Usage{});
+        ++admitted;
+      }
+    });
+  for (std::thread& thread : all) thread.join();
+  CHECK(admitted == each * static_cast<std::int64_t>(sessions));
+  CHECK(elsewhere == 0);
+  std::size_t wrong = 0;
+  for (const BudgetHandle& session : held)
+    wrong +=
+        session.spent().calls != each || session.spent().usd != 0.05_usd || session.reserved() != Amounts{} ? 1 : 0;
+  CHECK(wrong == 0);
+}
+
 TEST_CASE(
     "budget handle: it counts in the budgets that were open where it was made, also after their scopes have closed",
     "[core][handle]") {
