@@ -59,6 +59,9 @@ struct CallRequest {
   /// For calls that outlive their process, batches and background answers: how long the store of the budgets around the call holds it from
   /// Call::detach() on. Between 1 second and 60 days. Empty: the call is not going to be detached.
   std::optional<std::chrono::seconds> lease{};
+  /// What the request's format calls its output ceiling (`max_tokens`), for messages that advise to set or to lower it. Static text: not null,
+  /// and as long-lived as the call and what its refusal says.
+  const char* ceiling_name{"max_output_tokens"};
 };
 
 /// What a call was billed for, where Usage alone does not say it all.

@@ -89,7 +89,8 @@ CallRequest GuardedRequest::call_request() const noexcept {
           .fixed_ceiling = facts.fixed_ceiling,
           .long_cache = facts.long_cache,
           .web_searches = facts.web_searches,
-          .provider = impl_->provider};
+          .provider = impl_->provider,
+          .ceiling_name = facts.ceiling_name};
 }
 
 json::object GuardedRequest::body(const Call& call) const {

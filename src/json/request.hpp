@@ -56,6 +56,7 @@ struct RequestFacts {
   std::int64_t choices = 1;
   std::int64_t min_output = 1;  // the smallest ceiling that can be written
   bool fixed_ceiling = false;   // none can be written
+  const char* ceiling_name = "max_output_tokens";
   bool stream = false;
   bool asks_for_usage = false;
   bool cache_write = false;  // it marks something for the provider's cache

@@ -149,15 +149,15 @@ std::string what_is_left(const detail::RawBreach& raw) {
 }
 
 /// What helps this call under this budget.
-std::string next_step(const detail::RawBreach& raw) {
+std::string next_step(const detail::RawBreach& raw, const std::string& ceiling_name) {
   std::vector<std::string> steps;
   // A call that ends is a call all the same; of the rest it may have used less than it holds.
   if (raw.reserved > 0 && raw.dimension != Dimension::calls && raw.requested <= raw.limit - raw.spent)
     steps.emplace_back("try again when a running call has ended");
-  if (raw.remedy == detail::Remedy::lower_ceiling) steps.emplace_back("lower max_output_tokens");
-  if (raw.remedy == detail::Remedy::set_ceiling) steps.emplace_back("set max_output_tokens");
+  if (raw.remedy == detail::Remedy::lower_ceiling) steps.emplace_back("lower " + ceiling_name);
+  if (raw.remedy == detail::Remedy::set_ceiling) steps.emplace_back("set " + ceiling_name);
   if (raw.remedy == detail::Remedy::less_input) steps.emplace_back("send less input");
-  if (raw.remedy == detail::Remedy::less_of_both) steps.emplace_back("send less input and lower max_output_tokens");
+  if (raw.remedy == detail::Remedy::less_of_both) steps.emplace_back("send less input and lower " + ceiling_name);
   steps.emplace_back("raise the cap");
   const auto& policies = raw.budget->policy_list();
   const bool ceiling = raw.remedy == detail::Remedy::lower_ceiling || raw.remedy == detail::Remedy::set_ceiling;
@@ -188,7 +188,7 @@ std::string Failure::message() const {
             to_string(Amount(first.dimension, first.requested)) + " by this call. ";
   else
     text += " refused " + model + ": " + need(*facts_, first) + ", " + what_is_left(first) + ". ";
-  text += facts_->text.empty() ? next_step(first) : facts_->text;
+  text += facts_->text.empty() ? next_step(first, facts_->ceiling_name) : facts_->text;
   if (const std::optional<Time> when = retry_at()) text += " It may fit again from " + to_iso8601(*when) + " on.";
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);

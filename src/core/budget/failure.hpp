@@ -31,9 +31,10 @@ struct FailureFacts {
   NodeRef scope;  // keeps the budgets that are named below
   const BudgetNode* refuser = nullptr;
   std::string model;
-  std::string text;     // for a failure that is no breach
-  bool booked = false;  // `spent` of the breaches has this call in it
-  bool stream = false;  // a running stream asked for more
+  const char* ceiling_name = "max_output_tokens";  // as CallRequest
+  std::string text;                                // for a failure that is no breach
+  bool booked = false;                             // `spent` of the breaches has this call in it
+  bool stream = false;                             // a running stream asked for more
   std::size_t count = 0;
   std::array<RawBreach, 4> first;  // of which `count` are there
   std::vector<RawBreach> more;

@@ -73,7 +73,7 @@ void Arrival::observe_outright(const std::string& reason) {
 }
 
 bool Arrival::refuse_outright(errc code) {
-  const std::string reason = refused_outright(request_, code);
+  const std::string reason = refused_outright(request_, code, *books_->prices.present());
   if (observing() && code != errc::overflow) {
     observe_outright(reason);
     return false;
@@ -220,8 +220,8 @@ void Arrival::admitted() {
     books.unbounded_calls.fetch_add(1, std::memory_order_relaxed);
     if (budget_ && books.first_time("unbounded", reservation.model_name()))
       log(LogLevel::warning, "a request to \"" + reservation.model_name() +
-                                 "\" has no output ceiling, so its budgets are not hard caps for it. Set "
-                                 "max_output_tokens, or BudgetOptions::unbounded.");
+                                 "\" has no output ceiling, so its budgets are not hard caps for it. Set " +
+                                 request_.ceiling_name + ", or BudgetOptions::unbounded.");
   }
 }
 

@@ -13,6 +13,7 @@ errc Quote::of(const CallRequest& request, std::int64_t input, Model model, cons
   quote.choices = request.choices;
   quote.ceiling = request.max_output_tokens.value_or(no_ceiling);
   quote.min_ceiling = request.min_output_tokens;
+  quote.ceiling_name = request.ceiling_name;
   quote.fixed_ceiling = request.fixed_ceiling;
   quote.open_ceiling = false;
   quote.ceiling_stated = request.max_output_tokens.has_value();

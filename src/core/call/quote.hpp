@@ -38,8 +38,9 @@ struct Quote {
   std::int64_t choices = 1;
   std::int64_t ceiling = no_ceiling;  // output tokens a choice
   std::int64_t min_ceiling = 1;       // the smallest that the provider takes
-  std::int64_t output = 0;            // tokens over all choices
-  bool fixed_ceiling = false;         // no ceiling but the request's can be sent
+  const char* ceiling_name = "max_output_tokens";
+  std::int64_t output = 0;     // tokens over all choices
+  bool fixed_ceiling = false;  // no ceiling but the request's can be sent
   bool open_ceiling = false;
   bool ceiling_stated = false;  // by the request
   bool unbounded = false;       // the model may write more than `output`

@@ -1,5 +1,6 @@
 #include "core/call/request.hpp"
 
+#include "core/pricing/near_names.hpp"
 #include "core/pricing/price_book.hpp"
 #include "core/pricing/pricing.hpp"
 
@@ -30,12 +31,13 @@ std::string fault_of(const CallRequest& request) {
   if (request.service_tier.size() > 64) return size("service_tier", 64, request.service_tier.size());
   if (request.lease && (*request.lease < std::chrono::seconds(1) || *request.lease > std::chrono::days(60)))
     return range("lease", "between 1 second and 60 days", std::to_string(request.lease->count()) + " s");
+  if (request.ceiling_name == nullptr) return "CallRequest::ceiling_name is null. Leave it out, or name the member.";
   if (request.min_output_tokens < 1)
     return range("min_output_tokens", "at least 1", std::to_string(request.min_output_tokens));
   return {};
 }
 
-std::string refused_outright(const CallRequest& request, errc code) {
+std::string refused_outright(const CallRequest& request, errc code, const PriceBook& prices) {
   const std::string model = '"' + printable_name(request.model) + '"';
   switch (code) {
     case errc::outside_budget:
@@ -46,13 +48,15 @@ std::string refused_outright(const CallRequest& request, errc code) {
              " states neither input_tokens nor input_text, and a budget around it counts its input. Set one of them; "
              "input_tokens = 0 for a request without input.";
     case errc::unbounded_refused:
-      return "the request to " + model +
-             " has no output ceiling, and a budget around it refuses such requests. Set max_output_tokens.";
+      return "the request to " + model + " has no output ceiling, and a budget around it refuses such requests. Set " +
+             request.ceiling_name + '.';
     case errc::price_unknown:
       return "no price is known for " + model +
              (request.web_searches > 0 ? " or for the searches that it may run" : "") +
-             ", and a budget around the call caps money. Register it with PriceTable::register_model or "
-             "register_deployment, or set BudgetOptions::unpriced to Unpriced::assume(...) or Unpriced::ignore().";
+             ", and a budget around the call caps money. " +
+             did_you_mean(prices, request.model,
+                          "register it with PriceTable::register_model or register_deployment, or set "
+                          "BudgetOptions::unpriced to Unpriced::assume(...) or Unpriced::ignore().");
     default:
       return "the worst case of a call to " + model +
              " costs more than $9.2 billion. Check its token counts and its price.";

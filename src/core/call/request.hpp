@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/pricing/price_book.hpp"
 #include "outlay/call.hpp"
 
 namespace outlay::detail {
@@ -9,6 +10,8 @@ namespace outlay::detail {
 /// What is wrong with a request, before anything else is looked at; empty if nothing is.
 [[nodiscard]] std::string fault_of(const CallRequest& request);
 /// Why a request is refused whatever room its budgets have.
-[[nodiscard]] std::string refused_outright(const CallRequest& request, errc code);
+///
+/// \param prices Where a name is sought that may have been meant, for errc::price_unknown.
+[[nodiscard]] std::string refused_outright(const CallRequest& request, errc code, const PriceBook& prices);
 
 }  // namespace outlay::detail

@@ -4,6 +4,7 @@
 
 #include "core/base/iso_time.hpp"
 #include "core/pricing/name_rules.hpp"
+#include "core/pricing/near_names.hpp"
 #include "core/pricing/price_book.hpp"
 #include "core/pricing/pricing.hpp"
 #include "outlay/error.hpp"
@@ -47,9 +48,11 @@ namespace {
 
 [[noreturn]] void throw_unknown(const detail::PriceBook& book, std::string_view model) {
   const std::string name = detail::printable_name(model);
-  throw PriceUnknown(name, "no price is known for model \"" + name + "\" in a table of " + std::to_string(book.size()) +
-                               " models" + (book.version.empty() ? std::string() : " (" + book.version + ")") +
-                               ". Add one with PriceTable::register_model or PriceTable::register_deployment.");
+  throw PriceUnknown(
+      name, "no price is known for model \"" + name + "\" in a table of " + std::to_string(book.size()) + " models" +
+                (book.version.empty() ? std::string() : " (" + book.version + ")") + ". " +
+                detail::did_you_mean(book, model,
+                                     "add one with PriceTable::register_model or PriceTable::register_deployment."));
 }
 
 const detail::PricedModel& look_up(const detail::PriceBook& book, std::string_view model, std::string_view provider) {

@@ -109,6 +109,7 @@ class AnthropicMessages final : public Format {
 
   void read_request(const json::object& request, RequestFacts& facts) const override {
     facts.model = string_member(request, "model");
+    facts.ceiling_name = "max_tokens";
     facts.ceiling = integer_member(request, "max_tokens");
     read_thinking(object_member(request, "thinking"), facts);
     facts.service_tier = string_member(request, "speed") == "fast" ? "fast" : string_member(request, "service_tier");

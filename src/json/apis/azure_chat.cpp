@@ -9,7 +9,7 @@ namespace outlay::detail {
 // Azure OpenAI: the shape of OpenAI's, at a deployment that the path (classic) or the body (v1) names.
 class AzureChat final : public OpenAiShape {
  public:
-  [[nodiscard]] std::string_view ceiling_member() const override { return "max_completion_tokens"; }
+  [[nodiscard]] const char* ceiling_member() const override { return "max_completion_tokens"; }
   [[nodiscard]] std::int64_t min_output() const override { return 16; }
   void ask_for_usage(json::object& request) const override { ask_openai_for_usage(request); }
   void write_model(json::object& request, std::string_view model) const override {

@@ -81,6 +81,7 @@ class BedrockConverse final : public Format {
 
   void read_request(const json::object& request, RequestFacts& facts) const override {
     facts.model = string_member(request, "modelId");  // not on the wire, but where the SDKs keep it
+    facts.ceiling_name = "inferenceConfig.maxTokens";
     if (const json::object* const config = object_member(request, "inferenceConfig"))
       facts.ceiling = integer_member(*config, "maxTokens");
     if (const json::object* const extra = object_member(request, "additionalModelRequestFields"))

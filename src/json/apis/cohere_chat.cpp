@@ -74,6 +74,7 @@ class CohereChat final : public Format {
 
   void read_request(const json::object& request, RequestFacts& facts) const override {
     facts.model = string_member(request, "model");
+    facts.ceiling_name = "max_tokens";
     facts.ceiling = integer_member(request, "max_tokens");
     // The budget for thinking is a ceiling of its own beside max_tokens: the sum is what may be generated.
     facts.min_output = 1 + thinking_budget(request);

@@ -187,6 +187,8 @@ class Gemini final : public Format {
 
   void read_request(const json::object& request, RequestFacts& facts) const override {
     facts.model = string_member(request, "model");  // not on the wire, but some programs keep it here
+    facts.ceiling_name = config_of(request) == "generation_config" ? "generation_config.max_output_tokens"
+                                                                   : "generationConfig.maxOutputTokens";
     if (const json::object* const config = object_member(request, config_of(request))) {
       facts.ceiling = integer_member(*config, gemini_spelling(*config, "maxOutputTokens", "max_output_tokens"));
       facts.choices = std::max<std::int64_t>(

@@ -26,6 +26,7 @@ void OllamaShape::event(Facts& facts, std::vector<Piece>&) const {
 
 void OllamaShape::read_request(const json::object& request, RequestFacts& facts) const {
   facts.model = string_member(request, "model");
+  facts.ceiling_name = "options.num_predict";
   if (const json::object* const options = object_member(request, "options"))
     if (const auto ceiling = integer_member(*options, "num_predict"); ceiling && *ceiling >= 0)
       facts.ceiling = ceiling;  // -1 is no ceiling, -2 fills the context

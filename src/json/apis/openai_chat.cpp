@@ -8,7 +8,7 @@ namespace outlay::detail {
 // openai@7.57.0 resources/chat/completions/completions.d.ts.
 class OpenAiChat final : public OpenAiShape {
  public:
-  [[nodiscard]] std::string_view ceiling_member() const override { return "max_completion_tokens"; }
+  [[nodiscard]] const char* ceiling_member() const override { return "max_completion_tokens"; }
   // Recent models answer 400 integer_below_min_value below it.
   [[nodiscard]] std::int64_t min_output() const override { return 16; }
   void read_request(const boost::json::object& request, RequestFacts& facts) const override {

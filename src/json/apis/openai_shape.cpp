@@ -292,8 +292,10 @@ Report OpenAiShape::report(const Facts& facts) const { return inclusive_report(f
 void OpenAiShape::read_request(const json::object& request, RequestFacts& facts) const {
   facts.model = string_member(request, "model");
   // Both members at once are an error at OpenAI, and elsewhere one of them wins: the larger is the safe one.
-  for (const std::string_view key : {"max_completion_tokens", "max_tokens"}) {
+  facts.ceiling_name = ceiling_member();
+  for (const char* const key : {"max_completion_tokens", "max_tokens"}) {
     const auto ceiling = integer_member(request, key);
+    if (ceiling) facts.ceiling_name = key;
     if (!ceiling || *ceiling < 0) continue;  // -1 is no ceiling at llama.cpp
     // 0 still yields a token at llama.cpp, and is an error elsewhere.
     facts.ceiling = std::max({facts.ceiling.value_or(1), *ceiling, std::int64_t{1}});

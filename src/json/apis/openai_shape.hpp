@@ -17,7 +17,7 @@ class OpenAiShape : public Format {
 
  protected:
   /// The member that a ceiling is written to where the request has none.
-  [[nodiscard]] virtual std::string_view ceiling_member() const { return "max_tokens"; }
+  [[nodiscard]] virtual const char* ceiling_member() const { return "max_tokens"; }
   [[nodiscard]] virtual std::int64_t min_output() const { return 1; }
 };
 

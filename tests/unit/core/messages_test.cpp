@@ -212,6 +212,8 @@ void refusals_of_requests(Messages& all) {
     all.refused("no ceiling under Unbounded::refuse", {.model = "gpt-4o", .input_tokens = 10});
     all.refused("an unknown price under a cap on money",
                 {.model = "mystery", .input_tokens = 10, .max_output_tokens = 10});
+    all.refused("an unknown price, and a name that is near",
+                {.model = "gpt-4o-mni", .input_tokens = 10, .max_output_tokens = 10});
     all.refused("the worst case overflows", {.model = "dear", .input_tokens = 1, .max_output_tokens = 2'000'000'000});
     all.refused("no model", {});
     all.refused("a long model name", {.model = std::string(257, 'm')});

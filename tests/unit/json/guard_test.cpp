@@ -375,3 +375,45 @@ TEST_CASE("guard: a provider is known by the API or by the address", "[json][gua
   CHECK(settled.usd == 1.38_usd);
   CHECK(books.last().provider == "groq");
 }
+
+TEST_CASE("guard: a refusal advises the ceiling by its API's own name", "[json][guard]") {
+  const Ledger ledger({.prices = testing::fixture_prices()});
+  const LedgerScope scope(ledger);
+  const Budget budget({.name = "small", .tokens = 500, .unbounded = Unbounded::refuse});
+  const auto says = [](Api api, const char* request) {
+    try {
+      const GuardedCall call(api, std::string_view(request), {.model = "gpt-4o"});
+    } catch (const Error& refused) {
+      return std::string(refused.what());
+    }
+    return std::string("admitted");
+  };
+  struct Row {
+    Api api;
+    const char* set;    // a request with a ceiling that is too high
+    const char* unset;  // and one without
+    const char* name;
+  };
+  for (const Row& row : std::vector<Row>{
+           {Api::openai_chat, R"({"messages":[],"max_tokens":900})", nullptr, "max_tokens"},
+           {Api::openai_chat, R"({"messages":[],"max_completion_tokens":900})", R"({"messages":[]})",
+            "max_completion_tokens"},
+           {Api::openai_compatible, nullptr, R"({"messages":[]})", "max_tokens"},
+           {Api::openai_responses, R"({"input":"hi","max_output_tokens":900})", R"({"input":"hi"})",
+            "max_output_tokens"},
+           {Api::anthropic_messages, R"({"messages":[],"max_tokens":900})", R"({"messages":[]})", "max_tokens"},
+           {Api::gemini, R"({"contents":[],"generationConfig":{"maxOutputTokens":900}})", R"({"contents":[]})",
+            "generationConfig.maxOutputTokens"},
+           {Api::bedrock_converse, R"({"messages":[],"inferenceConfig":{"maxTokens":900}})", R"({"messages":[]})",
+            "inferenceConfig.maxTokens"},
+           {Api::ollama_chat, R"({"messages":[],"options":{"num_predict":900}})", R"({"messages":[]})",
+            "options.num_predict"},
+           {Api::cohere_chat, R"({"messages":[],"max_tokens":900})", R"({"messages":[]})", "max_tokens"},
+       }) {
+    CAPTURE(row.api.name(), row.name);
+    if (row.set != nullptr)
+      CHECK_THAT(says(row.api, row.set), ContainsSubstring("Lower " + std::string(row.name) + ','));
+    if (row.unset != nullptr)
+      CHECK_THAT(says(row.api, row.unset), ContainsSubstring("Set " + std::string(row.name) + '.'));
+  }
+}

@@ -170,3 +170,40 @@ TEST_CASE("tools: what has no fee leaves the cost incomplete, and the bundled ta
   CHECK_FALSE(
       own.cost("free", {.web_searches = 1, .file_searches = 1, .code_sessions = 1, .other_tools = 1}).incomplete);
 }
+
+TEST_CASE("names: for a model without a price the nearest name of the table is offered", "[core][price]") {
+  const Ledger ledger;
+  const LedgerScope scope(ledger);
+  const auto offered = [](const char* model) {
+    const Budget budget({.usd = 1_usd});
+    const Result<Call> refused = try_call({.model = model, .input_tokens = 1, .max_output_tokens = 1});
+    if (refused) return std::string("has a price");
+    std::string text = refused.error().message();
+    const std::size_t at = text.find("Did you mean \"");
+    if (at == std::string::npos) return std::string();
+    text.erase(0, at + 14);
+    return text.substr(0, text.find('"'));
+  };
+  CHECK(offered("gpt-4o-mni") == "gpt-4o-mini");
+  CHECK(offered("gpt4o-mini") == "gpt-4o-mini");
+  CHECK(offered("GPT-4o-Mini") == "gpt-4o-mini");
+  CHECK(offered("gtp-4o") == "gpt-4o");
+  CHECK(offered("claude-sonet-4-5") == "claude-sonnet-4-5");
+  CHECK(offered("gemini-2.5-flsh") == "gemini-2.5-flash");
+  CHECK(offered("gpt-4o-mini-turbo") == "gpt-4o-mini");
+  CHECK(offered("my-own-model").empty());
+  CHECK(offered("x").empty());
+  CHECK(offered("----").empty());
+  CHECK(offered(std::string(200, 'g').c_str()).empty());
+  CHECK_THROWS_WITH(ledger.prices().cost("gpt-4o-mni", {.input = 1}),
+                    ContainsSubstring("Did you mean \"gpt-4o-mini\"? If not, add"));
+
+  PriceTable table;
+  table.register_model("acme/large-7", price(1_usd, "acme"));
+  table.register_model("acme/large-8", price(1_usd, "acme"));
+  table.register_deployment("prod-summaries", "acme/large-7");
+  Ledger(ledger).set_prices(table);
+  CHECK(offered("acme/lrge-8") == "acme/large-8");
+  CHECK(offered("acme/large-9").empty());  // another model, for all that is known
+  CHECK(offered("prod-sumaries") == "prod-summaries");
+}
