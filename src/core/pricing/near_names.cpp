@@ -8,31 +8,31 @@ namespace outlay::detail {
 
 namespace {
 
-constexpr std::size_t most = 64;
+constexpr std::size_t most_letters = 64;
 constexpr int most_changes = 3;
 
-bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+bool is_numeral(char c) noexcept { return c >= '0' && c <= '9'; }
 
 /// A name without its signs, in lower case.
 struct Folded {
   explicit Folded(std::string_view name) noexcept {
     for (const char c : name) {
       const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-      if (!is_digit(lower) && (lower < 'a' || lower > 'z')) continue;
-      if (size == most) break;
+      if (!is_numeral(lower) && (lower < 'a' || lower > 'z')) continue;
+      if (size == most_letters) break;
       text[size++] = lower;
     }
   }
   [[nodiscard]] std::string_view view() const noexcept { return {text.data(), size}; }
-  std::array<char, most> text{};
+  std::array<char, most_letters> text{};
   std::size_t size = 0;
 };
 
 /// How many letters are to be changed, put in, taken out or swapped with the next to make one name of the other; more than `limit` is as good
 /// as any more. Another digit makes another model of a name, and is never near.
 int distance(std::string_view a, std::string_view b, int limit) noexcept {
-  const auto weight = [](char c) { return is_digit(c) ? most_changes + 1 : 1; };
-  std::array<std::array<int, most + 1>, 3> rows{};  // the two before, and the present one
+  const auto weight = [](char c) { return is_numeral(c) ? most_changes + 1 : 1; };
+  std::array<std::array<int, most_letters + 1>, 3> rows{};  // the two before, and the present one
   std::size_t before = 0, last = 1, now = 2;
   for (std::size_t j = 0; j < b.size(); ++j) rows[last][j + 1] = rows[last][j] + weight(b[j]);
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -75,12 +75,12 @@ struct Best {
 
 std::string near_name(const PriceBook& book, std::string_view model) {
   const Folded asked(model);
-  if (asked.size < 3 || model.size() > most) return {};
+  if (asked.size < 3 || model.size() > most_letters) return {};
   const int limit = std::clamp(static_cast<int>(asked.size) / 5, 1, most_changes);
   Best near, longer, shorter;
   const auto consider = [&](std::string_view name) {
     // Names of hosts are offered to those who wrote one.
-    if (name == model || name.size() > most ||
+    if (name == model || name.size() > most_letters ||
         (name.find('/') == std::string_view::npos) != (model.find('/') == std::string_view::npos))
       return;
     const Folded known(name);

@@ -1,8 +1,12 @@
 #include <atomic>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <set>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "unit/core/fixture.hpp"
 
@@ -412,6 +416,60 @@ TEST_CASE("rule: replaced while calls run, none is judged by half of a set", "[c
   operator_thread.join();
   CHECK(ledger.store()->state("user_id:alice", Window::day()).spent.calls == calls);
   CHECK(ledger.store()->state("team:a", Window::day()).spent.calls == calls);
+}
+
+TEST_CASE("rule: 1,000 sets of rules in turn under load, and each call is judged by one of them as a whole",
+          "[core][rule][stress]") {
+  std::mutex mutex;
+  std::map<std::vector<std::string>, std::int64_t> booked;  // by the counters
+  const Fixture fixture({.max_records = 0});
+  Ledger ledger = Ledger::current();
+  ledger.on_spend([&](const Record& record) {
+    const std::lock_guard lock(mutex);
+    ++booked[record.budgets];
+  });
+  // Two counters with room, two without, one under another name, none.
+  const auto both = [](std::int64_t cap) -> std::vector<Rule> {
+    return {{.match = {"user_id", "*"}, .calls = cap}, {.match = {"team", "*"}, .calls = cap}};
+  };
+  const std::vector<std::vector<Rule>> sets{
+      both(1'000'000'000), both(1), {{.match = {{"team", "*"}, {"user_id", "*"}}, .usd = 1'000'000_usd}}, {}};
+  std::atomic<bool> stop{false};
+  std::atomic<std::int64_t> admitted{0}, refused{0}, misjudged{0};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < 2; ++t)
+    callers.emplace_back([&] {
+      const LedgerScope scope(ledger);
+      const Track track({{"user_id", "alice"}, {"team", "a"}});
+      while (!stop) {
+        Result<Call> call = try_call(cent_request());
+        if (call) {
+          call->settle(Usage{});
+          ++admitted;
+        } else {
+          ++refused;
+          misjudged += call.error().breaches().size() != 2 ? 1 : 0;  // of the set without room, both
+        }
+      }
+    });
+  for (std::size_t i = 0; i < 1'000; ++i) {
+    const std::int64_t seen = admitted + refused;
+    ledger.set_rules(sets[i % sets.size()]);
+    while (admitted + refused < seen + 2) std::this_thread::yield();  // under each of them calls are judged
+  }
+  stop = true;
+  for (std::thread& caller : callers) caller.join();
+  CHECK(misjudged == 0);
+  CHECK(refused > 0);
+  const std::vector<std::string> two{"user_id:alice", "team:a"}, one{"{team:a,user_id:alice}"}, none{};
+  CHECK(booked[two] + booked[one] + booked[none] == admitted);
+  CHECK(booked.size() == 3);  // and no other combination
+  for (const char* const name : {"user_id:alice", "team:a"}) {
+    const StoreReply::State state = ledger.store()->state(name, Window::day());
+    CHECK(state.spent.calls == booked[two]);
+    CHECK(state.reserved == Amounts{});
+  }
+  CHECK(ledger.store()->state(one.front(), Window::day()).spent.calls == booked[one]);
 }
 
 TEST_CASE("rule: the environment brings the common ones", "[core][rule]") {
