@@ -435,7 +435,7 @@ TEST_CASE("rule: 1,000 sets of rules in turn under load, and each call is judged
   const std::vector<std::vector<Rule>> sets{
       both(1'000'000'000), both(1), {{.match = {{"team", "*"}, {"user_id", "*"}}, .usd = 1'000'000_usd}}, {}};
   std::atomic<bool> stop{false};
-  std::atomic<std::int64_t> admitted{0}, refused{0}, misjudged{0};
+  std::atomic<std::int64_t> judged{0}, admitted{0}, refused{0}, misjudged{0};
   std::vector<std::thread> callers;
   for (int t = 0; t < 2; ++t)
     callers.emplace_back([&] {
@@ -450,12 +450,15 @@ TEST_CASE("rule: 1,000 sets of rules in turn under load, and each call is judged
           ++refused;
           misjudged += call.error().breaches().size() != 2 ? 1 : 0;  // of the set without room, both
         }
+        ++judged;
+        judged.notify_one();
       }
     });
   for (std::size_t i = 0; i < 1'000; ++i) {
-    const std::int64_t seen = admitted + refused;
+    const std::int64_t seen = judged;
     ledger.set_rules(sets[i % sets.size()]);
-    while (admitted + refused < seen + 2) std::this_thread::yield();  // under each of them calls are judged
+    for (std::int64_t now = judged; now < seen + 2; now = judged)
+      judged.wait(now);  // under each of them calls are judged
   }
   stop = true;
   for (std::thread& caller : callers) caller.join();
