@@ -38,7 +38,13 @@ struct HttplibResult : TransferResult {
 namespace detail {
 
 /// How cpp-httplib says that nothing has left.
-inline bool httplib_not_sent(httplib::Error error) noexcept {
+template <class E>
+bool httplib_not_sent(E error) noexcept {
+  // Later than 0.11.
+  if constexpr (requires { E::SSLServerHostnameVerification; })
+    if (error == E::SSLServerHostnameVerification) return true;
+  if constexpr (requires { E::ProxyConnection; })
+    if (error == E::ProxyConnection) return true;
   switch (error) {
     case httplib::Error::Connection:
     case httplib::Error::BindIPAddress:
