@@ -5,6 +5,7 @@
 #include "apis/table.hpp"
 #include "outlay/error.hpp"
 #include "surrogates.hpp"
+#include "vendor_rules.hpp"
 
 namespace json = boost::json;
 
@@ -199,21 +200,30 @@ void StreamMeter::Impl::count_pieces() {
       if (counted_.size() == most_texts)
         --at;
       else
-        at = counted_.insert(at, Counted{piece.kind, piece.choice, piece.tool, {}, {}});
+        at = counted_.insert(at, Counted{piece.kind, piece.choice, piece.tool, {}, {}, 0, {}});
     }
-    if (const std::string_view name = reader.text(piece.tool_name); piece.tool_name.size != 0 && name != at->name) {
+    // Some hosts repeat a call's name and id in every piece of it, and some number all of their calls alike or not at all. One that names
+    // none by an id sends each as a whole.
+    const std::string_view text = reader.text(piece.text), name = reader.text(piece.tool_name),
+                           id = reader.text(piece.tool_id);
+    const bool another =
+        name != at->name || id != at->id || (id.empty() && text.starts_with('{') && text.ends_with('}'));
+    if (!name.empty() && another) {
       at->name = name;
+      at->id = id;
+      ++at->calls;
       at->text.add(name);
       at->text.add(" ");
     }
-    at->text.add(reader.text(piece.text));
+    at->text.add(text);
   }
 }
 
 StreamMeter::Impl::Visible StreamMeter::Impl::visible() const {
   Visible visible;
+  const std::int64_t frame = detail::tool_call_frame(facts());
   for (const Counted& one : counted_) {
-    const std::int64_t tokens = one.text.upper();
+    const std::int64_t tokens = one.text.upper() + frame * one.calls;
     visible.output += tokens;
     if (one.kind == StreamDelta::Kind::reasoning) visible.reasoning += tokens;
   }

@@ -83,6 +83,8 @@ struct StreamMeter::Impl final : private detail::EventSink {
     StreamDelta::Kind kind;
     std::int32_t choice, tool;
     std::string name;  // of the tool, which is counted with its arguments
+    std::string id;    // of its last call
+    std::int64_t calls = 0;
     detail::JoinedCount text;
   };
   std::vector<Counted> counted_;

@@ -16,6 +16,7 @@
 #include "reader.hpp"
 #include "surrogates.hpp"
 #include "text.hpp"
+#include "vendor_rules.hpp"
 
 namespace json = boost::json;
 
@@ -35,12 +36,14 @@ std::optional<std::int64_t> most_output(const Call& call, const CallRequest& req
 // because of it, however little of it is shown.
 Usage count_visible(const detail::Reader& reader, std::optional<std::int64_t> most) {
   const Ledger ledger = Ledger::current();
+  const std::int64_t frame = detail::tool_call_frame(reader.facts);
   std::int64_t output = 0, reasoning = 0;
   for (const detail::Piece& piece : reader.pieces) {
     std::int64_t tokens = 0;
     for (const detail::Piece::Range range : {piece.text, piece.tool_name})
       if (range.size != 0)
         tokens += std::clamp<std::int64_t>(ledger.tokenizer().upper(reader.text(range)), 1, Usage::max_count);
+    if (piece.tool_name.size != 0) tokens += frame;
     output += tokens;
     if (piece.kind == StreamDelta::Kind::reasoning) reasoning += tokens;
   }

@@ -213,6 +213,45 @@ TEST_CASE("bill: whatever a model writes is counted where no usage says how much
   CHECK(whole.usage.output >= tokens);
 }
 
+TEST_CASE("bill: a call of a tool is counted with what frames it, in replies and streams", "[json][bill]") {
+  // As recorded: the reply reported 54 tokens of output, of which name and arguments are 8.
+  const Asked claude{Api::anthropic_messages, R"({"model":"claude-opus-4-6","max_tokens":4096,"messages":[]})"};
+  CHECK(booked(claude, R"({"model":"claude-opus-4-6","stop_reason":"tool_use",
+            "content":[{"type":"tool_use","id":"t","name":"add_one","input":{"x":5}}]})")
+            .usage.output >= 54);
+  CHECK(booked(claude,
+               events({R"({"type":"message_start","message":{"model":"claude-opus-4-6"}})",
+                       R"({"type":"content_block_start","index":0,
+            "content_block":{"type":"tool_use","id":"t","name":"add_one","input":{}}})",
+                       R"({"type":"content_block_delta","index":0,
+            "delta":{"type":"input_json_delta","partial_json":"{\"x\":5}"}})",
+                       R"({"type":"content_block_stop","index":0})"},
+                      false),
+               true)
+            .usage.output >= 54);
+
+  const auto counted = [](Api api, const std::vector<std::string>& all) {
+    StreamMeter meter(api);
+    meter.feed(events(all, false));
+    meter.finish();
+    return meter.counted_output();
+  };
+  // Calls that are numbered alike, or not at all, are calls of their own; pieces of one are not, whatever they repeat.
+  const std::string gemini = R"({"modelVersion":"gemini-3-pro","candidates":[{"content":{"parts":[)";
+  const std::string f = R"({"functionCall":{"name":"f","args":{}}})", g = R"({"functionCall":{"name":"g","args":{}}})";
+  const std::int64_t one = counted(Api::gemini, {gemini + f + "]}}]}"});
+  CHECK(counted(Api::gemini, {gemini + f + "," + f + "]}}]}"}) >= 2 * one - 4);
+  CHECK(counted(Api::gemini, {gemini + f + "]}}]}", gemini + g + "]}}]}", gemini + f + "]}}]}"}) >= 3 * one - 8);
+  const std::string chunk = R"({"model":"gpt-4.1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":")";
+  const auto piece = [&](const std::string& id, const std::string& arguments) {
+    return chunk + id + R"(","function":{"name":"f","arguments":")" + arguments + R"("}}]}}]})";
+  };
+  CHECK(counted(Api::openai_compatible, {piece("a", "{}"), piece("b", "{}")}) >=
+        2 * counted(Api::openai_compatible, {piece("a", "{}")}) - 4);
+  CHECK(counted(Api::openai_compatible, {piece("a", "{"), piece("a", "}")}) ==
+        counted(Api::openai_compatible, {piece("a", "{}")}));
+}
+
 TEST_CASE("bill: a total says that the cache is beside the prompt", "[json][bill]") {
   const auto usage = [](const std::string& counts) {
     return read(Api::openai_compatible, chat_reply("claude-sonnet-4-6", "{" + counts + "}"));
