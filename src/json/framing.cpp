@@ -206,28 +206,32 @@ void EventStreamFraming::read(std::string_view message) {
   }
 }
 
+std::string from_base64(std::string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size() / 4 * 3 + 3);
+  std::uint32_t bits = 0;
+  unsigned held = 0;
+  for (const char c : text) {
+    const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
+                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
+                      : c >= '0' && c <= '9' ? c - '0' + 52
+                      : c == '+' || c == '-' ? 62
+                      : c == '/' || c == '_' ? 63
+                                             : -1;
+    if (value < 0) break;  // padding
+    bits = bits << 6 | static_cast<std::uint32_t>(value);
+    held += 6;
+    if (held >= 8) bytes += static_cast<char>(bits >> (held -= 8) & 0xFFU);
+  }
+  return bytes;
+}
+
 std::string unwrapped_chunk(std::string_view payload) {
   boost::system::error_code failed;
   const boost::json::value chunk = boost::json::parse({payload.data(), payload.size()}, failed);
   if (failed || !chunk.is_object()) return {};
   const boost::json::value* const bytes = chunk.get_object().if_contains("bytes");
-  if (bytes == nullptr || !bytes->is_string()) return {};
-  std::string text;
-  std::uint32_t bits = 0;
-  unsigned held = 0;
-  for (const char c : bytes->get_string()) {
-    const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
-                      : c >= 'a' && c <= 'z' ? c - 'a' + 26
-                      : c >= '0' && c <= '9' ? c - '0' + 52
-                      : c == '+'             ? 62
-                      : c == '/'             ? 63
-                                             : -1;
-    if (value < 0) break;  // padding
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    held += 6;
-    if (held >= 8) text += static_cast<char>(bits >> (held -= 8) & 0xFFU);
-  }
-  return text;
+  return bytes == nullptr || !bytes->is_string() ? std::string() : from_base64(bytes->get_string());
 }
 
 }  // namespace outlay::detail

@@ -52,6 +52,7 @@ GuardedRequest::Impl::Impl(Api a, std::string_view body, const GuardOptions& opt
 void GuardedRequest::Impl::read(const GuardOptions& options) {
   facts.input.count_for(options.model);
   format.read_request(*request, facts);
+  facts.open_input |= facts.input.open() || detail::refers_elsewhere(*request);
   if (!options.model.empty()) facts.model = options.model;
   if (!options.service_tier.empty()) facts.service_tier = options.service_tier;
   if (facts.model.empty())

@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <cmath>
 
+#include "framing.hpp"
 #include "outlay/error.hpp"
 #include "outlay/ledger.hpp"
 
@@ -22,8 +23,6 @@ constexpr int max_depth = 128;
               "request: member \"" + std::string(key) + "\" must be " + expected + ". Correct the request.");
 }
 
-bool is_data_url(std::string_view text) noexcept { return text.starts_with("data:"); }
-
 // Names under which the formats carry media: their strings are not text.
 bool is_media_key(std::string_view key) noexcept {
   return key == "data" || key == "bytes" || key == "file_data" || key == "image_url" || key == "url" ||
@@ -34,20 +33,17 @@ bool is_media_key(std::string_view key) noexcept {
 bool is_silent_key(std::string_view key) noexcept {
   return key == "type" || key == "role" || key == "id" || key == "file_id" || key == "detail" || key == "format" ||
          key == "mimeType" || key == "mime_type" || key == "media_type" || key == "filename" || key == "ttl" ||
-         key == "status" || key == "encrypted_content";
+         key == "status";
 }
 
-std::string_view media_kind(const json::object& object) noexcept {
-  for (const std::string_view key : {"media_type", "mimeType", "mime_type", "type", "format"}) {
-    const auto* const found = object.if_contains(key);
-    if (found == nullptr || !found->is_string()) continue;
-    const std::string_view text = found->get_string();
-    for (const std::string_view kind : {"image", "audio", "video", "pdf", "document", "file"})
-      if (text.find(kind) != std::string_view::npos) return kind;
-    if (text == "wav" || text == "mp3") return "audio";
-    if (text == "png" || text == "jpeg" || text == "gif" || text == "webp") return "image";
-  }
-  return "file";
+// OpenAI runs a shell in a container of its own unless the tool's environment is the caller's (developers.openai.com, "Shell").
+bool is_hosted_shell(const json::object& tool) noexcept {
+  const json::value* const type = tool.if_contains("type");
+  if (type == nullptr || *type != "shell") return false;
+  const json::value* const environment = tool.if_contains("environment");
+  const json::value* const where =
+      environment != nullptr && environment->is_object() ? environment->get_object().if_contains("type") : nullptr;
+  return where == nullptr || *where != "local";
 }
 
 }  // namespace
@@ -90,24 +86,53 @@ bool InputCount::tools(const json::value& tools) {
     bool run_here = false;
     for (const std::string_view word : {"bash", "text_editor", "computer", "memory", "shell", "apply_patch"})
       run_here |= name.find(word) != std::string_view::npos;
-    run_by_provider |= !run_here;
+    run_by_provider |= !run_here || is_hosted_shell(tool.get_object());
   }
   return run_by_provider;
 }
 
-void InputCount::media(std::string_view kind, std::string_view base64, bool low_detail) {
+void InputCount::media(Media media, std::string_view payload, bool low_detail) {
+  bool base64 = true;
+  if (is_data_url(payload)) {
+    const DataUrl url = split_data_url(payload);
+    payload = url.data;
+    base64 = url.base64;
+    if (!url.mime.empty()) media = media_of(url.mime);
+  }
   // Providers count pixels and seconds, which are not looked at here. Images are bounded by the model's own rule. Sound: 10 to 32 tokens a
-  // second at 4 to 48 kB. Documents: text and pictures of pages, a bound for ordinary ones only.
+  // second, at 4 kB at least where it is not compressed. Nothing bounds compressed sound, video and documents, of which providers read the
+  // text and pictures of the pages: theirs are guesses.
+  const auto bytes = static_cast<std::int64_t>(payload.size() / 4 * 3);
+  open_ |=
+      payload.empty() ? media != Media::image : media != Media::image && media != Media::wave && media != Media::text;
+  switch (media) {
+    case Media::image:
+      range(low_detail ? rules_->image_low : std::min<std::int64_t>(800, rules_->image),
+            low_detail ? rules_->image_low : rules_->image);
+      break;
+    case Media::text:
+      if (base64)
+        text(from_base64(payload));
+      else
+        text(payload);
+      break;
+    case Media::wave:
+    case Media::audio:
+      range(bytes / 1'500 + 1, bytes / 125 + 1);
+      break;
+    case Media::video:
+      range(bytes / 1'000 + 300, bytes / 250 + 300);
+      break;
+    case Media::file:
+      range(bytes / 40 + 1, bytes / 4 + 1);
+      break;
+  }
+}
+
+void InputCount::sealed(std::string_view base64) {
+  // Text of which only the provider has the key. Its bytes bound its tokens as they do those of text, and most take three bytes and more.
   const auto bytes = static_cast<std::int64_t>(base64.size() / 4 * 3);
-  if (kind == "image")
-    range(low_detail ? rules_->image_low : std::min<std::int64_t>(800, rules_->image),
-          low_detail ? rules_->image_low : rules_->image);
-  else if (kind == "audio")
-    range(bytes / 1'500 + 1, bytes / 125 + 1);
-  else if (kind == "video")
-    range(bytes / 1'000 + 300, bytes / 250 + 300);
-  else
-    range(bytes / 40 + 1, bytes / 4 + 1);
+  range(bytes / 5, bytes / 2 + 1);
 }
 
 void InputCount::rendered(const json::value& value) { rendered(value, 0); }
@@ -143,24 +168,34 @@ void InputCount::rendered(const json::value& value, int depth) {
   }
 }
 
-void InputCount::content(const json::value& value) { content(value, {}, 0); }
+void InputCount::content(const json::value& value) { content(value, {}, std::nullopt, 0); }
 
-void InputCount::content(const json::value& value, std::string_view key, int depth) {
+void InputCount::content(const json::value& value, std::string_view key, std::optional<Media> around, int depth) {
   if (depth > max_depth) throw Error(errc::invalid_argument, "request: nested deeper than 128 levels. Flatten it.");
   switch (value.kind()) {
     case json::kind::object: {
       const json::object& object = value.get_object();
+      const std::optional<Media> media = media_of(object, key, around);
       for (const auto& [name, inner] : object) {
         if (inner.is_string()) {
           const std::string_view string = inner.get_string();
           if (is_silent_key(name)) continue;
-          if (is_media_key(name) || is_data_url(string)) {
-            const std::string_view kind =
-                name == "image_url" || key == "image_url" || key == "source" ? "image" : media_kind(object);
-            const bool inlined = is_data_url(string) || name == "data" || name == "bytes" || name == "file_data";
+          if (name == "encrypted_content") {
+            sealed(string);
+            continue;
+          }
+          // Anthropic's documents of plain text have it under the name of bytes.
+          const json::value* const type = object.if_contains("type");
+          const bool plain = name == "data" && type != nullptr && type->is_string() && type->get_string() == "text";
+          // An address of which nothing says what is there stands in the text, as that of a citation.
+          const bool address = (name == "url" || name == "uri") && !media && !is_data_url(string);
+          if (!plain && !address && (is_media_key(name) || is_data_url(string))) {
+            const bool inlined = is_data_url(string) || name == "data" || name == "bytes" ||
+                                 (name == "file_data" && !string.starts_with("http"));
             const json::value* const detail = object.if_contains("detail");
             const bool low = detail != nullptr && detail->is_string() && detail->get_string() == "low";
-            media(key == "image" ? "image" : kind, inlined ? string : std::string_view{}, low);
+            this->media(name == "image_url" ? Media::image : media.value_or(Media::file),
+                        inlined ? string : std::string_view{}, low);
             continue;
           }
         }
@@ -169,18 +204,18 @@ void InputCount::content(const json::value& value, std::string_view key, int dep
           rendered(inner, depth + 1);
           continue;
         }
-        content(inner, name, depth + 1);
+        content(inner, name, media, depth + 1);
       }
       break;
     }
     case json::kind::array:
-      for (const json::value& inner : value.get_array()) content(inner, key, depth + 1);
+      for (const json::value& inner : value.get_array()) content(inner, key, around, depth + 1);
       break;
     case json::kind::string:
       if (key == "images")
-        media("image", {});
+        media(Media::image, {});
       else if (is_data_url(value.get_string()))
-        media("file", value.get_string());
+        media(around.value_or(Media::file), value.get_string());
       else
         text(value.get_string());
       break;
@@ -264,21 +299,32 @@ bool has_tool(const json::value& tools, std::string_view type) {
   return false;
 }
 
-bool refers_to_files(const json::value& value, int depth) {
+bool refers_elsewhere(const json::value& value, int depth) {
   if (depth > max_depth) return true;
   if (value.is_array()) {
     for (const json::value& inner : value.get_array())
-      if (refers_to_files(inner, depth + 1)) return true;
+      if (refers_elsewhere(inner, depth + 1)) return true;
   } else if (value.is_object()) {
-    for (const auto& [key, inner] : value.get_object()) {
+    const json::object& object = value.get_object();
+    // An item of an earlier answer (Responses).
+    if (const json::value* const type = object.if_contains("type"); type != nullptr && *type == "item_reference")
+      return true;
+    for (const auto& [key, inner] : object) {
       if (inner.is_string() && !inner.get_string().empty() &&
-          (key == "file_id" || key == "file_url" || key == "fileUri" || key == "file_uri"))
+          (key == "file_id" || key == "file_url" || key == "fileUri" || key == "file_uri" || key == "document_url"))
         return true;
-      // A document by its address; an image's tokens are bounded by its model.
-      if (key == "source" && inner.is_object() && string_member(inner.get_object(), "type") == "url" &&
-          value.get_object().if_contains("type") != nullptr && value.get_object().at("type") == "document")
-        return true;
-      if (inner.is_structured() && refers_to_files(inner, depth + 1)) return true;
+      // What a tool was called with is text, whatever its members are called.
+      if ((key == "input" || key == "args" || key == "arguments") && object.contains("name")) continue;
+      if (inner.is_object()) {
+        // The sound of an earlier answer (Chat Completions).
+        if (key == "audio" && object.contains("role") && inner.get_object().contains("id")) return true;
+        // A document by its address; an image's tokens are bounded by its model.
+        const json::value* const type = inner.get_object().if_contains("type");
+        if (key == "source" && type != nullptr && *type == "url" && object.contains("type") &&
+            object.at("type") == "document")
+          return true;
+      }
+      if (inner.is_structured() && refers_elsewhere(inner, depth + 1)) return true;
     }
   }
   return false;

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "media.hpp"
 #include "outlay/tokens.hpp"
 #include "vendor_rules.hpp"
 
@@ -32,21 +33,26 @@ class InputCount {
   ///
   /// \return Whether one of them is run by the provider, so that what it finds becomes input.
   bool tools(const boost::json::value& tools);
-  /// Media or a file, given by its base64 text or by reference.
-  void media(std::string_view kind, std::string_view base64, bool low_detail = false);
+  /// Media or a file, given by its base64 text or `data:` address, or empty: by reference.
+  void media(Media media, std::string_view payload, bool low_detail = false);
+  /// What a provider gave in a form that it alone can read, and reads again.
+  void sealed(std::string_view base64);
   /// Every string of a value as text, but media recognised by their shape: for contents whose parts vary by provider.
   void content(const boost::json::value& value);
 
   [[nodiscard]] std::int64_t typical() const noexcept { return typical_; }
   [[nodiscard]] std::int64_t upper() const noexcept { return upper_; }
+  /// Something was counted whose size bounds nothing: upper() is a guess.
+  [[nodiscard]] bool open() const noexcept { return open_; }
 
  private:
-  void content(const boost::json::value& value, std::string_view key, int depth);
+  void content(const boost::json::value& value, std::string_view key, std::optional<Media> around, int depth);
   void rendered(const boost::json::value& value, int depth);
 
   const VendorRules* rules_ = &vendor_rules({});
   std::int64_t typical_ = 0;
   std::int64_t upper_ = 0;
+  bool open_ = false;
 };
 
 /// What a request asks for, whatever its format.
@@ -88,8 +94,8 @@ void find_open_input(const boost::json::object& request, std::initializer_list<s
                      RequestFacts& facts);
 /// Whether a list of tools has one whose type begins like this.
 [[nodiscard]] bool has_tool(const boost::json::value& tools, std::string_view type);
-/// Whether the request names stored or distant documents, whose size it does not show.
-[[nodiscard]] bool refers_to_files(const boost::json::value& value, int depth = 0);
+/// Whether the request names stored or distant documents, or parts of earlier answers, whose size it does not show.
+[[nodiscard]] bool refers_elsewhere(const boost::json::value& value, int depth = 0);
 /// Notes marks for the provider's cache, wherever they are in the request.
 void find_cache_marks(const boost::json::value& value, RequestFacts& facts, int depth = 0);
 

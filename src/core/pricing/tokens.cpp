@@ -17,8 +17,10 @@ namespace {
 // `upper` to be the tightest sum that is nowhere below either.
 
 enum Feature : std::uint8_t {
-  word,            // a run of ASCII letters; a capital behind a small letter starts another
-  joined_word,     // such another
+  word,         // a run of ASCII letters; a capital behind a small letter starts another
+  joined_word,  // such another
+  one_letter,   // a word of as many behind white space
+  two_letters,
   resumed_word,    // right behind a letter that is not ASCII
   rare_small,      // a letter behind a letter that it rarely follows in words
   common_small,    // that it follows at times
@@ -164,6 +166,7 @@ Counts scan(std::string_view text) noexcept {
       case Kind::small:
       case Kind::large: {
         ++counts[i > 0 && kind_at(i - 1) == Kind::wide ? resumed_word : word];
+        const std::size_t first = i;
         Kind before = kind_at(i);
         for (++i; i < size; ++i) {
           const Kind kind = kind_at(i);
@@ -180,6 +183,8 @@ Counts scan(std::string_view text) noexcept {
           }
           before = kind;
         }
+        if (first > 0 && i - first <= 2 && kind_at(first - 1) == Kind::space)
+          ++counts[i - first == 1 ? one_letter : two_letters];
         break;
       }
       case Kind::digit: {
@@ -235,6 +240,8 @@ struct Weight {
 constexpr std::array<Weight, features> weights = {{
     {38, 57},    // word
     {43, 38},    // joined_word
+    {26, 0},     // one_letter: with its word a token, since none goes over the white space between two
+    {12, 0},     // two_letters
     {74, 0},     // resumed_word
     {116, 59},   // rare_small
     {44, 11},    // common_small

@@ -136,7 +136,6 @@ class AnthropicMessages final : public Format {
     if (const json::value* const format = member(request, "output_format")) facts.input.schema(*format);
     if (const json::value* const config = member(request, "output_config")) facts.input.schema(*config);
     find_open_input(request, {"container", "mcp_servers", "context_management", "compaction"}, facts);
-    facts.open_input |= refers_to_files(request);
   }
 
   void write_ceiling(json::object& request, std::int64_t ceiling) const override {

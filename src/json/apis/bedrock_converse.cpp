@@ -90,6 +90,7 @@ class BedrockConverse final : public Format {
       facts.service_tier = string_member(*tier, "type");
     facts.asks_for_usage = true;  // it comes unasked
     facts.input.count_for(facts.model);
+    // A stored prompt has text of its own: its variables, or its name in place of the model's (docs.aws.amazon.com/bedrock, "Prompt management").
     find_open_input(request, {"promptVariables"}, facts);
     facts.input.overhead(8);
     for (const std::string_view key : {"system", "messages"})
@@ -103,7 +104,14 @@ class BedrockConverse final : public Format {
       const json::object* const config = object_member(request, "toolConfig");
       const json::value* const list = config != nullptr ? member(*config, "tools") : nullptr;
       static_cast<void>(facts.input.tools(list != nullptr ? *list : *tools));
+      if (list != nullptr && list->is_array())
+        for (const json::value& tool : list->get_array())
+          facts.open_input |= tool.is_object() && tool.get_object().contains("systemTool");  // that Bedrock runs itself
     }
+    if (const json::value* const config = member(request, "outputConfig")) facts.input.schema(*config);
+    // Tools that a vendor has defined are passed on as its own API has them.
+    if (const json::object* const extra = object_member(request, "additionalModelRequestFields"))
+      if (const json::value* const tools = member(*extra, "tools")) facts.open_input |= facts.input.tools(*tools);
   }
 
   void write_ceiling(json::object& request, std::int64_t ceiling) const override {

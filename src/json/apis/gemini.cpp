@@ -209,10 +209,13 @@ class Gemini final : public Format {
     }
     for (const std::string_view key : {"cachedContent", "cached_content", "previous_interaction_id"})
       facts.open_input |= member(request, key) != nullptr;
-    facts.open_input |= refers_to_files(request);
-    if (const json::value* const input = member(request, "input")) facts.input.content(*input);  // Interactions
+    // Interactions.
+    if (const json::value* const input = member(request, "input")) facts.input.content(*input);
+    if (const json::value* const format = member(request, "response_format")) facts.input.schema(*format);
+    find_open_input(request, {"agent"}, facts);
     if (const json::object* const config = object_member(request, config_of(request)))
-      for (const std::string_view key : {"responseSchema", "responseJsonSchema", "response_schema"})
+      for (const std::string_view key :
+           {"responseSchema", "responseJsonSchema", "response_schema", "response_json_schema"})
         if (const json::value* const schema = member(*config, key)) facts.input.schema(*schema);
   }
 
@@ -234,6 +237,8 @@ class Gemini final : public Format {
     for (const json::value& tool : tools.get_array()) {
       if (!tool.is_object()) continue;
       bool searched = false, mapped = false;
+      const json::value* const type = tool.get_object().if_contains("type");
+      if (type != nullptr && *type == "function") continue;  // an interaction's
       for (const auto& [key, value] : tool.get_object()) {
         if (key == "functionDeclarations" || key == "function_declarations") continue;
         facts.open_input = true;

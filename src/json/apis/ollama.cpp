@@ -41,6 +41,7 @@ void OllamaShape::read_request(const json::object& request, RequestFacts& facts)
   }
   for (const std::string_view key : {"messages", "prompt", "suffix", "system", "images"})
     if (const json::value* const value = member(request, key)) facts.input.content(json::object{{key, *value}});
+  if (const json::value* const context = member(request, "context")) count_embeddings_input(*context, facts.input);
   for (const std::string_view key : {"tools", "format"})
     if (const json::value* const value = member(request, key)) facts.input.schema(*value);
 }

@@ -148,7 +148,6 @@ class OpenAiResponses final : public Format {
       if (has_tool(*tools, "web_search"))
         facts.web_searches = std::max<std::int64_t>(1, integer_member(request, "max_tool_calls").value_or(1));
     }
-    facts.open_input |= refers_to_files(request);
   }
 
   void write_ceiling(json::object& request, std::int64_t ceiling) const override {

@@ -258,7 +258,9 @@ void count_openai_messages(const json::object& request, InputCount& input) {
       input.content(message);
     }
   }
-  if (const json::value* const prompt = member(request, "prompt")) count_embeddings_input(*prompt, input);
+  for (const std::string_view key : {"prompt", "suffix"})
+    if (const json::value* const text = member(request, key)) count_embeddings_input(*text, input);
+  if (const json::value* const documents = member(request, "documents")) input.content(*documents);  // vLLM
   for (const std::string_view key : {"functions", "response_format"})
     if (const json::value* const value = member(request, key)) {
       input.overhead(12);
@@ -321,6 +323,10 @@ void OpenAiShape::read_request(const json::object& request, RequestFacts& facts)
     facts.open_input = true;
     facts.web_searches = 1;
   }
+  // Input that the request does not show: xAI's live search, Azure's own data, OpenRouter's presets; Groq's compound systems call tools and
+  // models that no request lists.
+  find_open_input(request, {"search_parameters", "data_sources", "preset"}, facts);
+  facts.open_input |= facts.model.starts_with("@preset/") || facts.model.find("compound") != facts.model.npos;
   find_cache_marks(member(request, "messages") ? *member(request, "messages") : json::value{}, facts);
   count_openai_messages(request, facts.input);
 }

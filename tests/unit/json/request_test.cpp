@@ -362,6 +362,142 @@ TEST_CASE("request: an input that grows beyond the request is marked", "[json][r
   CHECK_FALSE(bounded(Api::openai_chat, R"({"model":"m","messages":[],"web_search_options":{}})"));
 }
 
+TEST_CASE("request: what brings input that the request does not show is marked in every format", "[json][request]") {
+  const auto bounded = [](Api api, const std::string& members) {
+    const json::value value = json::parse("{" + members + "}");
+    const GuardOptions options{.model = "m"};
+    return GuardedRequest(api, value.as_object(), options).input_bounded();
+  };
+  const auto responses = [&](const std::string& tool) {
+    return bounded(Api::openai_responses, R"("model":"m","input":"x","tools":[)" + tool + "]");
+  };
+  CHECK_FALSE(responses(R"({"type":"shell","environment":{"type":"container_auto"}})"));
+  CHECK_FALSE(responses(R"({"type":"shell"})"));
+  CHECK(responses(R"({"type":"shell","environment":{"type":"local"}})"));
+  CHECK(responses(R"({"type":"local_shell"})"));
+  CHECK_FALSE(bounded(Api::openai_responses, R"("model":"m","input":[{"type":"item_reference","id":"msg_1"}])"));
+  // What a tool's schema or a call's arguments are called says nothing.
+  CHECK(responses(R"({"type":"function","name":"f","parameters":{"properties":{"source":{"type":["string","null"]},
+                      "file_id":{"type":"string"}}}})"));
+  CHECK(bounded(Api::anthropic_messages, R"("messages":[{"role":"assistant","content":[
+                      {"type":"tool_use","id":"t","name":"f","input":{"file_id":"a"}}]}])"));
+  CHECK(
+      bounded(Api::openai_responses, R"("input":[{"type":"message","role":"assistant","content":[{"type":"output_text",
+                      "text":"x","annotations":[{"type":"url_citation","url":"https://example.org"}]}]}])"));
+
+  const auto chat = [&](Api api, const std::string& members) {
+    return bounded(api, R"("messages":[{"role":"user","content":"x"}],)" + members);
+  };
+  CHECK_FALSE(chat(Api::xai_chat, R"("search_parameters":{"mode":"auto"})"));
+  CHECK_FALSE(chat(Api::azure_chat, R"("data_sources":[{"type":"azure_search"}])"));
+  CHECK_FALSE(chat(Api::openai_compatible, R"("model":"groq/compound")"));
+  CHECK_FALSE(chat(Api::openrouter_chat, R"("model":"@preset/p")"));
+  CHECK(chat(Api::openrouter_chat, R"("model":"openai/gpt-5")"));
+  const auto part = [&](Api api, const std::string& one) {
+    return bounded(api, R"("messages":[{"role":"user","content":[)" + one + "]}]");
+  };
+  CHECK_FALSE(part(Api::openai_chat, R"({"type":"file","file":{"file_id":"f"}})"));
+  CHECK_FALSE(part(Api::openrouter_chat, R"({"type":"file","file":{"file_data":"https://example.org/a.pdf"}})"));
+  CHECK_FALSE(part(Api::mistral_chat, R"({"type":"document_url","document_url":"https://example.org/a.pdf"})"));
+  CHECK_FALSE(part(Api::openrouter_chat, R"({"type":"video_url","video_url":{"url":"https://example.org/a.mp4"}})"));
+  CHECK(part(Api::openai_chat, R"({"type":"image_url","image_url":{"url":"https://example.org/a.png"}})"));
+  CHECK_FALSE(bounded(Api::openai_chat, R"("messages":[{"role":"assistant","audio":{"id":"audio_1"}}])"));
+
+  const auto converse = [&](const std::string& block, const std::string& more = {}) {
+    return bounded(Api::bedrock_converse, R"("messages":[{"role":"user","content":[)" + block + "]}]" + more);
+  };
+  CHECK(converse(R"({"text":"x"})"));
+  CHECK_FALSE(converse(R"({"document":{"format":"pdf","name":"d","source":{"s3Location":{"uri":"s3://b/k"}}}})"));
+  CHECK_FALSE(converse(R"({"video":{"format":"mp4","source":{"bytes":"AAAA"}}})"));
+  CHECK(converse(R"({"image":{"format":"png","source":{"bytes":"AAAA"}}})"));
+  CHECK_FALSE(converse(R"({"text":"x"})", R"(,"toolConfig":{"tools":[{"systemTool":{"name":"nova_grounding"}}]})"));
+  CHECK_FALSE(converse(R"({"text":"x"})",
+                       R"(,"additionalModelRequestFields":{"tools":[{"type":"web_search_20250305","name":"w"}]})"));
+
+  CHECK(bounded(Api::gemini, R"("input":"x","tools":[{"type":"function","name":"f","parameters":{}}])"));
+  CHECK_FALSE(bounded(Api::gemini, R"("input":"x","tools":[{"type":"google_search"}])"));
+}
+
+TEST_CASE("request: documents, sound and what is sealed count as what they are", "[json][request]") {
+  const auto request = [](Api api, const std::string& part) {
+    const std::string text = api == Api::gemini ? R"({"contents":[{"parts":[)" + part + "]}]}"
+                                                : R"({"messages":[{"role":"user","content":[)" + part + "]}]}";
+    return GuardedRequest(api, text, {.model = "m"});
+  };
+  const auto upper = [](const GuardedRequest& guarded) { return *guarded.call_request().input_tokens; };
+  std::string plain;
+  for (int i = 0; i < 1'000; ++i) plain += "a b ";
+  const std::string text_as_base64 = [] {
+    std::string all;
+    for (int i = 0; i < 500; ++i) all += "YSBiIGMgZCBlIGYg";  // "a b c d e f "
+    return all;
+  }();
+  const GuardedRequest converse =
+      request(Api::bedrock_converse,
+              R"({"document":{"format":"txt","name":"d","source":{"bytes":")" + text_as_base64 + R"("}}})");
+  CHECK(converse.input_bounded());
+  CHECK(upper(converse) >= 3'000);
+  const GuardedRequest gemini =
+      request(Api::gemini, R"({"inlineData":{"mimeType":"text/csv","data":")" + text_as_base64 + R"("}})");
+  CHECK(gemini.input_bounded());
+  CHECK(upper(gemini) >= 3'000);
+  const GuardedRequest address = request(
+      Api::openai_chat, R"({"type":"file","file":{"file_data":"data:text/plain;base64,)" + text_as_base64 + R"("}})");
+  CHECK(address.input_bounded());
+  CHECK(upper(address) >= 3'000);
+  const GuardedRequest document =
+      request(Api::anthropic_messages,
+              R"({"type":"document","source":{"type":"text","media_type":"text/plain","data":")" + plain + R"("}})");
+  CHECK(document.input_bounded());
+  CHECK(upper(document) >= 2'000);
+
+  // Nothing bounds what a page or a compressed second has. It was taken for one image.
+  const std::string blob(400'000, 'A');
+  for (const GuardedRequest& guarded :
+       {request(Api::anthropic_messages,
+                R"({"type":"document","source":{"type":"base64","media_type":"application/pdf","data":")" + blob +
+                    R"("}})"),
+        request(Api::bedrock_converse,
+                R"({"document":{"format":"pdf","name":"d","source":{"bytes":")" + blob + R"("}}})")}) {
+    CHECK_FALSE(guarded.input_bounded());
+    CHECK(upper(guarded) > 70'000);
+  }
+  CHECK_FALSE(
+      request(Api::openai_chat, R"({"type":"input_audio","input_audio":{"format":"mp3","data":")" + blob + R"("}})")
+          .input_bounded());
+  CHECK(request(Api::openai_chat, R"({"type":"input_audio","input_audio":{"format":"wav","data":")" + blob + R"("}})")
+            .input_bounded());
+
+  // What a model thought is read again, though only its provider can read it here.
+  const std::string sealed = R"({"model":"m","input":[{"type":"reasoning","summary":[],"encrypted_content":")";
+  const auto responses = [&](std::size_t size) {
+    return upper(GuardedRequest(Api::openai_responses, sealed + std::string(size, 'A') + R"("}]})", {}));
+  };
+  CHECK(responses(6'000) >= responses(0) + 1'500);
+  CHECK(responses(6'000) <= responses(0) + 4'500);
+}
+
+TEST_CASE("request: schemas and tools count wherever a format has them", "[json][request]") {
+  const auto upper = [](Api api, const std::string& members) {
+    return *GuardedRequest(api, "{" + members + "}", {.model = "m"}).call_request().input_tokens;
+  };
+  const std::string schema = R"({"type":"object","properties":{"city":{"type":"string"},"country":{"type":"string"}}})";
+  const std::string quoted = json::serialize(json::value(schema));
+  const std::string converse = R"("messages":[])", contents = R"("contents":[])";
+  CHECK(upper(Api::bedrock_converse,
+              converse + R"(,"outputConfig":{"textFormat":{"structure":{"jsonSchema":{"schema":)" + quoted + "}}}}") >=
+        upper(Api::bedrock_converse, converse) + 30);
+  CHECK(upper(Api::gemini, contents + R"(,"generationConfig":{"response_json_schema":)" + schema + "}") >=
+        upper(Api::gemini, contents) + 20);
+  CHECK(upper(Api::gemini, R"("input":"x","response_format":)" + schema) >= upper(Api::gemini, R"("input":"x")") + 20);
+  CHECK(upper(Api::openai_compatible, R"("prompt":"x","suffix":"one two three four")") >=
+        upper(Api::openai_compatible, R"("prompt":"x")") + 4);
+  CHECK(upper(Api::openai_compatible, R"("messages":[],"documents":[{"text":"one two three four"}])") >=
+        upper(Api::openai_compatible, R"("messages":[])") + 4);
+  CHECK(upper(Api::ollama_generate, R"("prompt":"x","context":[1,2,3,4,5,6])") ==
+        upper(Api::ollama_generate, R"("prompt":"x")") + 6);
+}
+
 TEST_CASE("request: searches that the request bounds are asked for", "[json][request]") {
   const auto searches = [](Api api, const char* request) {
     const json::value value = json::parse(request);

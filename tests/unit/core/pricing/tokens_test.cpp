@@ -276,6 +276,19 @@ TEST_CASE("tokens: digits count by threes", "[core][tokens]") {
   CHECK(built_in_tokenizer().upper(digits) <= 1700);
 }
 
+TEST_CASE("tokens: each word between spaces is one at least, however short and usual it is", "[core][tokens]") {
+  // Neither vocabulary has a token that goes over the white space between two words.
+  for (const std::string_view words : {"a b c d e f ", "to be or ", "I am as he is ", "x\n", "the and ing "}) {
+    std::string text;
+    std::int64_t count = 0;
+    for (int i = 0; i < 200; ++i) text += words;
+    for (std::size_t i = 1; i < text.size(); ++i) count += (text[i] == ' ' || text[i] == '\n') && text[i - 1] != ' ';
+    INFO(words);
+    CHECK(built_in_tokenizer().upper(text) >= count);
+    CHECK(built_in_tokenizer().upper(text) <= 2 * count + 10);
+  }
+}
+
 TEST_CASE("tokens: a text in pieces is counted as the whole", "[core][tokens]") {
   const unsigned seed = std::random_device{}();
   INFO("seed " << seed);
