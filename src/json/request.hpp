@@ -24,6 +24,8 @@ class InputCount {
   void text(std::string_view text);
   /// Tokens that the provider adds around what it is given.
   void overhead(std::int64_t tokens) noexcept { typical_ += tokens, upper_ += tokens; }
+  /// What the model's template writes by itself.
+  void own_prompt() noexcept { range(rules_->own_prompt / 2, rules_->own_prompt); }
   void range(std::int64_t typical, std::int64_t upper) noexcept { typical_ += typical, upper_ += upper; }
   /// A value that providers render as text: its names, strings and numbers.
   void rendered(const boost::json::value& value);

@@ -23,11 +23,13 @@ constexpr std::int64_t tiles(std::int64_t base, std::int64_t tile) { return base
 // - xAI ("Image understanding"): 256 for each tile, 6 at most, and one more.
 // What frames a call of a tool was measured on recorded replies: Claude takes up to 45 tokens more than its name and arguments have, Gemini
 // none, all others up to 10.
+// Open models' templates begin with a prompt of their own: gpt-oss's takes 65 tokens (cookbook.openai.com, "OpenAI harmony response
+// format"), Llama's and Qwen's some 25.
 // The factors on text are no vendor's: Claude's vocabularies take up to a half more tokens than OpenAI's for the same text, older ones of
 // 32,000 entries about a quarter more.
 constexpr std::int64_t patches = 1'536;
-constexpr VendorRules openai(std::int64_t low, std::int64_t image) { return {64, false, 32, 1'600, low, image, 4}; }
-constexpr VendorRules claude(std::int64_t image) { return {96, true, 900, 1'000, image, image, 50}; }
+constexpr VendorRules openai(std::int64_t low, std::int64_t image) { return {64, false, 32, 1'600, low, image, 0, 4}; }
+constexpr VendorRules claude(std::int64_t image) { return {96, true, 900, 1'000, image, image, 0, 50}; }
 constexpr Vendor vendors[] = {
     {"gpt-4o-mini", openai(2'833, tiles(2'833, 5'667))},
     {"gpt-4.1-mini", openai(patches * 162 / 100 + 1, patches * 162 / 100 + 1)},
@@ -42,6 +44,7 @@ constexpr Vendor vendors[] = {
     {"gpt-5", openai(70, tiles(70, 140))},
     {"gpt-image", openai(7'000, 7'000)},
     {"computer-use", openai(65, tiles(65, 129))},
+    {"gpt-oss", {64, false, 96, 1'600, 0, 0, 80, 12}},
     {"gpt-", openai(85, tiles(85, 170))},
     {"chatgpt", openai(85, tiles(85, 170))},
     {"text-embedding", openai(0, 0)},
@@ -55,15 +58,15 @@ constexpr Vendor vendors[] = {
     {"claude-sonnet-4-6", claude(1'600)},
     {"claude-haiku-4-5", claude(1'600)},
     {"claude", claude(4'784)},
-    {"gemini-3", {64, true, 300, 1'000, 2'240, 2'240, 0}},
-    {"gemini", {64, true, 300, 1'000, 24 * 258, 24 * 258, 0}},
-    {"grok", {80, true, 500, 1'000, 7 * 256, 7 * 256, 12}},
-    {"mistral", {80, true, 500, 1'000, 4'200, 4'200, 12}},
-    {"pixtral", {80, true, 500, 1'000, 4'200, 4'200, 12}},
-    {"qwen", {80, true, 500, 1'000, 16'384, 16'384, 12}},
+    {"gemini-3", {64, true, 300, 1'000, 2'240, 2'240, 0, 0}},
+    {"gemini", {64, true, 300, 1'000, 24 * 258, 24 * 258, 0, 0}},
+    {"grok", {80, true, 500, 1'000, 7 * 256, 7 * 256, 0, 12}},
+    {"mistral", {80, true, 500, 1'000, 4'200, 4'200, 0, 12}},
+    {"pixtral", {80, true, 500, 1'000, 4'200, 4'200, 0, 12}},
+    {"qwen", {80, true, 500, 1'000, 16'384, 16'384, 32, 12}},
 };
 // A name may be a deployment's or an alias: the dearest rules that are common, without the few models whose images are far dearer.
-constexpr VendorRules unknown{96, true, 900, 1'600, 6'200, 6'200, 12};
+constexpr VendorRules unknown{96, true, 900, 1'600, 6'200, 6'200, 32, 12};
 
 }  // namespace
 

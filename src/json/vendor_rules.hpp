@@ -15,6 +15,7 @@ struct VendorRules {
   std::int64_t tool_built_in;  // a tool that the vendor has defined
   std::int64_t image_low;      // tokens of an image at low detail
   std::int64_t image;          // at any other
+  std::int64_t own_prompt;     // tokens that a model's template writes in front of what it is given
   std::int64_t tool_call;      // output tokens that frame a call of a tool, beside its name and its arguments
 };
 

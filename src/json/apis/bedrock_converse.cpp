@@ -93,6 +93,7 @@ class BedrockConverse final : public Format {
     // A stored prompt has text of its own: its variables, or its name in place of the model's (docs.aws.amazon.com/bedrock, "Prompt management").
     find_open_input(request, {"promptVariables"}, facts);
     facts.input.overhead(8);
+    facts.input.own_prompt();
     for (const std::string_view key : {"system", "messages"})
       if (const json::value* const value = member(request, key)) {
         find_cache_marks(*value, facts);

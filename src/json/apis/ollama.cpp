@@ -38,6 +38,8 @@ void OllamaShape::read_request(const json::object& request, RequestFacts& facts)
     facts.ceiling = 0;
     facts.fixed_ceiling = true;
     count_embeddings_input(*input, facts.input);
+  } else {
+    facts.input.own_prompt();
   }
   for (const std::string_view key : {"messages", "prompt", "suffix", "system", "images"})
     if (const json::value* const value = member(request, key)) facts.input.content(json::object{{key, *value}});

@@ -253,6 +253,7 @@ void count_openai_messages(const json::object& request, InputCount& input) {
   // Each message is framed by about three tokens and each name by one more; the answer is primed by three (OpenAI's cookbook on
   // counting tokens). Tools and schemas are part of the prompt.
   if (const json::value* const messages = member(request, "messages"); messages != nullptr && messages->is_array()) {
+    input.own_prompt();
     for (const json::value& message : messages->get_array()) {
       input.overhead(4);
       input.content(message);

@@ -477,6 +477,19 @@ TEST_CASE("request: documents, sound and what is sealed count as what they are",
   CHECK(responses(6'000) <= responses(0) + 4'500);
 }
 
+TEST_CASE("request: what an open model's template writes by itself counts", "[json][request]") {
+  const auto upper = [](const std::string& model) {
+    return *GuardedRequest(Api::openai_compatible,
+                           R"({"model":")" + model + R"(","messages":[{"role":"user","content":"hi"}]})", {})
+                .call_request()
+                .input_tokens;
+  };
+  // Of which the system message that the model was trained with has 65.
+  CHECK(upper("openai/gpt-oss-120b") >= 72);
+  CHECK(upper("llama-3.3-70b-versatile") >= 36);
+  CHECK(upper("gpt-4.1") < 20);
+}
+
 TEST_CASE("request: schemas and tools count wherever a format has them", "[json][request]") {
   const auto upper = [](Api api, const std::string& members) {
     return *GuardedRequest(api, "{" + members + "}", {.model = "m"}).call_request().input_tokens;
