@@ -107,8 +107,10 @@ class OUTLAY_EXPORT GuardedRequest {
   [[nodiscard]] Api api() const noexcept;
   /// The request asks for a stream.
   [[nodiscard]] bool streamed() const noexcept;
-  /// call_request() bounds the input. False where it may grow beyond what the request shows: earlier answers (`previous_response_id`),
-  /// stored files, cached contents, and tools that the provider runs, whose results the model reads.
+  /// call_request() bounds the input: on recorded calls it was 1.25 to 12 times what was billed (examples/guide/concepts.md has it by
+  /// vendor). False where the input may grow beyond what the request shows: earlier answers (`previous_response_id`), stored files, cached
+  /// contents, and tools that the provider runs, whose results the model reads; and where its size bounds nothing: documents that are not
+  /// text, compressed sound, video.
   [[nodiscard]] bool input_bounded() const noexcept;
   /// body() asks for a usage that the request did not ask for: drop events that are StreamEvent::usage_only for the request's sender.
   [[nodiscard]] bool drop_usage_event() const noexcept;
