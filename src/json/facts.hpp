@@ -82,6 +82,7 @@ enum class Field : std::uint8_t {
   entry_query,  // of a search, if the entry is one
   container,    // that a tool ran in: each is billed once
   tool_model,   // of a tool that is a model
+  tool_type,    // of a tool that the request offered, as the reply repeats it
   label,        // of an entry of a list: its modality, its life, its type
   entry_model,
   entry_count,  // the counts of such an entry
@@ -146,8 +147,9 @@ struct Facts {
   std::string speed;
   std::string geo;
   std::string type;
-  std::string finish;      // of the first answer that has one
-  std::string tool_model;  // of a tool that is a model
+  std::string finish;           // of the first answer that has one
+  std::string tool_model;       // of a tool that is a model
+  bool preview_search = false;  // the searches were those of the earlier tool
   std::vector<Iteration> iterations;
   std::vector<std::uint64_t> queries;     // hashes of the different queries seen
   std::vector<std::uint64_t> containers;  // the same of containers

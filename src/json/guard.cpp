@@ -49,6 +49,18 @@ GuardedRequest::Impl::Impl(Api a, std::string_view body, const GuardOptions& opt
   read(options);
 }
 
+namespace {
+
+// OpenAI's hosts for requests that stay in one place (platform.openai.com/docs, "Data controls").
+std::string_view place_at(std::string_view address) noexcept {
+  if (const std::size_t scheme = address.find("://"); scheme != address.npos) address.remove_prefix(scheme + 3);
+  for (const std::string_view place : {"eu", "us"})
+    if (address.starts_with(place) && address.substr(place.size()).starts_with(".api.openai.com")) return place;
+  return {};
+}
+
+}  // namespace
+
 void GuardedRequest::Impl::read(const GuardOptions& options) {
   facts.input.count_for(options.model);
   format.read_request(*request, facts);
@@ -59,6 +71,7 @@ void GuardedRequest::Impl::read(const GuardOptions& options) {
     throw Error(errc::invalid_argument, std::string(api.name()) + ": the request does not name a model. " +
                                             (api.model_in_path() ? "The URL names it: pass it as GuardOptions::model."
                                                                  : "Set \"model\" or GuardOptions::model."));
+  detail::add_place(place_at(options.provider), facts);
   // An address that is not known, as a proxy's, says nothing: what speaks an API is served as its provider does.
   provider = detail::provider_at(options.provider);
   if (provider.empty()) provider = detail::row_of(api).service.provider;

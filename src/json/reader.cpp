@@ -224,6 +224,9 @@ void Reader::string(std::string_view last_part) {
     case Field::tool_model:
       if (!text.empty() && text.size() <= 256) facts.tool_model = text;
       break;
+    case Field::tool_type:
+      facts.preview_search |= text.starts_with("web_search_preview");
+      break;
     case Field::entry_model:
       facts.entry_model = text.substr(0, 256);
       break;

@@ -155,6 +155,7 @@ Settled end_refused(Reservation* call, Api api, int status, const json::value& b
 Settled GuardedCall::reply(const json::value& reply) {
   detail::Reader reader(detail::format(api()));
   reader.facts.admitted_model = call_.model();
+  reader.facts.geo = detail::place_of(request_.call_request().service_tier);
   try {
     reader.walk(reply);
   } catch (...) {
@@ -183,6 +184,7 @@ Settled GuardedCall::reply_text(int status, std::string_view body) {
   const auto reads = [&](std::string_view text) {
     parser.emplace(detail::reply_options(), detail::format(api()));
     parser->handler().facts.admitted_model = call_.model();
+    parser->handler().facts.geo = detail::place_of(request_.call_request().service_tier);
     parser->handler().begin_document();
     boost::system::error_code failed;
     return parser->write_some(false, text.data(), text.size(), failed) == text.size() && !failed;

@@ -330,6 +330,20 @@ bool refers_elsewhere(const json::value& value, int depth) {
   return false;
 }
 
+void add_place(std::string_view geo, RequestFacts& facts) {
+  if (geo.empty() || geo == "global" || geo == "not_available") return;
+  std::string& tier = facts.service_tier;
+  if (tier == "auto" || tier == "standard_only" || tier == "default") tier.clear();
+  if (!tier.empty()) tier += '+';
+  tier += geo;
+}
+
+std::string_view place_of(std::string_view tier) noexcept {
+  const std::size_t plus = tier.rfind('+');
+  if (plus != tier.npos) tier.remove_prefix(plus + 1);
+  return tier == "us" || tier == "eu" ? tier : std::string_view();
+}
+
 void find_cache_marks(const json::value& value, RequestFacts& facts, int depth) {
   if (depth > max_depth) return;
   if (value.is_array()) {

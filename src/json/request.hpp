@@ -98,6 +98,11 @@ void find_open_input(const boost::json::object& request, std::initializer_list<s
 [[nodiscard]] bool has_tool(const boost::json::value& tools, std::string_view type);
 /// Whether the request names stored or distant documents, or parts of earlier answers, whose size it does not show.
 [[nodiscard]] bool refers_elsewhere(const boost::json::value& value, int depth = 0);
+/// Notes where a request is to be computed, as Facts::compose_tier() says it of a reply: a place that is dearer, on top of a tier that has
+/// a price of its own.
+void add_place(std::string_view geo, RequestFacts& facts);
+/// The place that a tier names, alone or on top of another; empty if none.
+[[nodiscard]] std::string_view place_of(std::string_view tier) noexcept;
 /// Notes marks for the provider's cache, wherever they are in the request.
 void find_cache_marks(const boost::json::value& value, RequestFacts& facts, int depth = 0);
 

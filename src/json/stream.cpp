@@ -30,6 +30,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
       throw Error(errc::invalid_argument,
                   "Stream: the call has been moved from. Make the stream from the call that holds it.");
     meter.impl_->reader.facts.admitted_model = reservation->model_name();
+    if (reservation->tier) meter.impl_->reader.facts.geo = detail::place_of(reservation->tier->text);
     bounded = !reservation->quote.unbounded;
     if (bounded && !meter.impl_->max_output) meter.impl_->max_output = reservation->quote.output;
   }

@@ -168,9 +168,13 @@ void add_parts(const Reservation& reservation, const Bill& bill, const Basis& ba
     RecordPart& priced_part = result.parts.emplace_back(RecordPart{part.model, part.usage, {}});
     if (pricing.kind() == Pricing::Kind::flat) continue;
     Share share;
-    if (const PricedModel* const model = book->find(part.model, under))
+    // A tool that has a price of its own where a table lists it, as a name beside the models; the program's word on the call's goes before.
+    const bool tool_alone = part.usage.total() == 0;
+    const bool own = tool_alone && basis.priced && basis.priced->own;
+    const PricedModel* const model = own ? nullptr : book->find(part.model, under);
+    if (model)
       share = share_of(Pricing::table(*model), part.usage, tier);
-    else if (pricing.kind() == Pricing::Kind::assumed)
+    else if (tool_alone || pricing.kind() == Pricing::Kind::assumed)
       share = share_of(pricing, part.usage, tier);
     priced_part.usd = share.usd;
     std::int64_t sum = 0;

@@ -974,6 +974,10 @@ constexpr ToolFees tool_fees[] = {
     {"xai", {}, 0.005_usd, 0.0025_usd, 0.005_usd, 0.005_usd},
 };
 
+// A tool that costs otherwise than its provider's others: a search by `web_search_preview` of a model that does not reason ("Built-in tools":
+// web search preview, non-reasoning models, $25 a thousand calls).
+constexpr ToolFees named_tools[] = {{"openai", "web_search_preview", 0.025_usd, {}, {}, {}}};
+
 void add_tool_fees(std::string_view names, Price& price) {
   for (const ToolFees& fees : tool_fees) {
     if (fees.provider != price.provider || names.find(fees.models) == names.npos) continue;
@@ -1009,6 +1013,9 @@ std::shared_ptr<const detail::PriceBook> build() {
       names.remove_prefix(end == std::string_view::npos ? names.size() : end + 1);
     }
   }
+  for (const ToolFees& tool : named_tools)
+    entries.push_back(
+        {std::string(tool.models), {.web_search = tool.web_search, .provider = std::string(tool.provider)}, false});
   return detail::make_price_book(std::move(entries), version, source, as_of);
 }
 

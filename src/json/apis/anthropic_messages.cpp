@@ -113,7 +113,7 @@ class AnthropicMessages final : public Format {
     facts.ceiling = integer_member(request, "max_tokens");
     read_thinking(object_member(request, "thinking"), facts);
     facts.service_tier = string_member(request, "speed") == "fast" ? "fast" : string_member(request, "service_tier");
-    read_place(string_member(request, "inference_geo"), facts);
+    add_place(string_member(request, "inference_geo"), facts);
     facts.stream = bool_member(request, "stream");
     facts.asks_for_usage = true;  // it comes unasked
     for (const std::string_view key : {"cache_control", "system", "messages", "tools"})
@@ -166,14 +166,6 @@ class AnthropicMessages final : public Format {
       if (beside) report.usage += usage;
       if (other_model) report.parts.push_back({one.model, usage});
     }
-  }
-
-  // As Facts::compose_tier() says it of a reply: a place that is dearer, on top of a tier that has a price of its own.
-  static void read_place(std::string_view geo, RequestFacts& facts) {
-    if (geo.empty() || geo == "global" || geo == "not_available") return;
-    if (facts.service_tier == "auto" || facts.service_tier == "standard_only") facts.service_tier.clear();
-    if (!facts.service_tier.empty()) facts.service_tier += '+';
-    facts.service_tier += geo;
   }
 
   static int status_of(std::string_view type) noexcept {

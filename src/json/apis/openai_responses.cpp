@@ -8,42 +8,43 @@ namespace json = boost::json;
 namespace outlay::detail {
 
 // openai@7.57.0 resources/responses/responses.d.ts. A reply has its members at the root, a stream's events below `response`.
-#define OUTLAY_RESPONSE_RULES(at)                                                                                   \
-  {at "model", Field::model}, {at "service_tier", Field::service_tier}, {at "error", Field::error},                 \
-      {at "error.code", Field::error_code}, {at "usage", Field::usage}, {at "usage.input_tokens", Field::input},    \
-      {at "usage.prompt_tokens", Field::input}, {at "usage.output_tokens", Field::output},                          \
-      {at "usage.completion_tokens", Field::output}, {at "usage.total_tokens", Field::total},                       \
-      {at "usage.input_tokens_details.cached_tokens", Field::cached},                                               \
-      {at "usage.input_tokens_details.cache_write_tokens", Field::cache_write},                                     \
-      {at "usage.input_tokens_details.cache_write_tokens_details.ttl_30m_tokens", Field::cache_write_5m},           \
-      {at "usage.input_tokens_details.cache_write_tokens_details.ttl_12h_tokens", Field::cache_write_1h},           \
-      {at "usage.input_tokens_details.audio_tokens", Field::input_audio},                                           \
-      {at "usage.input_tokens_details.image_tokens", Field::input_image},                                           \
-      {at "usage.input_tokens_details.text_tokens", Field::ignored},                                                \
-      {at "usage.output_tokens_details.reasoning_tokens", Field::reasoning},                                        \
-      {at "usage.output_tokens_details.audio_tokens", Field::output_audio},                                         \
-      {at "usage.output_tokens_details.image_tokens", Field::output_image},                                         \
-      {at "usage.output_tokens_details.text_tokens", Field::ignored},                                               \
-      {at "usage.cost_in_usd_ticks", Field::cost_ticks}, OUTLAY_STATED_COST(at "usage"),                            \
-      {at "usage.num_sources_used", Field::ignored}, {at "usage.num_server_side_tools_used", Field::ignored},       \
-      {at "usage.server_side_tool_usage_details.web_search_calls", Field::web_searches},                            \
-      {at "usage.server_side_tool_usage_details.x_search_calls", Field::other_tools},                               \
-      {at "usage.server_side_tool_usage_details.code_interpreter_calls", Field::code_sessions},                     \
-      {at "usage.server_side_tool_usage_details.file_search_calls", Field::file_searches},                          \
-      {at "usage.server_side_tool_usage_details.document_search_calls", Field::document_searches},                  \
-      {at "usage.server_side_tool_usage_details.mcp_calls", Field::ignored}, {at "tool_usage", Field::usage},       \
-      {at "tool_usage.web_search.num_requests", Field::web_searches},                                               \
-      {at "tool_usage.image_gen.input_tokens", Field::image_input},                                                 \
-      {at "tool_usage.image_gen.input_tokens_details.image_tokens", Field::image_input_image},                      \
-      {at "tool_usage.image_gen.input_tokens_details.text_tokens", Field::ignored},                                 \
-      {at "tool_usage.image_gen.cached_tokens", Field::image_cached},                                               \
-      {at "tool_usage.image_gen.output_tokens", Field::image_output},                                               \
-      {at "tool_usage.image_gen.output_tokens_details.image_tokens", Field::ignored},                               \
-      {at "tool_usage.image_gen.output_tokens_details.text_tokens", Field::ignored},                                \
-      {at "tool_usage.image_gen.total_tokens", Field::ignored}, {at "tools.*.model", Field::tool_model},            \
-      {at "output", Field::output_items}, {at "output.*", Field::entry}, {at "output.*.type", Field::label},        \
-      {at "output.*.container_id", Field::container}, {at "output.*.environment.container_id", Field::container}, { \
-    at "output.*.action.type", Field::action                                                                        \
+#define OUTLAY_RESPONSE_RULES(at)                                                                                \
+  {at "model", Field::model}, {at "service_tier", Field::service_tier}, {at "error", Field::error},              \
+      {at "error.code", Field::error_code}, {at "usage", Field::usage}, {at "usage.input_tokens", Field::input}, \
+      {at "usage.prompt_tokens", Field::input}, {at "usage.output_tokens", Field::output},                       \
+      {at "usage.completion_tokens", Field::output}, {at "usage.total_tokens", Field::total},                    \
+      {at "usage.input_tokens_details.cached_tokens", Field::cached},                                            \
+      {at "usage.input_tokens_details.cache_write_tokens", Field::cache_write},                                  \
+      {at "usage.input_tokens_details.cache_write_tokens_details.ttl_30m_tokens", Field::cache_write_5m},        \
+      {at "usage.input_tokens_details.cache_write_tokens_details.ttl_12h_tokens", Field::cache_write_1h},        \
+      {at "usage.input_tokens_details.audio_tokens", Field::input_audio},                                        \
+      {at "usage.input_tokens_details.image_tokens", Field::input_image},                                        \
+      {at "usage.input_tokens_details.text_tokens", Field::ignored},                                             \
+      {at "usage.output_tokens_details.reasoning_tokens", Field::reasoning},                                     \
+      {at "usage.output_tokens_details.audio_tokens", Field::output_audio},                                      \
+      {at "usage.output_tokens_details.image_tokens", Field::output_image},                                      \
+      {at "usage.output_tokens_details.text_tokens", Field::ignored},                                            \
+      {at "usage.cost_in_usd_ticks", Field::cost_ticks}, OUTLAY_STATED_COST(at "usage"),                         \
+      {at "usage.num_sources_used", Field::ignored}, {at "usage.num_server_side_tools_used", Field::ignored},    \
+      {at "usage.server_side_tool_usage_details.web_search_calls", Field::web_searches},                         \
+      {at "usage.server_side_tool_usage_details.x_search_calls", Field::other_tools},                            \
+      {at "usage.server_side_tool_usage_details.code_interpreter_calls", Field::code_sessions},                  \
+      {at "usage.server_side_tool_usage_details.file_search_calls", Field::file_searches},                       \
+      {at "usage.server_side_tool_usage_details.document_search_calls", Field::document_searches},               \
+      {at "usage.server_side_tool_usage_details.mcp_calls", Field::ignored}, {at "tool_usage", Field::usage},    \
+      {at "tool_usage.web_search.num_requests", Field::web_searches},                                            \
+      {at "tool_usage.image_gen.input_tokens", Field::image_input},                                              \
+      {at "tool_usage.image_gen.input_tokens_details.image_tokens", Field::image_input_image},                   \
+      {at "tool_usage.image_gen.input_tokens_details.text_tokens", Field::ignored},                              \
+      {at "tool_usage.image_gen.cached_tokens", Field::image_cached},                                            \
+      {at "tool_usage.image_gen.output_tokens", Field::image_output},                                            \
+      {at "tool_usage.image_gen.output_tokens_details.image_tokens", Field::ignored},                            \
+      {at "tool_usage.image_gen.output_tokens_details.text_tokens", Field::ignored},                             \
+      {at "tool_usage.image_gen.total_tokens", Field::ignored}, {at "tools.*.model", Field::tool_model},         \
+      {at "tools.*.type", Field::tool_type}, {at "output", Field::output_items}, {at "output.*", Field::entry},  \
+      {at "output.*.type", Field::label}, {at "output.*.container_id", Field::container},                        \
+      {at "output.*.environment.container_id", Field::container}, {                                              \
+    at "output.*.action.type", Field::action                                                                     \
   }
 
 class OpenAiResponses final : public Format {
@@ -91,6 +92,9 @@ class OpenAiResponses final : public Format {
     } else {
       report.usage.other_tools += facts.get(Field::image_items);
     }
+    const std::string& model = facts.model.empty() ? facts.admitted_model : facts.model;
+    if (facts.preview_search && report.usage.web_searches > 0 && !reasons(model))
+      report.parts.push_back({"web_search_preview", {.web_searches = report.usage.web_searches}});
     return report;
   }
 
@@ -146,7 +150,10 @@ class OpenAiResponses final : public Format {
     if (const json::value* const tools = member(request, "tools")) {
       facts.open_input |= facts.input.tools(*tools);
       if (has_tool(*tools, "web_search"))
-        facts.web_searches = std::max<std::int64_t>(1, integer_member(request, "max_tool_calls").value_or(1));
+        facts.web_searches =
+            std::clamp<std::int64_t>(integer_member(request, "max_tool_calls").value_or(1), 1, 100'000);
+      // Its price is not held by itself: three searches cost as much at least.
+      if (has_tool(*tools, "web_search_preview") && !reasons(facts.model)) facts.web_searches *= 3;
     }
   }
 
@@ -155,6 +162,10 @@ class OpenAiResponses final : public Format {
   }
 
  private:
+  // "Web search preview" costs $10 a thousand calls of reasoning models, "including gpt-5, o-series", and $25 of others (openai.com/api/pricing,
+  // "Built-in tools").
+  static bool reasons(std::string_view model) noexcept { return model.find("gpt-4") == model.npos; }
+
   // "Discounted searches and actions such as opening a page are excluded." Code is billed by its container, and
   // hosted shells run in the same ones (developers.openai.com/api/docs: "Shell", its data retention and container lifecycle, and "Changelog",
   // its container sessions).

@@ -127,6 +127,94 @@ TEST_CASE("bill: OpenAI's search models search in each call, and the fee is held
             .usage.web_searches == 0);
 }
 
+TEST_CASE("bill: a search by the earlier tool costs as its model reasons or not", "[json][bill]") {
+  const auto asked = [](const std::string& model, const std::string& tool) {
+    return Asked{
+        Api::openai_responses,
+        R"({"model":")" + model + R"(","max_output_tokens":100,"input":"hi","tools":[{"type":")" + tool + R"("}]})"};
+  };
+  const auto reply = [](const std::string& model, const std::string& tool) {
+    return R"({"model":")" + model + R"(","status":"completed","tools":[{"type":")" + tool +
+           R"("}],"output":[{"type":"web_search_call","action":{"type":"search"}},
+              {"type":"web_search_call","action":{"type":"search"}},
+              {"type":"message","content":[{"type":"output_text","text":"ok"}]}],
+            "usage":{"input_tokens":1000,"output_tokens":10,"total_tokens":1010}})";
+  };
+  struct Case {
+    std::string model, tool;
+    Usd tokens, searches;
+  };
+  for (const Case& one : {Case{"gpt-4.1", "web_search_preview", 0.00208_usd, 0.05_usd},
+                          Case{"gpt-4.1", "web_search_preview_2025_03_11", 0.00208_usd, 0.05_usd},
+                          Case{"gpt-4.1", "web_search", 0.00208_usd, 0.02_usd},
+                          Case{"gpt-5", "web_search_preview", 0.00135_usd, 0.02_usd}}) {
+    INFO(one.model << " " << one.tool);
+    const std::string whole = reply(one.model, one.tool);
+    const std::string last = R"({"type":"response.completed","response":)" + whole + "}";
+    for (const bool streamed : {false, true}) {
+      const Record record = booked(asked(one.model, one.tool), streamed ? events({last}, false) : whole, streamed);
+      CHECK(record.usd == one.tokens + one.searches);
+      CHECK(record.usage.web_searches == 2);
+      CHECK(record.cost_source == CostSource::table);
+    }
+    CHECK(reserved(asked(one.model, one.tool)) > Usd::from_nanos(one.searches.nanos() / 2));
+  }
+  // The program's own price of a search goes before.
+  PriceTable prices = PriceTable::bundled();
+  Price own = *prices.find("gpt-4.1");
+  own.web_search = 0.5_usd;
+  prices.register_model("gpt-4.1", own);
+  Ledger ledger({.prices = prices});
+  LedgerScope scope(ledger);
+  {
+    GuardedCall call(Api::openai_responses, asked("gpt-4.1", "web_search_preview").request);
+    call.sent();
+    static_cast<void>(call.try_reply(200, reply("gpt-4.1", "web_search_preview")));
+  }
+  CHECK(ledger.records().front().usd == 1.00208_usd);
+}
+
+TEST_CASE("bill: where a call is computed raises its price, whatever the reply says of the tier", "[json][bill]") {
+  const std::string usage = R"({"prompt_tokens":100000,"completion_tokens":10,"total_tokens":100010})";
+  const auto at = [&](const std::string& model, const std::string& address, const std::string& request_tier,
+                      const std::string& reply_tier, bool streamed = false) {
+    std::string reply = chat_reply(model, usage);
+    if (!reply_tier.empty()) reply.insert(1, R"("service_tier":")" + reply_tier + R"(",)");
+    const std::string tier = request_tier.empty() ? "" : R"(,"service_tier":")" + request_tier + R"(")";
+    return booked({Api::openai_chat, chat_request(model, tier), {}, address}, streamed ? events({reply}) : reply,
+                  streamed);
+  };
+  const std::string here = "https://api.openai.com/v1", eu = "https://eu.api.openai.com/v1";
+  for (const bool streamed : {false, true}) {
+    CHECK(at("gpt-5.4", here, "", "default", streamed).usd == 0.25015_usd);
+    CHECK(at("gpt-5.4", eu, "", "default", streamed).usd == 0.275165_usd);
+    CHECK(at("gpt-5.4", eu, "", "", streamed).usd == 0.275165_usd);
+    CHECK(at("gpt-5.4", "https://us.api.openai.com/v1", "flex", "flex", streamed).usd == 0.1375825_usd);
+  }
+  CHECK(reserved({Api::openai_chat, chat_request("gpt-5.4"), {}, eu}) >
+        reserved({Api::openai_chat, chat_request("gpt-5.4"), {}, here}));
+  // Models of before do not cost more there.
+  const Record before = at("gpt-4.1", eu, "", "default");
+  CHECK(before.usd == 0.20008_usd);
+  CHECK(before.cost_source == CostSource::table);
+
+  // Anthropic's place costs a tenth more of any model, whether the table lists it or not.
+  PriceTable prices = PriceTable::bundled();
+  prices.register_model(
+      "claude-next",
+      {.rates = {.input = Rate::per_million(10_usd), .output = Rate::per_million(50_usd)}, .provider = "anthropic"});
+  Ledger ledger({.prices = prices});
+  LedgerScope scope(ledger);
+  {
+    GuardedCall call(Api::anthropic_messages,
+                     R"({"model":"claude-next","max_tokens":10,"inference_geo":"us","messages":[]})");
+    call.sent();
+    static_cast<void>(call.try_reply(200, R"({"model":"claude-next","content":[],"stop_reason":"end_turn",
+      "usage":{"input_tokens":100000,"output_tokens":1000,"service_tier":"standard","inference_geo":"us"}})"));
+  }
+  CHECK(ledger.records().front().usd == 1.155_usd);
+}
+
 TEST_CASE("bill: xAI's searches of files and of documents are both billed", "[json][bill]") {
   const std::string details = R"("server_side_tool_usage_details":{"file_search_calls":2,"document_search_calls":3}})";
   CHECK(read(Api::xai_chat,
