@@ -73,6 +73,34 @@ void Facts::end_list() {
   list = Field::none;
 }
 
+void Facts::begin_choice_usage() noexcept {
+  touch();
+  for (const Field field : {Field::output, Field::reasoning, Field::total}) {
+    numbers.counts[static_cast<std::size_t>(field)] = 0;
+    set_now &= ~bit(field);
+  }
+}
+
+void Facts::end_choice_usage(std::int32_t choice) {
+  const auto same = [&](const Generated& one) { return one.choice == choice; };
+  auto at = std::find_if(generated.begin(), generated.end(), same);
+  if (at == generated.end()) at = generated.insert(at, {choice, 0, 0});
+  const std::int64_t total = get(Field::total);
+  // A 0 never replaces a count, here either.
+  if (get(Field::output) != 0) at->output = get(Field::output);
+  if (get(Field::reasoning) != 0) at->reasoning = get(Field::reasoning);
+  std::int64_t output = 0, reasoning = 0;
+  for (const Generated& one : generated) {
+    if (believes(Field::output, output + one.output)) output += one.output;
+    if (believes(Field::reasoning, reasoning + one.reasoning)) reasoning += one.reasoning;
+  }
+  const auto put = [&](Field field, std::int64_t value) { numbers.counts[static_cast<std::size_t>(field)] = value; };
+  put(Field::output, output);
+  put(Field::reasoning, reasoning);
+  // The total is that of the prompt and this choice.
+  if (total != 0) put(Field::total, total - at->output + output);
+}
+
 void Facts::search_by_entry() {
   constexpr std::size_t most = 1'024;  // as many as are told apart
   for (const std::uint64_t query : entry_queries)

@@ -151,6 +151,11 @@ struct Facts {
   std::string tool_model;       // of a tool that is a model
   bool preview_search = false;  // the searches were those of the earlier tool
   std::vector<Iteration> iterations;
+  struct Generated {
+    std::int32_t choice = 0;
+    std::int64_t output = 0, reasoning = 0;
+  };
+  std::vector<Generated> generated;       // by each choice that has a usage of its own
   std::vector<std::uint64_t> queries;     // hashes of the different queries seen
   std::vector<std::uint64_t> containers;  // the same of containers
   std::string unread;                     // a member of the usage that no path names; empty: none
@@ -206,6 +211,10 @@ struct Facts {
   void end_list();
   /// Takes the entry's queries for those of searches that were run.
   void search_by_entry();
+  /// A usage within a choice begins: it is the choice's alone, of what it generated.
+  void begin_choice_usage() noexcept;
+  /// The choice ends whose usage this was: what was generated is what all of them report.
+  void end_choice_usage(std::int32_t choice);
   /// One more of a count, for what a stream shows one by one.
   void count_up(Field field) noexcept { set(field, get(field) + 1); }
   /// Whether a count from outside can be one; notes the first that cannot.

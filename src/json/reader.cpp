@@ -374,7 +374,7 @@ void Reader::scope_begins(Field field) {
     case Field::choice:
       facts.empty_choices = false;
       in_choice_ = true;
-      choice_finished_ = choice_at_ceiling_ = false;
+      choice_finished_ = choice_at_ceiling_ = choice_usage_ = false;
       choice_ = facts.choices_now++;
       choice_begin_ = pieces.size();
       break;
@@ -395,6 +395,10 @@ void Reader::scope_begins(Field field) {
       break;
     case Field::usage:
       if (usage_depth_ == 0) usage_depth_ = depth_;
+      if (in_choice_ && !choice_usage_) {
+        choice_usage_ = true;
+        facts.begin_choice_usage();
+      }
       break;
     case Field::maps:
       facts.set(Field::other_tools, 1);
@@ -428,6 +432,7 @@ void Reader::scope_ends(Field field) {
       facts.choices_seen = std::max(facts.choices_seen, choice_ + 1);
       if (choice_finished_) facts.finished |= std::uint64_t{1} << std::min(choice_, 63);
       if (choice_at_ceiling_) facts.at_ceiling |= std::uint64_t{1} << std::min(choice_, 63);
+      if (choice_usage_) facts.end_choice_usage(choice_);
       in_choice_ = false;
       break;
     case Field::tool: {

@@ -184,6 +184,7 @@ class Reader : public AnySize {
   std::int32_t tool_ = -1;
   std::int32_t outer_tool_ = -1;
   bool choice_finished_ = false;
+  bool choice_usage_ = false;  // it has one of its own
   bool choice_at_ceiling_ = false;
   bool in_choice_ = false;
   bool thought_ = false;

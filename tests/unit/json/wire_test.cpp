@@ -75,6 +75,38 @@ TEST_CASE("wire: Moonshot reports usage below the choice, and what was cached be
             .usage == Usage{.input = 9, .cache_read = 10, .output = 21});
 }
 
+TEST_CASE("wire: usages of several choices are added up, and the prompt counts once", "[json][wire]") {
+  const auto end = [](int index, const char* usage) {
+    return R"({"choices":[{"index":)" + std::to_string(index) + R"(,"delta":{},"finish_reason":"stop","usage":)" +
+           usage + "}]}";
+  };
+  const std::string first =
+      end(0, R"({"prompt_tokens":19,"completion_tokens":13,"total_tokens":32,"cached_tokens":10})");
+  const std::string second = end(1, R"({"prompt_tokens":19,"completion_tokens":40,"total_tokens":59})");
+  const std::string nothing = end(1, R"({"prompt_tokens":19,"completion_tokens":0,"total_tokens":0})");
+  const auto streamed = [](const std::vector<std::string>& events) {
+    StreamMeter meter(Api::openai_compatible);
+    for (const std::string& event : events) meter.feed("data: " + event + "\n\n");
+    meter.feed("data: [DONE]\n\n");
+    meter.finish();
+    CHECK_FALSE(meter.estimated());
+    return meter.usage();
+  };
+  const Usage both{.input = 9, .cache_read = 10, .output = 53};
+  CHECK(streamed({first, second}) == both);
+  CHECK(streamed({second, first}) == both);
+  CHECK(streamed({first, first, second}) == both);
+  CHECK(streamed({first, second, nothing}) == both);
+  CHECK(streamed({first, nothing}) == Usage{.input = 9, .cache_read = 10, .output = 13});
+  // One for all of them says so last.
+  CHECK(streamed({first, second,
+                  R"({"choices":[],"usage":{"prompt_tokens":19,"completion_tokens":53,"total_tokens":72}})"}) == both);
+  const std::string whole = R"({"choices":[{"index":0,"finish_reason":"stop","message":{"content":"a"},
+      "usage":{"prompt_tokens":19,"completion_tokens":40,"total_tokens":59}},{"index":1,"finish_reason":"stop",
+      "message":{"content":"b"},"usage":{"prompt_tokens":19,"completion_tokens":13,"total_tokens":32}}]})";
+  CHECK(read_usage(Api::openai_compatible, json::parse(whole)).usage == Usage{.input = 19, .output = 53});
+}
+
 TEST_CASE("wire: what was written to a cache is read under every host's name, once", "[json][wire]") {
   for (
       const char* const usage : {
