@@ -102,6 +102,17 @@ bool says_less(std::string_view admitted, std::string_view served) noexcept {
                      [&](const NameCandidate& candidate) { return candidate.name == served; });
 }
 
+/// The served model as it was asked: `azure/eu/gpt-4o-2024-08-06` where `gpt-4o-2024-08-06` answers for `azure/eu/gpt-4o`. Empty where the
+/// admitted name has no host or region in front, or another model answered.
+std::string as_asked(std::string_view admitted, std::string_view served) {
+  const std::string_view undated = without_date(served);
+  if (undated.empty() || !admitted.ends_with(undated) || admitted.size() == undated.size()) return {};
+  const NameCandidates candidates(admitted);
+  const bool in_front = std::any_of(candidates.begin(), candidates.end(),
+                                    [&](const NameCandidate& candidate) { return candidate.name == undated; });
+  return in_front ? std::string(admitted.substr(0, admitted.size() - undated.size())).append(served) : std::string();
+}
+
 /// A deployment costs what the program says, whatever the reply calls itself, and so does a model that it registered, unless it has
 /// registered the served one, too. A name that says less than the admitted one decides nothing. Otherwise the price is that of the served
 /// model under the same provider; and where that is not known, that of the admitted one.
@@ -133,6 +144,12 @@ Basis basis_of(const Reservation& reservation, const Bill& bill) {
     slot = &prices.resolve(bill.served_model, under_text, NameOrigin::reply);
     served = slot->name;
     guessed = is_guess(own, slot->priced);
+    const std::string asked = own && own->own ? std::string() : as_asked(reservation.model_name(), bill.served_model);
+    if (!asked.empty()) {
+      const ModelSlot& regional = prices.resolve(asked, under_text, NameOrigin::reply);
+      const bool listed = regional.priced && !regional.priced->assumed;
+      slot = listed ? &regional : &prices.resolve(bill.served_model, under_text, NameOrigin::reply);
+    }
     // Again, since a slot is safe until the thread's next look-up.
     if (admitted_decides(own, slot->priced, reservation, bill)) slot = &admitted();
   }
@@ -144,7 +161,11 @@ Basis basis_of(const Reservation& reservation, const Bill& bill) {
   basis.provider = nullptr;
   basis.priced = basis.book->find(reservation.model_name(), under_text);
   if (as_admitted) return basis;
-  const PricedModel* const other = basis.book->find(bill.served_model, under_text);
+  const PricedModel* other = basis.book->find(bill.served_model, under_text);
+  if (!basis.priced || !basis.priced->own)
+    if (const std::string asked = as_asked(reservation.model_name(), bill.served_model); !asked.empty())
+      if (const PricedModel* const regional = basis.book->find(asked, under_text); regional && !regional->assumed)
+        other = regional;
   basis.guessed = is_guess(basis.priced, other);
   if (!admitted_decides(basis.priced, other, reservation, bill)) basis.priced = other;
   return basis;
