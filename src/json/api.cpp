@@ -50,7 +50,7 @@ std::optional<Api> Api::detect(std::string_view target, const json::value& body)
 ReplyUsage read_usage(Api api, const json::value& reply) {
   const detail::Format& format = detail::format(api);
   detail::Reader reader(format);
-  reader.walk(reply);
+  reader.walk_reply(reply);
   const std::string name(api.name());
   const detail::Facts& facts = reader.facts;
   if (facts.invalid() != detail::Field::none)

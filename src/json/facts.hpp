@@ -162,6 +162,7 @@ struct Facts {
   std::uint64_t finished = 0;             // bit n: choice n has a finish reason
   std::uint64_t at_ceiling = 0;           // bit n: choice n ended because it had reached the request's ceiling
   bool done = false;                      // the API's own end
+  bool free = false;                      // no model ran: there is nothing to bill for one
   bool pending = false;                   // a reply that has not been made yet
   bool broken_off = false;                // a reply that has ended before its end
   bool final_usage = false;               // the usage reported is the last one

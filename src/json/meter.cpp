@@ -284,7 +284,7 @@ StreamMeter::Impl::Reading StreamMeter::Impl::read() const {
   // Behind the last answer its usage may have been torn, but nothing is reported behind a usage of its own.
   const bool last_word = facts().final_usage || facts().done || (facts().all_finished() && !broken);
   reading.estimated = !believed || reading.report.doubt || !last_word;
-  if (believed && last_word && usage.output != 0) return reading;
+  if (believed && last_word && (usage.output != 0 || facts().free)) return reading;
   const Visible visible = this->visible();
   if (!believed) {
     usage = detail::tools_of(format.report(facts()).usage);

@@ -49,6 +49,8 @@ class Reader : public AnySize {
   /// Forgets an unfinished document, before the parser starts again.
   void begin_document() noexcept;
   void walk(const boost::json::value& value);
+  /// A whole reply, or a line of a batch's results with one, which then is of the batch tier.
+  void walk_reply(const boost::json::value& reply);
   /// A root object, or an element of a root array, is open.
   [[nodiscard]] bool inside() const noexcept { return depth_ != 0 || skip_ != 0; }
 

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/parse.hpp>
 
 #include "api.hpp"
 #include "apis/openai_shape.hpp"
 #include "apis/table.hpp"
+#include "batch_line.hpp"
 #include "core/call/billing.hpp"
 #include "core/call/settlement.hpp"
 #include "core/pricing/name_rules.hpp"
@@ -96,13 +98,13 @@ Settled settle_read(GuardedCall& guarded, const detail::Reader& reader, const Bo
   settlement.usage = report.usage;
   settlement.parts = report.parts;
   bool doubt = report.doubt || !facts.reported();
-  if (settlement.usage.output == 0 && (!reader.pieces.empty() || !facts.reported())) {
+  if (!facts.free && settlement.usage.output == 0 && (!reader.pieces.empty() || !facts.reported())) {
     const Usage counted = count_visible(reader, most_output(call, asked));
     settlement.usage.output = counted.output;
     settlement.usage.reasoning = counted.reasoning;
     doubt = true;
   }
-  if (settlement.usage.input_total() == 0) {
+  if (!facts.free && settlement.usage.input_total() == 0) {
     settlement.usage.input = estimate;
     doubt = true;
   }
@@ -157,7 +159,7 @@ Settled GuardedCall::reply(const json::value& reply) {
   reader.facts.admitted_model = call_.model();
   reader.facts.geo = detail::place_of(request_.call_request().service_tier);
   try {
-    reader.walk(reply);
+    reader.walk_reply(reply);
   } catch (...) {
     call_.indeterminate("the reply cannot be read");
     throw;
@@ -194,6 +196,11 @@ Settled GuardedCall::reply_text(int status, std::string_view body) {
     if (!mended || !reads(*mended)) no_json(*this, status);
   }
   const detail::Reader& reader = parser->handler();
+  if (!recognised(reader) && !reader.facts.error) {
+    boost::system::error_code failed;
+    if (const json::value line = json::parse(body, failed); !failed && detail::reply_in_line(line) != nullptr)
+      return reply(line);
+  }
   return settle_read(*this, reader, [&] { return detail::parse_refusal(body); });
 }
 

@@ -94,7 +94,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     settlement.estimated = reading.estimated;
     parts = std::move(reading.report.parts);
     settlement.parts = parts;
-    if (settlement.usage.input_total() == 0) {
+    if (settlement.usage.input_total() == 0 && !meter.impl_->facts().free) {
       settlement.usage.input = reservation->quote.input;
       settlement.estimated = true;
     }
@@ -109,6 +109,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
   // Neither a report nor a piece of an answer: only the reservation can say what it may have cost.
   [[nodiscard]] bool without_verdict(const Settlement& settlement) const {
     if (!meter.invalid_member().empty()) return true;
+    if (meter.impl_->facts().free) return false;
     // An answer that was broken off, whose usage is null: what it shows need not be all that it took.
     if (meter.impl_->facts().broken_off && !meter.impl_->facts().used()) return true;
     const bool shown_nothing = meter.counted_output() == 0 && !meter.reported() && !meter.impl_->facts().used_tools();
@@ -128,6 +129,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     throw_if_cut();
     if (settled) return again();
     if (refused()) return settle_refused();
+    if (began_with_error()) return settle_error();
     const Settlement what = settlement();
     settled = true;
     booked = without_verdict(what) ? end_without(reason()) : detail::settle(*reservation, what);
@@ -161,6 +163,7 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     settled = true;
     try {
       if (refused()) return settle_refused();
+      if (began_with_error()) return settle_error();
       const Settlement what = settlement();
       if (without_verdict(what)) return booked = end_without(reason());
       Result<Settled> result = detail::try_settle(*reservation, what);
@@ -169,6 +172,20 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     } catch (...) {  // out of memory: the reservation is the bound
       return booked = end_indeterminate(*reservation, {});
     }
+  }
+
+  /// In place of an answer the stream says with what status the request was refused: as a reply that is such an error.
+  [[nodiscard]] bool began_with_error() const noexcept {
+    const detail::Facts& facts = meter.impl_->facts();
+    return meter.error() && meter.error()->status >= 300 && meter.counted_output() == 0 && !meter.reported() &&
+           !facts.used_tools() && !facts.saw_delta;
+  }
+  Settled settle_error() {
+    settled = true;
+    const StreamError& error = *meter.error();
+    const boost::json::value body{{"error", {{"code", error.code}}}};
+    booked = detail::end_refused(reservation.get(), meter.api(), error.status, body);
+    return booked;
   }
 
   Settled settle_refused() {

@@ -4,6 +4,7 @@
 #include <boost/json/object.hpp>
 #include <charconv>
 
+#include "batch_line.hpp"
 #include "outlay/error.hpp"
 #include "reader.hpp"
 
@@ -14,6 +15,14 @@ namespace outlay::detail {
 void Reader::walk(const json::value& value) {
   begin_document();
   walk(value, 0);
+}
+
+void Reader::walk_reply(const json::value& reply) {
+  const json::value* const inner = reply_in_line(reply);
+  walk(inner != nullptr ? *inner : reply);
+  if (inner == nullptr) return;
+  facts.tier = "batch";
+  facts.compose_tier();
 }
 
 void Reader::walk(const json::value& value, std::size_t depth) {

@@ -75,6 +75,9 @@ class BedrockConverse final : public Format {
 
   void event(Facts& facts, std::vector<Piece>&) const override {
     if (!facts.usage_now) return;
+    // "If a guardrail blocks the input prompt" no inference is charged, and the evaluation, by units that Usage does not have, is
+    // (docs.aws.amazon.com/bedrock, "How Amazon Bedrock Guardrails works").
+    facts.free = facts.finish == "guardrail_intervened" && facts.has(Field::input) && !facts.used();
     facts.final_usage = true;  // only `metadata` carries it, and nothing follows
     facts.done = true;
   }

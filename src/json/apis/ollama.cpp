@@ -9,9 +9,9 @@ namespace outlay::detail {
 // ollama@0.6.4 dist/browser.d.ts.
 std::span<const PathRule> ollama_rules() noexcept {
   static constexpr PathRule rules[] = {
-      {"model", Field::model},       {"done", Field::done},
-      {"error", Field::error},       {"prompt_eval_count", Field::input},
-      {"eval_count", Field::output},
+      {"model", Field::model},        {"done", Field::done},
+      {"error", Field::error},        {"prompt_eval_count", Field::input},
+      {"done_reason", Field::finish}, {"eval_count", Field::output},
   };
   return rules;
 }

@@ -16,6 +16,10 @@ class OpenAiEmbeddings final : public Format {
         {"usage.total_tokens", Field::total},  // alone at Voyage
         {"usage.prompt_tokens_details.image_tokens", Field::input_image},
         {"usage.prompt_tokens_details.text_tokens", Field::ignored},
+        // Voyage's parts of the total (docs.voyageai.com, "Multimodal embeddings").
+        {"usage.text_tokens", Field::ignored},
+        {"usage.image_pixels", Field::ignored},
+        {"usage.video_pixels", Field::ignored},
         OUTLAY_STATED_COST("usage"),
         {"usage.estimated_cost", Field::cost},
         {"error", Field::error},

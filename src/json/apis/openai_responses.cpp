@@ -110,6 +110,7 @@ class OpenAiResponses final : public Format {
     facts.finished = 0;
     if (type == "response.completed" || type == "response.incomplete") {
       facts.done = true;
+      facts.finish = type.substr(9);
       facts.broken_off = type == "response.incomplete";
     } else if (type == "response.failed" || type == "error") {
       facts.error = true;

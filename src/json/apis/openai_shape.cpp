@@ -36,8 +36,19 @@ namespace outlay::detail {
       {at ".estimated_cost", Field::cost}, {at ".cost_in_usd_ticks", Field::cost_ticks}, OUTLAY_STATED_COST(at),       \
       {at ".prompt_cache_miss_tokens", Field::ignored}, {at ".prompt_audio_seconds", Field::heard},                    \
       {at ".queue_time", Field::ignored}, {at ".prompt_time", Field::ignored},                                         \
-      {at ".completion_time", Field::ignored}, {                                                                       \
+      {at ".completion_time", Field::ignored}, OUTLAY_SAMBANOVA_TIMES(at), {                                           \
     at ".total_time", Field::ignored                                                                                   \
+  }
+// docs.sambanova.ai, "Chat Completions": how long it took.
+#define OUTLAY_SAMBANOVA_TIMES(at)                                                                                   \
+  {at ".is_last_response", Field::ignored}, {at ".stop_reason", Field::ignored}, {at ".start_time", Field::ignored}, \
+      {at ".end_time", Field::ignored}, {at ".time_to_first_token", Field::ignored},                                 \
+      {at ".time_to_first_token_ms", Field::ignored}, {at ".total_latency", Field::ignored},                         \
+      {at ".total_tokens_per_sec", Field::ignored}, {at ".completion_tokens_per_sec", Field::ignored},               \
+      {at ".completion_tokens_after_first_per_sec", Field::ignored},                                                 \
+      {at ".completion_tokens_after_first_per_sec_first_ten", Field::ignored},                                       \
+      {at ".completion_tokens_after_first_per_sec_graph", Field::ignored}, {                                         \
+    at ".acceptance_rate", Field::ignored                                                                            \
   }
 #define OUTLAY_CHAT_PROMPT_DETAILS(at)                                                                   \
   {at ".cached_tokens", Field::cached}, {at ".cache_read_input_tokens", Field::cached},                  \
@@ -48,7 +59,10 @@ namespace outlay::detail {
       {at ".cache_creation_token_details.ephemeral_5m_input_tokens", Field::cache_write_5m},             \
       {at ".cache_creation_token_details.ephemeral_1h_input_tokens", Field::cache_write_1h},             \
       {at ".audio_tokens", Field::input_audio}, {at ".image_tokens", Field::input_image},                \
-      {at ".text_tokens", Field::ignored}, {at ".video_tokens", Field::ignored}, {                       \
+      {at ".cached_tokens_details.audio_tokens", Field::cached_audio},                                   \
+      {at ".cached_tokens_details.text_tokens", Field::ignored},                                         \
+      {at ".cached_tokens_details.image_tokens", Field::ignored}, {at ".text_tokens", Field::ignored},   \
+      {at ".video_tokens", Field::ignored}, {                                                            \
     at ".cache_type", Field::ignored                                                                     \
   }
 #define OUTLAY_CHAT_OUTPUT_DETAILS(at)                                                   \
@@ -122,6 +136,7 @@ std::span<const PathRule> openai_chat_rules() noexcept {
 }
 
 #undef OUTLAY_CHAT_USAGE
+#undef OUTLAY_SAMBANOVA_TIMES
 #undef OUTLAY_CHAT_PROMPT_DETAILS
 #undef OUTLAY_CHAT_OUTPUT_DETAILS
 
@@ -213,7 +228,9 @@ Report inclusive_report(const Facts& facts) {
     usage.reasoning = std::max(usage.reasoning, rest);
     report.doubt = true;
   }
-  // Audio and images may overlap with the cached part: they are parts of what is left at most.
+  // Audio and images may overlap with the cached part, of which its own details may say so: they are parts of what is left at most.
+  usage.cache_read_audio = std::min(facts.get(Field::cached_audio), usage.cache_read);
+  sound = std::max<std::int64_t>(0, sound - usage.cache_read_audio);
   usage.input_audio = std::min(sound, usage.input);
   usage.input_image = std::min(facts.get(Field::input_image), usage.input - usage.input_audio);
   usage.output_audio = std::min(facts.get(Field::output_audio), usage.output);
