@@ -341,9 +341,28 @@ void OpenAiShape::read_request(const json::object& request, RequestFacts& facts)
     facts.open_input = true;
     facts.web_searches = 1;
   }
-  // Input that the request does not show: xAI's live search, Azure's own data, OpenRouter's presets; Groq's compound systems call tools and
-  // models that no request lists.
-  find_open_input(request, {"search_parameters", "data_sources", "preset"}, facts);
+  // Perplexity searches for each answer; for its deep research as often as it sees fit, and bills what it reads (docs.perplexity.ai, "Pricing").
+  // Alibaba's models and xAI's live search are asked to.
+  const std::size_t slash = facts.model.rfind('/');
+  const std::string_view name = std::string_view(facts.model).substr(slash == facts.model.npos ? 0 : slash + 1);
+  if (name.starts_with("sonar")) {
+    facts.open_input |= name.find("deep-research") != name.npos;
+    facts.web_searches = 1;
+  }
+  if (const json::value* const asked = member(request, "enable_search"); asked != nullptr && *asked == true) {
+    facts.open_input = true;
+    facts.web_searches = 1;
+  }
+  if (const json::object* const search = object_member(request, "search_parameters");
+      search != nullptr && string_member(*search, "mode") != "off") {
+    facts.open_input = true;
+    // "The default is 20" (docs.x.ai, "Live Search").
+    facts.web_searches =
+        std::clamp<std::int64_t>(integer_member(*search, "max_search_results").value_or(20), 1, 100'000);
+  }
+  // Input that the request does not show: Azure's own data, OpenRouter's presets; Groq's compound systems call tools and models that no
+  // request lists.
+  find_open_input(request, {"data_sources", "preset"}, facts);
   facts.open_input |= facts.model.starts_with("@preset/") || facts.model.find("compound") != facts.model.npos;
   find_cache_marks(member(request, "messages") ? *member(request, "messages") : json::value{}, facts);
   count_openai_messages(request, facts.input);

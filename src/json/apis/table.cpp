@@ -190,7 +190,11 @@ constexpr std::array<ApiRow, 17> rows{{
     {.api = Api::openai_compatible,
      .name = "openai_compatible",
      .format = the_format<class OpenAiCompatible>,
-     .detects = [](const Target& to) { return to.path_ends("/chat/completions") || to.path_ends("/v1/completions"); },
+     .detects =
+         [](const Target& to) {
+           return to.path_ends("/chat/completions") || to.path_ends("/v1/completions") ||
+                  (to.host_is("api.perplexity.ai") && to.path_ends("/v1/sonar"));
+         },
      .service = openai_compatible,
      .path = "/chat/completions"},
 }};

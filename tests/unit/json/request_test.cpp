@@ -389,6 +389,11 @@ TEST_CASE("request: what brings input that the request does not show is marked i
     return bounded(api, R"("messages":[{"role":"user","content":"x"}],)" + members);
   };
   CHECK_FALSE(chat(Api::xai_chat, R"("search_parameters":{"mode":"auto"})"));
+  CHECK(chat(Api::xai_chat, R"("search_parameters":{"mode":"off"})"));
+  CHECK_FALSE(chat(Api::openai_compatible, R"("model":"qwen-plus","enable_search":true)"));
+  CHECK(chat(Api::openai_compatible, R"("model":"qwen-plus","enable_search":false)"));
+  CHECK_FALSE(chat(Api::openai_compatible, R"("model":"sonar-deep-research")"));
+  CHECK(chat(Api::openai_compatible, R"("model":"sonar-pro")"));
   CHECK_FALSE(chat(Api::azure_chat, R"("data_sources":[{"type":"azure_search"}])"));
   CHECK_FALSE(chat(Api::openai_compatible, R"("model":"groq/compound")"));
   CHECK_FALSE(chat(Api::openrouter_chat, R"("model":"@preset/p")"));
@@ -525,6 +530,11 @@ TEST_CASE("request: searches that the request bounds are asked for", "[json][req
   CHECK(searches(Api::openai_responses, R"({"input":"x","tools":[{"type":"web_search"}],"max_tool_calls":3})") == 3);
   CHECK(searches(Api::openai_chat, R"({"messages":[],"web_search_options":{}})") == 1);
   CHECK(searches(Api::gemini, R"({"contents":[],"tools":[{"googleSearch":{}}]})") == 1);
+  CHECK(searches(Api::openai_compatible, R"({"model":"sonar","messages":[]})") == 1);
+  CHECK(searches(Api::openrouter_chat, R"({"model":"perplexity/sonar-pro","messages":[]})") == 1);
+  CHECK(searches(Api::openai_compatible, R"({"model":"qwen-plus","messages":[],"enable_search":true})") == 1);
+  CHECK(searches(Api::xai_chat, R"({"messages":[],"search_parameters":{"max_search_results":5}})") == 5);
+  CHECK(searches(Api::xai_chat, R"({"messages":[],"search_parameters":{"mode":"off"}})") == 0);
 }
 
 TEST_CASE("request: legacy completions are answered once for each prompt", "[json][request]") {

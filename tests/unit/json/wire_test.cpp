@@ -537,6 +537,7 @@ TEST_CASE("wire: routes that pass a vendor's own body through are detected", "[j
   CHECK(detect("/v1/projects/p/locations/l/publishers/anthropic/models/claude-sonnet-5:streamRawPredict") ==
         Api::anthropic_messages);
   CHECK(detect("/v1/projects/p/locations/l/publishers/mistralai/models/m:rawPredict") == Api::mistral_chat);
+  CHECK(detect("https://api.perplexity.ai/v1/sonar") == Api::openai_compatible);
   CHECK(detect("/model/us.anthropic.claude-sonnet-5/invoke") == Api::anthropic_messages);
   CHECK(detect("/model/arn/invoke-with-response-stream", claude) == Api::anthropic_messages);
   CHECK(detect("https://api.openai.com/v1/responses/compact") == Api::openai_responses);
