@@ -189,6 +189,11 @@ void StreamMeter::Impl::bad_json(boost::system::error_code reason) const {
 
 void StreamMeter::Impl::count_pieces() {
   constexpr std::size_t most_texts = 256;  // more are counted as one
+  const auto says_more = [](const detail::Piece& piece) { return piece.text.size != 0; };
+  if (facts().usage_now)
+    outdated = false;
+  else if (facts().reported() && std::any_of(reader.pieces.begin(), reader.pieces.end(), says_more))
+    outdated = true;
   for (const detail::Piece& piece : reader.pieces) {
     const auto same = [&](const Counted& one) {
       return one.kind == piece.kind && one.choice == piece.choice && one.tool == piece.tool;
@@ -282,7 +287,7 @@ StreamMeter::Impl::Reading StreamMeter::Impl::read() const {
   }
   Usage& usage = reading.report.usage;
   // Behind the last answer its usage may have been torn, but nothing is reported behind a usage of its own.
-  const bool last_word = facts().final_usage || facts().done || (facts().all_finished() && !broken);
+  const bool last_word = !outdated && (facts().final_usage || facts().done || (facts().all_finished() && !broken));
   reading.estimated = !believed || reading.report.doubt || !last_word;
   if (believed && last_word && (usage.output != 0 || facts().free)) return reading;
   const Visible visible = this->visible();

@@ -58,6 +58,7 @@ struct StreamMeter::Impl final : private detail::EventSink {
   bool saw_bytes = false;
   bool saw_done_line = false;
   bool broken = false;    // feed has thrown
+  bool outdated = false;  // more of the answer has come since the last report
   bool stopped = false;   // a gate has closed
   bool finished = false;  // finish() was called
   std::optional<StreamError> error;

@@ -70,7 +70,7 @@ class AnthropicMessages final : public Format {
     usage.input = facts.get(Field::input);
     usage.cache_read = facts.get(Field::cached);
     const std::int64_t written = written_in_all(facts);
-    report.doubt = facts.has(Field::cache_write) && facts.get(Field::cache_write_1h) > facts.get(Field::cache_write);
+    report.doubt = facts.has(Field::cache_write) && written > facts.get(Field::cache_write);
     usage.cache_write_1h = std::min(facts.get(Field::cache_write_1h), written);
     usage.cache_write = written - usage.cache_write_1h;
     usage.output = facts.get(Field::output);

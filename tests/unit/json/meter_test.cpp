@@ -314,6 +314,31 @@ TEST_CASE("meter: a stream that is cut short is estimated by what it showed", "[
   }
 }
 
+TEST_CASE("meter: a report behind which more of the answer comes is not the last word", "[json][meter]") {
+  const auto usage = [](Api api, const std::string& first, const std::string& second) {
+    StreamMeter meter(api);
+    meter.feed("data: " + first + "\n\n");
+    meter.feed("data: " + second + "\n\n");
+    meter.feed(api == Api::gemini ? "" : "data: [DONE]\n\n");
+    meter.finish();
+    CHECK(meter.complete());
+    CHECK(meter.estimated());
+    CHECK(meter.usage().input == 5);
+    return meter.usage().output;
+  };
+  const std::string text = "Hello there, my friend, and more of it follows here";
+  CHECK(
+      usage(
+          Api::gemini,
+          R"({"candidates":[{"content":{"parts":[{"text":"H"}]}}],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":1,"totalTokenCount":6}})",
+          R"({"candidates":[{"content":{"parts":[{"text":")" + text + R"("}]},"finishReason":"STOP"}]})") >= 11);
+  CHECK(
+      usage(
+          Api::openai_compatible,
+          R"({"choices":[{"index":0,"delta":{"content":"H"}}],"usage":{"prompt_tokens":5,"completion_tokens":1,"total_tokens":6}})",
+          R"({"choices":[{"index":0,"delta":{"content":")" + text + R"("},"finish_reason":"stop"}]})") >= 11);
+}
+
 TEST_CASE("meter: later reports win member by member, and null changes nothing", "[json][meter]") {
   StreamMeter meter(Api::anthropic_messages);
   meter.feed(

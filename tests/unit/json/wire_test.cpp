@@ -75,6 +75,20 @@ TEST_CASE("wire: Moonshot reports usage below the choice, and what was cached be
             .usage == Usage{.input = 9, .cache_read = 10, .output = 21});
 }
 
+TEST_CASE("wire: lives of a cache that add up to more than was written are doubted, the dearer read", "[json][wire]") {
+  const auto read = [](const char* lives) {
+    return read_usage(
+        Api::anthropic_messages,
+        json::parse(R"({"model":"claude-opus-4-6","content":[],"usage":{"input_tokens":1,"output_tokens":1,
+        "cache_creation_input_tokens":100,"cache_creation":)" +
+                    std::string(lives) + "}}"));
+  };
+  const ReplyUsage more = read(R"({"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":100})");
+  CHECK(more.doubtful);
+  CHECK(more.usage == Usage{.input = 1, .cache_write = 100, .cache_write_1h = 100, .output = 1});
+  CHECK_FALSE(read(R"({"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":60})").doubtful);
+}
+
 TEST_CASE("wire: usages of several choices are added up, and the prompt counts once", "[json][wire]") {
   const auto end = [](int index, const char* usage) {
     return R"({"choices":[{"index":)" + std::to_string(index) + R"(,"delta":{},"finish_reason":"stop","usage":)" +
