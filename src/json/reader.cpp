@@ -271,6 +271,9 @@ void Reader::string(std::string_view last_part) {
     case Field::error:
       if (!text.empty()) facts.error = true;
       break;
+    case Field::error_object:
+      facts.error |= text == "error";
+      break;
     case Field::error_code:
     case Field::error_type:
       if (std::string word = plain_word(text); !word.empty()) {

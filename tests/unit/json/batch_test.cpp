@@ -81,6 +81,25 @@ TEST_CASE("stream: one that is an error in place of an answer ends as a reply th
         RecordStatus::indeterminate);
 }
 
+TEST_CASE("wire: an error that has no object of its own is seen", "[json][wire]") {
+  const Asked asked{Api::openai_compatible, chat_request("gpt-oss", R"(,"stream":true)")};
+  const std::string flat =
+      R"({"object":"error","message":"too long","type":"BadRequestError","param":null,"code":400})";
+  StreamMeter meter(Api::openai_compatible);
+  meter.feed(events({R"({"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"a"}}]})", flat}));
+  meter.finish();
+  REQUIRE(meter.error());
+  CHECK(meter.error()->code == "400");
+  CHECK(meter.error()->status == 400);
+  CHECK_FALSE(meter.complete());
+  CHECK(booked(asked, events({flat}), true).status == RecordStatus::rejected);
+  CHECK(booked({Api::mistral_chat, chat_request("mistral-small-latest")},
+               R"({"object":"error","message":{"detail":[]},"type":"invalid_request_error","code":null})")
+            .status == RecordStatus::indeterminate);
+  CHECK(booked(asked, chat_reply("m", R"({"prompt_tokens":1,"completion_tokens":1,"total_tokens":2})")).status ==
+        RecordStatus::settled);
+}
+
 TEST_CASE("bill: a dated answer to an undated name of a region costs what it does there", "[json][bill]") {
   const std::string usage = R"({"prompt_tokens":1000,"completion_tokens":10,"total_tokens":1010})";
   const auto usd = [&](const std::string& asked, const std::string& served) {
