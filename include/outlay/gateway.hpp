@@ -131,6 +131,9 @@ struct GatewayOptions {
   std::string tls_key{};
   /// Makes the HTML that `/outlay/` shows; none: nothing is there. Called on a thread of the gateway's own, once at a time.
   std::function<std::string()> page{};
+  /// Makes what `/outlay/rows` answers to its query (`?since=...`, or empty): records and events, as lines of JSON. None: nothing is there. Called
+  /// as `page` is. An Error of it with errc::invalid_argument is answered 400.
+  std::function<std::string(std::string_view query)> rows{};
 };
 
 /// What a Gateway has done so far.

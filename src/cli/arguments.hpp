@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -17,6 +18,12 @@ class Calendar;
 /// An option's value is not valid. The text begins with the option's name and ends with what to write.
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+/// Where a command's rows are.
+struct SourceArguments {
+  std::filesystem::path file{};        ///< Or the URL of a gateway's `/outlay/`.
+  std::filesystem::path token_file{};  ///< With a gateway's admin token; empty: the variable OUTLAY_ADMIN_TOKEN has it.
 };
 
 /// Which rows a command looks at, as its options say it.

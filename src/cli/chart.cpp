@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 
 #include "cli/page.hpp"
 #include "cli/terminal.hpp"
@@ -9,7 +10,7 @@ namespace outlay::cli {
 
 namespace {
 
-constexpr double width = 960, height = 300, left = 72, right = 8, top = 12, bottom = 28;
+constexpr double width = 960, height = 300, left = 80, right = 8, top = 12, bottom = 28;
 
 std::string number(double value) {
   char text[32];
@@ -29,6 +30,18 @@ std::int64_t step_for(std::int64_t most) {
   return power * 10;
 }
 
+/// With as many decimals as lines `step` apart need: `$30`, `$0.05`.
+std::string tick_label(std::int64_t tick, std::int64_t step) {
+  constexpr std::int64_t dollar = 1'000'000'000;
+  std::string text = money(Usd::from_nanos(tick / dollar * dollar));
+  text.erase(text.find('.'));
+  if (step >= dollar) return text;
+  std::string part = std::to_string(dollar + tick % dollar).substr(1);
+  std::size_t digits = 9;
+  for (std::int64_t rest = step; digits > 2 && rest % 10 == 0; rest /= 10) --digits;
+  return text + '.' + part.substr(0, digits);
+}
+
 }  // namespace
 
 std::string Chart::render() const {
@@ -41,19 +54,21 @@ std::string Chart::render() const {
     sums.push_back(sum);
   }
   const double plot_width = width - left - right, plot_height = height - top - bottom;
+  const std::int64_t step = step_for(most);
+  // The highest line is above the highest bar, but at the end of the range, where there is none.
+  if (most % step != 0 && most <= std::numeric_limits<std::int64_t>::max() - step) most += step - most % step;
   const auto y_of = [&](double nanos) { return top + plot_height * (1 - nanos / static_cast<double>(most)); };
   std::string out = "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" + html(title) +
                     ", a chart\"><svg class=\"chart\" viewBox=\"0 0 " + number(width) + ' ' + number(height) +
                     "\" role=\"group\" aria-label=\"" + html(title) + "\">";
-  const std::int64_t step = step_for(most);
   for (std::int64_t tick = 0; tick <= most; tick += step) {
     const std::string y = number(y_of(static_cast<double>(tick)));
     out += "<line class=\"grid\" x1=\"" + number(left) + "\" x2=\"" + number(width - right) + "\" y1=\"" + y +
            "\" y2=\"" + y + "\"/><text class=\"axis end\" x=\"" + number(left - 8) + "\" y=\"" + y + "\" dy=\"4\">" +
-           html(money(Usd::from_nanos(tick))) + "</text>";
+           html(tick_label(tick, step)) + "</text>";
     if (tick > most - step) break;  // no overflow at the end of the range
   }
-  const double label_width = times.empty() ? 0 : 7.5 * static_cast<double>(times.front().size()) + 12;
+  const double label_width = times.empty() ? 0 : 9 * static_cast<double>(times.front().size()) + 12;
   const double slot = plot_width / static_cast<double>(std::max<std::size_t>(1, times.size()));
   const std::size_t every = std::max<std::size_t>(1, static_cast<std::size_t>(std::ceil(label_width / slot)));
   for (std::size_t i = 0; i < times.size(); ++i) {

@@ -27,7 +27,7 @@ enum Exit {
 enum class Format { table, csv, json, focus };
 
 struct ReportArguments {
-  std::filesystem::path file{};
+  SourceArguments source{};
   std::vector<std::string> by{};
   std::string zone = "UTC";  ///< Of the units of time in `by`.
   FilterArguments filter{};
@@ -62,13 +62,13 @@ struct RunArguments {
 };
 
 struct TailArguments {
-  std::filesystem::path file{};
+  SourceArguments source{};
   FilterArguments filter{};
   std::size_t lines = 10;  ///< Of what is there already: the last so many.
   bool once{};             ///< Not what comes later.
 };
 struct TopArguments {
-  std::filesystem::path file{};
+  SourceArguments source{};
   FilterArguments filter{.since = "24h"};
   std::vector<std::string> by{"budget", "model", "feature", "user_id"};
   std::size_t rows = 10;  ///< Of each key.
@@ -77,7 +77,7 @@ struct TopArguments {
 };
 
 struct ReconcileArguments {
-  std::filesystem::path file{};
+  SourceArguments source{};
   std::filesystem::path bill{};
   Usd tolerance = Usd::from_nanos(10'000'000);  ///< Of each day and model: what exports round.
   bool all{};                                   ///< Print what agrees, too.

@@ -1,14 +1,16 @@
-// The file of a JSONL sink, line by line. Its lines are what to_json_line() writes; members that are missing have their default.
+// What a JSONL sink writes, line by line. Its lines are what to_json_line() writes; members that are missing have their default.
 #include <array>
 #include <boost/json.hpp>
+#include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
 
-#include "cli/source.hpp"
+#include "cli/lines.hpp"
 #include "cli/terminal.hpp"
 #include "core/base/iso_time.hpp"
 #include "core/base/utf8.hpp"
@@ -195,46 +197,12 @@ void read_event(const Members& members, BudgetEvent& event) {
   members.read("traceparent", event.traceparent);
 }
 
-class JsonlSource final : public Source {
+/// The lines of a file.
+class FileLines final : public LineInput {
  public:
-  JsonlSource(const std::filesystem::path& path, const ReportFilter& filter)
-      : path_(path), name_(detail::well_formed(path.native())), filter_(filter) {
-    const std::string* budget = filter_.tags.find("budget");
-    if (!budget) return;
-    // Which budgets a name means is known when all have been seen.
-    budget_.emplace(*budget);
-    const auto show = [this](const auto& row) { budget_->show(row.budgets); };
-    each_line(show, show);
-    if (!budget_->known())
-      throw Error(errc::invalid_argument, "no budget in \"" + name_ + "\" was ever called \"" +
-                                              detail::well_formed(*budget) +
-                                              "\". Check its name: report by budget lists them.");
-    offset_ = 0;
-    bad_ = 0;
-  }
+  explicit FileLines(const std::filesystem::path& path) : path_(path), name_(detail::well_formed(path.native())) {}
 
-  void read(const OnRecord& on_record, const OnEvent& on_event) override {
-    each_line(
-        [&](const Record& record) {
-          if (passes(record, record.ended, record.started)) on_record(record);
-        },
-        [&](const BudgetEvent& event) {
-          if (passes(event, event.time, event.time)) on_event(event);
-        });
-  }
-  [[nodiscard]] bool complete() const override { return true; }
-  [[nodiscard]] std::string remark() const override {
-    if (bad_ == 0 && !torn_) return {};
-    const std::string lines = std::to_string(bad_) + (bad_ == 1 ? " line" : " lines");
-    return "\"" + name_ + "\" has " +
-           (bad_ == 0 ? "a last line that is not complete: it is left out."
-                      : lines + " that a jsonl_sink does not write, the first is line " + std::to_string(first_bad_) +
-                            ": left out. Check what else writes the file.");
-  }
-
- private:
-  template <class OnRecord, class OnEvent>
-  void each_line(const OnRecord& on_record, const OnEvent& on_event) {
+  void read(const OnLine& on_line) override {
     std::ifstream file(path_, std::ios::binary | std::ios::ate);
     if (file && file.tellg() < offset_) {
       say("\"" + name_ + "\" is shorter than it was: it is read from its begin again.");
@@ -246,6 +214,7 @@ class JsonlSource final : public Source {
     std::array<char, 65'536> block{};
     std::string line;
     bool too_long = false;
+    std::streamoff pending = 0;  // bytes of a line whose end has not been seen
     for (;;) {
       file.read(block.data(), static_cast<std::streamsize>(block.size()));
       std::string_view rest(block.data(), static_cast<std::size_t>(file.gcount()));
@@ -255,21 +224,75 @@ class JsonlSource final : public Source {
         const std::string_view part = rest.substr(0, end);
         too_long = too_long || line.size() + part.size() > longest_line;
         if (!too_long) line += part;
-        pending_ += static_cast<std::streamoff>(part.size());
+        pending += static_cast<std::streamoff>(part.size());
         if (end == rest.npos) break;
         rest.remove_prefix(end + 1);
-        offset_ += pending_ + 1;
-        pending_ = 0;
-        ++lines_;
-        if (too_long || !take(line, on_record, on_event)) {
-          if (bad_++ == 0) first_bad_ = lines_;
-        }
+        offset_ += pending + 1;
+        pending = 0;
+        on_line(too_long ? nullptr : &line, ++lines_);
         line.clear();
         too_long = false;
       }
     }
-    torn_ = pending_ != 0;
-    pending_ = 0;
+    torn_ = pending != 0;
+  }
+  void restart() override { offset_ = 0; }
+  [[nodiscard]] std::string name() const override { return name_; }
+  [[nodiscard]] bool torn() const override { return torn_; }
+
+ private:
+  const std::filesystem::path path_;
+  const std::string name_;
+  std::streamoff offset_ = 0;  // behind the last complete line
+  std::uint64_t lines_ = 0;
+  bool torn_ = false;
+};
+
+class LinesSource final : public Source {
+ public:
+  LinesSource(std::unique_ptr<LineInput> input, const ReportFilter& filter)
+      : input_(std::move(input)), filter_(filter) {
+    const std::string* budget = filter_.tags.find("budget");
+    if (!budget) return;
+    // Which budgets a name means is known when all have been seen.
+    budget_.emplace(*budget);
+    const auto show = [this](const auto& row) { budget_->show(row.budgets); };
+    each_row(show, show);
+    if (!budget_->known())
+      throw Error(errc::invalid_argument, "no budget in \"" + input_->name() + "\" was ever called \"" +
+                                              detail::well_formed(*budget) +
+                                              "\". Check its name: report by budget lists them.");
+    input_->restart();
+    bad_ = 0;
+  }
+
+  void read(const OnRecord& on_record, const OnEvent& on_event) override {
+    each_row(
+        [&](const Record& record) {
+          if (passes(record, record.ended, record.started)) on_record(record);
+        },
+        [&](const BudgetEvent& event) {
+          if (passes(event, event.time, event.time)) on_event(event);
+        });
+  }
+  [[nodiscard]] bool complete() const override { return input_->complete(); }
+  [[nodiscard]] std::chrono::milliseconds pause() const override { return input_->pause(); }
+  [[nodiscard]] std::string remark() const override {
+    if (bad_ == 0 && !input_->torn()) return {};
+    const std::string lines = std::to_string(bad_) + (bad_ == 1 ? " line" : " lines");
+    return "\"" + input_->name() + "\" has " +
+           (bad_ == 0 ? "a last line that is not complete: it is left out."
+                      : lines + " that a jsonl_sink does not write, the first is line " + std::to_string(first_bad_) +
+                            ": left out. Check what else writes the file.");
+  }
+
+ private:
+  template <class OnRecord, class OnEvent>
+  void each_row(const OnRecord& on_record, const OnEvent& on_event) {
+    input_->read([&](const std::string* line, std::uint64_t number) {
+      if (line && take(*line, on_record, on_event)) return;
+      if (bad_++ == 0) first_bad_ = number;
+    });
   }
 
   /// \return It is a line of a sink, or empty.
@@ -317,23 +340,23 @@ class JsonlSource final : public Source {
     return true;
   }
 
-  const std::filesystem::path path_;
-  const std::string name_;
+  const std::unique_ptr<LineInput> input_;
   const ReportFilter filter_;
   std::optional<detail::BudgetFilter> budget_;
   Record record_;
   BudgetEvent event_;
   std::array<unsigned char, 16'384> buffer_{};
-  std::streamoff offset_ = 0;   // behind the last complete line
-  std::streamoff pending_ = 0;  // bytes of a line whose end has not been seen
-  std::uint64_t lines_ = 0, bad_ = 0, first_bad_ = 0;
-  bool torn_ = false;
+  std::uint64_t bad_ = 0, first_bad_ = 0;
 };
 
 }  // namespace
 
+std::unique_ptr<Source> open_lines(std::unique_ptr<LineInput> input, const ReportFilter& filter) {
+  return std::make_unique<LinesSource>(std::move(input), filter);
+}
+
 std::unique_ptr<Source> open_jsonl(const std::filesystem::path& path, const ReportFilter& filter) {
-  return std::make_unique<JsonlSource>(path, filter);
+  return open_lines(std::make_unique<FileLines>(path), filter);
 }
 
 }  // namespace outlay::cli

@@ -27,6 +27,18 @@ int exit_of(outlay::errc code) noexcept {
   }
 }
 
+/// Where a command's rows are.
+void add_source(CLI::App& command, SourceArguments& source) {
+  command
+      .add_option("file", source.file,
+                  "The file: spend.db, spend.jsonl; or a running gateway: http://127.0.0.1:8787/outlay/")
+      ->required();
+  command
+      .add_option("--token-file", source.token_file,
+                  "A file with the gateway's admin token; by default the variable OUTLAY_ADMIN_TOKEN has it")
+      ->type_name("FILE");
+}
+
 /// The options that say which rows a command looks at.
 void add_filter(CLI::App& command, FilterArguments& filter) {
   command.add_option("--since", filter.since,
@@ -185,8 +197,8 @@ int main(int argc, char** argv) {
 
   ReportArguments report_arguments;
   CLI::App* report_command =
-      app.add_subcommand("report", "Sums over the calls in a file that an SQLite or JSONL sink wrote");
-  report_command->add_option("file", report_arguments.file, "The file: spend.db, spend.jsonl")->required();
+      app.add_subcommand("report", "Sums over the calls in a file of an SQLite or JSONL sink, or of a gateway");
+  add_source(*report_command, report_arguments.source);
   report_command
       ->add_option("--by", report_arguments.by,
                    "Group by these tags, or by model, provider, budget, hour, day, week, month; separated by commas")
@@ -227,6 +239,7 @@ int main(int argc, char** argv) {
                   "  outlay report spend.db --by week,model --zone Europe/Berlin --where feature=search\n"
                   "  outlay report spend.jsonl --by user_id --budget team --format csv > spend.csv\n"
                   "  outlay report spend.db --since 30d --html spend.html\n"
+                  "  outlay report http://127.0.0.1:8787/outlay/ --by user_id\n"
                   "  outlay report spend.db --since 2026-11-01 --until 2026-12-01 --format focus > november.csv\n"
                   "  outlay report spend.db --format json | jq .total.usd\n") +
       exits);
@@ -313,7 +326,7 @@ int main(int argc, char** argv) {
 
   TailArguments tail_arguments;
   CLI::App* tail_command = app.add_subcommand("tail", "Calls and events of budgets as a sink writes them");
-  tail_command->add_option("file", tail_arguments.file, "The file: spend.db, spend.jsonl")->required();
+  add_source(*tail_command, tail_arguments.source);
   add_filter(*tail_command, tail_arguments.filter);
   tail_command->add_option("--lines", tail_arguments.lines, "Begin with the last so many that are there already")
       ->type_name("N")
@@ -325,7 +338,7 @@ int main(int argc, char** argv) {
   TopArguments top_arguments;
   CLI::App* top_command =
       app.add_subcommand("top", "What spends now, with the rate an hour, and when caps are reached");
-  top_command->add_option("file", top_arguments.file, "The file: spend.db, spend.jsonl")->required();
+  add_source(*top_command, top_arguments.source);
   top_command->add_option("--by", top_arguments.by, "Tags, or model, provider, budget; separated by commas")
       ->delimiter(',')
       ->allow_extra_args(false)
@@ -346,7 +359,7 @@ int main(int argc, char** argv) {
   ReconcileArguments reconcile_arguments;
   CLI::App* reconcile_command =
       app.add_subcommand("reconcile", "A provider's own export against the books, by day and model");
-  reconcile_command->add_option("file", reconcile_arguments.file, "The books: spend.db, spend.jsonl")->required();
+  add_source(*reconcile_command, reconcile_arguments.source);
   reconcile_command
       ->add_option("--bill", reconcile_arguments.bill, "OpenAI's or Anthropic's export of costs or usage, as CSV")
       ->required()

@@ -59,16 +59,18 @@ struct Column {
   const char* title;
   bool number = true;
 };
-std::string table_head(const std::string& caption, std::initializer_list<Column> columns, const std::string& id = {}) {
-  std::string out =
-      "<table" + (id.empty() ? "" : " id=\"" + id + "\"") + "><caption>" + html(caption) + "</caption><thead><tr>";
+std::string table_head(const std::string& id, const std::string& label, std::initializer_list<Column> columns) {
+  std::string out = "<table id=\"" + id + "\" aria-label=\"" + html(label) + "\"><thead><tr>";
   for (const Column& column : columns)
     out += std::string("<th scope=\"col\"") + (column.number ? " class=\"num\"" : "") + "><button type=\"button\">" +
            column.title + "</button></th>";
   return out + "</tr></thead>";
 }
-std::string scroll(const std::string& label, const std::string& inside) {
-  return "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" + html(label) + "\">" + inside + "</div>";
+/// \param rows How many there are: a long table scrolls below its head.
+std::string scroll(const std::string& label, const std::string& inside, std::size_t rows) {
+  constexpr std::size_t most_in_full = 30;
+  return std::string("<div class=\"scroll") + (rows > most_in_full ? " long" : "") +
+         "\" tabindex=\"0\" role=\"region\" aria-label=\"" + html(label) + "\">" + inside + "</div>";
 }
 
 /// What an event says, for readers who do not know the words of the library.
@@ -145,13 +147,16 @@ std::string html(std::string_view text) {
 }
 
 std::string money(Usd usd) {
+  constexpr std::uint64_t dollar = 1'000'000'000, cent = dollar / 100;
   const std::int64_t nanos = usd.nanos();
   const std::uint64_t size = nanos < 0 ? 0 - static_cast<std::uint64_t>(nanos) : static_cast<std::uint64_t>(nanos);
-  const std::uint64_t grain = size >= 100'000'000'000 ? 10'000'000 : size >= 10'000'000 ? 100'000 : 1;
-  const std::uint64_t rounded = (size / grain + (size % grain >= (grain + 1) / 2 && grain != 1)) * grain;
-  const std::uint64_t whole = rounded / 1'000'000'000;
-  const std::string exact = to_string(Usd::from_nanos(static_cast<std::int64_t>(rounded % 1'000'000'000)));  // $0.1234
-  return (nanos < 0 ? "-$" : "$") + grouped(static_cast<std::int64_t>(whole)) + exact.substr(exact.find('.'));
+  std::size_t digits = size == 0 || size >= dollar ? 2 : size >= cent ? 4 : 9;
+  std::uint64_t grain = 1;
+  for (std::size_t i = digits; i < 9; ++i) grain *= 10;
+  const std::uint64_t rounded = (size / grain + (grain != 1 && size % grain >= grain / 2)) * grain;
+  std::string part = std::to_string(dollar + rounded % dollar).substr(1, digits);
+  if (digits == 9) part.erase(std::max<std::size_t>(part.find_last_not_of('0') + 1, 4));
+  return (nanos < 0 ? "-$" : "$") + grouped(static_cast<std::int64_t>(rounded / dollar)) + '.' + part;
 }
 
 Page::Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar)
@@ -169,6 +174,7 @@ Page::Page(const std::vector<std::string>& keys, const Overview& overview, Calen
 
 void Page::add(const Record& record) {
   total_.add(record);
+  savings_.add(record);
   for (Section& section : sections_) {
     section.sums.add(record);
     section.over_time.add(record);
@@ -182,23 +188,11 @@ void Page::add(const Record& record) {
     dearest_.push_back(record);
     std::push_heap(dearest_.begin(), dearest_.end(), dearer);
   }
-  // A policy has chosen another model: what would the one that was asked for have cost, with the same tokens?
-  // Where one of the two costs is not known, their difference is not, either.
-  if (record.status == RecordStatus::rejected || record.cost_source == CostSource::none ||
-      record.requested_model == record.admitted_model || record.admitted_model.empty() ||
-      !prices_.find(record.requested_model))
-    return;
-  try {
-    const Cost asked = prices_.cost(record.requested_model, record.usage);
-    if (asked.incomplete) return;
-    saved_ += asked.usd - record.usd;
-    ++rerouted_;
-  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): a usage that has no price there says nothing
-  }
 }
 
 void Page::add(const BudgetEvent& event) {
   total_.add(event);
+  savings_.add(event);
   for (Section& section : sections_) {
     section.sums.add(event);
     section.over_time.add(event);
@@ -276,7 +270,7 @@ std::string Page::summary(const PageFacts& facts, const ReportRow& total) const 
                  : part(total.indeterminate) + ", " + counted(total.indeterminate_calls, "call", "calls"));
   card("Tokens in", "", grouped(total.usage.input_total()), grouped(total.usage.cache_read) + " from a cache");
   card("Tokens out", "", grouped(total.usage.output), grouped(total.usage.reasoning) + " of reasoning");
-  card("Refused before sending", "", grouped(total.blocked_calls), "");
+  card("Calls refused", "", grouped(total.blocked_calls), "");
   return out + "</dl>";
 }
 
@@ -316,7 +310,7 @@ std::string Page::section(const Section& section, bool complete) const {
   out += "<div class=\"panel\" data-section=\"" + id + "\" data-key=\"" + html(section.key) +
          "\"><p class=\"needs-script\"><label>Only rows with <input type=\"search\" data-table=\"" + id +
          "\"></label> <span class=\"found soft\" role=\"status\"></span></p>";
-  std::string table = table_head("By " + section.key + ", the dearest first",
+  std::string table = table_head(id, "By " + section.key + ", the dearest first",
                                  {{"Name", false},
                                   {"Spent"},
                                   {"Share"},
@@ -327,8 +321,7 @@ std::string Page::section(const Section& section, bool complete) const {
                                   {"No verdict"},
                                   {"Unpriced"},
                                   {"Rejected"},
-                                  {"Refused"}},
-                                 id) +
+                                  {"Refused"}}) +
                       "<tbody>";
   const Usd total = sums.total().usd;
   for (const ReportRow& row : sums) {
@@ -343,7 +336,7 @@ std::string Page::section(const Section& section, bool complete) const {
              money_cell(row.indeterminate) + count_cell(row.unpriced_calls) + count_cell(row.rejected_calls) +
              count_cell(row.blocked_calls) + "</tr>";
   }
-  return out + scroll("By " + section.key, table + "</tbody></table>") + "</div>";
+  return out + scroll("By " + section.key, table + "</tbody></table>", sums.size()) + "</div>";
 }
 
 std::string Page::dearest() const {
@@ -351,7 +344,7 @@ std::string Page::dearest() const {
   std::vector<Record> records = dearest_;
   std::sort(records.begin(), records.end(),
             [](const Record& a, const Record& b) { return a.usd != b.usd ? a.usd > b.usd : a.started < b.started; });
-  std::string table = table_head("The dearest calls",
+  std::string table = table_head("dearest", "The dearest calls",
                                  {{"Admitted", false},
                                   {"Model", false},
                                   {"Spent"},
@@ -359,8 +352,7 @@ std::string Page::dearest() const {
                                   {"Tokens in"},
                                   {"Tokens out"},
                                   {"Budget", false},
-                                  {"Tags", false}},
-                                 "dearest") +
+                                  {"Tags", false}}) +
                       "<tbody>";
   for (const Record& record : records) {
     std::string tags, budgets;
@@ -373,24 +365,22 @@ std::string Page::dearest() const {
              count_cell(record.usage.input_total()) + count_cell(record.usage.output) + "<td>" + name_of(budgets) +
              "</td><td class=\"tags\">" + tags + "</td></tr>";
   }
-  return "<h2>The dearest calls</h2><div class=\"panel\">" + scroll("The dearest calls", table + "</tbody></table>") +
-         "</div>";
+  return "<h2>The dearest calls</h2><div class=\"panel\">" +
+         scroll("The dearest calls", table + "</tbody></table>", records.size()) + "</div>";
 }
 
 std::string Page::caps() const {
   if (caps_.empty()) return {};
-  std::string table =
-      table_head("Budgets, as far as their events tell: what a threshold or an overrun said at most was spent",
-                 {{"Budget", false},
-                  {"Of", false},
-                  {"Cap"},
-                  {"Spent at most"},
-                  {"Part of the cap"},
-                  {"Thresholds reached", false},
-                  {"Refused"},
-                  {"Last event", false}},
-                 "caps") +
-      "<tbody>";
+  std::string table = table_head("caps", "Budgets and their caps",
+                                 {{"Budget", false},
+                                  {"Of", false},
+                                  {"Cap"},
+                                  {"Spent at most"},
+                                  {"Part of the cap"},
+                                  {"Thresholds reached", false},
+                                  {"Refused"},
+                                  {"Last event", false}}) +
+                      "<tbody>";
   for (const auto& [of, cap] : caps_) {
     const auto& path = of.first;
     const Dimension dimension = of.second;
@@ -422,29 +412,22 @@ std::string Page::caps() const {
     table += "<td>" + list + "</td>" + count_cell(cap.refused) + "<td class=\"time\">" + html(to_iso8601(cap.time)) +
              "</td></tr>";
   }
-  return "<h2>Budgets and their caps</h2><div class=\"panel\">" +
-         scroll("Budgets and their caps", table + "</tbody></table>") + "</div>";
+  return "<h2>Budgets and their caps</h2><div class=\"panel\"><p class=\"soft\">As far as their events tell: what a "
+         "threshold or an overrun said at most was spent.</p>" +
+         scroll("Budgets and their caps", table + "</tbody></table>", caps_.size()) + "</div>";
 }
 
 std::string Page::deeds() const {
   if (deeds_.empty()) return {};
   std::string table =
-      table_head("Events of budgets", {{"What", false}, {"Meaning", false}, {"Times"}, {"Last", false}}, "deeds") +
+      table_head("deeds", "Events of budgets", {{"What", false}, {"Meaning", false}, {"Times"}, {"Last", false}}) +
       "<tbody>";
   for (const auto& [action, deed] : deeds_)
-    table += std::string("<tr><th scope=\"row\">") + to_string(action) + "</th><td>" + meaning(action) + "</td>" +
-             count_cell(deed.count) + "<td>" + html(to_iso8601(deed.last)) + "</td></tr>";
-  std::string saved;
-  if (rerouted_ != 0)
-    saved = "<p>" + counted(rerouted_, "call ran", "calls ran") +
-            " on another model than was asked for, at a known price. With the same tokens the models "
-            "that were asked for would have cost <strong data-n=\"" +
-            std::to_string(saved_.nanos()) + "\">" + html(money(saved_)) +
-            "</strong> more, at the prices that this command knows. What refused, clamped and cut calls would have "
-            "cost is not "
-            "known.</p>";
-  return "<h2>What budgets did</h2><div class=\"panel\">" + saved +
-         scroll("What budgets did", table + "</tbody></table>") + "</div>";
+    table += std::string("<tr><th scope=\"row\">") + to_string(action) + "</th><td class=\"meaning\">" +
+             meaning(action) + "</td>" + count_cell(deed.count) + "<td class=\"time\">" + html(to_iso8601(deed.last)) +
+             "</td></tr>";
+  return "<h2>What budgets did</h2><div class=\"panel\">" + savings_.render() + "<h3>Events</h3>" +
+         scroll("What budgets did", table + "</tbody></table>", deeds_.size()) + "</div>";
 }
 
 std::string Page::render(const PageFacts& facts) const {

@@ -9,9 +9,10 @@
 #include <unordered_set>
 #include <vector>
 
+#include "cli/arguments.hpp"
 #include "cli/groups.hpp"
+#include "cli/savings.hpp"
 #include "outlay/ledger.hpp"
-#include "outlay/price.hpp"
 #include "outlay/sqlite/report.hpp"
 
 namespace outlay::cli {
@@ -37,7 +38,7 @@ class Overview {
 
 /// What a page says beside its sums.
 struct PageFacts {
-  std::string source{};  ///< The file's name.
+  std::string source{};  ///< As short_name().
   std::string zone{};
   Time made{};
   bool complete = true;
@@ -87,19 +88,17 @@ class Page {
   std::vector<Record> dearest_;  // a heap, the cheapest first
   std::map<std::pair<std::string, Dimension>, Cap> caps_;
   std::map<Action, Deed> deeds_;
-  PriceTable prices_ = PriceTable::bundled();
-  std::int64_t rerouted_ = 0;
-  Usd saved_{};
+  Savings savings_;
 };
 
 // report.cpp
 
-/// The page of a sink's file.
+/// The page of a sink's file, or of a gateway.
 ///
 /// \param remark Source::remark() afterwards.
 /// \par Errors
 /// As open_source() and Source::read().
-[[nodiscard]] std::string page_of(const std::filesystem::path& file, const std::vector<std::string>& by,
+[[nodiscard]] std::string page_of(const SourceArguments& source, const std::vector<std::string>& by,
                                   const ReportFilter& filter, const std::string& zone, Calendar& calendar,
                                   std::string& remark);
 /// Of what a ledger has in memory, in UTC.
@@ -111,7 +110,8 @@ extern const std::string_view page_script;
 
 /// Text of HTML, in an element or between double quotes; control characters, and marks that turn the direction of what follows, become U+FFFD.
 [[nodiscard]] std::string html(std::string_view text);
-/// As a person reads it: to the cent from $100 on, to four decimals from a cent on, else all of it.
+/// As a person reads it, so that amounts below each other line up: to the cent from a dollar on, with four decimals from a cent on, else all of
+/// it.
 [[nodiscard]] std::string money(Usd usd);
 
 /// Bars over time, each a stack of at most eight values and the rest (chart.cpp).

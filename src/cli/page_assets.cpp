@@ -20,6 +20,7 @@ h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
 p { margin: .5rem 0; }
 .soft { color: var(--soft); overflow-wrap: anywhere; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; margin: 1.25rem 0; padding: 0; }
+.cards.wide { grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); }
 .cards div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .7rem .8rem; }
 .cards dt { color: var(--soft); font-size: .85rem; }
 .cards dd { margin: 0; font-size: 1.2rem; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
@@ -34,7 +35,7 @@ fieldset input { position: absolute; opacity: 0; }
 fieldset label:has(:focus-visible) { outline: 3px solid var(--accent); outline-offset: 2px; }
 .panel { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; margin-bottom: 1rem; }
 .panel h3:first-child { margin-top: 0; }
-.scroll { overflow: auto; max-height: 30rem; }
+.scroll { overflow: auto; } .scroll.long { max-height: 40rem; }
 .scroll:focus-visible, button:focus-visible, input:focus-visible, .bar:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
 .chart { display: block; width: 100%; min-width: 40rem; height: auto; }
 .grid { stroke: var(--line); }
@@ -53,10 +54,11 @@ fieldset label:has(:focus-visible) { outline: 3px solid var(--accent); outline-o
 button { font: inherit; color: inherit; background: none; border: 1px solid transparent; border-radius: .3rem; padding: .1rem .4rem; cursor: pointer; }
 button[aria-pressed=true] { border-color: var(--accent); font-weight: 600; }
 .name { display: inline-block; max-width: 22rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; vertical-align: bottom; }
+table .name { max-width: 12rem; }
+.meaning { min-width: 14rem; }
 td .name:focus, td .name:hover { white-space: normal; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-caption { text-align: start; color: var(--soft); padding: .25rem 0; }
-th, td { text-align: start; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: start; padding: .35rem .45rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 thead th { position: sticky; top: 0; background: var(--card); white-space: nowrap; }
 th button { font-weight: 600; padding: 0; }
 th[aria-sort=descending] button::after { content: " \2193"; }
@@ -72,13 +74,14 @@ input[type=search] { font: inherit; padding: .3rem .6rem; border: 1px solid var(
 html:not(.script) .needs-script { display: none; }
 footer { max-width: 80rem; margin: 2rem auto; padding: 0 1.25rem 2rem; color: var(--soft); font-size: .85rem; }
 @media (max-width: 40rem) { html { font-size: 15px; } main, header, footer { padding-inline: .9rem; } .panel { padding: .7rem; } .name { max-width: 12rem; }
-  .cards { grid-template-columns: repeat(2, minmax(0, 1fr)); } .cards dd { font-size: 1.15rem; } }
+  .cards:not(.wide) { grid-template-columns: repeat(2, minmax(0, 1fr)); } .cards dd { font-size: 1.15rem; } .axis { font-size: 16px; }
+  table .name { max-width: 10rem; } }
 @media print { :root { color-scheme: light; --back: #fff; --card: #fff; --text: #000; --soft: #444; --line: #bbb; --accent: #1a5fb4; --s0: #1a5fb4;
   --s1: #e66100; --s2: #26803f; --s3: #9141ac; --s4: #c01c28; --s5: #0e7c86; --s6: #986a00; --s7: #63452c; --s8: #8a929b; --warn: #000;
   --warn-back: #eee; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   html { font-size: 11px; } main, header, footer { max-width: none; }
-  .scroll { max-height: none; overflow: visible; } .chart { min-width: 0; } .needs-script { display: none; }
+  .scroll, .scroll.long { max-height: none; overflow: visible; } .chart { min-width: 0; } .needs-script { display: none; }
   .panel { border: 0; padding: 0; } thead th { position: static; } tr, .chart, .cards div { break-inside: avoid; } h2, h3 { break-after: avoid; } }
 )css";
 

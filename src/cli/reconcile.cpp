@@ -361,7 +361,7 @@ class Comparison {
 int reconcile(const ReconcileArguments& arguments) {
   if (arguments.tolerance < Usd{}) throw UsageError("--tolerance is below 0. Write 0 or more US dollars.");
   Bill bill = read_bill(arguments.bill);
-  const std::unique_ptr<Source> source = open_source(arguments.file, {});
+  const std::unique_ptr<Source> source = open_source(arguments.source, {});
   source->read([&](const Record& record) { book(bill, record); }, [](const BudgetEvent&) {});
   if (const std::string remark = source->remark(); !remark.empty()) say(remark);
 

@@ -62,7 +62,7 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
   // A charge belongs to the period in which it began, so that the months add up. It may have ended after that.
   ReportFilter wider = filter;
   wider.until.reset();
-  const std::unique_ptr<Source> source = open_source(arguments.file, wider);
+  const std::unique_ptr<Source> source = open_source(arguments.source, wider);
   std::cout << focus_header();
   source->read(
       [&](const Record& record) {
@@ -75,7 +75,7 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
 
 void write_page(const ReportArguments& arguments, const ReportFilter& filter, Calendar& calendar) {
   std::string remark;
-  const std::string page = page_of(arguments.file, arguments.by, filter, arguments.zone, calendar, remark);
+  const std::string page = page_of(arguments.source, arguments.by, filter, arguments.zone, calendar, remark);
   if (!remark.empty()) say(remark);
   write_file(arguments.html, page);
 }
@@ -83,16 +83,16 @@ void write_page(const ReportArguments& arguments, const ReportFilter& filter, Ca
 }  // namespace
 
 // The rows are read twice: what there is, and then the sums of it.
-std::string page_of(const std::filesystem::path& file, const std::vector<std::string>& by, const ReportFilter& filter,
+std::string page_of(const SourceArguments& from, const std::vector<std::string>& by, const ReportFilter& filter,
                     const std::string& zone, Calendar& calendar, std::string& remark) {
   Overview overview;
-  open_source(file, filter)->read([&](const Record& record) { overview.add(record); }, [](const BudgetEvent&) {});
+  open_source(from, filter)->read([&](const Record& record) { overview.add(record); }, [](const BudgetEvent&) {});
   Page page(by.empty() ? overview.keys() : by, overview, calendar);
-  const std::unique_ptr<Source> source = open_source(file, filter);
+  const std::unique_ptr<Source> source = open_source(from, filter);
   source->read([&](const Record& record) { page.add(record); }, [&](const BudgetEvent& event) { page.add(event); });
   remark = source->remark();
   PageFacts facts;
-  facts.source = file.filename().native();
+  facts.source = short_name(from);
   facts.zone = zone;
   facts.made = system_now();
   facts.complete = source->complete();
@@ -127,14 +127,14 @@ int report(const ReportArguments& arguments) {
     return success;
   }
   if (!arguments.html.empty()) {
-    if (is_source(arguments.html, arguments.file))
+    if (is_source(arguments.html, arguments.source.file))
       throw UsageError("--html: \"" + printable(arguments.html.native()) +
                        "\" is the file that the page is made from. Write another path.");
     write_page(arguments, filter, calendar);
     return success;
   }
   Groups groups(arguments.by, calendar);
-  const std::unique_ptr<Source> source = open_source(arguments.file, filter);
+  const std::unique_ptr<Source> source = open_source(arguments.source, filter);
   source->read([&](const Record& record) { groups.add(record); }, [&](const BudgetEvent& event) { groups.add(event); });
 
   const Report result = groups.report(source->complete());

@@ -21,6 +21,7 @@
 #include "cli/commands.hpp"
 #include "cli/config.hpp"
 #include "cli/page.hpp"
+#include "cli/rows.hpp"
 #include "cli/terminal.hpp"
 #include "cli/watch.hpp"
 #include "core/base/decimal.hpp"
@@ -107,13 +108,16 @@ int serve(const ServeArguments& arguments) {
   ledger.set_rules(rules_of(config));
   if (!config.records.empty()) ledger.add_sink(sqlite_sink({.path = config.records}));
   const auto log = std::make_shared<ExchangeLog>();
+  const auto rows = std::make_shared<Rows>(ledger, config.records);
   const auto options_of = [&](const Config& from) {
     GatewayOptions options = from.gateway;
     if (from.log) options.on_exchange = [log](const GatewayExchange& seen) { log->write(seen); };
     options.page = [ledger, calendar, records = config.records] {
       std::string unused;
-      return records.empty() ? page_of(ledger, *calendar) : page_of(records, {}, {}, "UTC", *calendar, unused);
+      return records.empty() ? page_of(ledger, *calendar)
+                             : page_of({.file = records}, {}, {}, "UTC", *calendar, unused);
     };
+    options.rows = [rows](std::string_view query) { return rows->answer(query); };
     return options;
   };
 

@@ -76,7 +76,7 @@ std::string line_of(const BudgetEvent& event, const Terminal& terminal) {
 
 int tail(const TailArguments& arguments) {
   const Terminal terminal = standard_output();
-  const std::unique_ptr<Source> source = open_source(arguments.file, filter_of(arguments.filter, system_now()));
+  const std::unique_ptr<Source> source = open_source(arguments.source, filter_of(arguments.filter, system_now()));
   std::deque<std::string> lines;
   const auto keep = [&](std::string line) {
     lines.push_back(std::move(line));
@@ -88,7 +88,7 @@ int tail(const TailArguments& arguments) {
   std::cout.flush();
   if (const std::string remark = source->remark(); !remark.empty()) say(remark);
   while (!arguments.once && std::cout) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    std::this_thread::sleep_for(source->pause());
     source->read([&](const Record& record) { std::cout << line_of(record, terminal) << '\n'; },
                  [&](const BudgetEvent& event) { std::cout << line_of(event, terminal) << '\n'; });
     std::cout.flush();

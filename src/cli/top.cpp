@@ -229,7 +229,7 @@ int top(const TopArguments& arguments) {
   for (const std::string& key : arguments.by)
     if (key.empty()) throw UsageError("--by has an empty name. Write names separated by commas, as in model,user_id.");
   Top top(arguments.by);
-  const std::unique_ptr<Source> source = open_source(arguments.file, filter_of(arguments.filter, system_now()));
+  const std::unique_ptr<Source> source = open_source(arguments.source, filter_of(arguments.filter, system_now()));
   for (;;) {
     source->read([&](const Record& record) { top.add(record); }, [&](const BudgetEvent& event) { top.add(event); });
     const Time now = system_now();

@@ -188,9 +188,11 @@ Answer status_answer(Server& server, const GatewayOptions& options, const Ledger
   if (is_change(path)) return change_cap(server.counters, ledger, path.substr(caps_path.size() + 1), body);
   if (path.starts_with(calls_path)) return call_json(ledger, path.substr(calls_path.size()));
   if (path == "/outlay/" && options.page) return text_answer(options.page(), "text/html; charset=utf-8");
+  if (path == "/outlay/rows" && options.rows) return text_answer(options.rows(query), "application/x-ndjson");
   return error_answer(
       std::nullopt, 404, "not_found",
       std::string("Below /outlay/ there are ") + (options.page ? "the page at /outlay/, " : "") +
+          (options.rows ? "rows, " : "") +
           "health, ready, metrics, report?by=..., calls/<id>, and caps with raise, lower, close, reopen "
           "and adjust.");
 }

@@ -140,6 +140,7 @@ int main(int argc, char** argv) try {
       case 6:
         event.action = outlay::Action::clamped;
         event.max_output_tokens = 256;
+        event.projected = event.cap + 1'000 * (1 + below(20'000));
         sink->event(event);
         break;
       case 7:

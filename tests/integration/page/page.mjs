@@ -79,6 +79,36 @@ try {
     }
   });
 
+  await check('on a desktop no table is wider than the page, and none hides rows', async () => {
+    const shown = await open(desktop);
+    for (const radio of await shown.$$('input[name=by]')) {
+      await radio.check({ force: true });
+      const wide = await shown.$$eval('.scroll', (all) => all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.ariaLabel));
+      assert.deepEqual(wide, []);
+    }
+    const short = await page.$$eval('.scroll', (all) => all.filter((one) => one.querySelectorAll('tbody tr').length <= 30 &&
+      one.scrollHeight > one.clientHeight + 1).map((one) => one.ariaLabel));
+    assert.deepEqual(short, []);
+  });
+
+  await check('no label of a chart touches another', async () => {
+    for (const options of [desktop, { viewport: { width: 390, height: 844 } }]) {
+      const shown = await open(options);
+      const overlaps = await shown.$$eval('.chart', (charts) => charts.map((chart) => {
+        const boxes = [...chart.querySelectorAll('text')].map((text) => text.getBoundingClientRect()).filter((box) => box.width);
+        const frame = chart.getBoundingClientRect();
+        return boxes.some((a, i) => a.left < frame.left || a.right > frame.right + 1 || boxes.some((b, j) => j > i && a.left < b.right &&
+          b.left < a.right && a.top < b.bottom && b.top < a.bottom));
+      }));
+      assert.equal(overlaps.includes(true), false);
+    }
+  });
+
+  await check('what was not spent is there of each kind', async () => {
+    for (const kind of ['refused', 'downgraded', 'clamped', 'cut'])
+      assert.ok(BigInt(await page.getAttribute('#saved-' + kind, 'data-n')) > 0n, kind);
+  });
+
   await check('every day of the month has a bar', async () => {
     const bars = await page.$$eval('[data-section="by-0"] .bar', (all) => all.length);
     assert.equal(bars, 31);

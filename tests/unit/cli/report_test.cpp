@@ -208,23 +208,87 @@ TEST_CASE("report: a page of a file without calls says so", "[cli][report][page]
   CHECK(has(command::read_file(page), "No calls"));
 }
 
-TEST_CASE("report: what was saved leaves out calls whose cost is not known", "[cli][report][page]") {
+TEST_CASE(
+    "report: a page says what refused, downgraded, clamped and cut calls did not cost, and of how many it is not known",
+    "[cli][report][page]") {
   const Files files([](outlay::Sink& sink) {
-    outlay::Record record = make_record("2026-03-30T00:00:00Z", 0);
-    record.admitted_model = record.model = "gpt-house";
-    record.cost_source = outlay::CostSource::none;
-    record.usage.input = 1'000'000;
-    sink.write(record);
+    std::uint64_t id = 0;
+    // Two calls of gpt-4o cost 3 and 5: a refused one would have cost about 4.
+    for (const std::int64_t nanos : {3'000, 5'000}) {
+      outlay::Record record = make_record("2026-03-30T00:00:00Z", nanos);
+      record.call_id = ++id;
+      sink.write(record);
+    }
     outlay::BudgetEvent event;
     event.time = at("2026-03-30T00:00:00Z");
-    event.action = outlay::Action::downgraded;
     event.path = event.budget = "team";
+    event.budgets = {"team"};
+    event.action = outlay::Action::blocked;
+    event.model = "gpt-4o";
     sink.event(event);
+    event.action = outlay::Action::truncated;
+    sink.event(event);
+    event.action = outlay::Action::blocked;
+    event.model = "never-ran";
+    sink.event(event);
+    // A downgrade from gpt-4o: 1,000 tokens in and none out are $0.0025 there. One to a model without a price says nothing.
+    outlay::Record cheaper = make_record("2026-03-30T00:00:01Z", 500'000);
+    cheaper.call_id = ++id;
+    cheaper.admitted_model = cheaper.model = "gpt-4o-mini";
+    cheaper.usage = {.input = 1'000};
+    sink.write(cheaper);
+    cheaper.call_id = ++id;
+    cheaper.admitted_model = cheaper.model = "gpt-house";
+    cheaper.cost_source = outlay::CostSource::none;
+    sink.write(cheaper);
+    // A clamp of money says how far over the cap the call would have been, one of tokens does not.
+    event.action = outlay::Action::clamped;
+    event.model = "gpt-4o-mini";
+    event.cap = 10'000;
+    event.projected = 17'000;
+    sink.event(event);
+    event.dimension = outlay::Dimension::tokens;
+    sink.event(event);
+    // Cut at 2 of 9 that were held: one whose record says so, and one without.
+    event.dimension = outlay::Dimension::usd;
+    event.action = outlay::Action::cut;
+    for (int i = 0; i < 2; ++i) {
+      event.call_id = ++id;
+      event.time = at("2026-03-30T00:00:02Z");
+      sink.event(event);
+    }
+    outlay::Record cut = make_record("2026-03-30T00:00:02Z", 2'000);
+    cut.admitted_model = cut.model = cut.requested_model = "o3";
+    cut.call_id = id;
+    cut.reserved = outlay::Usd::from_nanos(9'000);
+    cut.budgets = {"team"};
+    sink.write(cut);
   });
+  for (const std::string& file : {files.sqlite(), files.jsonl()}) {
+    INFO(file);
+    const std::string page = file + ".html";
+    CHECK(command::outlay("report " + file + " --html " + page).status == 0);
+    const std::string html = command::read_file(page);
+    CHECK(has(html, "id=\"saved-refused\" data-n=\"8000\""));
+    CHECK(has(html, "in 2 calls; not known of 1 call<"));
+    CHECK(has(html, "id=\"saved-downgraded\" data-n=\"2000000\""));
+    CHECK(has(html, "id=\"saved-clamped\" data-n=\"7000\""));
+    CHECK(has(html, "id=\"saved-cut\" data-n=\"7000\""));
+  }
+}
+
+TEST_CASE("report: a page without such calls says nothing of savings", "[cli][report][page]") {
+  const Files files([](outlay::Sink& sink) { sink.write(make_record("2026-03-30T00:00:00Z", 1)); });
   const std::string page = files.sqlite() + ".html";
   CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
-  CHECK(has(command::read_file(page), "What budgets did"));
-  CHECK_FALSE(has(command::read_file(page), "would have cost <strong"));
+  CHECK_FALSE(has(command::read_file(page), "saved-"));
+}
+
+TEST_CASE("report: the highest line of a chart is above the highest bar", "[cli][report][page]") {
+  const Files files([](outlay::Sink& sink) { sink.write(make_record("2026-03-30T00:00:00Z", 38'000'000'000)); });
+  const std::string page = files.sqlite() + ".html";
+  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(has(command::read_file(page), ">$40</text>"));
 }
 
 TEST_CASE("report: a page shows the cap that an operator has set last", "[cli][report][page]") {
