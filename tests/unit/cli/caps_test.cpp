@@ -1,4 +1,7 @@
+#include <atomic>
+#include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cli/commands.hpp"
@@ -6,6 +9,10 @@
 #include "outlay/sqlite.hpp"
 #include "support/catch.hpp"
 #include "unit/cli/command.hpp"
+#ifdef OUTLAY_TEST_REDIS
+#include "outlay/redis.hpp"
+#include "support/redis_server.hpp"
+#endif
 
 namespace cli = outlay::cli;
 using namespace outlay::literals;
@@ -18,6 +25,7 @@ bool has(const std::string& text, std::string_view part) { return text.find(part
 class Program {
  public:
   explicit Program(std::string path) : store_(outlay::sqlite_store({.path = std::move(path)})) {}
+  explicit Program(std::shared_ptr<outlay::Store> store) : store_(std::move(store)) {}
   /// \return It was admitted. It costs a cent.
   bool call() {
     const outlay::LedgerScope books(ledger_);
@@ -73,6 +81,71 @@ TEST_CASE("caps: a running program sees a raised cap at its next call, and the e
   const command::Result shown = command::outlay("caps show " + store + " team");
   CHECK(has(shown.out, "set by ada at "));
 }
+
+namespace {
+
+/// Four threads of a program call without a pause and are refused. From the moment at which `raise` has returned each call is admitted:
+/// there is more room than they can use.
+void raise_while_busy(Program& program, const std::function<void()>& raise) {
+  CHECK(program.call());
+  CHECK(program.call());
+  std::atomic<int> refused{0}, admitted{0};
+  std::atomic<bool> raised{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i)
+    threads.emplace_back([&] {
+      while (!raised) refused += !program.call();
+      for (int more = 0; more < 2; ++more) admitted += program.call();
+    });
+  while (refused < 8) std::this_thread::yield();
+  raise();
+  raised = true;
+  for (std::thread& thread : threads) thread.join();
+  CHECK(admitted == 8);
+}
+
+void check_raised(const std::string& store, const std::string& records) {
+  const auto events = events_of(records);
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].action == outlay::Action::cap_set);
+  CHECK(events[0].reason == "ada: launch day");
+  const std::string tail = command::outlay("tail " + records + " --once").out;
+  CHECK(has(tail, "cap_set"));
+  CHECK(has(tail, "ada: launch day"));
+  CHECK(has(command::outlay("caps show " + store + " team").out, "set by ada at "));
+}
+
+}  // namespace
+
+TEST_CASE("caps: every thread of a busy program sees a raised cap at its next call, in a file", "[cli][caps]") {
+  const command::Directory directory;
+  const std::string store = directory.file("caps.db"), records = directory.file("ops.db");
+  Program program(store);
+  raise_while_busy(program, [&] {
+    const command::Result raised = command::outlay(
+        "caps raise " + store + " team --usd 100000 --by ada --reason 'launch day' --records " + records);
+    INFO(raised.err);
+    CHECK(raised.status == 0);
+  });
+  check_raised(store, records);
+}
+
+#ifdef OUTLAY_TEST_REDIS
+TEST_CASE("caps: every thread of a busy program sees a raised cap at its next call, at a server", "[cli][caps]") {
+  if (!test::RedisServer::installed()) return;
+  const test::RedisServer server;
+  const command::Directory directory;
+  const std::string records = directory.file("ops.db");
+  Program program(outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()}));
+  raise_while_busy(program, [&] {
+    const command::Result raised = command::outlay(
+        "caps raise " + server.url() + " team --usd 100000 --by ada --reason 'launch day' --records " + records);
+    INFO(raised.err);
+    CHECK(raised.status == 0);
+  });
+  check_raised(server.url(), records);
+}
+#endif
 
 TEST_CASE("caps: close refuses every new call, reset gives the programs' caps back, and adjust corrects what was spent",
           "[cli][caps]") {
