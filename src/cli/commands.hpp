@@ -26,6 +26,10 @@ enum Exit {
 
 enum class Format { table, csv, json, focus };
 
+struct PricesArguments {
+  std::filesystem::path prices{};
+  std::filesystem::path litellm{};
+};
 struct ReportArguments {
   SourceArguments source{};
   std::vector<std::string> by{};
@@ -35,10 +39,7 @@ struct ReportArguments {
   std::size_t limit{};              ///< Rows printed; 0: all.
   std::string account = "unknown";  ///< For Format::focus: the provider's id of the billing account.
   std::filesystem::path html{};     ///< A page to write instead; empty: none.
-};
-struct PricesArguments {
-  std::filesystem::path prices{};
-  std::filesystem::path litellm{};
+  PricesArguments prices{};         ///< What providers publish, for Format::focus and the page.
 };
 struct EstimateArguments {
   std::filesystem::path file{};  ///< `-`: standard input.

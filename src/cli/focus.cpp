@@ -3,27 +3,68 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "cli/formats.hpp"
 #include "core/base/decimal.hpp"
 #include "core/base/json_writer.hpp"
 #include "core/ledger/budget_path.hpp"
+#include "outlay/error.hpp"
 
 namespace outlay::cli {
 
 namespace {
 
+std::optional<Usd> cost_by(const PriceTable& prices, const std::string& model, const Record& record) {
+  if (model.empty()) return std::nullopt;
+  try {
+    const Cost cost =
+        prices.cost(model, record.usage, {.service_tier = record.service_tier, .provider = record.provider});
+    if (!cost.incomplete) return cost.usd;
+  } catch (const Error&) {  // NOLINT(bugprone-empty-catch): no price there
+  }
+  return std::nullopt;
+}
+
+Usd contracted_cost(const Record& record) {
+  return record.cost_source == CostSource::provider && record.table_cost ? *record.table_cost : record.usd;
+}
+
+/// Empty where the table has no price of it.
+std::optional<Usd> list_cost(const Record& record, const PriceTable& list) {
+  // Booked by its reservation, or at a price of its own: its usage does not make its cost.
+  if (record.status == RecordStatus::indeterminate || record.cost_source == CostSource::flat) return std::nullopt;
+  const std::optional<Usd> served = cost_by(list, record.model, record);
+  const std::optional<Usd> admitted = cost_by(list, record.admitted_model, record);
+  // A call is priced by the model that was served, or by the one that was admitted where the reply names it without its host.
+  const bool by_admitted = admitted && (!served || (*served != record.usd && *admitted == record.usd));
+  return by_admitted ? admitted : served;
+}
+
 struct Charge {
   const Record& record;
   const std::string& account;
+  const PriceTable& prices;
+  Usd contracted;
+  std::optional<Usd> listed;
   Time begin, end;  // whole seconds, the end exclusive
 
-  Charge(const Record& charged, const std::string& of) : record(charged), account(of) {
+  Charge(const Record& charged, const std::string& of, const PriceTable& list)
+      : record(charged),
+        account(of),
+        prices(list),
+        contracted(contracted_cost(charged)),
+        listed(list_cost(charged, list)) {
     using std::chrono::seconds;
     begin = Time(std::chrono::floor<seconds>(charged.started));
     end = std::max(begin, Time(std::chrono::floor<seconds>(charged.ended))) + seconds(1);
   }
   [[nodiscard]] std::string cost() const { return detail::decimal_usd(record.usd); }
+  // Unit prices are not negative: what is given back is a negative quantity of requests.
+  [[nodiscard]] bool returned() const { return contracted < Usd{}; }
+  [[nodiscard]] Usd list() const { return listed && (*listed < Usd{}) == returned() ? *listed : contracted; }
+  [[nodiscard]] static std::string unit_price(Usd usd) { return detail::decimal_usd(usd < Usd{} ? -usd : usd); }
+  [[nodiscard]] std::string tier() const { return record.service_tier.empty() ? "default" : record.service_tier; }
   [[nodiscard]] std::string provider() const { return record.provider.empty() ? "unknown" : record.provider; }
   [[nodiscard]] std::string model() const { return record.model.empty() ? "unknown" : record.model; }
   [[nodiscard]] std::string month(int more) const {
@@ -33,6 +74,14 @@ struct Charge {
     return to_iso8601(Time(first));
   }
 };
+
+/// In no spreadsheet does JSON end a cell then, and it is what it was.
+std::string one_cell(const std::string& json) {
+  std::string cell;
+  for (const char character : json)
+    cell += character == ';' ? "\\u003b" : character == '|' ? "\\u007c" : std::string(1, character);
+  return cell;
+}
 
 std::string constant(const char* text) { return text; }
 std::string count(std::int64_t number) { return std::to_string(number); }
@@ -59,29 +108,37 @@ constexpr Column columns[] = {
     {"ChargeFrequency", [](const Charge&) { return constant("Usage-Based"); }},
     {"ChargePeriodEnd", [](const Charge& c) { return to_iso8601(c.end); }},
     {"ChargePeriodStart", [](const Charge& c) { return to_iso8601(c.begin); }},
-    {"ConsumedQuantity", [](const Charge& c) { return count(c.record.usage.total()); }},
-    {"ConsumedUnit", [](const Charge&) { return constant("Tokens"); }},
-    {"ContractedCost", [](const Charge& c) { return c.cost(); }},
+    // It must be positive: an image may have no tokens.
+    {"ConsumedQuantity", [](const Charge& c) { return count(std::max<std::int64_t>(1, c.record.usage.total())); }},
+    {"ConsumedUnit", [](const Charge& c) { return constant(c.record.usage.total() > 0 ? "Tokens" : "Requests"); }},
+    {"ContractedCost", [](const Charge& c) { return detail::decimal_usd(c.contracted); }},
+    {"ContractedUnitPrice", [](const Charge& c) { return Charge::unit_price(c.contracted); }},
     {"EffectiveCost", [](const Charge& c) { return c.cost(); }},
     {"InvoiceIssuerName", [](const Charge& c) { return c.provider(); }},
-    {"ListCost", [](const Charge& c) { return c.cost(); }},
+    {"ListCost", [](const Charge& c) { return detail::decimal_usd(c.list()); }},
+    {"ListUnitPrice", [](const Charge& c) { return Charge::unit_price(c.list()); }},
     {"PricingCategory", [](const Charge&) { return constant("Standard"); }},
-    {"PricingQuantity", [](const Charge&) { return constant("1"); }},
+    {"PricingQuantity", [](const Charge& c) { return constant(c.returned() ? "-1" : "1"); }},
     {"PricingUnit", [](const Charge&) { return constant("Requests"); }},
     {"ProviderName", [](const Charge& c) { return c.provider(); }},
     {"PublisherName", [](const Charge& c) { return c.provider(); }},
     {"ServiceCategory", [](const Charge&) { return constant("AI and Machine Learning"); }},
     {"ServiceName", [](const Charge& c) { return c.model(); }},
     {"ServiceSubcategory", [](const Charge&) { return constant("Generative AI"); }},
+    {"SkuId", [](const Charge& c) { return c.model(); }},
+    {"SkuMeter", [](const Charge&) { return constant("Model Requests"); }},
+    {"SkuPriceDetails",
+     [](const Charge& c) {
+       std::string json;
+       detail::JsonWriter(json).begin_object().key("ServiceTier").text(c.tier()).end_object();
+       return one_cell(json);
+     }},
+    {"SkuPriceId", [](const Charge& c) { return c.model() + ' ' + c.tier(); }},
     {"Tags",
      [](const Charge& c) {
        std::string json;
        detail::JsonWriter(json).tags(c.record.tags);
-       // In no spreadsheet do they end a cell then, and the tags are what they were.
-       std::string cell;
-       for (const char character : json)
-         cell += character == ';' ? "\\u003b" : character == '|' ? "\\u007c" : std::string(1, character);
-       return cell;
+       return one_cell(json);
      }},
     {"x_AdmittedModel", [](const Charge& c) { return c.record.admitted_model; }},
     {"x_Budget", [](const Charge& c) { return detail::join_path(c.record.budgets); }},
@@ -92,6 +149,10 @@ constexpr Column columns[] = {
     {"x_CostSource", [](const Charge& c) { return constant(to_string(c.record.cost_source)); }},
     {"x_HostProviderName", [](const Charge& c) { return c.provider(); }},
     {"x_InputTokens", [](const Charge& c) { return count(c.record.usage.input); }},
+    {"x_ListPriceVersion",
+     [](const Charge& c) {
+       return !c.listed ? std::string() : c.prices.version().empty() ? "unnamed" : c.prices.version();
+     }},
     {"x_OutputTokens", [](const Charge& c) { return count(c.record.usage.output); }},
     {"x_PriceVersion", [](const Charge& c) { return c.record.price_version; }},
     {"x_ReasoningTokens", [](const Charge& c) { return count(c.record.usage.reasoning); }},
@@ -110,9 +171,9 @@ std::string focus_header() {
   return line + "\r\n";
 }
 
-std::string focus_row(const Record& record, const std::string& account) {
+std::string focus_row(const Record& record, const std::string& account, const PriceTable& list) {
   if (record.status == RecordStatus::rejected && record.usd == Usd{}) return {};
-  const Charge charge(record, account);
+  const Charge charge(record, account, list);
   std::string line;
   for (const Column& column : columns) {
     if (&column != columns) line += ',';

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "outlay/price.hpp"
 #include "outlay/record.hpp"
 
 namespace outlay::cli {
@@ -12,7 +13,12 @@ namespace outlay::cli {
 [[nodiscard]] std::string focus_header();
 /// Empty for a call that the provider refused free of charge.
 ///
+/// BilledCost and EffectiveCost are what was booked; ContractedCost is what the prices that the program used make of it, which differs where the
+/// provider has stated a cost of its own; ListCost is what `list` makes of it, or ContractedCost where that has no price. What the call
+/// used is not known of an indeterminate one: all four are the same.
+///
 /// \param account The provider's id of the billing account.
-[[nodiscard]] std::string focus_row(const Record& record, const std::string& account);
+/// \param list The prices that providers publish.
+[[nodiscard]] std::string focus_row(const Record& record, const std::string& account, const PriceTable& list);
 
 }  // namespace outlay::cli

@@ -233,7 +233,9 @@ int main(int argc, char** argv) {
                   "--format focus chooses them\n"
                   "by when they began, so that a month can be closed. In CSV what a spreadsheet would compute gets an "
                   "apostrophe before it; the\n"
-                  "column Tags of focus is JSON with every character as it was.\n"
+                  "column Tags of focus is JSON with every character as it was. Its list prices are the bundled ones, "
+                  "or those of --prices; "
+                  "so are a page's of\nmodels that were asked for and did not run.\n"
                   "Examples:\n"
                   "  outlay report spend.db --by feature,user_id --since 7d\n"
                   "  outlay report spend.db --by week,model --zone Europe/Berlin --where feature=search\n"
@@ -404,7 +406,7 @@ int main(int argc, char** argv) {
 
   for (auto& [command, arguments] :
        {std::pair{explain_command, &prices_arguments}, std::pair{estimate_command, &estimate_arguments.prices},
-        std::pair{run_command, &run_arguments.prices}}) {
+        std::pair{run_command, &run_arguments.prices}, std::pair{report_command, &report_arguments.prices}}) {
     CLI::Option* own =
         command->add_option("--prices", arguments->prices, "A price file in outlay's format")->type_name("FILE");
     command->add_option("--litellm", arguments->litellm, "LiteLLM's model_prices_and_context_window.json")

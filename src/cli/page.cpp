@@ -159,8 +159,8 @@ std::string money(Usd usd) {
   return (nanos < 0 ? "-$" : "$") + grouped(static_cast<std::int64_t>(rounded / dollar)) + '.' + part;
 }
 
-Page::Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar)
-    : unit_(overview.unit()), unit_name_(Calendar::name_of(unit_)), total_({}, calendar) {
+Page::Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar, const PriceTable& prices)
+    : unit_(overview.unit()), unit_name_(Calendar::name_of(unit_)), total_({}, calendar), savings_(prices) {
   for (const std::string& key : keys) sections_.push_back({key, {{key}, calendar}, {{unit_name_, key}, calendar}});
   if (overview.first() > overview.last()) return;
   // Times without a call are on the axis, too. Rows that come while the page is made may be later than the overview's last.

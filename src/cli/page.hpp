@@ -13,6 +13,7 @@
 #include "cli/groups.hpp"
 #include "cli/savings.hpp"
 #include "outlay/ledger.hpp"
+#include "outlay/price.hpp"
 #include "outlay/sqlite/report.hpp"
 
 namespace outlay::cli {
@@ -50,7 +51,8 @@ struct PageFacts {
 class Page {
  public:
   /// \param calendar Outlives this.
-  Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar);
+  /// \param prices Of models that were asked for and did not run.
+  Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar, const PriceTable& prices);
   void add(const Record& record);
   void add(const BudgetEvent& event);
   [[nodiscard]] std::string render(const PageFacts& facts) const;
@@ -100,7 +102,7 @@ class Page {
 /// As open_source() and Source::read().
 [[nodiscard]] std::string page_of(const SourceArguments& source, const std::vector<std::string>& by,
                                   const ReportFilter& filter, const std::string& zone, Calendar& calendar,
-                                  std::string& remark);
+                                  const PriceTable& prices, std::string& remark);
 /// Of what a ledger has in memory, in UTC.
 [[nodiscard]] std::string page_of(const Ledger& ledger, Calendar& calendar);
 

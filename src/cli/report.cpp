@@ -63,11 +63,12 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
   ReportFilter wider = filter;
   wider.until.reset();
   const std::unique_ptr<Source> source = open_source(arguments.source, wider);
+  const PriceTable list = table_of(arguments.prices);
   std::cout << focus_header();
   source->read(
       [&](const Record& record) {
         if ((!filter.since || record.started >= *filter.since) && (!filter.until || record.started < *filter.until))
-          std::cout << focus_row(record, arguments.account);
+          std::cout << focus_row(record, arguments.account, list);
       },
       [](const BudgetEvent&) {});
   say_what_is_missing(*source);
@@ -75,7 +76,8 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
 
 void write_page(const ReportArguments& arguments, const ReportFilter& filter, Calendar& calendar) {
   std::string remark;
-  const std::string page = page_of(arguments.source, arguments.by, filter, arguments.zone, calendar, remark);
+  const std::string page =
+      page_of(arguments.source, arguments.by, filter, arguments.zone, calendar, table_of(arguments.prices), remark);
   if (!remark.empty()) say(remark);
   write_file(arguments.html, page);
 }
@@ -84,10 +86,10 @@ void write_page(const ReportArguments& arguments, const ReportFilter& filter, Ca
 
 // The rows are read twice: what there is, and then the sums of it.
 std::string page_of(const SourceArguments& from, const std::vector<std::string>& by, const ReportFilter& filter,
-                    const std::string& zone, Calendar& calendar, std::string& remark) {
+                    const std::string& zone, Calendar& calendar, const PriceTable& prices, std::string& remark) {
   Overview overview;
   open_source(from, filter)->read([&](const Record& record) { overview.add(record); }, [](const BudgetEvent&) {});
-  Page page(by.empty() ? overview.keys() : by, overview, calendar);
+  Page page(by.empty() ? overview.keys() : by, overview, calendar, prices);
   const std::unique_ptr<Source> source = open_source(from, filter);
   source->read([&](const Record& record) { page.add(record); }, [&](const BudgetEvent& event) { page.add(event); });
   remark = source->remark();
@@ -104,7 +106,7 @@ std::string page_of(const Ledger& ledger, Calendar& calendar) {
   const std::vector<Record> records = ledger.records();
   Overview overview;
   for (const Record& record : records) overview.add(record);
-  Page page(overview.keys(), overview, calendar);
+  Page page(overview.keys(), overview, calendar, ledger.prices());
   for (const Record& record : records) page.add(record);
   for (const BudgetEvent& event : ledger.events()) page.add(event);
   PageFacts facts;

@@ -23,6 +23,9 @@ class Savings {
     Usd usd{};
   };
 
+  /// \param prices Of models that were asked for and did not run.
+  explicit Savings(PriceTable prices) : prices_(std::move(prices)) {}
+
   /// \par Errors
   /// Error with errc::overflow, as add() of an event.
   void add(const Record& record);
@@ -51,7 +54,7 @@ class Savings {
   Model* model(const std::string& name);
   void add_cut(std::optional<Usd> left);
 
-  PriceTable prices_ = PriceTable::bundled();
+  const PriceTable prices_;
   std::unordered_map<std::string, Model> models_;
   std::int64_t refused_elsewhere_ = 0;
   Part downgraded_, clamped_, cut_;

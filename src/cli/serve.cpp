@@ -115,7 +115,7 @@ int serve(const ServeArguments& arguments) {
     options.page = [ledger, calendar, records = config.records] {
       std::string unused;
       return records.empty() ? page_of(ledger, *calendar)
-                             : page_of({.file = records}, {}, {}, "UTC", *calendar, unused);
+                             : page_of({.file = records}, {}, {}, "UTC", *calendar, ledger.prices(), unused);
     };
     options.rows = [rows](std::string_view query) { return rows->answer(query); };
     return options;

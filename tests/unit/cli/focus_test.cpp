@@ -8,10 +8,12 @@
 #include <regex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/arguments.hpp"
 #include "cli/commands.hpp"
+#include "outlay/jsonl_sink.hpp"
 #include "outlay/sqlite.hpp"
 #include "support/catch.hpp"
 #include "unit/cli/command.hpp"
@@ -96,6 +98,13 @@ constexpr Rule rules[] = {
     {"ConsumedQuantity", Null::never, decimal},
     {"ConsumedUnit", Null::never, "[A-Z][A-Za-z]*s"},
     {"PricingCategory", Null::never, "Standard|Dynamic|Committed|Other"},
+    // Present where unit prices are published, and never null for a Usage that is no Correction.
+    {"ListUnitPrice", Null::never, "\\d+(\\.\\d+)?"},
+    {"ContractedUnitPrice", Null::never, "\\d+(\\.\\d+)?"},
+    {"SkuId", Null::never, any_text},
+    {"SkuPriceId", Null::never, any_text},
+    {"SkuMeter", Null::never, any_text},
+    {"SkuPriceDetails", Null::allowed, "\\{[\\s\\S]*\\}"},
     {"ServiceSubcategory", Null::never,
      "AI Platforms|Bots|Generative AI|Machine Learning|Natural Language Processing|Other \\(AI and Machine "
      "Learning\\)"},
@@ -119,7 +128,22 @@ void check(const std::vector<std::string>& columns, const std::vector<Row>& rows
         std::any_of(std::begin(rules), std::end(rules), [&](const Rule& rule) { return column == rule.column; });
     CHECK((known || std::regex_match(column, std::regex("x_[A-Z][A-Za-z]*"))));
   }
+  // SkuPriceId has one and only one parent, and one set of details.
+  std::map<std::string, std::pair<std::string, std::string>> parents;
   for (const Row& row : rows) {
+    const auto parent = std::pair{row.at("SkuId"), row.at("SkuPriceDetails")};
+    CHECK(parents.try_emplace(row.at("SkuPriceId"), parent).first->second == parent);
+    const boost::json::value details = boost::json::parse(row.at("SkuPriceDetails"));
+    for (const auto& property : details.as_object()) CHECK_FALSE(property.key().starts_with("F_"));
+    // A unit price times the quantity is the cost.
+    const std::int64_t quantity = std::stoll(row.at("PricingQuantity"));
+    const auto usd = [&](const char* column) { return outlay::Usd::parse(row.at(column)); };
+    CHECK(usd("ListUnitPrice") * quantity == usd("ListCost"));
+    CHECK(usd("ContractedUnitPrice") * quantity == usd("ContractedCost"));
+    // Of a Usage that no commitment covers, a valid positive value.
+    CHECK(std::stoll(row.at("ConsumedQuantity")) > 0);
+    // Nothing is prepaid here, and no charge is one for the future.
+    CHECK(row.at("EffectiveCost") == row.at("BilledCost"));
     // Inclusive begin, exclusive end; the billing period has the charge in it.
     CHECK(row.at("ChargePeriodStart") < row.at("ChargePeriodEnd"));
     CHECK(row.at("BillingPeriodStart") <= row.at("ChargePeriodStart"));
@@ -173,8 +197,64 @@ TEST_CASE("focus: the file keeps the rules of FOCUS 1.2, and its sum is the repo
   CHECK(rows[0].at("BillingPeriodEnd") == "2027-01-01T00:00:00Z");
   CHECK(rows[0].at("ChargePeriodEnd") == "2027-01-01T00:00:02Z");
   CHECK(rows[0].at("ConsumedQuantity") == "127");
+  CHECK(rows[0].at("ContractedCost") == rows[0].at("BilledCost"));
+  CHECK(rows[0].at("ListCost") == "0.00045875");  // 100 at $2.50, 7 at $1.25 and 20 at $10 a million
+  CHECK(rows[1].at("ListCost") == rows[1].at("BilledCost"));
+  CHECK(rows[1].at("PricingQuantity") == "-1");
   CHECK(rows[0].at("x_Budget") == "team/a\\/b");
   CHECK(rows[1].at("x_Status") == "indeterminate");
+}
+
+TEST_CASE("focus: list prices are the published ones, contracted prices the program's, billed is what was booked",
+          "[cli][report][focus]") {
+  const command::Directory directory;
+  const std::string file = directory.file("spend.jsonl"), prices = directory.file("prices.json");
+  {
+    const auto sink = outlay::jsonl_sink({.path = file, .sync = false});
+    outlay::Record record;
+    record.started = record.ended = cli::parse_time("2026-11-01T00:00:00Z", {}).value();
+    record.model = record.admitted_model = record.requested_model = "gpt-4o";
+    record.provider = "openai";
+    record.usage = {.input = 1'000, .output = 100};
+    // A negotiated price, half of the published one.
+    record.usd = outlay::Usd::from_nanos(1'750'000);
+    sink->write(record);
+    // The provider says what it charges, beside what the table says.
+    record.cost_source = outlay::CostSource::provider;
+    record.usd = outlay::Usd::from_nanos(1'000'000);
+    record.provider_cost = record.usd;
+    record.table_cost = outlay::Usd::from_nanos(3'500'000);
+    sink->write(record);
+    // Nothing is published of this one, and of the last it is not known what it used.
+    record.provider_cost.reset();
+    record.table_cost.reset();
+    record.cost_source = outlay::CostSource::table;
+    record.model = record.admitted_model = "house-model";
+    sink->write(record);
+    record.model = record.admitted_model = "gpt-4o";
+    record.status = outlay::RecordStatus::indeterminate;
+    record.usage = {};
+    sink->write(record);
+    sink->close();
+  }
+  const auto costs = [&](const std::string& options) {
+    const command::Result result = command::outlay("report " + file + " --format focus" + options);
+    INFO(result.err);
+    CHECK(result.status == 0);
+    const std::vector<Row> rows = rows_of(result.out);
+    check(read_csv(result.out).front(), rows);
+    std::vector<std::string> all;
+    for (const Row& row : rows)
+      all.push_back(row.at("ListCost") + ' ' + row.at("ContractedCost") + ' ' + row.at("BilledCost") +
+                    (row.at("x_ListPriceVersion").empty() ? " no list price" : ""));
+    return all;
+  };
+  using List = std::vector<std::string>;
+  CHECK(costs("") == List{"0.0035 0.00175 0.00175", "0.0035 0.0035 0.001", "0.001 0.001 0.001 no list price",
+                          "0.001 0.001 0.001 no list price"});
+  command::write_file(
+      prices, R"({"format":"outlay-prices-1","version":"list-7","models":{"house-model":{"input":1,"output":2}}})");
+  CHECK(costs(" --prices " + prices).at(2) == "0.0012 0.001 0.001");
 }
 
 TEST_CASE("focus: rows are charges, so that no grouping is asked for", "[cli][report][focus]") {
