@@ -77,6 +77,7 @@ struct Charge {
 
 /// In no spreadsheet does JSON end a cell then, and it is what it was.
 std::string one_cell(const std::string& json) {
+  if (std::none_of(json.begin(), json.end(), [](char c) { return c == ';' || c == '|'; })) return json;
   std::string cell;
   for (const char character : json)
     cell += character == ';' ? "\\u003b" : character == '|' ? "\\u007c" : std::string(1, character);
