@@ -76,10 +76,27 @@ void read_tags(const char* option, const std::vector<std::string>& given, Tags& 
   }
 }
 
+std::string nothing_passes(const SourceArguments& source, const FilterArguments& filter) {
+  std::vector<const char*> given;
+  if (!filter.since.empty()) given.push_back("--since");
+  if (!filter.until.empty()) given.push_back("--until");
+  if (!filter.where.empty()) given.push_back("--where");
+  if (!filter.budget.empty()) given.push_back("--budget");
+  const std::string name = '"' + source.file.native() + '"';
+  if (given.empty()) return name + " has no calls.";
+  std::string options = given.front();
+  for (std::size_t i = 1; i < given.size(); ++i) options.append(i + 1 < given.size() ? ", " : " and ").append(given[i]);
+  return "no call in " + name + " passes " + options + ". Leave " + (given.size() == 1 ? "it" : "one") +
+         " out to see what is there.";
+}
+
 ReportFilter filter_of(const FilterArguments& arguments, Time now, const Calendar* calendar) {
   ReportFilter filter;
   filter.since = read_time("--since", arguments.since, now, calendar);
   filter.until = read_time("--until", arguments.until, now, calendar);
+  if (filter.since && filter.until && *filter.since >= *filter.until)
+    throw UsageError("--since " + printable(arguments.since) + " is not before --until " + printable(arguments.until) +
+                     ", so that no call can be between them. Exchange them.");
   read_tags("--where", arguments.where, filter.tags);
   if (!arguments.budget.empty()) filter.tags.set("budget", arguments.budget);
   return filter;

@@ -49,6 +49,9 @@ enum class From { past, future };
 /// UsageError.
 void read_tags(const char* option, const std::vector<std::string>& given, Tags& tags);
 
+/// Of a source in which nothing passes a filter: what is said then.
+[[nodiscard]] std::string nothing_passes(const SourceArguments& source, const FilterArguments& filter);
+
 /// \par Errors
 /// UsageError.
 /// \param calendar Whose dates, and times without a `Z`, are meant; null: dates of UTC.

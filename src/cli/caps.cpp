@@ -54,6 +54,11 @@ std::shared_ptr<Store> open_store_at(const std::string& place) {
     throw Error(errc::config, "this command was built without Redis. Build it with OUTLAY_WITH_REDIS.");
 #endif
   }
+  if (place.find("://") != place.npos)
+    throw UsageError(
+        "\"" + printable(place) +
+        "\" is not a store. Write a file's path, redis://HOST or unix://SOCKET; the caps of a gateway are in "
+        "its own store, and at its /outlay/caps.");
   const std::string path = place.starts_with("sqlite:") ? place.substr(7) : place;
   if (!std::filesystem::exists(path))
     throw Error(errc::storage, "\"" + printable(path) + "\" does not exist. Check the path of the store.");
@@ -318,7 +323,7 @@ int watch(const CapsArguments& arguments, Store& store) {
 
 }  // namespace
 
-int caps(const CapsArguments& arguments) {
+int caps(const CapsArguments& arguments) try {
   using Verb = CapsArguments::Verb;
   const std::shared_ptr<Store> store = open_store_at(arguments.store);
   if (arguments.verb == Verb::list) {
@@ -343,6 +348,8 @@ int caps(const CapsArguments& arguments) {
   const int status = change(arguments, *store, window);
   ledger.flush();
   return status;
+} catch (const StoreUnavailable& error) {
+  throw Error(errc::store_unavailable, std::string(error.what()) + ". Check that it runs, and its address.");
 }
 
 }  // namespace outlay::cli

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <utility>
 
+#include "cli/arguments.hpp"
 #include "core/ledger/budget_path.hpp"
 #include "outlay/error.hpp"
 #include "outlay/window.hpp"
@@ -16,6 +17,7 @@ namespace outlay::cli {
 
 namespace {
 
+constexpr std::size_t most_rows = 2'000'000;
 constexpr const char* unit_names[] = {"hour", "day", "week", "month"};
 
 std::string date(const std::tm& local) {
@@ -158,6 +160,10 @@ ReportRow& Groups::group(const Row& row, Time admitted, bool is_record) {
     if (value) id_ += *value;
   }
   const auto [at, added] = rows_.try_emplace(id_);
+  if (rows_.size() > most_rows)
+    throw UsageError(
+        "--by: there are over 2,000,000 groups, which would take gigabytes of memory. Leave a name of --by out, "
+        "or ask for a shorter time.");
   if (added)
     for (std::size_t i = 0; i < keys_.size(); ++i)
       if (values[i]) at->second.tags.set(keys_[i].name, *values[i]);

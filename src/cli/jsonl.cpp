@@ -290,9 +290,15 @@ class LinesSource final : public Source {
   template <class OnRecord, class OnEvent>
   void each_row(const OnRecord& on_record, const OnEvent& on_event) {
     input_->read([&](const std::string* line, std::uint64_t number) {
-      if (line && take(*line, on_record, on_event)) return;
-      if (bad_++ == 0) first_bad_ = number;
+      if (line && take(*line, on_record, on_event))
+        any_good_ = true;
+      else if (bad_++ == 0)
+        first_bad_ = number;
     });
+    if (bad_ != 0 && !any_good_)
+      throw Error(errc::bad_file, "\"" + input_->name() +
+                                      "\" has no line that a jsonl_sink writes: it is a file of another program. Check "
+                                      "the path.");
   }
 
   /// \return It is a line of a sink, or empty.
@@ -347,6 +353,7 @@ class LinesSource final : public Source {
   BudgetEvent event_;
   std::array<unsigned char, 16'384> buffer_{};
   std::uint64_t bad_ = 0, first_bad_ = 0;
+  bool any_good_ = false;
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The outlay command: commands under a cap, reports from files, prices, estimates.
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <exception>
 #include <iostream>
 #include <map>
@@ -25,6 +26,33 @@ int exit_of(outlay::errc code) noexcept {
     default:
       return failed;
   }
+}
+
+/// CLI11's own checks of a sign print the whole range of a double.
+CLI::Validator whole_number(std::int64_t least) {
+  return {[least](std::string& text) {
+            std::int64_t number = -1;
+            const auto end = std::from_chars(text.data(), text.data() + text.size(), number);
+            if (end.ec == std::errc() && end.ptr == text.data() + text.size() && number >= least) return std::string();
+            return "\"" + printable(text) + "\" is not a whole number of at least " + std::to_string(least);
+          },
+          ""};
+}
+
+/// What is left over, in words of a person who has mistyped something.
+std::string unexpected(const CLI::App& app) {
+  const std::vector<std::string> rest = app.remaining(true);
+  const std::string first = rest.empty() ? std::string() : rest.front();
+  const bool chosen = !app.get_subcommands().empty();
+  std::string command = app.get_name();
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    command += ' ' + at->get_name();
+  }
+  const std::string help = ". " + command + " --help lists ";
+  if (first.starts_with('-')) return command + " has no option " + first + help + "them.";
+  if (!chosen) return '"' + first + "\" is not a subcommand" + help + "them.";
+  return '"' + first + "\" is one argument too many" + help + "what it takes.";
 }
 
 /// Where a command's rows are.
@@ -123,7 +151,7 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
           ->check(CLI::Range(1, 86'400))
           ->type_name("SECONDS");
       command->add_option("--times", arguments.times, "So many readings; 0: until it is interrupted")
-          ->check(CLI::NonNegativeNumber)
+          ->check(whole_number(0))
           ->type_name("N");
     }
     if (!one) continue;
@@ -225,7 +253,7 @@ int main(int argc, char** argv) {
       ->add_option(
           "--limit", report_arguments.limit,
           "Print so many rows; 0: all. Dearest first, or by time where --by begins with it; sums are of all rows")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number(0))
       ->type_name("ROWS")
       ->default_str("0");
   report_command->footer(
@@ -282,7 +310,7 @@ int main(int argc, char** argv) {
   run_command->add_option("--usd", run_usd, "The cap, in US dollars: 5, 0.50")->type_name("USD");
   run_command->add_option("--tokens", run_arguments.tokens, "A cap on tokens, input and output together")
       ->type_name("N")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   run_command->add_option("--tag", run_arguments.tags, "A tag for what is spent: key=value; may be repeated")
       ->allow_extra_args(false);
   run_command->add_option("--keep", run_arguments.keep, "Keep every call in this SQLite file, for outlay report")
@@ -331,6 +359,7 @@ int main(int argc, char** argv) {
   add_source(*tail_command, tail_arguments.source);
   add_filter(*tail_command, tail_arguments.filter);
   tail_command->add_option("--lines", tail_arguments.lines, "Begin with the last so many that are there already")
+      ->check(whole_number(0))
       ->type_name("N")
       ->default_str("10");
   tail_command->add_flag("--once", tail_arguments.once, "Print those, and do not wait for more");
@@ -346,7 +375,10 @@ int main(int argc, char** argv) {
       ->allow_extra_args(false)
       ->default_str("budget,model,feature,user_id");
   add_filter(*top_command, top_arguments.filter);
-  top_command->add_option("--rows", top_arguments.rows, "Rows of each")->type_name("N")->default_str("10");
+  top_command->add_option("--rows", top_arguments.rows, "Rows of each")
+      ->check(whole_number(1))
+      ->type_name("N")
+      ->default_str("10");
   top_command->add_option("--every", top_arguments.every_seconds, "Seconds between two readings")
       ->check(CLI::Range(1, 86'400))
       ->type_name("SECONDS")
@@ -418,6 +450,9 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     // Not by require_subcommand: for a command that does not exist that would say that one is missing.
     if (app.get_subcommands().empty()) throw CLI::RequiredError("A subcommand");
+  } catch (const CLI::ExtrasError&) {
+    say(unexpected(app));
+    return usage;
   } catch (const CLI::ParseError& error) {
     // Help and version end here too; they go to standard output.
     return app.exit(error) == 0 ? success : usage;

@@ -33,6 +33,11 @@ std::vector<std::string> Overview::left_out() const {
   return keys;
 }
 
+bool Overview::has_too_many(const std::string& key) const {
+  const auto at = tags_.find(key);
+  return at != tags_.end() && at->second.size() > most_values;
+}
+
 Calendar::Unit Overview::unit() const noexcept {
   using std::chrono::hours;
   if (first_ > last_ || last_ - first_ <= hours(4 * 24)) return Calendar::Unit::hour;

@@ -26,6 +26,8 @@ class Overview {
   [[nodiscard]] std::vector<std::string> keys() const;
   /// Tags with more values: of requests or sessions, most likely.
   [[nodiscard]] std::vector<std::string> left_out() const;
+  /// A tag of more values than a page can show.
+  [[nodiscard]] bool has_too_many(const std::string& key) const;
   /// The unit that gives the time about 10 to 100 bars.
   [[nodiscard]] Calendar::Unit unit() const noexcept;
   [[nodiscard]] Time first() const noexcept { return first_; }

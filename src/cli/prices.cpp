@@ -29,7 +29,9 @@ std::string read_all(const std::filesystem::path& path) {
   const bool standard_input = path == "-";
   if (!standard_input) {
     file.open(path, std::ios::binary);
-    if (!file || std::filesystem::is_directory(path))
+    if (std::filesystem::is_directory(path))
+      throw Error(errc::storage, "\"" + printable(path.native()) + "\" is a directory: name a file in it");
+    if (!file)
       throw Error(errc::storage,
                   "\"" + printable(path.native()) + "\" cannot be read: check the path and its permissions");
   }

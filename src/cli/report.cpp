@@ -65,12 +65,22 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
   const std::unique_ptr<Source> source = open_source(arguments.source, wider);
   const PriceTable list = table_of(arguments.prices);
   std::cout << focus_header();
+  std::int64_t unpriced = 0;
+  bool any = false;
   source->read(
       [&](const Record& record) {
-        if ((!filter.since || record.started >= *filter.since) && (!filter.until || record.started < *filter.until))
-          std::cout << focus_row(record, arguments.account, list);
+        if ((filter.since && record.started < *filter.since) || (filter.until && record.started >= *filter.until))
+          return;
+        any = true;
+        unpriced += record.cost_source == CostSource::none && record.status != RecordStatus::rejected;
+        std::cout << focus_row(record, arguments.account, list);
       },
       [](const BudgetEvent&) {});
+  if (!any) say(nothing_passes(arguments.source, arguments.filter));
+  if (unpriced != 0)
+    say(std::to_string(unpriced) + (unpriced == 1 ? " call has" : " calls have") +
+        " no price, or something that is billed by use and has none: their x_CostSource is none, and what that cost is "
+        "not in the file. outlay prices explain MODEL says why.");
   say_what_is_missing(*source);
 }
 
@@ -89,6 +99,11 @@ std::string page_of(const SourceArguments& from, const std::vector<std::string>&
                     const std::string& zone, Calendar& calendar, const PriceTable& prices, std::string& remark) {
   Overview overview;
   open_source(from, filter)->read([&](const Record& record) { overview.add(record); }, [](const BudgetEvent&) {});
+  for (const std::string& key : by)
+    if (overview.has_too_many(key))
+      throw UsageError("--by " + printable(key) +
+                       ": it has over 1,000 values, too many for a page. Leave it out, or list " +
+                       "them by --format csv.");
   Page page(by.empty() ? overview.keys() : by, overview, calendar, prices);
   const std::unique_ptr<Source> source = open_source(from, filter);
   source->read([&](const Record& record) { page.add(record); }, [&](const BudgetEvent& event) { page.add(event); });
@@ -118,8 +133,14 @@ std::string page_of(const Ledger& ledger, Calendar& calendar) {
   return page.render(facts);
 }
 
+Calendar calendar_of(const std::string& zone) try { return Calendar(zone); } catch (const ConfigError&) {
+  throw UsageError("--zone: \"" + printable(zone) +
+                   "\" is not a time zone that this system knows. Write a name such as Europe/Berlin, or install the "
+                   "package tzdata if all are missing.");
+}
+
 int report(const ReportArguments& arguments) {
-  Calendar calendar(arguments.zone);
+  Calendar calendar = calendar_of(arguments.zone);
   const ReportFilter filter = filter_of(arguments.filter, system_now(), &calendar);
   for (const std::string& key : arguments.by)
     if (key.empty())
@@ -141,6 +162,7 @@ int report(const ReportArguments& arguments) {
 
   const Report result = groups.report(source->complete());
   for (const std::string& key : result.missing_keys()) say("no record has the tag \"" + key + "\". Check its name.");
+  if (groups.size() == 0) say(nothing_passes(arguments.source, arguments.filter));
   say_what_is_missing(*source);
   const std::size_t limit = arguments.limit == 0 ? result.size() : arguments.limit;
   std::cout << (arguments.format == Format::csv    ? as_csv(result, arguments.by, limit)

@@ -4,6 +4,8 @@
 #include <string>
 
 #include "cli/lines.hpp"
+#include "cli/terminal.hpp"
+#include "outlay/error.hpp"
 #include "outlay/sqlite/reader.hpp"
 
 namespace outlay::cli {
@@ -39,12 +41,23 @@ std::string short_name(const SourceArguments& arguments) {
 }
 
 std::unique_ptr<Source> open_file(const std::filesystem::path& path, const ReportFilter& filter) {
+  using std::filesystem::file_type;
+  const std::string name = '"' + printable(path.native()) + '"';
+  const char* const makers =
+      "Check the path: outlay run --keep, the records of outlay serve, and a program's sqlite_sink or jsonl_sink make "
+      "such files.";
   std::error_code ignored;
-  // Opening a pipe would take from it what it begins with. An empty file is what its name says.
-  if (std::filesystem::is_regular_file(path, ignored)) {
+  const file_type type = std::filesystem::status(path, ignored).type();
+  if (type == file_type::not_found) throw Error(errc::storage, name + " does not exist. " + makers);
+  // Reading takes from a pipe what cannot be read again.
+  if (type == file_type::fifo || type == file_type::character || type == file_type::socket)
+    throw Error(errc::storage, name + " is a pipe or a device. Write what comes from it to a file, and name that.");
+  // An empty file is what its name says.
+  if (type == file_type::regular) {
     const int first = std::ifstream(path, std::ios::binary).get();
     const bool empty = std::filesystem::file_size(path, ignored) == 0;
     if (first == '{' || (empty && path.extension() == ".jsonl")) return open_jsonl(path, filter);
+    if (empty && !ignored) throw Error(errc::bad_file, name + " is empty. " + makers);
   }
   return std::make_unique<SqliteSource>(path, filter);
 }

@@ -86,9 +86,11 @@ int tail(const TailArguments& arguments) {
                [&](const BudgetEvent& event) { keep(line_of(event, terminal)); });
   for (const std::string& line : lines) std::cout << line << '\n';
   std::cout.flush();
+  if (arguments.once && lines.empty() && arguments.lines != 0) say(nothing_passes(arguments.source, arguments.filter));
   if (const std::string remark = source->remark(); !remark.empty()) say(remark);
   while (!arguments.once && std::cout) {
     std::this_thread::sleep_for(source->pause());
+    if (!output_is_read()) break;
     source->read([&](const Record& record) { std::cout << line_of(record, terminal) << '\n'; },
                  [&](const BudgetEvent& event) { std::cout << line_of(event, terminal) << '\n'; });
     std::cout.flush();

@@ -1,5 +1,6 @@
 #include "cli/terminal.hpp"
 
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -41,8 +42,14 @@ Terminal standard_output() {
   terminal.width = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col != 0 ? size.ws_col : 80;
   const char* no_colour = std::getenv("NO_COLOR");  // NOLINT(concurrency-mt-unsafe): there is one thread
   const char* kind = std::getenv("TERM");           // NOLINT(concurrency-mt-unsafe)
-  terminal.colour = !(no_colour && *no_colour) && kind && *kind && std::string_view(kind) != "dumb";
+  terminal.cursor = kind && *kind && std::string_view(kind) != "dumb";
+  terminal.colour = terminal.cursor && !(no_colour && *no_colour);
   return terminal;
+}
+
+bool output_is_read() {
+  pollfd output{STDOUT_FILENO, 0, 0};
+  return ::poll(&output, 1, 0) <= 0 || (output.revents & (POLLERR | POLLHUP)) == 0;
 }
 
 std::string printable(std::string_view text) {

@@ -11,9 +11,13 @@ namespace outlay::cli {
 struct Terminal {
   std::size_t width = 0;  ///< Columns; 0: not a terminal, lines may be as long as they need.
   bool colour = false;
+  bool cursor = false;  ///< It can be cleared.
 };
 /// Of standard output: colours only on a terminal, not on a dumb one, and not where NO_COLOR is set to anything (no-color.org).
 [[nodiscard]] Terminal standard_output();
+
+/// False where standard output is a pipe that no program reads any more. Writing says so too, but what is waited for may be long in coming.
+[[nodiscard]] bool output_is_read();
 
 /// How many columns a text takes. Wide characters take two, combining ones none.
 [[nodiscard]] std::size_t display_width(std::string_view text);

@@ -96,7 +96,11 @@ class Top {
  public:
   explicit Top(const std::vector<std::string>& keys) : keys_(keys), spenders_(keys.size()) {}
 
+  /// A call was seen.
+  [[nodiscard]] bool any() const { return any_; }
+
   void add(const Record& record) {
+    any_ = true;
     const std::int64_t minute = minute_of(record.ended);
     for (std::size_t i = 0; i < keys_.size(); ++i) {
       const std::string& key = keys_[i];
@@ -160,8 +164,9 @@ class Top {
         return a.second->total != b.second->total ? a.second->total > b.second->total : a.first < b.first;
       });
       const bool budgets = keys_[i] == "budget";
-      std::vector<Table::Column> columns{{printable(keys_[i])}, {"an hour", true}, {"spent", true}, {"calls", true}};
-      if (budgets) columns.push_back({"cap", true}), columns.push_back({"reached", true});
+      std::vector<Table::Column> columns{
+          {printable(keys_[i])}, {"an hour", true}, {"spent", true}, {"calls", true, false}};
+      if (budgets) columns.push_back({"cap", true, false}), columns.push_back({"reached", true, false});
       Table table(std::move(columns));
       for (std::size_t row = 0; row < std::min(rows, all.size()); ++row) {
         const auto& [value, spender] = all[row];
@@ -179,7 +184,8 @@ class Top {
       if (all.size() > rows) out += std::to_string(all.size() - rows) + " more\n";
       out += '\n';
     }
-    return out.empty() ? "No calls.\n" : out;
+    if (!out.empty()) return out;
+    return any_ ? "No call has any of these. Check the names of --by.\n" : "No calls.\n";
   }
 
  private:
@@ -216,6 +222,7 @@ class Top {
       if (is_path_of(path, event.path)) known.said(cap, std::nullopt, event.time);
   }
 
+  bool any_ = false;
   const std::vector<std::string> keys_;
   std::vector<std::unordered_map<std::string, Spender>> spenders_;
   std::unordered_map<std::string, Cap> caps_;                  // by path
@@ -233,10 +240,12 @@ int top(const TopArguments& arguments) {
   for (;;) {
     source->read([&](const Record& record) { top.add(record); }, [&](const BudgetEvent& event) { top.add(event); });
     const Time now = system_now();
-    if (terminal.width != 0) std::cout << "\x1B[H\x1B[2J";
+    if (terminal.cursor) std::cout << "\x1B[H\x1B[2J";
     std::cout << to_iso8601(now) << "\n\n" << top.render(now, arguments.rows, terminal) << std::flush;
+    if (arguments.once && !top.any()) say(nothing_passes(arguments.source, arguments.filter));
     if (arguments.once || !std::cout) return success;
     std::this_thread::sleep_for(std::chrono::seconds(arguments.every_seconds));
+    if (!output_is_read()) return success;
   }
 }
 
