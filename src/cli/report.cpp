@@ -19,6 +19,18 @@ void say_what_is_missing(const Source& source) {
   if (const std::string remark = source.remark(); !remark.empty()) say(remark);
 }
 
+/// What programs read is written as it is; on a terminal it must not be obeyed.
+void print(const std::string& text) {
+  static const bool on_terminal = standard_output().width != 0;
+  if (!on_terminal) {
+    std::cout << text;
+    return;
+  }
+  std::string lines = text;
+  std::erase(lines, '\r');
+  std::cout << printable_lines(lines);
+}
+
 /// To a file beside it first: a part of a page would look like all of it, and what was there stays where the disk is full.
 void write_file(std::filesystem::path path, const std::string& text) {
   std::error_code error;
@@ -64,7 +76,7 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
   wider.until.reset();
   const std::unique_ptr<Source> source = open_source(arguments.source, wider);
   const PriceTable list = table_of(arguments.prices);
-  std::cout << focus_header();
+  print(focus_header());
   std::int64_t unpriced = 0;
   bool any = false;
   source->read(
@@ -73,7 +85,7 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
           return;
         any = true;
         unpriced += record.cost_source == CostSource::none && record.status != RecordStatus::rejected;
-        std::cout << focus_row(record, arguments.account, list);
+        print(focus_row(record, arguments.account, list));
       },
       [](const BudgetEvent&) {});
   if (!any) say(nothing_passes(arguments.source, arguments.filter));
@@ -165,9 +177,10 @@ int report(const ReportArguments& arguments) {
   if (groups.size() == 0) say(nothing_passes(arguments.source, arguments.filter));
   say_what_is_missing(*source);
   const std::size_t limit = arguments.limit == 0 ? result.size() : arguments.limit;
-  std::cout << (arguments.format == Format::csv    ? as_csv(result, arguments.by, limit)
-                : arguments.format == Format::json ? as_json(result, limit)
-                                                   : as_table(result, arguments.by, limit, standard_output()));
+  if (arguments.format == Format::table)
+    std::cout << as_table(result, arguments.by, limit, standard_output());
+  else
+    print(arguments.format == Format::csv ? as_csv(result, arguments.by, limit) : as_json(result, limit));
   return success;
 }
 

@@ -1,13 +1,8 @@
 // What a person gets who names a wrong file, writes a wrong option, or whose terminal is not what it could be: a message that names the object
 // and the next step, and an exit status.
-#include <pty.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -19,9 +14,11 @@
 #include "outlay/sqlite.hpp"
 #include "support/catch.hpp"
 #include "unit/cli/command.hpp"
+#include "unit/cli/on_terminal.hpp"
 
 namespace cli = outlay::cli;
 using command::Directory;
+using command::on_terminal;
 using command::Result;
 
 namespace {
@@ -47,30 +44,6 @@ std::string spend(const Directory& directory) {
   const std::string file = directory.file("spend.db");
   fill(*outlay::sqlite_sink({.path = file}));
   return file;
-}
-
-/// What a command prints on a terminal of `columns`.
-std::string on_terminal(const std::string& arguments, unsigned short columns, const std::string& variables = {}) {
-  winsize size{};
-  size.ws_row = 24;
-  size.ws_col = columns;
-  int terminal = -1;
-  const pid_t pid = ::forkpty(&terminal, nullptr, nullptr, &size);
-  REQUIRE(pid >= 0);
-  if (pid == 0) {
-    ::setenv("TERM", "xterm", 1);
-    const std::string line = "exec env " + variables + " '" OUTLAY_COMMAND "' " + arguments;
-    ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
-    ::_exit(127);
-  }
-  std::string out;
-  std::array<char, 4096> block{};
-  for (ssize_t size_read = 0; (size_read = ::read(terminal, block.data(), block.size())) > 0;)
-    out.append(block.data(), static_cast<std::size_t>(size_read));
-  ::close(terminal);
-  ::waitpid(pid, nullptr, 0);
-  std::erase(out, '\r');
-  return out;
 }
 
 std::size_t longest_line(const std::string& text) {
