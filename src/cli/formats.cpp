@@ -64,7 +64,8 @@ bool is_formula(std::string_view text) noexcept {
 /// What may make a cell another one than it reads as, in any reader.
 constexpr auto special = [] {
   std::array<bool, 256> is{};
-  for (const unsigned char c : {'=', '+', '-', '@', '\t', '\r', '\n', ';', '|', ',', '"', '\xEF'}) is[c] = true;
+  for (const char c : {'=', '+', '-', '@', '\t', '\r', '\n', ';', '|', ',', '"', '\xEF'})
+    is[static_cast<unsigned char>(c)] = true;
   return is;
 }();
 bool is_special(char c) noexcept { return special[static_cast<unsigned char>(c)]; }
