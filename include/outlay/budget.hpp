@@ -136,10 +136,10 @@ class OUTLAY_EXPORT OpenBudget {
 
   /// Adds `amount` to a cap from now on; recorded as a BudgetEvent with the reason. Thresholds that have fired stay fired.
   ///
-  /// With a window the change outlives the scope: budgets that open this name, window and store later in this process start with what was
-  /// added, until it is taken off again or the ledger is reset. So a scope that raises its cap each time that it opens raises it further
-  /// each time. Budgets that are open already keep their caps, and other processes do not see the change: Store::set_cap sets one cap for
-  /// all of them.
+  /// With a window the change outlives the scope: budgets that open this name, window and store later in this process, with the cap that
+  /// this one was opened with, start with what was added, until it is taken off again, or, in the ledger's own store, the ledger is reset.
+  /// So a scope that raises its cap each time that it opens raises it further each time. Budgets that are open already keep their caps, and
+  /// other processes do not see the change: Store::set_cap sets one cap for all of them.
   ///
   /// \par Errors
   /// ConfigError if the dimension has no cap here, or the amount is not positive.

@@ -94,7 +94,7 @@ void change_cap(BudgetNode& node, Dimension dimension, std::int64_t amount, Acti
     anything_changed(node, wakes);
   }
   wakes.tell();
-  if (node.outside) node.outside->change_cap(dimension, amount);
+  if (node.outside) node.outside->change_cap(dimension, node.opened_caps[d], amount);
   EventDraft(books_of(&node), action, node.attribution).numbers(dimension, amount, cap).reason(reason).book();
 }
 

@@ -28,10 +28,11 @@ class OutsideCounter {
   [[nodiscard]] virtual Counter read(Time callers, const Vector& caps) noexcept = 0;
   /// When the present slot ends.
   [[nodiscard]] virtual std::optional<Time> slot_end(Time callers) const = 0;
-  /// What raise_cap has added to the caps of budgets that count here, and lower_cap taken off: the next one opens with that.
-  [[nodiscard]] virtual Vector cap_changes() const = 0;
-  /// Adds to them.
-  virtual void change_cap(Dimension dimension, std::int64_t amount) = 0;
+  /// The caps of a budget that opens now: its own, with what raise_cap has added, and lower_cap taken off, in budgets that counted here and
+  /// were opened with the same cap.
+  [[nodiscard]] virtual Vector changed_caps(const Vector& opened) const = 0;
+  /// \param opened The cap that a budget was opened with.
+  virtual void change_cap(Dimension dimension, std::int64_t opened, std::int64_t amount) = 0;
 
  protected:
   OutsideCounter() = default;

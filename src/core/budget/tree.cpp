@@ -33,7 +33,8 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Boo
       outer(enclosing),
       root(enclosing ? enclosing->root : this),
       depth(enclosing ? enclosing->depth + 1 : 1),
-      counter{.cap = caps_of(options)},
+      opened_caps(caps_of(options)),
+      counter{.cap = opened_caps},
       thresholds(windowed(options.window) ? std::vector<double>() : options.notify_at, counter.cap),
       terms(Terms::inside(enclosing ? &enclosing->terms : nullptr, options, of_ledger.options.unbounded)),
       name(std::move(options.name)),
@@ -53,11 +54,7 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Boo
       only_blocks(std::all_of(policy_list().begin(), policy_list().end(),
                               [](const Policy& policy) { return std::holds_alternative<Block>(policy); }) &&
                   (!enclosing || enclosing->only_blocks)) {
-  if (!outside) return;
-  const Vector changes = outside->cap_changes();
-  for (std::size_t d = 0; d < dimension_count; ++d)
-    if (counter.capped(d))
-      counter.cap[d] = std::clamp<std::int64_t>(saturating_add(counter.cap[d], changes[d]), 0, no_cap - 1);
+  if (outside) counter.cap = outside->changed_caps(opened_caps);
 }
 
 BudgetNode::~BudgetNode() = default;

@@ -34,12 +34,13 @@ struct BudgetNode final : AttributedNode {
   BudgetNode* const root;   // outermost; its mutex is the tree's
   const std::uint32_t depth;
 
-  std::mutex mutex;       // of the root alone
-  bool closed = false;    // (lock) to new calls
-  Line line;              // (lock)
-  WaitingCalls waiting;   // (lock) of the root: every call that waits in the tree
-  Counter counter;        // (lock) of a budget that counts in a store, its caps alone
-  Thresholds thresholds;  // (lock) of a budget that counts here
+  std::mutex mutex;          // of the root alone
+  const Vector opened_caps;  // as its options said; `counter` has those that hold
+  bool closed = false;       // (lock) to new calls
+  Line line;                 // (lock)
+  WaitingCalls waiting;      // (lock) of the root: every call that waits in the tree
+  Counter counter;           // (lock) of a budget that counts in a store, its caps alone
+  Thresholds thresholds;     // (lock) of a budget that counts here
 
   const Terms terms;  // of this budget and all that enclose it
   const std::string name;

@@ -20,9 +20,11 @@ Counter SharedCounter::read(Time callers, const Vector& caps) noexcept {
 
 std::optional<Time> SharedCounter::slot_end(Time callers) const { return window.at(queue.now(callers)).end; }
 
-Vector SharedCounter::cap_changes() const { return queue.cap_changes(*this); }
+Vector SharedCounter::changed_caps(const Vector& opened) const { return queue.changed_caps(*this, opened); }
 
-void SharedCounter::change_cap(Dimension dimension, std::int64_t amount) { queue.change_cap(*this, dimension, amount); }
+void SharedCounter::change_cap(Dimension dimension, std::int64_t opened, std::int64_t amount) {
+  queue.change_cap(*this, dimension, opened, amount);
+}
 
 std::shared_ptr<KnownSlot> SharedCounter::slot(const Window::Span& span) {
   if (rolls() && !slots_.empty()) {

@@ -32,8 +32,8 @@ class SharedCounter final : public OutsideCounter, public std::enable_shared_fro
 
   [[nodiscard]] Counter read(Time callers, const Vector& caps) noexcept override;
   [[nodiscard]] std::optional<Time> slot_end(Time callers) const override;
-  [[nodiscard]] Vector cap_changes() const override;
-  void change_cap(Dimension dimension, std::int64_t amount) override;
+  [[nodiscard]] Vector changed_caps(const Vector& opened) const override;
+  void change_cap(Dimension dimension, std::int64_t opened, std::int64_t amount) override;
 
  private:
   friend class StoreQueue;

@@ -116,19 +116,23 @@ Vector StoreQueue::caps(const SharedCounter& counter, const Vector& own) const n
   return with_set_caps(own, counter.set_caps_);
 }
 
-Vector StoreQueue::cap_changes(const SharedCounter& counter) const {
+Vector StoreQueue::changed_caps(const SharedCounter& counter, const Vector& opened) const {
+  Vector caps = opened;
   const std::lock_guard lock(mutex_);
-  if (cap_changes_.empty()) return {};
-  const auto found = cap_changes_.find({counter.name, counter.window.id()});
-  return found == cap_changes_.end() ? Vector{} : found->second;
+  for (std::size_t d = 0; d < dimension_count && !cap_changes_.empty(); ++d)
+    if (opened[d] != no_cap)
+      if (const auto found = cap_changes_.find({counter.name, counter.window.id(), d, opened[d]});
+          found != cap_changes_.end())
+        caps[d] = std::clamp<std::int64_t>(saturating_add(opened[d], found->second), 0, no_cap - 1);
+  return caps;
 }
 
-void StoreQueue::change_cap(const SharedCounter& counter, Dimension dimension, std::int64_t amount) {
+void StoreQueue::change_cap(const SharedCounter& counter, Dimension dimension, std::int64_t opened,
+                            std::int64_t amount) {
   const std::lock_guard lock(mutex_);
-  const auto changed = cap_changes_.try_emplace({counter.name, counter.window.id()}).first;
-  std::int64_t& in_all = changed->second[index(dimension)];
-  in_all = saturating_add(in_all, amount);
-  if (changed->second == Vector{}) cap_changes_.erase(changed);
+  const auto changed = cap_changes_.try_emplace({counter.name, counter.window.id(), index(dimension), opened}).first;
+  changed->second = saturating_add(changed->second, amount);
+  if (changed->second == 0) cap_changes_.erase(changed);
 }
 
 std::vector<std::shared_ptr<KnownSlot>> StoreQueue::known_slots(const Counters& counters,
@@ -380,12 +384,6 @@ void StoreQueue::accept_lost_data() noexcept {
   const std::lock_guard lock(mutex_);
   lost_until_.reset();
   allow_local_anew();
-  // Names that the store tells of later may have been lost with the rest: what it says of them counts, too.
-  for (const auto& [key, known] : counters_)
-    if (const std::shared_ptr<SharedCounter> counter = known.lock()) {
-      counter->life_ = 0;
-      counter->counts_until_.reset();
-    }
 }
 
 void StoreQueue::reset() {

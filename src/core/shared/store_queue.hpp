@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -72,9 +73,9 @@ class StoreQueue {
   [[nodiscard]] Counter view(const SharedCounter& counter, const KnownSlot& slot, const Vector& caps);
   /// A budget's caps, but for those that are set in the store, as it last said.
   [[nodiscard]] Vector caps(const SharedCounter& counter, const Vector& own) const noexcept;
-  /// OutsideCounter::cap_changes().
-  [[nodiscard]] Vector cap_changes(const SharedCounter& counter) const;
-  void change_cap(const SharedCounter& counter, Dimension dimension, std::int64_t amount);
+  // As of OutsideCounter.
+  [[nodiscard]] Vector changed_caps(const SharedCounter& counter, const Vector& opened) const;
+  void change_cap(const SharedCounter& counter, Dimension dimension, std::int64_t opened, std::int64_t amount);
   /// What is known of the slots of these counters.
   [[nodiscard]] std::vector<std::shared_ptr<KnownSlot>> known_slots(const Counters& counters,
                                                                     const std::vector<StoreCounter>& slots);
@@ -179,9 +180,9 @@ class StoreQueue {
   mutable std::mutex mutex_;
   std::condition_variable changed_;    // for the thread
   std::condition_variable delivered_;  // for flush
-  using NameAndWindow = std::pair<std::string, std::string>;
-  std::map<NameAndWindow, std::weak_ptr<SharedCounter>> counters_;
-  std::map<NameAndWindow, Vector> cap_changes_;  // those that are not zero, kept beyond the budgets that made them
+  std::map<std::pair<std::string, std::string>, std::weak_ptr<SharedCounter>> counters_;
+  /// By name, window, dimension and the cap as it was opened; those that are not zero.
+  std::map<std::tuple<std::string, std::string, std::size_t, std::int64_t>, std::int64_t> cap_changes_;
   std::deque<std::shared_ptr<SharedCounter>>
       remembered_;  // in which something counts: kept beyond their budgets, so that its loss is noticed
   std::deque<std::shared_ptr<Question>> questions_;

@@ -251,11 +251,17 @@ void StoreQueue::take_note(const StoreCommand& command, const Counters& counters
   offset_ = reply.now - system_now();
   if (!epoch_.empty() && (reply.epoch != epoch_ || reply.version < version_before)) {
     std::optional<Time> until = std::exchange(known_until_, std::nullopt);
-    for (const auto& [key, known] : counters_)  // caps that are set are data, too
-      if (const auto counter = known.lock(); counter && counter->set_caps_ != no_caps) {
+    for (const auto& [key, known] : counters_) {
+      const auto counter = known.lock();
+      if (!counter) continue;
+      if (counter->set_caps_ != no_caps) {  // caps that are set are data, too
         const Time turns = counter->window.at(reply.now).end.value_or(Time::max());
         until = std::max(until.value_or(turns), turns);
       }
+      // It is lost with the rest, and not once more when the store next tells of it.
+      counter->life_ = 0;
+      counter->counts_until_.reset();
+    }
     lose(reply.now, until);
   }
   version_ =

@@ -624,18 +624,23 @@ TEST_CASE("shared: a raised or lowered cap of a window outlives its scope, until
     day.lower_cap(0.01_usd, "enough");
   }
   {
-    // What was changed is added to whatever the next one says, and is of its name and window alone.
-    Budget day(daily("changed", 0.05_usd));
-    CHECK(day.limits().usd == 0.06_usd);
+    // What was changed is of that cap, and of its name and window.
+    Budget larger(daily("changed", 0.05_usd));
+    CHECK(larger.limits().usd == 0.05_usd);
     Budget other(daily("another", 0.05_usd));
     CHECK(other.limits().usd == 0.05_usd);
     Budget month(BudgetOptions{.name = "changed", .usd = 0.01_usd, .window = Window::month()});
     CHECK(month.limits().usd == 0.01_usd);
-    day.lower_cap(0.06_usd, "all of it");
+    larger.lower_cap(0.04_usd, "much less");
   }
   {
     Budget day(open());
-    CHECK(day.limits().usd == 0_usd);  // never below
+    CHECK(day.limits().usd == 0.02_usd);
+    day.lower_cap(0.02_usd, "all of it");
+  }
+  {
+    Budget day(open());
+    CHECK(day.limits().usd == 0_usd);
   }
   fixture.ledger.reset();
   Budget day(open());
