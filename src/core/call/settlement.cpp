@@ -31,8 +31,9 @@ void say_soft_cap(const Reservation& reservation, const Usage& usage) {
   log(LogLevel::warning,
       "a call to \"" + reservation.model_name() + "\" without an output ceiling wrote " + std::to_string(usage.output) +
           " tokens where " + std::to_string(reservation.quote.output) +
-          " were reserved, and a budget around it is over its cap. For a hard cap set max_output_tokens, "
-          "or BudgetOptions::unbounded (LedgerOptions::unbounded for all) to clamp, model_max or refuse.");
+          " were reserved, and a budget around it is over its cap. For a hard cap set " +
+          reservation.quote.ceiling_name +
+          ", or BudgetOptions::unbounded (LedgerOptions::unbounded for all) to clamp, model_max or refuse.");
 }
 
 /// Writes the record and the events of a call that is booked. No exception may leave it, since the booking stands.

@@ -5,6 +5,7 @@
 #include "outlay/json.hpp"
 #include "outlay/testing.hpp"
 #include "support/catch.hpp"
+#include "support/log_capture.hpp"
 
 namespace json = boost::json;
 using namespace outlay;
@@ -416,4 +417,15 @@ TEST_CASE("guard: a refusal advises the ceiling by its API's own name", "[json][
     if (row.unset != nullptr)
       CHECK_THAT(says(row.api, row.unset), ContainsSubstring("Set " + std::string(row.name) + '.'));
   }
+}
+
+TEST_CASE("guard: the log says by its API's own name which ceiling would have made a cap hard", "[json][guard]") {
+  const Books books;
+  const outlay_test::LogCapture log;
+  const Budget budget({.tokens = 300});
+  GuardedCall call(Api::anthropic_messages, std::string_view(R"({"model":"gpt-4o","messages":[]})"));
+  call.reply(200,
+             std::string_view(R"({"type":"message","content":[],"usage":{"input_tokens":5,"output_tokens":900}})"));
+  CHECK(log.contains("its budgets are not hard caps for it. Set max_tokens,"));
+  CHECK(log.contains("For a hard cap set max_tokens,"));
 }
