@@ -135,11 +135,18 @@ inline std::string gzip(std::string_view text) {
          std::string(text) + little(~crc, 4) + little(size, 4);
 }
 
-/// Of a request of 18 tokens at most, with a ceiling of 100 and without a retry.
+/// Of a request with a ceiling of 100 and without a retry.
 inline std::vector<WireCase> wire_cases() {
-  const std::string charged = "spent $0.001045, indeterminate 18/100 $0.001045";
+  const boost::json::object asked = chat_request();
+  const std::int64_t input =
+      outlay::GuardedRequest(outlay::Api::openai_chat, asked).call_request().input_tokens.value();
+  const auto counted = [&](const char* status, std::int64_t output) {  // at $2.50 and $10 a million
+    const std::string usd = to_string(outlay::Usd::from_nanos(2'500 * input + 10'000 * output));
+    return "spent " + usd + ", " + status + " " + std::to_string(input) + "/" + std::to_string(output) + " " + usd;
+  };
+  const std::string charged = counted("indeterminate", 100);
   const std::string settled = "spent $0.0001, settled 20/5 $0.0001";
-  const std::string shown = "spent $0.000105, estimated 18/6 $0.000105";
+  const std::string shown = counted("estimated", outlay::built_in_tokenizer().upper("It rains"));
   const std::string free = "spent $0.00, rejected 0/0 $0.00";
   const std::string events = [] {
     std::string all;
