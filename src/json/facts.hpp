@@ -72,7 +72,6 @@ enum class Field : std::uint8_t {
   error,  // a string or an object: the provider reports an error
   error_code,
   error_type,
-  error_object,  // a string: "error" says that this is one
   choice_index,
   tool_index,
   tool_id,

@@ -207,18 +207,19 @@ void StreamMeter::Impl::count_pieces() {
       else
         at = counted_.insert(at, Counted{piece.kind, piece.choice, piece.tool, {}, {}, 0, {}});
     }
+    const std::string_view text = reader.text(piece.text);
     // Some hosts repeat a call's name and id in every piece of it, and some number all of their calls alike or not at all. One that names
     // none by an id sends each as a whole.
-    const std::string_view text = reader.text(piece.text), name = reader.text(piece.tool_name),
-                           id = reader.text(piece.tool_id);
-    const bool another =
-        name != at->name || id != at->id || (id.empty() && text.starts_with('{') && text.ends_with('}'));
-    if (!name.empty() && another) {
-      at->name = name;
-      at->id = id;
-      ++at->calls;
-      at->text.add(name);
-      at->text.add(" ");
+    if (piece.tool_name.size != 0) {
+      const std::string_view name = reader.text(piece.tool_name), id = reader.text(piece.tool_id);
+      const bool whole = id.empty() && text.starts_with('{') && text.ends_with('}');
+      if (name != at->name || id != at->id || whole) {
+        at->name = name;
+        at->id = id;
+        ++at->calls;
+        at->text.add(name);
+        at->text.add(" ");
+      }
     }
     at->text.add(text);
   }

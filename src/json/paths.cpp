@@ -18,7 +18,7 @@ Paths::Paths(std::initializer_list<std::span<const PathRule>> rules) {
           next = nodes_[static_cast<std::size_t>(at)].element;
         } else {
           for (const Edge& edge : edges[static_cast<std::size_t>(at)])
-            if (std::string_view(edge.key, edge.size) == key) next = edge.to;
+            if (edge.text() == key) next = edge.to;
         }
         if (next == nowhere) {
           next = static_cast<NodeId>(nodes_.size());
@@ -27,7 +27,7 @@ Paths::Paths(std::initializer_list<std::span<const PathRule>> rules) {
           if (key == "*")
             nodes_[static_cast<std::size_t>(at)].element = next;
           else
-            edges[static_cast<std::size_t>(at)].push_back({key.data(), static_cast<std::uint32_t>(key.size()), next});
+            edges[static_cast<std::size_t>(at)].push_back({key.data(), tag_of(key), next});
         }
         at = next;
       }
@@ -38,6 +38,7 @@ Paths::Paths(std::initializer_list<std::span<const PathRule>> rules) {
     nodes_[i].begin = static_cast<std::uint16_t>(edges_.size());
     edges_.insert(edges_.end(), edges[i].begin(), edges[i].end());
     nodes_[i].end = static_cast<std::uint16_t>(edges_.size());
+    for (const Edge& edge : edges[i]) nodes_[i].filter |= std::uint64_t{1} << filter_bit(edge.tag);
   }
 }
 

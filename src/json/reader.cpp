@@ -63,7 +63,7 @@ void Reader::begin_event() noexcept {
 }
 
 void Reader::begin_document() noexcept {
-  depth_ = skip_ = raw_ = usage_depth_ = unread_ = 0;
+  depth_ = skip_ = raw_ = usage_depth_ = error_depth_ = unread_ = 0;
   scratch_.clear();
 }
 
@@ -124,7 +124,7 @@ bool Reader::begin(bool array) {
   if (field >= Field::choices && field != Field::none)
     scope_begins(field);
   else if (field == Field::error)
-    facts.error |= array;  // an object without any member says that there was none
+    note_error(array);
   return true;
 }
 
@@ -144,6 +144,7 @@ bool Reader::end(bool array) {
     return true;
   }
   if (depth_ == 0) return true;
+  if (depth_ == error_depth_) error_depth_ = 0;
   --depth_;
   const Field field = paths_->field(frames_[depth_].node);
   if (field >= Field::choices && field != Field::none) scope_ends(field);
@@ -174,7 +175,7 @@ void Reader::key(std::string_view text) {
     text_ += ':';
     raw_comma_ = false;
   } else if (depth_ != 0 && unread_ == 0) {
-    if (paths_->field(frames_[depth_ - 1].node) == Field::error) facts.error = true;
+    if (depth_ == error_depth_) facts.error = true;
     pending_ = paths_->member(frames_[depth_ - 1].node, name);
     if (pending_ == Paths::nowhere && usage_depth_ != 0) unread_name_ = name.substr(0, 64);
   }
@@ -210,10 +211,11 @@ void Reader::string(std::string_view last_part) {
       facts.called = text.substr(0, 64);
       break;
     case Field::model:
-      if (!text.empty() && text.size() <= 256) facts.model = text;
+      // Each chunk of a stream repeats it.
+      if (!text.empty() && text.size() <= 256 && facts.model != text) facts.model = text;
       break;
     case Field::service_tier:
-      if (!text.empty() && text.size() <= 32) facts.tier = text, tier_changed_ = true;
+      if (!text.empty() && text.size() <= 32 && facts.tier != text) facts.tier = text, tier_changed_ = true;
       break;
     case Field::speed:
       if (!text.empty() && text.size() <= 15) facts.speed = text, tier_changed_ = true;
@@ -270,9 +272,6 @@ void Reader::string(std::string_view last_part) {
       break;
     case Field::error:
       if (!text.empty()) facts.error = true;
-      break;
-    case Field::error_object:
-      facts.error |= text == "error";
       break;
     case Field::error_code:
     case Field::error_type:

@@ -137,6 +137,13 @@ class Reader : public AnySize {
     return false;
   }
   void note_unread();
+  // An object without any member says that there was none.
+  void note_error(bool array) noexcept {
+    if (array)
+      facts.error = true;
+    else
+      error_depth_ = depth_;
+  }
 
   bool begin(bool array);
   bool end(bool array);
@@ -164,6 +171,7 @@ class Reader : public AnySize {
   std::uint32_t depth_ = 0;        // of frames: containers on a path
   std::uint32_t skip_ = 0;         // containers entered off every path
   std::uint32_t raw_ = 0;          // containers entered below a value that is kept as JSON
+  std::uint32_t error_depth_ = 0;  // frames up to the error that is open; 0: none is
   std::uint32_t usage_depth_ = 0;  // frames up to the usage that is open; 0: none is
   std::uint32_t unread_ = 0;       // containers entered below a member of it that no path names
   std::string unread_name_;        // of such a member

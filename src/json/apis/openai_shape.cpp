@@ -110,7 +110,7 @@ std::span<const PathRule> openai_chat_rules() noexcept {
       {"error.code", Field::error_code},
       {"error.type", Field::error_type},
       // Without an object of their own: vLLM's earlier errors and Mistral's (docs.mistral.ai, "Errors").
-      {"object", Field::error_object},
+      {"message", Field::error},
       {"code", Field::error_code},
       {"type", Field::error_type},
       {"timings.cache_n", Field::server_cached},
