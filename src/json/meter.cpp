@@ -89,8 +89,8 @@ void StreamMeter::Impl::torn() noexcept {
 void StreamMeter::Impl::sse_event() {
   std::string_view data = trimmed(sse_.data());
   // An error may follow the events as it is, as a reply of its own.
-  const std::string_view raw = trimmed(sse_.bytes());
-  if (data.empty() && raw.starts_with('{')) data = raw;
+  if (data.empty())
+    if (const std::string_view raw = trimmed(sse_.bytes()); raw.starts_with('{')) data = raw;
   reader.begin_event();
   if (data == end_line) {
     detail::Facts& facts = reader.facts;

@@ -155,7 +155,7 @@ bool Reader::end(bool array) {
     if (facts.saw_delta && saw_whole_) std::erase_if(pieces, [](const Piece& piece) { return piece.whole; });
     saw_whole_ = false;
     const auto is_first = [](const Piece& piece) { return piece.kind == StreamDelta::Kind::reasoning && !piece.again; };
-    if (std::any_of(pieces.begin(), pieces.end(), is_first))
+    if (pieces.size() > 1 && std::any_of(pieces.begin(), pieces.end(), is_first))
       std::erase_if(pieces, [](const Piece& piece) { return piece.again; });
     format_->event(facts, pieces);
     if (tier_changed_) facts.compose_tier();
