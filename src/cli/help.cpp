@@ -40,4 +40,19 @@ std::vector<std::string> names_of(const CLI::Option& option) {
   return names;
 }
 
+std::string unexpected(const CLI::App& app) {
+  const std::vector<std::string> rest = app.remaining(true);
+  const std::string first = rest.empty() ? std::string() : rest.front();
+  const bool chosen = !app.get_subcommands().empty();
+  std::string command = app.get_name();
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    command += ' ' + at->get_name();
+  }
+  const std::string help = ". " + command + " --help lists ";
+  if (first.starts_with('-')) return command + " has no option " + first + help + "them.";
+  if (!chosen) return '"' + first + "\" is not a subcommand" + help + "them.";
+  return '"' + first + "\" is one argument too many" + help + "what it takes.";
+}
+
 }  // namespace outlay::cli

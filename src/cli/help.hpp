@@ -29,4 +29,7 @@ namespace outlay::cli {
 /// Writes outlay.1, and outlay-run.1 and its like, into a directory that is there.
 void write_manual(const CLI::App& app, const std::filesystem::path& directory);
 
+/// What is left over, in words of a person who has mistyped something.
+[[nodiscard]] std::string unexpected(const CLI::App& app);
+
 }  // namespace outlay::cli
