@@ -14,7 +14,7 @@ namespace outlay::cli {
 
 namespace {
 
-constexpr std::size_t most_lines = 20'000, most_bytes = std::size_t{8} << 20, most_readings = 32;
+constexpr std::size_t most_lines = 5'000, most_bytes = std::size_t{2} << 20, most_readings = 32;
 constexpr std::chrono::minutes longest_pause{10};
 
 /// The page is full. What has not been handed over comes with the next one.

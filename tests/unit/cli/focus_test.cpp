@@ -1,5 +1,5 @@
 // `outlay report --format focus` against the rules of the FinOps Open Cost and Usage Specification 1.2: of its columns, and of the formats
-// that its attributes describe.
+// that its attributes describe (specification/columns and specification/attributes of github.com/FinOps-Open-Cost-and-Usage-Spec/FOCUS_Spec).
 #include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
