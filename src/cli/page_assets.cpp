@@ -74,12 +74,13 @@ input[type=search] { font: inherit; padding: .3rem .6rem; border: 1px solid var(
 html:not(.script) .needs-script { display: none; }
 footer { max-width: 80rem; margin: 2rem auto; padding: 0 1.25rem 2rem; color: var(--soft); font-size: .85rem; }
 @media (max-width: 40rem) { html { font-size: 15px; } main, header, footer { padding-inline: .9rem; } .panel { padding: .7rem; } .name { max-width: 12rem; }
-  .cards:not(.wide) { grid-template-columns: repeat(2, minmax(0, 1fr)); } .cards dd { font-size: 1.15rem; } .axis { font-size: 16px; }
+  .cards:not(.wide) { grid-template-columns: repeat(2, minmax(0, 1fr)); } .cards dd { font-size: 1.05rem; } .cards div { padding-inline: .6rem; } .axis { font-size: 16px; }
   table .name { max-width: 10rem; } }
 @media print { :root { color-scheme: light; --back: #fff; --card: #fff; --text: #000; --soft: #444; --line: #bbb; --accent: #1a5fb4; --s0: #1a5fb4;
   --s1: #e66100; --s2: #26803f; --s3: #9141ac; --s4: #c01c28; --s5: #0e7c86; --s6: #986a00; --s7: #63452c; --s8: #8a929b; --warn: #000;
   --warn-back: #eee; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .cards:not(.wide) { grid-template-columns: repeat(4, minmax(0, 1fr)); }
   html { font-size: 11px; } main, header, footer { max-width: none; }
   .scroll, .scroll.long { max-height: none; overflow: visible; } .chart { min-width: 0; } .needs-script { display: none; }
   .panel { border: 0; padding: 0; } thead th { position: static; } tr, .chart, .cards div { break-inside: avoid; } h2, h3 { break-after: avoid; } }

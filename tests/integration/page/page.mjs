@@ -104,6 +104,19 @@ try {
     }
   });
 
+  await check('no number of a card is broken over lines, on paper neither', async () => {
+    for (const [width, media] of [[1280, 'screen'], [718, 'print'], [390, 'screen'], [320, 'screen']]) {
+      const shown = await open({ viewport: { width, height: 900 } });
+      await shown.emulateMedia({ media });
+      const broken = await shown.$$eval('.cards:not(.wide) dd', (all) => all.map((one) => one.firstChild).filter((text) => {
+        const range = document.createRange();
+        range.selectNode(text);
+        return range.getClientRects().length > 1;
+      }).map((text) => text.textContent));
+      assert.deepEqual(broken, [], `${media} ${width}`);
+    }
+  });
+
   await check('what was not spent is there of each kind', async () => {
     for (const kind of ['refused', 'downgraded', 'clamped', 'cut'])
       assert.ok(BigInt(await page.getAttribute('#saved-' + kind, 'data-n')) > 0n, kind);
