@@ -190,6 +190,27 @@ TEST_CASE("gateway: without an admin token no web site reads /outlay/ by a name 
   CHECK(status("gateway.internal", "/outlay/health") == 200);
 }
 
+TEST_CASE("gateway: /outlay/rows is what the program makes of its query, for those with the token",
+          "[gateway][operate]") {
+  const FaultServer upstream = chat_upstream();
+  outlay::GatewayOptions options = with_admin();
+  options.rows = [](std::string_view query) -> std::string {
+    if (query == "?wrong") throw outlay::Error(outlay::errc::invalid_argument, "the query is wrong");
+    return "{\"query\":\"" + std::string(query) + "\"}\n";
+  };
+  const RunningGateway gateway(upstream.url(), std::nullopt, options, two_calls_a_user());
+  const WireReply rows = ask(gateway, get("/outlay/rows?since=5", admin));
+  CHECK(rows.status == 200);
+  CHECK(rows.field("Content-Type") == "application/x-ndjson");
+  CHECK(rows.body == "{\"query\":\"?since=5\"}\n");
+  CHECK(ask(gateway, get("/outlay/rows", admin)).body == "{\"query\":\"\"}\n");
+  CHECK(ask(gateway, get("/outlay/rows")).status == 401);
+  CHECK(ask(gateway, get("/outlay/rows?wrong", admin)).status == 400);
+  CHECK_THAT(ask(gateway, get("/outlay/none", admin)).body, ContainsSubstring("there are rows, health"));
+  const RunningGateway without(upstream.url(), std::nullopt, with_admin(), two_calls_a_user());
+  CHECK(ask(without, get("/outlay/rows", admin)).status == 404);
+}
+
 TEST_CASE("gateway: /outlay/ may have a port of its own", "[gateway][operate]") {
   const FaultServer upstream = chat_upstream();
   outlay::GatewayOptions options = with_admin();
