@@ -164,8 +164,8 @@ struct GatewayStats {
 /// Replies carry `x-outlay-call`, the call's number, and where they are not streams `x-outlay-cost` and `x-outlay-remaining`: what is left of the
 /// cap that is nearest to its end (`$0.42`, `1200 tokens`). A stream has these two as trailers, for a client that sends `TE: trailers`.
 ///
-/// Below `/outlay/` it says how it does: `health`, `ready`, `metrics` (Prometheus), `report?by=user_id,model`, `calls/<id>`, `caps`, and at
-/// `/outlay/` the page of GatewayOptions::page. With the admin token `POST /outlay/caps/raise`, `lower`, `close`, `reopen` and `adjust` change the
+/// Below `/outlay/` it says how it does: `health`, `ready`, `metrics` (Prometheus), `report?by=user_id,model`, `calls/<id>`, `caps`, what
+/// GatewayOptions::rows makes at `rows`, and at `/outlay/` the page of GatewayOptions::page. With the admin token `POST /outlay/caps/raise`, `lower`, `close`, `reopen` and `adjust` change the
 /// counter that they name in the rules' store, and record who did it and why.
 /// \par Guarantee
 /// A client that disconnects closes its request's upstream connection at once; what was shown until then is charged. One that has closed its
