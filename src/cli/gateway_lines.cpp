@@ -123,7 +123,7 @@ class GatewayLines final : public LineInput {
   std::string get(const std::string& target) {
     Reply reply;
     std::exception_ptr error;
-    // A connection that was kept may have been closed meanwhile.
+    // A connection that was kept may have been closed meanwhile. The same `next` is the same page, wherever the first answer to it broke.
     for (bool kept = connection_ != nullptr;; kept = false) {
       asio::co_spawn(io_, ask(target, reply), [&](std::exception_ptr thrown) { error = thrown; });
       io_.restart();

@@ -14,13 +14,33 @@ namespace outlay::cli {
 
 namespace {
 
-constexpr std::size_t most_lines = 5'000, most_bytes = std::size_t{2} << 20, most_readings = 32;
+constexpr std::size_t most_lines = 5'000, most_bytes = std::size_t{2} << 20, most_readings = 32,
+                      most_kept = std::size_t{16} << 20;
 constexpr std::chrono::minutes longest_pause{10};
 
 /// The page is full. What has not been handed over comes with the next one.
 struct Full {};
 
 [[noreturn]] void refuse(const std::string& why) { throw Error(errc::invalid_argument, "/outlay/rows: " + why); }
+[[noreturn]] void refuse_place() {
+  refuse(
+      "this reading is not known any more: it rested for over 10 minutes, others came, or the gateway was started "
+      "again. Begin a new one, without next.");
+}
+
+/// Which page of which reading: `READING.PAGE`.
+struct Place {
+  std::string reading{};
+  std::uint64_t page = 0;
+};
+Place place_of(std::string_view text) {
+  const std::size_t point = std::min(text.find('.'), text.size());
+  const std::string_view digits = text.substr(std::min(point + 1, text.size()));
+  Place place{std::string(text.substr(0, point)), 0};
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), place.page);
+  if (error != std::errc() || end != digits.data() + digits.size()) refuse_place();
+  return place;
+}
 
 std::uint64_t mixed(std::uint64_t hash, std::uint64_t more) noexcept {
   hash ^= more + 0x9E3779B97F4A7C15U + (hash << 6U) + (hash >> 2U);
@@ -115,17 +135,31 @@ void Rows::read_memory(Reading& reading, Page& page) const {
   if (full) throw Full{};
 }
 
+/// The least recently used are forgotten first.
+void Rows::keep(Reading& reading, const std::string& page) {
+  reading.last = page;
+  std::size_t kept = 0;
+  for (const auto& [id, one] : readings_) kept += one.last.size();
+  while (kept > most_kept) {
+    Reading* oldest = nullptr;
+    for (auto& [id, one] : readings_)
+      if (&one != &reading && !one.last.empty() && (!oldest || one.used < oldest->used)) oldest = &one;
+    if (!oldest) return;
+    kept -= oldest->last.size();
+    oldest->last = std::string();
+  }
+}
+
 std::string Rows::answer(std::string_view query) {
   if (query.starts_with('?')) query.remove_prefix(1);
   constexpr std::string_view next = "next=";
-  const std::string token = query.starts_with(next) ? std::string(query.substr(next.size())) : begin(query);
-  const auto found = readings_.find(token);
-  if (found == readings_.end())
-    refuse(
-        "this reading is not known any more: it rested for over 10 minutes, others came, or the gateway was started "
-        "again. Begin a new one, without next.");
+  const Place place = query.starts_with(next) ? place_of(query.substr(next.size())) : Place{begin(query), 0};
+  const auto found = readings_.find(place.reading);
+  if (found == readings_.end()) refuse_place();
   Reading& reading = found->second;
   reading.used = std::chrono::steady_clock::now();
+  if (place.page + 1 == reading.pages && !reading.last.empty()) return reading.last;
+  if (place.page != reading.pages) refuse_place();
   Page page;
   bool more = false, complete = true;
   try {
@@ -136,12 +170,19 @@ std::string Rows::answer(std::string_view query) {
       read_memory(reading, page);
   } catch (const Full&) {
     more = true;
+  } catch (...) {  // some rows have been read and reach nothing: the next one to ask begins anew
+    readings_.erase(found);
+    throw;
   }
   complete = reading.file ? reading.file->complete() : ledger_.dropped() == 0;
+  ++reading.pages;
   detail::JsonWriter json(page.text);
-  json.begin_object().key("type").text("page").key("next").text(token).key("more").boolean(more);
+  json.begin_object().key("type").text("page");
+  json.key("next").text(place.reading + '.' + std::to_string(reading.pages)).key("more").boolean(more);
   json.key("complete").boolean(complete).end_object();
-  return std::move(page.text) + "\n";
+  page.text += '\n';
+  keep(reading, page.text);
+  return std::move(page.text);
 }
 
 }  // namespace outlay::cli

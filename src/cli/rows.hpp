@@ -17,7 +17,8 @@ namespace outlay::cli {
 /// What a gateway answers at `/outlay/rows`: its records and events as a JSONL sink writes them, page by page, and later what has been added.
 ///
 /// A reading begins with the query `since` and `until`, each optional, in nanoseconds since 1970. The last line of each page is
-/// `{"type":"page","next":"...","more":true,"complete":true}`: `?next=...` asks for what comes behind it, also where there is no more yet.
+/// `{"type":"page","next":"...","more":true,"complete":true}`: `?next=...` asks for what comes behind it, also where there is no more yet. The same `next` is the same page, so that a page that has not arrived can be asked for again; only the last one
+/// of a reading can.
 /// \par Thread safety
 /// One call at a time.
 class Rows {
@@ -35,10 +36,13 @@ class Rows {
     ReportFilter filter{};
     std::unique_ptr<Source> file{};
     std::unordered_map<std::uint64_t, std::uint32_t> seen{};  // in memory: how often a row like it was handed over
+    std::uint64_t pages = 0;                                  // handed over
+    std::string last{};                                       // page: it is asked for again where it has not arrived
     std::chrono::steady_clock::time_point used{};
   };
   std::string begin(std::string_view query);
   void read_memory(Reading& reading, Page& page) const;
+  void keep(Reading& reading, const std::string& page);
 
   const Ledger ledger_;
   const std::filesystem::path records_;

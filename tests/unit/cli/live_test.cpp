@@ -51,6 +51,14 @@ Result until(const std::string& arguments, std::string_view part, const std::str
   return result;
 }
 
+std::string body_of(const std::string& reply) { return reply.substr(reply.find("\r\n\r\n") + 4); }
+
+std::string next_of(const std::string& page) {
+  const std::string_view before = "\"next\":\"";
+  const std::size_t begin = page.rfind(before) + before.size();
+  return page.substr(begin, page.find('"', begin) - begin);
+}
+
 }  // namespace
 
 TEST_CASE("live: a running gateway is reported as its file is, of its records or of what is in memory", "[cli][live]") {
@@ -153,6 +161,27 @@ TEST_CASE("live: a large file of records comes in pages, whole", "[cli][live]") 
   CHECK(Served::status_of(served.page("/outlay/rows?next=0")) == 400);
   CHECK(has(served.page("/outlay/rows?next=0"), "is not known any more"));
   CHECK(has(served.page("/outlay/rows?since=yesterday"), "in nanoseconds since 1970"));
+}
+
+TEST_CASE("live: a page of rows that has not arrived can be asked for again", "[cli][live]") {
+  const FaultServer upstream = upstream_of([] { return 200; });
+  const Directory directory;
+  const std::string file = directory.file("outlay.json"), records = directory.file("spend.db");
+  for (const std::string& more : {std::string(), ",\"records\":\"" + records + "\""}) {
+    INFO(more);
+    write_file(file, config_of(upstream, more));
+    Served served(file);
+    const std::string begin = "/outlay/rows?next=" + next_of(served.page("/outlay/rows"));
+    CHECK(served.chat("x-outlay-tag-n: first\r\n") == 200);
+    REQUIRE(has(until("report " + url_of(served) + " --by n --format csv", "first").out, "first"));
+    const std::string page = served.page(begin);
+    CHECK(has(page, "\"n\":\"first\""));
+    CHECK(body_of(served.page(begin)) == body_of(page));
+    const std::string end = "/outlay/rows?next=" + next_of(page);
+    CHECK_FALSE(has(served.page(end), "first"));
+    CHECK_FALSE(has(served.page(end), "first"));
+    CHECK(Served::status_of(served.page(begin + "0")) == 400);
+  }
 }
 
 TEST_CASE("live: the admin token comes from a variable or a file, and what is wrong is said", "[cli][live]") {
