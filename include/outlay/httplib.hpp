@@ -104,7 +104,10 @@ HttplibResult httplib_post(Client& client, Api api, const std::string& path, std
     deliver = [&options](std::string_view bytes) { return options.receiver(bytes.data(), bytes.size()); };
   Transfer transfer(call, std::move(deliver), options.transfer);
   HttplibResult result;
+  bool shown = false, challenged = false;
   request.response_handler = [&](const httplib::Response& response) {
+    shown = true;
+    challenged = detail::httplib_challenged(response);
     transfer.head(response.status);
     result.headers = response.headers;
     return true;
@@ -116,10 +119,10 @@ HttplibResult httplib_post(Client& client, Api api, const std::string& path, std
   result.error = httplib::Error::Success;
   const bool sent = client.send(request, last, result.error);
   if (!sent) {
-    // A redirect that the client has followed is not shown to the handler, and where the request was sent again to answer a challenge, what
-    // was shown is the challenge: what became of the later request is not known.
-    if (last.status >= 300 && last.status <= 399) transfer.head(last.status);
-    if (detail::httplib_challenged(last)) transfer.head(0);
+    // A redirect that the client has followed is not shown to the handler. Where nothing else was shown, or a challenge last, which the client
+    // may have answered, what became of the later request is not known.
+    if (!shown && last.status >= 300 && last.status <= 399) transfer.head(last.status);
+    if (challenged) transfer.head(0);
   }
   const TransferEnd how = sent                                     ? TransferEnd::complete
                           : detail::httplib_not_sent(result.error) ? TransferEnd::not_sent

@@ -214,6 +214,35 @@ TEST_CASE("httplib: a request that is sent again by an answer counts by the last
     }
 }
 
+TEST_CASE("httplib: what aborts an answer behind a redirect or a challenge is said", "[httplib][faults]") {
+  const bool redirected = GENERATE(true, false);
+  const bool too_large = GENERATE(true, false);
+  CAPTURE(redirected, too_large);
+  const OwnBooks books;
+  const FaultServer server([&](std::size_t number, std::string_view) {
+    if (number == 0 && redirected) return answer(http_reply(307, "moved", "Location: /v2/chat/completions\r\n"));
+    if (number == 0)
+      return answer(http_reply(401, "who?", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n"));
+    if (too_large) return answer(http_reply(200, chat_reply_body()));
+    Plan plan = answer("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + delta_event("one"));
+    plan.endless = true;
+    plan.repeat = delta_event(" two three");
+    return plan;
+  });
+  Client client(server.url());
+  client.set_follow_location(true);
+  if (!redirected) client.set_digest_auth("user", "secret");
+  const Budget budget({.tokens = 500});
+  const HttplibResult result =
+      httplib_post(client, Api::openai_chat, "/v1/chat/completions", chat_text(!too_large, false),
+                   {.transfer = {.reply_bytes = too_large ? 50U : 1U << 20U}});
+  CHECK(result.status == 200);
+  CHECK(result.cut == !too_large);
+  REQUIRE(result.failure);
+  CHECK(result.failure->reason() == (too_large ? errc::bad_reply : errc::budget_exceeded));
+  CHECK(books.records().at(0).reason.find("HTTP 307") == std::string::npos);
+}
+
 TEST_CASE("httplib: a redirect to where nothing listens is charged", "[httplib][faults]") {
   const OwnBooks books;
   const FaultServer server([&](std::size_t, std::string_view) {
