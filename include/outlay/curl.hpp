@@ -65,17 +65,18 @@ class CurlTransfer {
     if (code == CURLE_OK) code = curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
     return code;
   }
+  // What is not of `options` gets libcurl's defaults, https://curl.se/libcurl/c/curl_easy_setopt.html: its own functions use a FILE.
   ~CurlTransfer() {
-    curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t{0});
+    curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t{-1});
     curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, "");
     curl_easy_setopt(easy_, CURLOPT_READFUNCTION, nullptr);
-    curl_easy_setopt(easy_, CURLOPT_READDATA, nullptr);
+    curl_easy_setopt(easy_, CURLOPT_READDATA, stdin);
     curl_easy_setopt(easy_, CURLOPT_SEEKFUNCTION, nullptr);
     curl_easy_setopt(easy_, CURLOPT_SEEKDATA, nullptr);
     curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, options_.write);
-    curl_easy_setopt(easy_, CURLOPT_WRITEDATA, options_.write_data);
+    curl_easy_setopt(easy_, CURLOPT_WRITEDATA, options_.write ? options_.write_data : stdout);
     curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, options_.header);
-    curl_easy_setopt(easy_, CURLOPT_HEADERDATA, options_.header_data);
+    curl_easy_setopt(easy_, CURLOPT_HEADERDATA, options_.header ? options_.header_data : nullptr);
   }
   CurlTransfer(const CurlTransfer&) = delete;
   CurlTransfer& operator=(const CurlTransfer&) = delete;
@@ -180,7 +181,8 @@ class CurlTransfer {
 /// libcurl sends again because the answer says so, as a redirect, counts by the last answer. A stream that a budget cuts aborts the transfer.
 ///
 /// \param easy With its URL, header fields (`Content-Type: application/json`), time-outs. Its body, its read, seek, write and header functions are set
-/// here; afterwards it has an empty body, and those functions are the ones of `options`.
+/// here; afterwards it has an empty body, the write and header functions are the ones of `options`, and what they leave out, read and seek are
+/// libcurl's defaults.
 /// \param body The request as in GuardedCall.
 /// \return What came; look at `code`, `status` and `failure`.
 /// \par Errors

@@ -1,4 +1,7 @@
+#include <unistd.h>
+
 #include <boost/json.hpp>
+#include <cstdio>
 #include <stdexcept>
 #include <string>
 
@@ -43,6 +46,37 @@ std::size_t append(char* data, std::size_t size, std::size_t count, void* to) {
   static_cast<std::string*>(to)->append(data, size * count);
   return size * count;
 }
+
+/// One of the standard streams is a file for a while.
+class Redirected {
+ public:
+  explicit Redirected(std::FILE* stream) : stream_(stream), before_(::dup(::fileno(stream))) {
+    REQUIRE(file_ != nullptr);
+    std::fflush(stream_);
+    ::dup2(::fileno(file_), ::fileno(stream_));
+  }
+  Redirected(const Redirected&) = delete;
+  Redirected& operator=(const Redirected&) = delete;
+  ~Redirected() {
+    std::fflush(stream_);
+    ::dup2(before_, ::fileno(stream_));
+    ::close(before_);
+    std::fclose(file_);
+  }
+  [[nodiscard]] std::FILE* file() const { return file_; }
+  [[nodiscard]] std::string text() const {
+    std::fflush(stream_);
+    std::rewind(file_);
+    std::string text;
+    for (int c = 0; (c = std::fgetc(file_)) != EOF;) text += static_cast<char>(c);
+    return text;
+  }
+
+ private:
+  std::FILE* const stream_;
+  std::FILE* const file_ = std::tmpfile();
+  const int before_;
+};
 
 }  // namespace
 
@@ -170,6 +204,39 @@ TEST_CASE("curl: a handle is used again, with a URL for the model that was admit
   CHECK(lines == std::vector<std::string>{"POST /v1beta/models/gemini-2.5-flash:generateContent HTTP/1.1",
                                           "POST /v1beta/models/gemini-2.5-pro:generateContent HTTP/1.1"});
   CHECK(server.connections() == 1);
+}
+
+TEST_CASE("curl: afterwards the program sends and reads by the handle as it always has", "[curl]") {
+  const OwnBooks books;
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+  const Easy easy(server.url() + "/v1");
+  SECTION("a body of its own, without its size") {
+    std::string got;
+    curl_perform(easy.handle, Api::openai_chat, chat_text(false), {.write = append, .write_data = &got});
+    got.clear();
+    curl_easy_setopt(easy.handle, CURLOPT_POSTFIELDS, R"({"mine":true})");
+    CHECK(curl_easy_perform(easy.handle) == CURLE_OK);
+    CHECK(got == chat_reply_body());
+    CHECK(server.requests().back().ends_with("\r\n\r\n{\"mine\":true}"));
+  }
+  SECTION("to standard output and from standard input, which are libcurl's own") {
+    curl_perform(easy.handle, Api::openai_chat, chat_text(false));
+    curl_slist_append(easy.fields, "Expect:");  // the server does not say that it wants the body
+    curl_easy_setopt(easy.handle, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(easy.handle, CURLOPT_INFILESIZE, 11L);
+    std::string printed;
+    CURLcode code = CURLE_OK;
+    {  // what Catch2 prints would go to the file, too
+      const Redirected out(stdout), in(stdin);
+      std::fputs("from a file", in.file());
+      std::rewind(in.file());
+      code = curl_easy_perform(easy.handle);
+      printed = out.text();
+    }
+    CHECK(code == CURLE_OK);
+    CHECK(printed == chat_reply_body());
+    CHECK(server.requests().back().ends_with("\r\n\r\nfrom a file"));
+  }
 }
 
 TEST_CASE("curl: what has not left is released: no address, no connection, no TLS, no URL", "[curl]") {
