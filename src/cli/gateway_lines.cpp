@@ -174,6 +174,10 @@ class GatewayLines final : public LineInput {
                                 ", or into a file for --token-file."
                           : "it does not know the admin token that it was sent. Check the variable or file that has "
                             "it: the gateway's admin_sha256 is its hash, as outlay keys hash prints it.");
+    if (reply.status == 400 && !next_.empty())
+      fail(
+          "it does not know any more how far it was read, since it was started again, was not asked for over 10 "
+          "minutes, or was read by many. Run the command again.");
     json::error_code failed;
     const json::value body = json::parse(reply.body, failed);
     const json::value* message = failed ? nullptr : body.find_pointer("/error/message", failed);

@@ -184,6 +184,24 @@ TEST_CASE("live: a page of rows that has not arrived can be asked for again", "[
   }
 }
 
+TEST_CASE("live: a gateway that does not know any more how far it was read is said with the next step", "[cli][live]") {
+  const FaultServer gateway([](std::size_t number, std::string_view) {
+    Plan plan;
+    plan.bytes =
+        number == 0
+            ? test::http_reply(200, "{\"type\":\"page\",\"next\":\"a.1\",\"more\":true,\"complete\":true}\n")
+            : test::http_reply(400, R"({"error":{"message":"/outlay/rows: no such reading. Begin without next."}})");
+    return plan;
+  });
+  const std::string url = gateway.url() + "/outlay/";
+  const Result result = command::outlay("tail " + url);
+  CHECK(result.status == cli::bad_input);
+  CHECK(result.err ==
+        "outlay: the gateway at \"" + url +
+            "\" cannot be read: it does not know any more how far it was read, since it was started again, "
+            "was not asked for over 10 minutes, or was read by many. Run the command again.\n");
+}
+
 TEST_CASE("live: the admin token comes from a variable or a file, and what is wrong is said", "[cli][live]") {
   const FaultServer upstream = upstream_of([] { return 200; });
   const Directory directory;
