@@ -180,8 +180,35 @@ TEST_CASE("live: a page of rows that has not arrived can be asked for again", "[
     const std::string end = "/outlay/rows?next=" + next_of(page);
     CHECK_FALSE(has(served.page(end), "first"));
     CHECK_FALSE(has(served.page(end), "first"));
-    CHECK(Served::status_of(served.page(begin + "0")) == 400);
+    CHECK(Served::status_of(served.page("/outlay/rows?next=0" + next_of(page))) == 400);
   }
+}
+
+TEST_CASE("live: of what is in memory a reading goes on however many others there are", "[cli][live]") {
+  const FaultServer upstream = upstream_of([] { return 200; });
+  const Directory directory;
+  const std::string file = directory.file("outlay.json");
+  write_file(file, config_of(upstream, ""));
+  Served served(file);
+  const std::string ask = "/outlay/rows?next=";
+  CHECK(served.chat("x-outlay-tag-n: first\r\n") == 200);
+  REQUIRE(has(until("report " + url_of(served) + " --by n --format csv", "first").out, "first"));
+  const std::string all = served.page("/outlay/rows"), none = served.page("/outlay/rows?until=5");
+  CHECK(has(all, "first"));
+  CHECK_FALSE(has(none, "first"));
+  for (int others = 40; others > 0; --others) CHECK(Served::status_of(served.page("/outlay/rows?since=5")) == 200);
+  CHECK(served.chat("x-outlay-tag-n: second\r\n") == 200);
+  REQUIRE(has(until("report " + url_of(served) + " --by n --format csv", "second").out, "second"));
+  const std::string more = served.page(ask + next_of(all));
+  CHECK(Served::status_of(more) == 200);
+  CHECK(has(more, "second"));
+  CHECK_FALSE(has(more, "first"));
+  const std::string still_none = served.page(ask + next_of(none));
+  CHECK(Served::status_of(still_none) == 200);
+  CHECK_FALSE(has(still_none, "second"));
+  // Of another process.
+  Served again(file);
+  CHECK(Served::status_of(again.page(ask + next_of(more))) == 400);
 }
 
 TEST_CASE("live: a gateway that does not know any more how far it was read is said with the next step", "[cli][live]") {
