@@ -98,8 +98,7 @@ void StreamMeter::Impl::sse_event() {
     if (facts.reported()) facts.final_usage = true;
   } else if (!data.empty()) {
     parse(data);
-    count_pieces();
-    note_error();
+    event_is_read();
   }
   deliver({.bytes = sse_.bytes(),
            .usage_only = facts().usage_now && facts().empty_choices && reader.pieces.empty(),
@@ -154,8 +153,7 @@ void StreamMeter::Impl::feed_json(std::string_view bytes) {
 
 bool StreamMeter::Impl::event_read() {
   event_seen_ = true;
-  count_pieces();
-  note_error();
+  event_is_read();
   deliver({.last = facts().done});
   reader.begin_event();
   return !ended();
@@ -176,8 +174,7 @@ void StreamMeter::Impl::feed_event_stream() {
                                     ? std::string()
                                     : detail::unwrapped_chunk(payload);
       parse(event.empty() ? payload : std::string_view(event));
-      count_pieces();
-      note_error();
+      event_is_read();
     }
     deliver({.last = facts().done});
   }
@@ -238,8 +235,10 @@ StreamMeter::Impl::Visible StreamMeter::Impl::visible() const {
   return visible;
 }
 
-void StreamMeter::Impl::note_error() {
+void StreamMeter::Impl::event_is_read() {
+  count_pieces();
   if (facts().error && !error) error = StreamError{facts().error_code(), facts().error_status};
+  began |= !error;
 }
 
 bool StreamMeter::Impl::deliver(const StreamEvent& event) {

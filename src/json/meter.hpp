@@ -56,6 +56,7 @@ struct StreamMeter::Impl final : private detail::EventSink {
   detail::Reader& reader;                  // the parser's handler
   std::optional<std::int64_t> max_output;  // over every choice
   bool saw_bytes = false;
+  bool began = false;  // an event has come that is no error
   bool saw_done_line = false;
   bool broken = false;    // feed has thrown
   bool outdated = false;  // more of the answer has come since the last report
@@ -75,7 +76,7 @@ struct StreamMeter::Impl final : private detail::EventSink {
   void parse(std::string_view document);
   void torn() noexcept;
   void count_pieces();
-  void note_error();
+  void event_is_read();
   bool deliver(const StreamEvent& event);
   [[noreturn]] void bad_json(boost::system::error_code reason) const;
 

@@ -174,11 +174,12 @@ struct Stream::Impl final : private StreamMeter::Impl::Gate {
     }
   }
 
-  /// In place of an answer the stream says with what status the request was refused: as a reply that is such an error.
+  /// In place of an answer the stream says with what status the request was refused: as a reply that is such an error. Behind any event of
+  /// an answer it does not: a model that thinks may have run for long without a piece to show.
   [[nodiscard]] bool began_with_error() const noexcept {
     const detail::Facts& facts = meter.impl_->facts();
-    return meter.error() && meter.error()->status >= 300 && meter.counted_output() == 0 && !meter.reported() &&
-           !facts.used_tools() && !facts.saw_delta;
+    return meter.error() && meter.error()->status >= 300 && !meter.impl_->began && meter.counted_output() == 0 &&
+           !meter.reported() && !facts.used_tools() && !facts.saw_delta;
   }
   Settled settle_error() {
     settled = true;

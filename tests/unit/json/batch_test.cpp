@@ -74,6 +74,23 @@ TEST_CASE("stream: one that is an error in place of an answer ends as a reply th
                true)
             .usd > 0.003_usd);
   CHECK(booked(openai, events({R"({"choices":[{"index":0,"delta":{"content":"a"}}]})", limited}), true).usd > 0_usd);
+  // So it is behind what has no pieces: reasoning that is sealed, or a beginning alone.
+  const Asked responses{Api::openai_responses,
+                        R"({"model":"gpt-5","stream":true,"max_output_tokens":20000,"input":"x"})"};
+  const std::string created = R"({"type":"response.created","response":{"model":"gpt-5","usage":null}})";
+  const std::string thought =
+      R"({"type":"response.output_item.done","output_index":0,"item":{"id":"rs","type":"reasoning","summary":[]}})";
+  CHECK(booked(responses, events({created, thought, limited}, false), true).status == RecordStatus::indeterminate);
+  CHECK(booked(responses, events({created, limited}, false), true).status == RecordStatus::indeterminate);
+  CHECK(booked(responses, ": waiting\n\n" + events({limited}, false), true).status == RecordStatus::rejected);
+  CHECK(booked(openai, R"({"choices":[]})" + limited, true).status == RecordStatus::indeterminate);
+  const Asked converse{Api::bedrock_converse, R"({"messages":[{"role":"user","content":[{"text":"hello"}]}]})",
+                       "amazon.nova-2-lite-v1:0"};
+  const std::string throttled =
+      event_message({{":message-type", "exception"}, {":exception-type", "throttlingException"}}, "{}");
+  CHECK(booked(converse, throttled, true).status == RecordStatus::rejected);
+  CHECK(booked(converse, event("messageStart", R"({"role":"assistant"})") + throttled, true).status ==
+        RecordStatus::indeterminate);
   // An error that names no status, or one that says nothing of whether a model ran.
   CHECK(booked(openai, events({R"({"error":{"message":"x","type":"server_error"}})"}), true).status ==
         RecordStatus::indeterminate);
