@@ -8,6 +8,7 @@
 #include <boost/json/value.hpp>
 #include <boost/system/error_code.hpp>
 #include <cstring>
+#include <utility>
 
 #include "outlay/error.hpp"
 
@@ -206,19 +207,23 @@ void EventStreamFraming::read(std::string_view message) {
   }
 }
 
-std::string from_base64(std::string_view text) {
+std::optional<std::string> from_base64(std::string_view text) {
   std::string bytes;
   bytes.reserve(text.size() / 4 * 3 + 3);
   std::uint32_t bits = 0;
   unsigned held = 0;
+  bool padded = false;
   for (const char c : text) {
+    if (c == ' ' || c == '\n' || c == '\r' || c == '\t') continue;
+    padded |= c == '=';
+    if (c == '=') continue;
     const int value = c >= 'A' && c <= 'Z'   ? c - 'A'
                       : c >= 'a' && c <= 'z' ? c - 'a' + 26
                       : c >= '0' && c <= '9' ? c - '0' + 52
                       : c == '+' || c == '-' ? 62
                       : c == '/' || c == '_' ? 63
                                              : -1;
-    if (value < 0) break;  // padding
+    if (value < 0 || padded) return std::nullopt;  // nor does anything follow the padding
     bits = bits << 6 | static_cast<std::uint32_t>(value);
     held += 6;
     if (held >= 8) bytes += static_cast<char>(bits >> (held -= 8) & 0xFFU);
@@ -231,7 +236,10 @@ std::string unwrapped_chunk(std::string_view payload) {
   const boost::json::value chunk = boost::json::parse({payload.data(), payload.size()}, failed);
   if (failed || !chunk.is_object()) return {};
   const boost::json::value* const bytes = chunk.get_object().if_contains("bytes");
-  return bytes == nullptr || !bytes->is_string() ? std::string() : from_base64(bytes->get_string());
+  if (bytes == nullptr || !bytes->is_string()) return {};
+  const std::string_view text = bytes->get_string();
+  if (std::optional<std::string> decoded = from_base64(text)) return std::move(*decoded);
+  return std::string(text);  // no JSON either, and refused as that
 }
 
 }  // namespace outlay::detail

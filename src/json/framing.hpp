@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,8 +11,9 @@ namespace outlay::detail {
 /// The checksum of AWS's event streams and of zlib: CRC-32, reflected, polynomial 0xEDB88320.
 [[nodiscard]] std::uint32_t crc32(std::string_view bytes) noexcept;
 
-/// The bytes of a base64 text, in the alphabet of files or of addresses, up to the first byte that is of neither.
-[[nodiscard]] std::string from_base64(std::string_view text);
+/// The bytes of a base64 text, in the alphabet of files or of addresses, padded or not; white space is passed over, as decoders do. Empty
+/// for what has anything else in it.
+[[nodiscard]] std::optional<std::string> from_base64(std::string_view text);
 
 /// What a chunk of Bedrock's InvokeModelWithResponseStream carries: the JSON in its `bytes`, which are base64. Empty for what is no such
 /// chunk.

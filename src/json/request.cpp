@@ -111,10 +111,12 @@ void InputCount::media(Media media, std::string_view payload, bool low_detail) {
             low_detail ? rules_->image_low : rules_->image);
       break;
     case Media::text:
-      if (base64)
-        text(from_base64(payload));
-      else
+      if (!base64)
         text(payload);
+      else if (const std::optional<std::string> decoded = from_base64(payload))
+        text(*decoded);
+      else  // whatever a decoder makes of it, it is no longer than this
+        range(bytes / 4, static_cast<std::int64_t>(payload.size()));
       break;
     case Media::wave:
     case Media::audio:

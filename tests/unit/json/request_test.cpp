@@ -450,6 +450,16 @@ TEST_CASE("request: documents, sound and what is sealed count as what they are",
       Api::openai_chat, R"({"type":"file","file":{"file_data":"data:text/plain;base64,)" + text_as_base64 + R"("}})");
   CHECK(address.input_bounded());
   CHECK(upper(address) >= 3'000);
+  // Mail and tools break it into lines, some without the padding. What stops in between is bounded by its length.
+  std::string broken, stopped = text_as_base64;
+  for (std::size_t at = 0; at < text_as_base64.size(); at += 76) broken += text_as_base64.substr(at, 76) + "\\r\\n";
+  stopped.insert(4, "=");
+  for (const std::string& data : {broken, " " + text_as_base64, stopped, "*" + text_as_base64}) {
+    const GuardedRequest lines =
+        request(Api::gemini, R"({"inlineData":{"mimeType":"text/plain","data":")" + data + R"("}})");
+    CHECK(lines.input_bounded());
+    CHECK(upper(lines) >= 3'000);
+  }
   const GuardedRequest document =
       request(Api::anthropic_messages,
               R"({"type":"document","source":{"type":"text","media_type":"text/plain","data":")" + plain + R"("}})");
