@@ -1,6 +1,7 @@
 #include "facts.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <utility>
 
@@ -17,6 +18,10 @@ constexpr std::uint64_t billed = bit(Field::input) | bit(Field::output) | bit(Fi
                                  bit(Field::cache_write) | bit(Field::cache_write_5m) | bit(Field::cache_write_1h) |
                                  bit(Field::tool_input) | bit(Field::server_output) | bit(Field::server_input) |
                                  bit(Field::metered_input) | bit(Field::metered_output);
+
+// What each of several choices may report of itself.
+constexpr std::array generated_fields{Field::output, Field::reasoning, Field::total};
+constexpr std::uint64_t generated_bits = bit(Field::output) | bit(Field::reasoning) | bit(Field::total);
 
 }  // namespace
 
@@ -75,30 +80,37 @@ void Facts::end_list() {
 
 void Facts::begin_choice_usage() noexcept {
   touch();
-  for (const Field field : {Field::output, Field::reasoning, Field::total}) {
-    numbers.counts[static_cast<std::size_t>(field)] = 0;
-    set_now &= ~bit(field);
-  }
+  beside_now = set_now & generated_bits;
+  set_now &= ~generated_bits;
+  for (std::size_t i = 0; i < generated_fields.size(); ++i)
+    beside[i] = std::exchange(numbers.counts[static_cast<std::size_t>(generated_fields[i])], 0);
 }
 
 void Facts::end_choice_usage(std::int32_t choice) {
+  const std::int64_t own_output = get(Field::output), own_reasoning = get(Field::reasoning),
+                     own_total = get(Field::total);
+  set_now |= beside_now;
+  for (std::size_t i = 0; i < generated_fields.size(); ++i)
+    numbers.counts[static_cast<std::size_t>(generated_fields[i])] = beside[i];
+  if (own_output == 0 && own_reasoning == 0 && own_total == 0) return;  // a 0 never replaces a count, here either
   const auto same = [&](const Generated& one) { return one.choice == choice; };
   auto at = std::find_if(generated.begin(), generated.end(), same);
   if (at == generated.end()) at = generated.insert(at, {choice, 0, 0});
-  const std::int64_t total = get(Field::total);
-  // A 0 never replaces a count, here either.
-  if (get(Field::output) != 0) at->output = get(Field::output);
-  if (get(Field::reasoning) != 0) at->reasoning = get(Field::reasoning);
+  if (own_output != 0) at->output = own_output;
+  if (own_reasoning != 0) at->reasoning = own_reasoning;
   std::int64_t output = 0, reasoning = 0;
   for (const Generated& one : generated) {
     if (believes(Field::output, output + one.output)) output += one.output;
     if (believes(Field::reasoning, reasoning + one.reasoning)) reasoning += one.reasoning;
   }
-  const auto put = [&](Field field, std::int64_t value) { numbers.counts[static_cast<std::size_t>(field)] = value; };
-  put(Field::output, output);
-  put(Field::reasoning, reasoning);
+  const auto put = [&](Field field, std::int64_t value) {
+    std::int64_t& count = numbers.counts[static_cast<std::size_t>(field)];
+    count = (beside_now & bit(field)) != 0 ? std::max(count, value) : value;
+  };
+  if (output != 0) put(Field::output, output);
+  if (output != 0 || reasoning != 0) put(Field::reasoning, reasoning);
   // The total is that of the prompt and this choice.
-  if (total != 0) put(Field::total, total - at->output + output);
+  if (own_total != 0) put(Field::total, own_total - at->output + output);
 }
 
 void Facts::search_by_entry() {

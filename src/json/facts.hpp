@@ -177,11 +177,13 @@ struct Facts {
   std::uint64_t at_ceiling_before = 0;
   bool done_before = false;
   bool final_usage_before = false;
-  bool touched = false;        // it carries numbers
-  std::uint64_t set_now = 0;   // bit n: the count was set by this event
-  bool usage_now = false;      // it carries counts
-  bool done_now = false;       // it says that it is the last
-  bool empty_choices = false;  // it carries an empty `choices`
+  bool touched = false;                  // it carries numbers
+  std::uint64_t set_now = 0;             // bit n: the count was set by this event
+  bool usage_now = false;                // it carries counts
+  std::array<std::int64_t, 3> beside{};  // what was generated so far, while the usage of a choice is read
+  std::uint64_t beside_now = 0;          // those of it that this event has set
+  bool done_now = false;                 // it says that it is the last
+  bool empty_choices = false;            // it carries an empty `choices`
   std::int32_t choices_now = 0;
 
   // Of the list that is being read, and its entry.
@@ -214,7 +216,8 @@ struct Facts {
   void search_by_entry();
   /// A usage within a choice begins: it is the choice's alone, of what it generated.
   void begin_choice_usage() noexcept;
-  /// The choice ends whose usage this was: what was generated is what all of them report.
+  /// The choice ends whose usage this was: what was generated is what all of them report, or what the event says of it beside them if that
+  /// is more.
   void end_choice_usage(std::int32_t choice);
   /// One more of a count, for what a stream shows one by one.
   void count_up(Field field) noexcept { set(field, get(field) + 1); }

@@ -121,6 +121,41 @@ TEST_CASE("wire: usages of several choices are added up, and the prompt counts o
   CHECK(read_usage(Api::openai_compatible, json::parse(whole)).usage == Usage{.input = 19, .output = 53});
 }
 
+TEST_CASE("wire: a usage beside the choices is not erased by one within a choice, wherever it stands", "[json][wire]") {
+  const auto reply = [](const std::string& first, const std::string& second, bool before) {
+    const auto choice = [](int index, const std::string& usage) {
+      return R"({"index":)" + std::to_string(index) + R"(,"finish_reason":"stop","message":{"content":"a"})" +
+             (usage.empty() ? "" : R"(,"usage":)" + usage) + "}";
+    };
+    const std::string root =
+        R"("usage":{"prompt_tokens":10,"completion_tokens":500,"total_tokens":510,"completion_tokens_details":{"reasoning_tokens":90}})";
+    const std::string choices = R"("choices":[)" + choice(0, first) + "," + choice(1, second) + "]";
+    return "{" + (before ? root + "," + choices : choices + "," + root) + "}";
+  };
+  const Usage all{.input = 10, .output = 500, .reasoning = 90};
+  for (const bool before : {true, false})
+    for (const auto& [first, second] : std::vector<std::pair<std::string, std::string>>{
+             {"{}", ""},
+             {"{}", "{}"},
+             {R"({"prompt_tokens":10})", ""},
+             {R"({"prompt_tokens":10,"completion_tokens":0,"total_tokens":10})", ""},
+             {R"({"prompt_tokens":10,"completion_tokens":100,"total_tokens":110})", ""},
+             {"", R"({"prompt_tokens":10,"completion_tokens":100})"},
+             {R"({"completion_tokens":100})", R"({"completion_tokens":400})"}}) {
+      INFO(first << " " << second << " " << before);
+      CHECK(read(Api::openai_compatible, reply(first, second, before)).usage == all);
+      CHECK(meter_of(Api::openai_compatible, chunk(reply(first, second, before)) + done).usage() == all);
+    }
+  // What an earlier event has said stays where the choice says nothing of it.
+  CHECK(
+      meter_of(
+          Api::openai_compatible,
+          chunk(
+              R"({"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":10,"completion_tokens":500}})") +
+              chunk(R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop","usage":{}}]})") + done)
+          .usage() == Usage{.input = 10, .output = 500});
+}
+
 TEST_CASE("wire: what was written to a cache is read under every host's name, once", "[json][wire]") {
   for (
       const char* const usage : {
