@@ -192,7 +192,8 @@ void add_parts(const Reservation& reservation, const Bill& bill, const Basis& ba
     // A tool that has a price of its own where a table lists it, as a name beside the models; the program's word on the call's goes before.
     const bool tool_alone = part.usage.total() == 0;
     const bool own = tool_alone && basis.priced && basis.priced->own;
-    const PricedModel* const model = own ? nullptr : book->find(part.model, under);
+    const PricedModel* model = own ? nullptr : book->find(part.model, under);
+    if (!own && !model && tool_alone) model = book->tool(part.model, under);
     if (model)
       share = share_of(Pricing::table(*model), part.usage, tier);
     else if (tool_alone || pricing.kind() == Pricing::Kind::assumed)

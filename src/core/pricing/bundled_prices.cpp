@@ -1014,8 +1014,9 @@ std::shared_ptr<const detail::PriceBook> build() {
     }
   }
   for (const ToolFees& tool : named_tools)
-    entries.push_back(
-        {std::string(tool.models), {.web_search = tool.web_search, .provider = std::string(tool.provider)}, false});
+    entries.push_back({.name = std::string(tool.models),
+                       .price = {.web_search = tool.web_search, .provider = std::string(tool.provider)},
+                       .tool = true});
   return detail::make_price_book(std::move(entries), version, source, as_of);
 }
 

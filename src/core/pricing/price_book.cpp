@@ -203,7 +203,20 @@ bool PriceBook::deploy(std::string name, std::string_view like) {
   return true;
 }
 
+const PricedModel* PriceBook::tool(std::string_view name, std::string_view provider) const {
+  if (base)
+    for (const Entry& one : base->tools)
+      if (one.given.name == name &&
+          (provider.empty() || one.given.price.provider == provider || sells_as_vendor(provider)))
+        return &one.exact;
+  return nullptr;
+}
+
 void PriceBook::Layer::add(PriceEntry given) {
+  if (given.tool) {
+    tools.emplace_back(std::move(given));
+    return;
+  }
   const Entry& entry = entries.emplace_back(std::move(given));
   by_name.insert_or_assign(entry.given.name, &entry);
 }

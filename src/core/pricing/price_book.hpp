@@ -26,6 +26,7 @@ struct PriceEntry {
   Price price;
   bool rounded = false;  // a rate was finer than a pico-dollar
   bool own = false;      // the program registered it
+  bool tool = false;     // no model: what a use of a tool costs
 };
 
 /// What a PriceTable refers to. Immutable but for the cache of look-ups, which has a lock of its own.
@@ -40,6 +41,8 @@ struct PriceBook {
   /// The price of the model at the provider that serves it: what the program registered under the name, then the provider's own entry, then,
   /// where the provider sells at the vendors' prices, what find() finds. `provider` as provider_at() gives it; empty: not known.
   const PricedModel* find(std::string_view model, std::string_view provider) const;
+  /// The price of a tool that the table lists beside its models, at that provider. No model has its name: its tokens have no price.
+  const PricedModel* tool(std::string_view name, std::string_view provider) const;
   [[nodiscard]] std::size_t size() const noexcept;
 
   /// Makes `name` cost what `like` costs. Only before the book is shared. False if `like` is not found.
@@ -62,6 +65,7 @@ struct PriceBook {
   struct Layer {
     std::deque<Entry> entries;
     std::unordered_map<std::string_view, const Entry*> by_name;  // views into entries
+    std::deque<Entry> tools;
     void add(PriceEntry entry);
   };
   std::shared_ptr<const Layer> base;  // what was loaded, shared by all tables made from it

@@ -207,3 +207,16 @@ TEST_CASE("names: for a model without a price the nearest name of the table is o
   CHECK(offered("acme/large-9").empty());  // another model, for all that is known
   CHECK(offered("prod-sumaries") == "prod-summaries");
 }
+
+TEST_CASE("tools: one that has a price of its own is no model", "[core][price]") {
+  const PriceTable table = PriceTable::bundled();
+  CHECK_FALSE(table.find("web_search_preview"));
+  CHECK_FALSE(table.find("web_search_preview", "openai"));
+  CHECK_FALSE(table.find("openai/web_search_preview"));
+  CHECK_THROWS_AS(table.cost("web_search_preview", {.web_searches = 1}), PriceUnknown);
+  CHECK_THROWS_WITH(table.cost("web_search_previe", {.input = 1}), !ContainsSubstring("web_search_preview\""));
+  Ledger ledger({.prices = table});
+  LedgerScope scope(ledger);
+  const Budget budget({.usd = 0.01_usd});
+  CHECK_FALSE(try_call({.model = "web_search_preview", .input_tokens = 1'000'000, .max_output_tokens = 1'000'000}));
+}
