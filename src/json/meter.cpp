@@ -4,7 +4,6 @@
 
 #include "apis/table.hpp"
 #include "outlay/error.hpp"
-#include "surrogates.hpp"
 #include "vendor_rules.hpp"
 
 namespace json = boost::json;
@@ -17,6 +16,7 @@ namespace {
 constexpr std::size_t slice = std::size_t{1} << 20;
 
 constexpr std::string_view end_line = "[DONE]";
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 bool is_space(char c) noexcept { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
@@ -44,6 +44,8 @@ void StreamMeter::Impl::feed(std::string_view bytes, StreamConsumer* to, Gate* g
   to_ = to;
   gate_ = gate;
   try {
+    if (wire_ == Wire::unknown) pass_mark(bytes);
+    if (bytes.empty()) return;
     if (wire_ == Wire::unknown) see_wire(bytes);
     switch (wire_) {
       case Wire::unknown:
@@ -64,6 +66,15 @@ void StreamMeter::Impl::feed(std::string_view bytes, StreamConsumer* to, Gate* g
     torn();  // the rest of these bytes is gone
     throw;
   }
+}
+
+// A byte order mark may stand before all else. A part of one says nothing either.
+void StreamMeter::Impl::pass_mark(std::string_view& bytes) noexcept {
+  while (mark_ < byte_order_mark.size() && bytes.starts_with(byte_order_mark[mark_])) {
+    bytes.remove_prefix(1);
+    ++mark_;
+  }
+  if (!bytes.empty()) mark_ = byte_order_mark.size();
 }
 
 void StreamMeter::Impl::see_wire(std::string_view bytes) {
@@ -125,6 +136,7 @@ void StreamMeter::Impl::parse(std::string_view document) {
 }
 
 void StreamMeter::Impl::feed_json(std::string_view bytes) {
+  bytes = mend_(bytes);
   while (!bytes.empty() && !ended()) {
     if (!document_open_) {
       while (!bytes.empty() && is_space(bytes.front())) bytes.remove_prefix(1);

@@ -12,6 +12,7 @@
 #include "framing.hpp"
 #include "outlay/json/stream.hpp"
 #include "reader.hpp"
+#include "surrogates.hpp"
 
 namespace outlay {
 
@@ -68,6 +69,7 @@ struct StreamMeter::Impl final : private detail::EventSink {
   enum class Wire : std::uint8_t { unknown, sse, json, event_stream };
 
   bool event_read() override;
+  void pass_mark(std::string_view& bytes) noexcept;
   void see_wire(std::string_view bytes);
   void feed_sse();
   void sse_event();
@@ -93,7 +95,9 @@ struct StreamMeter::Impl final : private detail::EventSink {
 
   detail::SseFraming sse_;
   detail::EventStreamFraming event_stream_;
+  detail::SurrogateMender mend_;  // of JSON without framing
   Wire wire_ = Wire::unknown;
+  std::size_t mark_ = 0;            // bytes of the mark that have come
   std::size_t document_bytes_ = 0;  // of the JSON document that is being read
   bool document_open_ = false;
   bool event_seen_ = false;

@@ -179,9 +179,9 @@ Settled GuardedCall::reply_text(int status, std::string_view body) {
   if (!detail::is_success(status))
     return detail::end_refused(detail::Access::reservation(call_), api(), status, detail::parse_refusal(body));
   if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) no_json(*this, status);
+  if (body.starts_with("\xEF\xBB\xBF")) body.remove_prefix(3);  // as streams may begin, too
   if (request_.streamed()) return Stream(call_, api(), {}).take_whole(body);
   if (body.size() > detail::most_reply_bytes) no_json(*this, status);
-  if (body.starts_with("\xEF\xBB\xBF")) body.remove_prefix(3);  // as streams may begin, too
   std::optional<json::basic_parser<detail::Reader>> parser;
   const auto reads = [&](std::string_view text) {
     parser.emplace(detail::reply_options(), detail::format(api()));
@@ -191,14 +191,17 @@ Settled GuardedCall::reply_text(int status, std::string_view body) {
     boost::system::error_code failed;
     return parser->write_some(false, text.data(), text.size(), failed) == text.size() && !failed;
   };
+  std::optional<std::string> mended;
   if (!reads(body)) {
-    const std::optional<std::string> mended = detail::without_lone_surrogates(body);
+    mended = detail::without_lone_surrogates(body);
     if (!mended || !reads(*mended)) no_json(*this, status);
+    body = *mended;
   }
   const detail::Reader& reader = parser->handler();
   if (!recognised(reader) && !reader.facts.error) {
     boost::system::error_code failed;
-    if (const json::value line = json::parse(body, failed); !failed && detail::reply_in_line(line) != nullptr)
+    if (const json::value line = json::parse(body, failed, {}, detail::reply_options());
+        !failed && detail::reply_in_line(line) != nullptr)
       return reply(line);
   }
   return settle_read(*this, reader, [&] { return detail::parse_refusal(body); });

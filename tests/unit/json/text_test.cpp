@@ -451,6 +451,40 @@ TEST_CASE("text: a reply with half a character is booked by its usage, and so is
   }
 }
 
+TEST_CASE("text: half a character and a byte order mark cost no usage on any way in", "[json][text]") {
+  const std::string usage =
+      R"("usageMetadata":{"promptTokenCount":1000,"candidatesTokenCount":10,"totalTokenCount":1010})";
+  for (const char* const text : {"\\ud83d", "\\ud83d \\ude00", "\\ude00\\ud83d\\n", "\\\\\\uD83D", "\\ud83d\\u0041",
+                                 "\\ud83d\\ude00\\uDEAD", "\\ud83d\\ud83d\\ude00", "\xF0\x9F"}) {
+    CAPTURE(text);
+    const std::string reply = with(chat_reply, "Paid.", text);
+    const auto settled = [](Api api, const std::string& request, const std::string& body) {
+      Books books;
+      const Settled booked = GuardedCall(api, request, {.model = "gemini-2.5-pro"}).reply(200, body);
+      CHECK(booked.status == RecordStatus::settled);
+      return booked.usage;
+    };
+    const Usage paid{.input = 900, .output = 60};
+    CHECK(settled(Api::openai_chat, chat, R"({"custom_id":"a","response":{"status_code":200,"body":)" + reply + "}}") ==
+          paid);
+    const std::string streamed = with(chat, "{", R"({"stream":true,)");
+    CHECK(settled(Api::openai_chat, streamed, reply) == paid);
+    CHECK(settled(Api::openai_chat, streamed, "\xEF\xBB\xBF" + reply) == paid);
+    const std::string array = R"([{"candidates":[{"content":{"parts":[{"text":")" + std::string(text) +
+                              R"("}]}}]},{"candidates":[{"content":{"parts":[{"text":")" + text +
+                              R"("}]},"finishReason":"STOP"}],)" + usage + "}]";
+    for (const char* const start : {"", "\xEF\xBB\xBF"})
+      for (std::size_t size = 1; size < 16; ++size) {
+        StreamMeter meter(Api::gemini);
+        const std::string bytes = start + array;
+        for (std::size_t at = 0; at < bytes.size(); at += size) meter.feed(bytes.substr(at, size));
+        meter.finish();
+        CHECK(meter.usage() == Usage{.input = 1'000, .output = 10});
+        CHECK_FALSE(meter.estimated());
+      }
+  }
+}
+
 TEST_CASE("text: a reply as text is booked as the same reply as a value", "[json][text]") {
   Books books;
   const std::vector<std::pair<int, std::string>> replies{
