@@ -1,5 +1,6 @@
 #include "outlay/price.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <iterator>
@@ -991,6 +992,26 @@ void add_tool_fees(std::string_view names, Price& price) {
   }
 }
 
+/// "US-only inference" costs 1.1 times every price of a token, for each model that has it (platform.claude.com/docs, "Data residency");
+/// the rows list it for some.
+void add_places(Price& price) {
+  const auto listed = [](const Price::Tier& tier) { return tier.service_tier == "us"; };
+  if (price.provider != "anthropic" || std::any_of(price.tiers.begin(), price.tiers.end(), listed)) return;
+  const auto dearer = [](Rates rates) {
+    const auto raise = [](Rate rate) { return Rate::from_picos(rate.picos() + (rate.picos() + 5) / 10); };
+    rates.input = raise(rates.input), rates.output = raise(rates.output);
+    for (std::optional<Rate>* const rate :
+         {&rates.cache_read, &rates.cache_write, &rates.cache_write_1h, &rates.reasoning, &rates.input_audio,
+          &rates.output_audio, &rates.input_image, &rates.output_image, &rates.cache_read_audio})
+      if (*rate) *rate = raise(**rate);
+    return rates;
+  };
+  std::vector<Price::Tier> us{{"us", 0, false, dearer(price.rates)}};
+  for (const Price::Tier& step : price.tiers)
+    if (step.service_tier.empty()) us.push_back({"us", step.above_input_tokens, step.inclusive, dearer(step.rates)});
+  price.tiers.insert(price.tiers.end(), us.begin(), us.end());
+}
+
 std::shared_ptr<const detail::PriceBook> build() {
   std::vector<detail::PriceEntry> entries;
   for (const Row* row = std::begin(rows); row != std::end(rows);) {
@@ -1007,6 +1028,7 @@ std::shared_ptr<const detail::PriceBook> build() {
     add_tool_fees(names, price);
     for (++row; row != std::end(rows) && !row->names; ++row)
       price.tiers.push_back({row->service_tier, row->threshold, row->inclusive, to_rates(row->cells)});
+    add_places(price);
     while (!names.empty()) {
       const auto end = names.find(' ');
       entries.push_back({std::string(names.substr(0, end)), price, false});

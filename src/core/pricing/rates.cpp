@@ -120,7 +120,6 @@ PricedModel::PricedModel(std::string entry_name, const Price& entry_price, Price
     else
       into->insert(before, Step{from, FlatRates(tier.rates)});
   }
-  add_places();
   compose_tiers();
   if (entry_price.request.nanos() <= max_short_request_nanos)
     request_picos = entry_price.request.nanos() * picos_per_nano;
@@ -143,24 +142,6 @@ FlatRates raised(const FlatRates& rates, const FlatRates& place, const FlatRates
 }
 
 }  // namespace
-
-void PricedModel::add_places() {
-  // "US-only inference" costs 1.1 times every price of a token, for each model that has it (platform.claude.com/docs, "Data residency");
-  // tables list it for some.
-  if (price->provider != "anthropic" || service_tier_of(*this, "us") != nullptr) return;
-  const auto dearer = [](FlatRates rates) {
-    for (const auto member : FlatRates::members) {
-      const std::int64_t tenth = rates.*member / 10 + (rates.*member % 10 >= 5 ? 1 : 0);
-      if (__builtin_add_overflow(rates.*member, tenth, &(rates.*member))) rates.*member = INT64_MAX;
-    }
-    rates.sum_up();
-    return rates;
-  };
-  ServiceTier us{"us", {}};
-  for (const Step& step : steps) us.steps.push_back({step.from, dearer(step.rates)});
-  if (us.steps.empty() || us.steps.back().from > 0) us.steps.push_back({0, dearer(base)});
-  tiers.push_back(std::move(us));
-}
 
 void PricedModel::compose_tiers() {
   const std::size_t listed = tiers.size();

@@ -88,7 +88,6 @@ struct PricedModel {
 
  private:
   [[nodiscard]] Rating rating_of(std::int64_t input, std::string_view tier) const noexcept;
-  void add_places();
   void compose_tiers();
 };
 

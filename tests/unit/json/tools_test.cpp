@@ -198,21 +198,28 @@ TEST_CASE("bill: where a call is computed raises its price, whatever the reply s
   CHECK(before.usd == 0.20008_usd);
   CHECK(before.cost_source == CostSource::table);
 
-  // Anthropic's place costs a tenth more of any model, whether the table lists it or not.
-  PriceTable prices = PriceTable::bundled();
-  prices.register_model(
-      "claude-next",
-      {.rates = {.input = Rate::per_million(10_usd), .output = Rate::per_million(50_usd)}, .provider = "anthropic"});
-  Ledger ledger({.prices = prices});
-  LedgerScope scope(ledger);
-  {
-    GuardedCall call(Api::anthropic_messages,
-                     R"({"model":"claude-next","max_tokens":10,"inference_geo":"us","messages":[]})");
-    call.sent();
-    static_cast<void>(call.try_reply(200, R"({"model":"claude-next","content":[],"stop_reason":"end_turn",
+  // Anthropic's place costs a tenth more of any model of the bundled table, whether its row lists it or not; of one that the program
+  // registers, what the program says.
+  const auto placed = [](const std::string& model) {
+    PriceTable prices = PriceTable::bundled();
+    prices.register_model(
+        "claude-next",
+        {.rates = {.input = Rate::per_million(10_usd), .output = Rate::per_million(50_usd)}, .provider = "anthropic"});
+    Ledger ledger({.prices = prices});
+    LedgerScope scope(ledger);
+    {
+      GuardedCall call(Api::anthropic_messages,
+                       R"({"model":")" + model + R"(","max_tokens":10,"inference_geo":"us","messages":[]})");
+      call.sent();
+      static_cast<void>(call.try_reply(200, R"({"model":")" + model + R"(","content":[],"stop_reason":"end_turn",
       "usage":{"input_tokens":100000,"output_tokens":1000,"service_tier":"standard","inference_geo":"us"}})"));
-  }
-  CHECK(ledger.records().front().usd == 1.155_usd);
+    }
+    return ledger.records().front();
+  };
+  CHECK(placed("claude-haiku-4-5").usd == 0.1155_usd);
+  CHECK(placed("claude-haiku-4-5").cost_source == CostSource::table);
+  CHECK(placed("claude-next").usd == 1.05_usd);
+  CHECK(placed("claude-next").cost_source == CostSource::assumed);
 }
 
 TEST_CASE("bill: xAI's searches of files and of documents are both billed", "[json][bill]") {

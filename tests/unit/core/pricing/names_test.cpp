@@ -220,3 +220,19 @@ TEST_CASE("tools: one that has a price of its own is no model", "[core][price]")
   const Budget budget({.usd = 0.01_usd});
   CHECK_FALSE(try_call({.model = "web_search_preview", .input_tokens = 1'000'000, .max_output_tokens = 1'000'000}));
 }
+
+TEST_CASE("tiers: a model that the program registers has the places that it names", "[core][price]") {
+  PriceTable table = PriceTable::bundled();
+  table.register_model("my-claude", price(3_usd, "anthropic"));
+  const Cost cost = table.cost("my-claude", {.input = 1'000'000}, {.service_tier = "us", .provider = "anthropic"});
+  CHECK(cost.usd == 3_usd);
+  CHECK(cost.assumed);
+  Price named = price(3_usd, "anthropic");
+  named.tiers = {{.service_tier = "us", .rates = price(4_usd, "anthropic").rates}};
+  table.register_model("my-claude", named);
+  CHECK(table.cost("my-claude", {.input = 1'000'000}, {.service_tier = "us"}).usd == 4_usd);
+  // As the bundled table's own: it says what they cost there.
+  const Cost bundled = table.cost("claude-opus-4-6", {.input = 1'000'000}, {.service_tier = "us"});
+  CHECK(bundled.usd == 5.5_usd);
+  CHECK_FALSE(bundled.assumed);
+}
