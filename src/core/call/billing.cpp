@@ -261,11 +261,12 @@ void note_unpriced(const Reservation& reservation, const Priced& priced) noexcep
   books.unpriced_calls.fetch_add(1, std::memory_order_relaxed);
   try {
     const std::string& model = reservation.model_name();
-    if (priced.usd == Usd{} && books.first_time("unpriced", model))
+    const bool has_model = priced.table.has_value();
+    if (!has_model && priced.usd == Usd{} && books.first_time("unpriced", model))
       log(LogLevel::warning, "no price is known for \"" + printable_name(model) +
                                  "\", so its calls are booked at $0.00 and counted as unpriced. Register it with "
                                  "PriceTable::register_model.");
-    if (priced.usd != Usd{} && books.first_time("unpriced tool", model))
+    if ((has_model || priced.usd != Usd{}) && books.first_time("unpriced tool", model))
       log(LogLevel::warning,
           "a call to \"" + printable_name(model) +
               "\" used something that is billed by use and has no price, so it is booked at the cost "

@@ -51,6 +51,12 @@ TEST_CASE("bill: a prompt that a guardrail has blocked costs no model", "[json][
   };
   CHECK(booked(asked, reply(0, 0)).usd == 0_usd);
   CHECK(booked(asked, reply(0, 0)).status == RecordStatus::settled);
+  // The evaluation has no price here, and is billed.
+  CHECK(booked(asked, reply(0, 0)).cost_source == CostSource::none);
+  const std::string streamed = event("messageStop", R"({"stopReason":"guardrail_intervened"})") +
+                               event("metadata", R"({"usage":{"inputTokens":0,"outputTokens":0,"totalTokens":0}})");
+  CHECK(booked(asked, streamed, true).usd == 0_usd);
+  CHECK(booked(asked, streamed, true).cost_source == CostSource::none);
   // Of an answer that it has blocked the model's work is billed.
   CHECK(booked(asked, reply(1'000, 1'000)).usd == 0.0028_usd);
 }
