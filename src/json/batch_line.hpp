@@ -2,6 +2,7 @@
 
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
+#include <cstdint>
 #include <string_view>
 
 namespace outlay::detail {
@@ -28,6 +29,16 @@ namespace outlay::detail {
   if (object.contains("key") || object.contains("metadata"))
     return object.contains("usage") ? nullptr : within(object, "response");
   return object.contains("recordId") ? within(object, "modelOutput") : nullptr;
+}
+
+/// The status of the reply in such a line, beside its body; 0 where it says none.
+[[nodiscard]] inline int status_in_line(const boost::json::value& line) noexcept {
+  const boost::json::value* const response = line.is_object() ? line.get_object().if_contains("response") : nullptr;
+  const boost::json::value* const status =
+      response != nullptr && response->is_object() ? response->get_object().if_contains("status_code") : nullptr;
+  if (status == nullptr || !status->is_int64()) return 0;
+  const std::int64_t code = status->get_int64();
+  return code >= 100 && code < 600 ? static_cast<int>(code) : 0;
 }
 
 }  // namespace outlay::detail

@@ -155,6 +155,9 @@ Settled end_refused(Reservation* call, Api api, int status, const json::value& b
 }  // namespace detail
 
 Settled GuardedCall::reply(const json::value& reply) {
+  if (const json::value* const inner = detail::reply_in_line(reply))
+    if (const int status = detail::status_in_line(reply); status != 0 && !detail::is_success(status))
+      return detail::end_refused(detail::Access::reservation(call_), api(), status, *inner);
   detail::Reader reader(detail::format(api()));
   reader.facts.admitted_model = call_.model();
   reader.facts.geo = detail::place_of(request_.call_request().service_tier);

@@ -35,6 +35,16 @@ TEST_CASE("batch: a line of its results is read as the reply in it, at the price
     CHECK(record.usd == one.usd);
     CHECK(record.status == RecordStatus::settled);
   }
+  // The status beside the body is that of the reply.
+  const auto status = [&](int code, const std::string& body) {
+    return booked({Api::openai_chat, chat_request("gpt-4o")},
+                  R"({"custom_id":"a","response":{"status_code":)" + std::to_string(code) + R"(,"body":)" + body + "}}")
+        .status;
+  };
+  CHECK(status(429, R"({"error":{"message":"x","type":"rate_limit_error"}})") == RecordStatus::rejected);
+  CHECK(status(400, R"({"error":{"message":"x"}})") == RecordStatus::rejected);
+  CHECK(status(429, "{}") == RecordStatus::rejected);
+  CHECK(status(500, R"({"error":{"message":"x"}})") == RecordStatus::indeterminate);
   CHECK_THROWS_AS(
       read(Api::anthropic_messages, R"({"custom_id":"a","result":{"type":"errored","error":{"type":"error"}}})"),
       Error);
