@@ -78,9 +78,9 @@ class BedrockConverse final : public Format {
     // "If a guardrail blocks the input prompt" no inference is charged, and the evaluation, by units that Usage does not have, is
     // (docs.aws.amazon.com/bedrock, "How Amazon Bedrock Guardrails works").
     facts.free = facts.finish == "guardrail_intervened" && facts.has(Field::input) && !facts.used();
-    if (facts.free)
-      facts.set(Field::other_tools, 1);  // so that the cost is not taken for whole: no table has a fee for it
-    facts.final_usage = true;            // only `metadata` carries it, and nothing follows
+    // So that the cost is not taken for whole: no table has a fee for it.
+    if (facts.free) facts.set(Field::other_tools, 1);
+    facts.final_usage = true;  // only `metadata` carries it, and nothing follows
     facts.done = true;
   }
 
