@@ -176,9 +176,10 @@ class CurlTransfer {
 /// Performs a request on a prepared easy handle inside the budgets around: admits it, sends it as the policies left it, plain or streamed as
 /// the body says, and settles it by what comes.
 ///
-/// No address, no connection, no TLS, a proxy that lets nothing through: released. A status other than 2xx: by the API's table. A time-out or a break once something has left:
-/// charged; libcurl's own second attempt, where a connection that it had kept breaks, is not made (CURLE_SEND_FAIL_REWIND). A request that
-/// libcurl sends again because the answer says so, as a redirect, counts by the last answer. A stream that a budget cuts aborts the transfer.
+/// No address, no connection, no TLS, a proxy that lets nothing through: released. A status other than 2xx: by the API's table. A time-out or
+/// a break once something has left: charged; libcurl's own second attempt, where a connection that it had kept breaks, is not made
+/// (CURLE_SEND_FAIL_REWIND). A request that libcurl sends again because the answer says so, as a redirect, counts by the last answer. A
+/// stream that a budget cuts aborts the transfer.
 ///
 /// \param easy With its URL, header fields (`Content-Type: application/json`), time-outs. Its body, its read, seek, write and header functions are set
 /// here; afterwards it has an empty body, the write and header functions are the ones of `options`, and what they leave out, read and seek are

@@ -165,8 +165,9 @@ struct GatewayStats {
 /// cap that is nearest to its end (`$0.42`, `1200 tokens`). A stream has these two as trailers, for a client that sends `TE: trailers`.
 ///
 /// Below `/outlay/` it says how it does: `health`, `ready`, `metrics` (Prometheus), `report?by=user_id,model`, `calls/<id>`, `caps`, what
-/// GatewayOptions::rows makes at `rows`, and at `/outlay/` the page of GatewayOptions::page. With the admin token `POST /outlay/caps/raise`, `lower`, `close`, `reopen` and `adjust` change the
-/// counter that they name in the rules' store, and record who did it and why.
+/// GatewayOptions::rows makes at `rows`, and at `/outlay/` the page of GatewayOptions::page. With the admin token
+/// `POST /outlay/caps/raise`, `lower`, `close`, `reopen` and `adjust` change the counter that they name in the rules' store, and record who
+/// did it and why.
 /// \par Guarantee
 /// A client that disconnects closes its request's upstream connection at once; what was shown until then is charged. One that has closed its
 /// sending side alone counts as gone too.
