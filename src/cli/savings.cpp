@@ -1,7 +1,6 @@
 #include "cli/savings.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "cli/page.hpp"
 #include "core/ledger/budget_path.hpp"
@@ -10,6 +9,8 @@
 namespace outlay::cli {
 
 namespace {
+
+__extension__ using Wide = __int128;
 
 constexpr std::size_t most_models = 10'000, most_cut = 100'000, most_recent = 256;
 
@@ -119,9 +120,8 @@ Savings::Part Savings::refused() const {
       continue;
     }
     part.calls += one.refused;
-    const auto mean = static_cast<long double>(one.usd.nanos()) / static_cast<long double>(one.calls);
-    const long double all = mean * static_cast<long double>(one.refused);
-    if (std::abs(all) < 9e18L) part.usd += Usd::from_nanos(std::llround(all));
+    const Wide all = (static_cast<Wide>(one.usd.nanos()) * one.refused + one.calls / 2) / one.calls;
+    if (all < INT64_MAX && all > INT64_MIN) part.usd += Usd::from_nanos(static_cast<std::int64_t>(all));
   }
   return part;
 }
