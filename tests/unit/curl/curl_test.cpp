@@ -305,42 +305,16 @@ TEST_CASE("curl: a request is not sent a second time over a connection that brea
 }
 
 TEST_CASE("curl: a request that is sent again by an answer counts by the last one", "[curl][faults]") {
-  struct Case {
-    std::string name;
-    Plan second;
-    RecordStatus booked;
-  };
-  const std::vector<Case> cases{
-      {"answered", answer(http_reply(200, chat_reply_body())), RecordStatus::settled},
-      {"refused", answer(http_reply(429, "{}")), RecordStatus::rejected},
-      {"no answer", answer("", Plan::Then::close), RecordStatus::indeterminate},
-      {"a broken body", answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Plan::Then::close),
-       RecordStatus::indeterminate},
-      {"half a head", answer("HTTP/1.1 200 OK\r\nContent-", Plan::Then::close), RecordStatus::indeterminate},
-  };
-  const bool streamed = GENERATE(false, true);
-  for (const bool redirected : {false, true})
-    for (const Case& one : cases) {
-      CAPTURE(streamed, redirected, one.name);
-      const OwnBooks books;
-      const FaultServer server([&](std::size_t number, std::string_view) {
-        if (number == 1) return one.second;
-        if (redirected) return answer(http_reply(307, "moved", "Location: /v2/chat/completions\r\n"));
-        return answer(http_reply(401, "who?", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n"));
-      });
-      const Easy easy(server.url() + "/v1");
-      curl_easy_setopt(easy.handle, CURLOPT_FOLLOWLOCATION, 1L);
-      if (!redirected) {
-        curl_easy_setopt(easy.handle, CURLOPT_HTTPHEADER, nullptr);
-        curl_easy_setopt(easy.handle, CURLOPT_HTTPAUTH, CURLAUTH_DIGEST | CURLAUTH_BASIC);
-        curl_easy_setopt(easy.handle, CURLOPT_USERPWD, "user:secret");
-      }
-      const CurlResult result = curl_perform(easy.handle, Api::openai_chat, chat_text(streamed));
-      CHECK(server.requests().size() == 2);
-      CHECK(books.records().at(0).status == one.booked);
-      CHECK(result.body.find("moved") == std::string::npos);
-      CHECK(result.body.find("who?") == std::string::npos);
+  check_sent_again([](const FaultServer& server, bool streamed, bool redirected) {
+    const Easy easy(server.url() + "/v1");
+    curl_easy_setopt(easy.handle, CURLOPT_FOLLOWLOCATION, 1L);
+    if (!redirected) {
+      curl_easy_setopt(easy.handle, CURLOPT_HTTPHEADER, nullptr);
+      curl_easy_setopt(easy.handle, CURLOPT_HTTPAUTH, CURLAUTH_DIGEST | CURLAUTH_BASIC);
+      curl_easy_setopt(easy.handle, CURLOPT_USERPWD, "user:secret");
     }
+    return curl_perform(easy.handle, Api::openai_chat, chat_text(streamed)).body;
+  });
 }
 
 TEST_CASE("curl: what a proxy keeps from leaving is released", "[curl][faults]") {

@@ -223,6 +223,43 @@ inline void check_wire_case(const WireCase& one, const SendText& send, std::int6
   CHECK(booked_by([&] { send(server.url() + "/v1", chat_text(one.streamed)); }, tokens) == one.booked);
 }
 
+/// Checks that a request which is sent again because an answer says so counts by the last answer.
+///
+/// \param post Posts a chat and follows redirects, or answers a digest challenge; returns what it takes for the reply's body.
+inline void check_sent_again(
+    const std::function<std::string(const FaultServer& server, bool streamed, bool redirected)>& post) {
+  using outlay::RecordStatus;
+  struct Case {
+    std::string name;
+    Plan second;
+    RecordStatus booked;
+  };
+  const std::vector<Case> cases{
+      {"answered", answer(http_reply(200, chat_reply_body())), RecordStatus::settled},
+      {"refused", answer(http_reply(429, "{}")), RecordStatus::rejected},
+      {"no answer", answer("", Plan::Then::close), RecordStatus::indeterminate},
+      {"a broken body", answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Plan::Then::close),
+       RecordStatus::indeterminate},
+      {"half a head", answer("HTTP/1.1 200 OK\r\nContent-", Plan::Then::close), RecordStatus::indeterminate},
+  };
+  for (const bool streamed : {false, true})
+    for (const bool redirected : {false, true})
+      for (const Case& one : cases) {
+        CAPTURE(streamed, redirected, one.name);
+        const OwnBooks books;
+        const FaultServer server([&](std::size_t number, std::string_view) {
+          if (number == 1) return one.second;
+          if (redirected) return answer(http_reply(307, "moved", "Location: /v2/chat/completions\r\n"));
+          return answer(http_reply(401, "who?", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n"));
+        });
+        const std::string body = post(server, streamed, redirected);
+        CHECK(server.requests().size() == 2);
+        CHECK(books.records().at(0).status == one.booked);
+        CHECK(body.find("moved") == std::string::npos);
+        CHECK(body.find("who?") == std::string::npos);
+      }
+}
+
 /// Closed after any number of bytes, in head or body.
 inline void check_every_byte(const SendText& send, const std::string& whole, bool streamed) {
   for (std::size_t size = 0; size < whole.size(); ++size) {

@@ -181,37 +181,12 @@ TEST_CASE("httplib: a connection that was kept and breaks is charged, and the re
 }
 
 TEST_CASE("httplib: a request that is sent again by an answer counts by the last one", "[httplib][faults]") {
-  struct Case {
-    std::string name;
-    Plan second;
-    RecordStatus booked;
-  };
-  const std::vector<Case> cases{
-      {"answered", answer(http_reply(200, chat_reply_body())), RecordStatus::settled},
-      {"refused", answer(http_reply(429, "{}")), RecordStatus::rejected},
-      {"no answer", answer("", Plan::Then::close), RecordStatus::indeterminate},
-      {"a broken body", answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Plan::Then::close),
-       RecordStatus::indeterminate},
-  };
-  const bool streamed = GENERATE(false, true);
-  for (const bool redirected : {true, false})
-    for (const Case& one : cases) {
-      CAPTURE(streamed, redirected, one.name);
-      const OwnBooks books;
-      const FaultServer server([&](std::size_t number, std::string_view) {
-        if (number == 1) return one.second;
-        if (redirected) return answer(http_reply(307, "moved", "Location: /v2/chat/completions\r\n"));
-        return answer(http_reply(401, "who?", "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\n"));
-      });
-      Client client(server.url());
-      client.set_follow_location(true);
-      if (!redirected) client.set_digest_auth("user", "secret");
-      const HttplibResult result = httplib_post(client, Api::openai_chat, "/v1/chat/completions", chat_text(streamed));
-      CHECK(server.requests().size() == 2);
-      CHECK(books.records().at(0).status == one.booked);
-      CHECK(result.body.find("moved") == std::string::npos);
-      CHECK(result.body.find("who?") == std::string::npos);
-    }
+  check_sent_again([](const FaultServer& server, bool streamed, bool redirected) {
+    Client client(server.url());
+    client.set_follow_location(true);
+    if (!redirected) client.set_digest_auth("user", "secret");
+    return httplib_post(client, Api::openai_chat, "/v1/chat/completions", chat_text(streamed)).body;
+  });
 }
 
 TEST_CASE("httplib: what aborts an answer behind a redirect or a challenge is said", "[httplib][faults]") {
