@@ -9,7 +9,7 @@ namespace {
 
 /// Compares a budget before and after the end of a call that may have taken it over a cap or a threshold.
 ///
-/// \param turns_at When its window does, where that empties it.
+/// \param turns_at When the budget's window turns; empty where that does not empty its counter.
 void compare(const BudgetNode& budget, const Counter& before, const Counter& after, const Vector& held,
              const Vector& actual, bool observing, std::optional<Time> turns_at, Aftermath& aftermath) {
   for (std::size_t d = 0; d < dimension_count; ++d)
