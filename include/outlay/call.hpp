@@ -187,7 +187,7 @@ class [[nodiscard]] OUTLAY_EXPORT Call final {
   ///
   /// Until then the store holds its amounts, and after the lease charges them or gives them back, as StoreOptions::on_expiry says; what ends the
   /// call in the 7 days after that corrects the same slot, as long as that is kept (48 hours after its window). A call that is never resumed has
-  /// no record; resume it and call indeterminate() for one.
+  /// no record but the event of its expiry; resume it and call indeterminate() for one.
   /// \return One line of printable text, some hundred bytes and what names and tags take, for a file, a queue or a database. It has the
   /// budgets, tags and prices of the admission in it, and nothing of the request's text.
   /// \par Errors

@@ -141,6 +141,8 @@ struct StoreCommand {
     /// it is kept, its limits stand in the place of StoreCounter::limits in every command.
     set_cap,
     list_caps,  ///< Reads the caps that are kept, into StoreReply::caps.
+    /// Reads of what counters something is kept, in any slot, into StoreReply::counters: of those whose names begin with StoreCommand::prefix.
+    list_counters,
   };
   /// What this one does.
   Op op{};
@@ -158,8 +160,9 @@ struct StoreCommand {
   /// Of a call that another process may end, long after this one. reserve: when its lease has run out, the id is remembered for 7 days.
   /// settle, release: an id that is not known has ended.
   bool detached{};
-  Time now{};      ///< The caller's clock, for stores that have none of their own.
-  StoreCap cap{};  ///< For set_cap; its name, window and `since` are the store's to fill in.
+  Time now{};            ///< The caller's clock, for stores that have none of their own.
+  StoreCap cap{};        ///< For set_cap; its name, window and `since` are the store's to fill in.
+  std::string prefix{};  ///< For list_counters; empty: all.
 };
 
 /// A store's answer.
@@ -203,6 +206,21 @@ struct StoreReply {
   /// again, as long as its id is remembered, since the first answer may have been lost.
   std::vector<Crossed> crossed{};
   std::vector<StoreCap> caps{};  ///< list_caps: by name, then window.
+  /// A counter that is kept.
+  struct Name {
+    std::string name{};    ///< The counter's.
+    std::string window{};  ///< Window::id().
+    [[nodiscard]] friend auto operator<=>(const Name&, const Name&) = default;
+  };
+  std::vector<Name> counters{};  ///< list_counters: each once, by name, then window.
+  /// A lease that has run out, in one of the counters that its call counted in.
+  struct Expired {
+    Name counter{};  ///< Which.
+    /// To the slot of its admission, in the place of what was reserved; all 0 where that was released.
+    Amounts charged{};
+  };
+  /// The leases that were found to have run out since the last reply, of whatever calls: each is told once, in one reply to one process.
+  std::vector<Expired> expired{};
 };
 
 /// Where counters are kept: memory, SQLite, Redis, or one's own, of which Store's constructor makes a store.
@@ -273,8 +291,19 @@ struct CapState : StoreCap {
   StoreReply::State state{};
 };
 
+/// A counter that a store keeps.
+struct CounterState {
+  std::string name{};    ///< Of a rule: as its events and refusals write it, `user_id:alice`.
+  std::string window{};  ///< Window::id().
+  /// In the present window. Its `caps` are those that operators have set; what programs say themselves a store does not keep.
+  StoreReply::State state{};
+};
+
 /// Counters that outlive scopes and may be shared by processes: BudgetOptions::store.
 ///
+/// A reservation whose lease runs out, since its process has died or was left alone by Call::detach(), is recorded as an `expired` event for each
+/// of its counters: by the process that finds it and by no other, in the ledger of the call, or the current one of the thread, that next asks the
+/// store. Where the store's answer is lost on its way, or no question follows, that event is lost; the counter is right all the same.
 /// \par Guarantee
 /// While the data is reachable and intact, `spent + reserved <= limit` holds over all processes, as in one process. What ends a call is
 /// delivered by a thread of the store's own, retried until it has arrived; a process that dies strands at most its own reservations, for
@@ -335,6 +364,16 @@ class OUTLAY_EXPORT Store final {
   /// \par Blocking
   /// At most the store's timeout for each 64 of them, and once more.
   [[nodiscard]] std::vector<CapState> caps();
+
+  /// The counters of which something is kept, with what they have spent and reserved in the present window: budgets and rules of every process,
+  /// also those whose present window is still empty. By name, then window.
+  ///
+  /// \param prefix Of the names: `"user_id:"` lists the counters of a rule. Empty: all.
+  /// \par Errors
+  /// StoreUnavailable.
+  /// \par Blocking
+  /// At most the store's timeout for the list and for each 64 of them. Redis looks at every key of its database for it, a thousand at a time.
+  [[nodiscard]] std::vector<CounterState> counters(std::string_view prefix = {});
 
   /// Waits until what has ended so far has been delivered.
   ///

@@ -104,6 +104,24 @@ std::string table_of(const std::vector<CapState>& caps, const Terminal& terminal
   return table.render(terminal);
 }
 
+/// What counts in none of its dimensions now is shown at $0.00.
+std::string table_of(const std::vector<CounterState>& counters, const Terminal& terminal) {
+  if (counters.empty()) return "Nothing is kept of any counter of that name.\n";
+  Table table({{"name"}, {"window"}, {"of"}, {"spent", true}, {"reserved", true}, {"cap set", true}});
+  for (const CounterState& counter : counters) {
+    const bool empty = counter.state.spent == Amounts{} && counter.state.reserved == Amounts{};
+    for (const Part& part : parts) {
+      const std::int64_t spent = part.amount(counter.state.spent), reserved = part.amount(counter.state.reserved);
+      const std::optional<std::int64_t> cap = part.limit(counter.state.caps);
+      if (spent == 0 && reserved == 0 && !cap && !(empty && part.dimension == Dimension::usd)) continue;
+      table.add({printable(counter.name), printable(counter.window), to_string(part.dimension),
+                 text_of(part.dimension, spent), text_of(part.dimension, reserved),
+                 cap ? text_of(part.dimension, *cap) : ""});
+    }
+  }
+  return table.render(terminal);
+}
+
 std::string state_text(const CapsArguments& arguments, const Window& window, const StoreReply::State& state) {
   std::string out = printable(arguments.name) + " in " + printable(window.id()) + "\n";
   Table table({{"of"}, {"cap", true}, {"spent", true}, {"reserved", true}});
@@ -328,6 +346,10 @@ int caps(const CapsArguments& arguments) try {
   const std::shared_ptr<Store> store = open_store_at(arguments.store);
   if (arguments.verb == Verb::list) {
     std::cout << table_of(store->caps(), standard_output());
+    return success;
+  }
+  if (arguments.verb == Verb::counters) {
+    std::cout << table_of(store->counters(arguments.name), standard_output());
     return success;
   }
   if (arguments.verb == Verb::watch) return watch(arguments, *store);

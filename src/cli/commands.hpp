@@ -85,10 +85,10 @@ struct ReconcileArguments {
 };
 
 struct CapsArguments {
-  enum class Verb { list, show, raise, lower, adjust, close, reopen, reset, watch };
+  enum class Verb { list, counters, show, raise, lower, adjust, close, reopen, reset, watch };
   Verb verb{};
-  std::string store{};  ///< A file's path, `sqlite:FILE`, `redis://HOST` or `unix://SOCKET`.
-  std::string name{};
+  std::string store{};                  ///< A file's path, `sqlite:FILE`, `redis://HOST` or `unix://SOCKET`.
+  std::string name{};                   ///< Of counters: how the names begin.
   std::string window = "day";           ///< As Window::parse.
   Limits limits{};                      ///< Of raise and lower: the cap itself.
   std::vector<Dimension> dimensions{};  ///< Of reset: whose caps are taken back; empty: of all.

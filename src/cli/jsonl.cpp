@@ -177,7 +177,7 @@ void read_record(const Members& members, Record& record) {
 
 void read_event(const Members& members, BudgetEvent& event) {
   members.read("time", event.time);
-  members.read("action", event.action, static_cast<int>(Action::cap_set) + 1);
+  members.read("action", event.action, static_cast<int>(Action::expired) + 1);
   members.read("budget", event.budget);
   members.read("path", event.path);
   members.read("description", event.description);

@@ -116,6 +116,7 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
   };
   for (const Entry& entry :
        {Entry{"list", Verb::list, "The caps that operators have set, and what is spent"},
+        Entry{"counters", Verb::counters, "Every budget and rule of which something is kept, and what it has spent"},
         Entry{"show", Verb::show, "What one counter has spent and reserved now"},
         Entry{"raise", Verb::raise, "Sets a higher cap"}, Entry{"lower", Verb::lower, "Sets a lower cap"},
         Entry{"close", Verb::close, "Refuses every new call: sets a cap of 0 calls"},
@@ -126,8 +127,10 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
     CLI::App* command = caps->add_subcommand(entry.name, entry.help);
     command->callback([&arguments, verb = entry.verb] { arguments.verb = verb; });
     command->add_option("store", arguments.store, "A store's file, or redis://HOST")->required();
-    const bool one = entry.verb != Verb::list && entry.verb != Verb::watch;
-    if (entry.verb != Verb::list)
+    const bool one = entry.verb != Verb::list && entry.verb != Verb::counters && entry.verb != Verb::watch;
+    if (entry.verb == Verb::counters)
+      command->add_option("prefix", arguments.name, "Only names that begin so: user_id:");
+    else if (entry.verb != Verb::list)
       command->add_option("name", arguments.name, "The budget's, of a rule as refusals write it: user_id:alice")
           ->required(one);
     if (entry.verb == Verb::watch) {

@@ -114,6 +114,8 @@ const char* meaning(Action action) noexcept {
       return "the program lowered a cap";
     case Action::cap_set:
       return "an operator set a cap";
+    case Action::expired:
+      return "a call's reservation ran out, since its process ended or left it alone";
   }
   return "";
 }

@@ -64,7 +64,9 @@ std::string line_of(const BudgetEvent& event, const Terminal& terminal) {
   if (!event.path.empty()) line += "  " + printable(event.path);
   if (!event.model.empty()) line += "  " + printable(event.model);
   if (!event.new_model.empty()) line += " -> " + printable(event.new_model);
-  if (event.cap != 0 || event.projected != 0)
+  if (event.action == Action::expired)
+    line += "  " + to_string(Amount(event.dimension, event.projected)) + ' ' + to_string(event.dimension);
+  else if (event.cap != 0 || event.projected != 0)
     line += "  " + to_string(Amount(event.dimension, event.projected)) + " of " +
             to_string(Amount(event.dimension, event.cap)) + ' ' + to_string(event.dimension);
   if (!event.reason.empty()) line += "  " + printable(event.reason);

@@ -88,7 +88,7 @@ std::string checked_prefix(std::string_view prefix) {
 /// Whether Lua needs no space before or behind it. (Not `-` and `.`, of which two in a row mean something else.)
 bool stands_alone(char c) noexcept { return std::string_view(",=<>+*/~(){}[]#:").find(c) != std::string_view::npos; }
 
-/// The script without comments and without the spaces that only people need. A server takes 16 KiB from a client that has not given the
+/// The script without comments, and without the spaces and line ends that only people need. A server takes 16 KiB from a client that has not given the
 /// password yet, and to more it answers nothing of a password.
 std::string as_sent(std::string_view arithmetic) {
   std::string script;
@@ -99,6 +99,8 @@ std::string as_sent(std::string_view arithmetic) {
       line.remove_prefix(std::min(line.size(), line.find_first_not_of(' ')));
       if (line.empty() || line.starts_with("--")) continue;
       line = line.substr(0, line.find("  --"));
+      if (script.size() > 1 && (stands_alone(script[script.size() - 2]) || stands_alone(line.front())))
+        script.pop_back();
       bool quoted = false;
       for (std::size_t i = 0; i < line.size(); ++i) {
         if (line[i] == '\'') quoted = !quoted;
@@ -136,7 +138,7 @@ Failure RedisBackend::unavailable(const std::string& why) const {
 
 std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreCommand> commands, milliseconds timeout) {
   const Deadline deadline = Steady::now() + timeout;
-  Batch batch{commands, {}, {}, {}};
+  Batch batch{.commands = commands};
   batch.results.resize(commands.size());
   for (std::size_t i = 0; i < commands.size(); ++i) {
     if (is_valid(commands[i]))
@@ -153,6 +155,17 @@ std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreComma
   constexpr const char* digits = "0123456789abcdef";
   for (int i = 0; i < 32; ++i) batch.epoch += digits[random_() & 15U];
   run(batch, deadline);
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    std::optional<Result<StoreReply>>& result = batch.results[i];
+    if (!*result) continue;
+    std::move(batch.expired.begin(), batch.expired.end(), std::back_inserter((*result)->expired));
+    batch.expired.clear();
+    if (commands[i].op != StoreCommand::Op::list_counters) continue;
+    if (Result<std::vector<StoreReply::Name>> listed = counters(commands[i].prefix, deadline))
+      (*result)->counters = *std::move(listed);
+    else
+      result.emplace(std::move(listed).error());
+  }
   std::vector<Result<StoreReply>> results;
   results.reserve(commands.size());
   for (auto& result : batch.results) results.push_back(*std::move(result));
@@ -253,6 +266,7 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
     RedisBatch::Answer answer;
     if (!sent.read(text, answer))
       throw ConnectionLost("sent a reply in the wrong format: check that no other program uses the prefix");
+    std::move(answer.expired.begin(), answer.expired.end(), std::back_inserter(batch.expired));
     for (std::size_t i = 0; i < answer.replies.size(); ++i) {
       const std::size_t number = sent.numbers()[i];
       StoreReply& one = answer.replies[i];
@@ -289,6 +303,41 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
   if (text.starts_with("READONLY")) turn.drop_connection = true;
   for (const std::size_t number : sent.numbers())
     batch.results[number].emplace(unavailable("answered: " + printable(text)));
+}
+
+Result<std::vector<StoreReply::Name>> RedisBackend::counters(std::string_view prefix, Deadline deadline) {
+  const std::string pattern = keys_.counters(prefix);
+  std::vector<StoreReply::Name> all;
+  std::string cursor = "0", why;
+  try {
+    do {
+      if (!connection_) return unavailable("lost the connection while its counters were listed");
+      std::string bytes;
+      append_command(bytes, {"SCAN", cursor, "MATCH", pattern, "COUNT", "1000"});
+      connection_->exchange(bytes, 1, deadline, [&](std::size_t, const redisReply& reply) {
+        if (failed(reply)) {
+          why = "answered: " + printable(text_of(reply));
+          return;
+        }
+        if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 2 || reply.element[1]->type != REDIS_REPLY_ARRAY)
+          throw ConnectionLost("sent a reply in the wrong format: check that it is a Redis server");
+        cursor = text_of(*reply.element[0]);
+        for (std::size_t i = 0; i < reply.element[1]->elements; ++i)
+          if (auto name = keys_.counter(text_of(*reply.element[1]->element[i]))) all.push_back(*std::move(name));
+      });
+      if (!why.empty()) return unavailable(why);
+    } while (cursor != "0");
+  } catch (const ConnectionLost& lost) {
+    connection_.reset();
+    return unavailable(lost.timed_out ? "has more keys than could be looked at in time: allow it more "
+                                        "(StoreOptions::timeout), or keep the counters in a database of their own"
+                                      : lost.what());
+  }
+  // Keys that the server moves while it is asked may come twice.
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  std::erase_if(all, [&](const StoreReply::Name& counter) { return !counter.name.starts_with(prefix); });
+  return all;
 }
 
 void RedisBackend::connect(Deadline deadline) {

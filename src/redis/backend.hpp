@@ -35,10 +35,11 @@ class RedisBackend final : public StoreBackend {
   /// The commands of one `execute`, and those that are still to be answered.
   struct Batch {
     std::span<const StoreCommand> commands;
-    std::vector<std::optional<Result<StoreReply>>> results;
-    std::vector<std::size_t> pending;  // ascending
-    std::string epoch;
+    std::vector<std::optional<Result<StoreReply>>> results{};
+    std::vector<std::size_t> pending{};  // ascending
+    std::string epoch{};
     bool exact = false;  // an amount is too large for the faster script
+    std::vector<StoreReply::Expired> expired{};
   };
   /// What the replies of one round ask for.
   struct Turn {
@@ -54,6 +55,8 @@ class RedisBackend final : public StoreBackend {
   void run(Batch& batch, Deadline deadline);
   [[nodiscard]] Turn round(RedisConnection& connection, Batch& batch, bool asking, Deadline deadline);
   void take_reply(const redisReply& reply, const RedisBatch& sent, const RedisAddress& from, Batch& batch, Turn& turn);
+  /// The counters of the node that has just answered.
+  [[nodiscard]] Result<std::vector<StoreReply::Name>> counters(std::string_view prefix, Deadline deadline);
   [[nodiscard]] Failure unavailable(const std::string& why) const;
 
   void connect(Deadline deadline);

@@ -36,7 +36,7 @@ static_assert(static_cast<int>(Op::reserve) == 0 && static_cast<int>(Op::extend)
               static_cast<int>(Op::settle) == 2 && static_cast<int>(Op::release) == 3 &&
               static_cast<int>(Op::renew) == 4 && static_cast<int>(Op::adjust) == 5 &&
               static_cast<int>(Op::snapshot) == 6 && static_cast<int>(Op::set_cap) == 7 &&
-              static_cast<int>(Op::list_caps) == 8);
+              static_cast<int>(Op::list_caps) == 8 && static_cast<int>(Op::list_counters) == 9);
 static_assert(static_cast<int>(OnExpiry::charge) == 0);
 static_assert(static_cast<int>(Room::fits) == 0 && static_cast<int>(Room::below) == 1 &&
               static_cast<int>(Room::any) == 2);
@@ -183,8 +183,22 @@ std::string RedisKeys::counter(const StoreCounter& counter) const {
   return key;
 }
 
+std::string RedisKeys::counters(std::string_view prefix) const { return base_ + "in:*:" + escaped(prefix) + '*'; }
+
+std::optional<StoreReply::Name> RedisKeys::counter(std::string_view key) const {
+  const std::string before = base_ + "in:";
+  if (!key.starts_with(before)) return std::nullopt;
+  key.remove_prefix(before.size());
+  const std::size_t colon = key.find(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::optional<std::string> window = percent_decoded(key.substr(0, colon)),
+                             name = percent_decoded(key.substr(colon + 1));
+  if (!window || !name) return std::nullopt;
+  return StoreReply::Name{*std::move(name), *std::move(window)};
+}
+
 bool is_valid(const StoreCommand& command) {
-  const bool of_caps = command.op == Op::set_cap || command.op == Op::list_caps;
+  const bool of_caps = command.op == Op::set_cap || command.op == Op::list_caps || command.op == Op::list_counters;
   const bool without_id = of_caps || command.op == Op::snapshot || command.op == Op::renew;
   if (of_caps && command.counters.size() != (command.op == Op::set_cap ? 1U : 0U)) return false;
   if (command.cap.by.size() > most_text || command.cap.reason.size() > most_text) return false;
@@ -330,7 +344,18 @@ bool RedisBatch::read(std::string_view bytes, Answer& answer) const {
     }
     bytes.remove_prefix(2 * crossed);
   }
-  return bytes.empty();
+  while (!bytes.empty()) {
+    StoreReply::Expired expired;
+    std::string key;
+    if (!take_text(bytes, key) || bytes.size() < vector_bytes) return false;
+    expired.charged = get_amounts(bytes, 0);
+    bytes.remove_prefix(vector_bytes);
+    std::optional<StoreReply::Name> counter = keys_.counter(key);
+    if (!counter) return false;
+    expired.counter = *std::move(counter);
+    answer.expired.push_back(std::move(expired));
+  }
+  return true;
 }
 
 }  // namespace outlay::detail

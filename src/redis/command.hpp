@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,10 @@ class RedisKeys {
   [[nodiscard]] std::string caps() const { return base_ + "caps"; }
   /// Any byte may be in a name; two names never have one key.
   [[nodiscard]] std::string counter(const StoreCounter& counter) const;
+  /// Of which counter a key is; empty: of none.
+  [[nodiscard]] std::optional<StoreReply::Name> counter(std::string_view key) const;
+  /// The pattern of the keys of all counters whose names begin with `prefix`.
+  [[nodiscard]] std::string counters(std::string_view prefix) const;
 
  private:
   std::string base_;
@@ -51,6 +56,7 @@ class RedisBatch {
     std::vector<StoreReply> replies{};  ///< One for each command.
     std::vector<bool> overflows{};      ///< Nothing was changed: a number would have passed 64 bits.
     bool leases_due = false;            ///< More leases had run out than one call ends.
+    std::vector<StoreReply::Expired> expired{};
   };
   /// \return False if the bytes are not in the format of an answer to these commands.
   [[nodiscard]] bool read(std::string_view bytes, Answer& answer) const;

@@ -84,7 +84,7 @@ local function held_record(bytes)
   return {is = flags < CHARGED and HELD or EXPIRED, on_expiry = flags, amount = sub(bytes, 2, 49), slots = sub(bytes, 50)}
 end
 
-local more = 0
+local more, expired = 0, ''
 if due <= now then
   change = true
   local ids, earliest = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 64), NEVER
@@ -97,6 +97,7 @@ if due <= now then
         charged = read(record.amount, 1, SMALL)
         set_zero(charged, 6)
       end
+      record.is, record.amount = EXPIRED, write(charged or zero())
       while at <= #record.slots do
         name, field, at = unpack('<Hc0Bc0', record.slots, at)
         local slot, running = slot_of(name, field), in_flight_of(name)
@@ -105,8 +106,8 @@ if due <= now then
         elseif running.told ~= '' then  -- the slot alone was forgotten
           change_slot(running, nil, nil, nil, held)
         end
+        expired = expired .. pack('<Hc0', #name, name) .. record.amount
       end
-      record.is, record.amount = EXPIRED, write(charged or zero())
       records[id] = record
       local late = now + (record.on_expiry >= DETACHED and LATE_DETACHED or LATE)
       holds[#holds + 1], holds[#holds + 2] = id, char(record.on_expiry + CHARGED) .. record.amount .. record.slots
@@ -493,7 +494,7 @@ if change then
   end
   if turned then call('PEXPIRE', ended_now, 3 * HOUR / 1000) end
 end
-return table.concat(results)
+return table.concat(results) .. expired
 )lua";
 
 }  // namespace outlay::detail

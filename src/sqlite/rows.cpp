@@ -94,7 +94,7 @@ void read_event(const Statement& row, Names& names, BudgetEvent& event) {
   event.model = names.name(row.integer(3));
   event.provider = names.name(row.integer(4));
   event.time = time_of(row.integer(5));
-  event.action = enumerator(row.integer(6), Action::cap_set);
+  event.action = enumerator(row.integer(6), Action::expired);
   event.new_model = names.name(row.integer(7));
   event.budget = row.text(8);
   event.path = row.text(9);

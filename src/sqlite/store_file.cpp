@@ -33,8 +33,8 @@ std::string problem_of(const StoreCommand& command) {
   const auto is_id = [](const std::string& id) {
     return id.size() == 32 && id.find_first_not_of("0123456789abcdefABCDEF") == id.npos;
   };
-  const bool has_id =
-      command.op != Op::snapshot && command.op != Op::renew && command.op != Op::set_cap && command.op != Op::list_caps;
+  const bool has_id = command.op != Op::snapshot && command.op != Op::renew && command.op != Op::set_cap &&
+                      command.op != Op::list_caps && command.op != Op::list_counters;
   if (command.op == Op::set_cap && command.counters.size() != 1) return "set_cap is for one counter";
   if (has_id && !is_id(command.id)) return "the id is not 32 hexadecimal digits";
   for (const std::string& id : command.ids)
@@ -99,6 +99,7 @@ void StoreFile::execute(std::span<const StoreCommand> commands, Deadline deadlin
     commit_.run();
   } catch (...) {
     if (database_.in_transaction()) sqlite3_exec(database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    (void)tables_.take_expired();  // they are to be found again
     throw;
   }
 }
@@ -156,6 +157,9 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& asked) {
     case Op::list_caps:
       reply.caps = tables_.caps(now);
       break;
+    case Op::list_counters:
+      reply.counters = tables_.counters(command.prefix);
+      break;
   }
   if (!fits)
     return Failure(errc::overflow,
@@ -165,6 +169,7 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& asked) {
   reply.now = command.now;
   reply.epoch = tables_.epoch();
   reply.version = tables_.version();
+  reply.expired = tables_.take_expired();
   reply.states.reserve(tables_.views().size());
   for (std::size_t i = 0; i < tables_.views().size(); ++i) {
     const SlotSums sums = tables_.sums_of(tables_.views()[i]);

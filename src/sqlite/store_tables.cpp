@@ -43,6 +43,10 @@ StoreTables::StoreTables(Database& database)
                   "SELECT id, state, begins FROM store_slots "
                   "WHERE name = ?1 AND \"window\" = ?2 AND begins >= ?3 AND begins <= ?4"),
       any_slot_(database_, "SELECT 1 FROM store_slots WHERE name = ?1 AND \"window\" = ?2 LIMIT 1"),
+      names_(database_,
+             "SELECT DISTINCT name, \"window\" FROM store_slots WHERE substr(name, 1, length(?1)) = ?1 "
+             "ORDER BY name, \"window\""),
+      name_of_(database_, "SELECT name, \"window\" FROM store_slots WHERE id = ?1"),
       in_flight_(database_,
                  "SELECT id, state, begins FROM store_slots "
                  "WHERE name = ?1 AND \"window\" = ?2 AND holds AND (begins < ?3 OR begins > ?4)"),
@@ -195,6 +199,14 @@ bool StoreTables::has_slots(const StoreCounter& counter) {
   return any_slot_.step();
 }
 
+std::vector<StoreReply::Name> StoreTables::counters(std::string_view prefix) {
+  std::vector<StoreReply::Name> all;
+  const ResetAtEnd reset(names_);
+  names_.bind_blob(1, prefix);
+  while (names_.step()) all.push_back({std::string(names_.blob(0)), std::string(names_.blob(1))});
+  return all;
+}
+
 bool StoreTables::load_slot(std::int64_t id, std::size_t& place) {
   for (place = 0; place < slots_.size(); ++place)
     if (slots_[place].id == id) return true;
@@ -306,11 +318,18 @@ void StoreTables::expire(StoreSlot& slot, std::int64_t now) {
   const auto over =
       std::partition(slot.held.begin(), slot.held.end(), [&](const HeldCall& held) { return held.until > now; });
   if (over == slot.held.end()) return;
+  StoreReply::Name name;
+  {
+    const ResetAtEnd reset(name_of_);
+    name_of_.bind(1, slot.id);
+    if (name_of_.step()) name = {std::string(name_of_.blob(0)), std::string(name_of_.blob(1))};
+  }
   for (auto held = over; held != slot.held.end(); ++held) {
     const bool charge = held->on_expiry == OnExpiry::charge;
     const Vector charged = charge ? spendable(held->amount) : Vector{};
     for (std::size_t d = 0; d < dimension_count; ++d)
       slot.reserved[d] -= held->amount[d], slot.spent[d] += charged[d];  // fits, since their sum did
+    expired_.push_back({name, to_amounts(charged)});
     packed_.clear();
     pack(packed_, charged);
     insert_id(held->id, slot.id, later(now, held->detached ? remember_detached : remember_expired), packed_);

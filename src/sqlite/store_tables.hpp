@@ -59,6 +59,11 @@ class StoreTables {
   void set_cap(const StoreCounter& counter, const StoreCap& cap, std::int64_t now);
   [[nodiscard]] std::vector<StoreCap> caps(std::int64_t now);
 
+  /// Those of which there is any slot, by name, then window.
+  [[nodiscard]] std::vector<StoreReply::Name> counters(std::string_view prefix);
+  /// The leases that have been ended since this was last asked.
+  [[nodiscard]] std::vector<StoreReply::Expired> take_expired() noexcept { return std::exchange(expired_, {}); }
+
   /// Whether there is any slot of its name and window.
   [[nodiscard]] bool has_slots(const StoreCounter& counter);
   /// Loads one more slot; false if no slot has this id.
@@ -87,8 +92,8 @@ class StoreTables {
 
   Database& database_;
   Statement get_cap_, set_cap_, remove_cap_, all_caps_;
-  Statement get_slot_, find_slots_, any_slot_, in_flight_, all_slots_, update_slot_, insert_slot_, find_id_, insert_id_,
-      delete_id_, purge_ids_, old_slots_, delete_slot_, raise_version_;
+  Statement get_slot_, find_slots_, any_slot_, names_, name_of_, in_flight_, all_slots_, update_slot_, insert_slot_,
+      find_id_, insert_id_, delete_id_, purge_ids_, old_slots_, delete_slot_, raise_version_;
   const std::string epoch_;
   std::int64_t version_ = 0;
   std::int64_t purge_at_ = INT64_MIN;  // by the commands' clock
@@ -98,6 +103,7 @@ class StoreTables {
   std::vector<std::size_t> rows_;
   std::vector<View> views_;
   std::vector<std::size_t> charged_;
+  std::vector<StoreReply::Expired> expired_;
   std::string packed_;
 };
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "outlay/outlay.hpp"
 #include "outlay/testing.hpp"
@@ -127,6 +128,18 @@ inline void check_batch_whose_lease_ran_out(const Place& place) {
     const auto state = meanwhile.store->state("batches", outlay::Window::day(), midnight + 3h);
     CHECK(state.spent.usd == 0.0125_usd);
     CHECK(state.reserved == outlay::Amounts{});
+    // It is recorded, by the process that found it and by no other.
+    const std::vector<outlay::BudgetEvent> events = meanwhile.ledger.events();
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].action == outlay::Action::expired);
+    CHECK(events[0].budget == "batches");
+    CHECK(events[0].projected == 12'500'000);
+    CHECK(events[0].reason ==
+          "A call did not end before its lease ran out (day@UTC). What it had reserved was charged: "
+          "$0.0125 and 2000 tokens.");
+    const Process other(place, midnight + 4h);
+    CHECK(other.store->state("batches", outlay::Window::day(), midnight + 4h).spent.usd == 0.0125_usd);
+    CHECK(other.ledger.events().empty());
   }
   settled_once(place, text);
 }
@@ -177,6 +190,14 @@ inline void check_caps_that_an_operator_sets(const Place& place) {
   CHECK(caps[0].reason == "mended");
   CHECK(caps[0].until == midnight + 20h);
   CHECK(caps[0].state.spent.usd == 0.30_usd);
+  // What the other process keeps there is seen without knowing of it.
+  const auto counters = operators.store->counters("user_id:");
+  REQUIRE(counters.size() == 1);
+  CHECK(counters[0].name == "user_id:alice");
+  CHECK(counters[0].window == outlay::Window::day().id());
+  CHECK(counters[0].state.spent.usd == 0.30_usd);
+  CHECK(counters[0].state.caps.usd == 1_usd);
+  CHECK(operators.store->counters("team").empty());
 
   set({.usd = 1_usd}, "as many calls as they like");
   {

@@ -17,6 +17,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -148,6 +149,11 @@ class Shop {
     return c;
   }
   [[nodiscard]] StoreCommand list_caps() const { return make(Op::list_caps, {}, {}, {}); }
+  [[nodiscard]] StoreCommand list_counters(std::string prefix = {}) const {
+    StoreCommand c = make(Op::list_counters, {}, {}, {});
+    c.prefix = std::move(prefix);
+    return c;
+  }
   [[nodiscard]] StoreCommand snapshot(std::vector<StoreCounter> counters) const {
     return make(Op::snapshot, {}, std::move(counters), {});
   }
@@ -278,6 +284,70 @@ OUTLAY_STORE_CASE("a cap that is set ends at its time, by the store's clock") {
   shop.pass(3s, [&] { return shop.look(counter).caps == outlay::Limits{}; });
   CHECK(shop.one(shop.reserve(a, {counter}, money(6))).outcome == Outcome::done);
   CHECK(shop.one(shop.list_caps()).caps.empty());
+}
+
+OUTLAY_STORE_CASE("the counters that are kept are listed by name and window, and those of a prefix") {
+  Shop shop;
+  using Names = std::vector<StoreReply::Name>;
+  CHECK(shop.one(shop.list_counters()).counters.empty());
+  const std::string strange("user_id:b\0 *[%:?\xff", 18);
+  shop.one(shop.reserve(a, {Shop::counter("user_id:a"), Shop::counter(strange)}, money(1)));
+  const StoreCounter hour = shop.hourly("user_id:a", 30min);
+  shop.one(shop.adjust(b, {hour, Shop::counter("team")}, money(2)));
+  shop.one(shop.adjust(c, {Shop::after(hour)}, money(2)));
+  shop.one(shop.snapshot({Shop::counter("looked at alone")}));
+  shop.one(shop.set_cap(Shop::counter("capped alone"), {.usd = cents(5)}));
+  CHECK(shop.one(shop.list_counters()).counters ==
+        Names{{"team", "forever"}, {"user_id:a", "forever"}, {"user_id:a", "hour"}, {strange, "forever"}});
+  CHECK(shop.one(shop.list_counters("user_id:a")).counters == Names{{"user_id:a", "forever"}, {"user_id:a", "hour"}});
+  CHECK(shop.one(shop.list_counters(strange.substr(0, 12))).counters == Names{{strange, "forever"}});
+  CHECK(shop.one(shop.list_counters("user_id:a*")).counters.empty());
+  CHECK(shop.one(shop.list_counters("user")).counters.size() == 3);
+}
+
+OUTLAY_STORE_CASE("more counters than one answer of a server lists are listed all") {
+  Shop shop;
+  constexpr int count = 2'500;
+  for (int i = 0; i < count; i += 50) {
+    std::vector<StoreCounter> counters;
+    for (int k = i; k < i + 50; ++k) counters.push_back(Shop::counter("user_id:" + std::to_string(k)));
+    shop.one(shop.adjust(store_id(static_cast<std::uint64_t>(i) + 1), std::move(counters), money(1)));
+  }
+  CHECK(shop.one(shop.list_counters()).counters.size() == count);
+  CHECK(shop.one(shop.list_counters("user_id:24")).counters.size() == 111);
+}
+
+OUTLAY_STORE_CASE("a lease that runs out is told once for each of its counters, with what was charged") {
+  Shop shop;
+  const StoreCounter day = Shop::counter("day"), user = shop.hourly("user \x01", 30min);
+  shop.one(shop.reserve(a, {day, user}, {.usd = cents(30), .tokens = 7, .concurrent = 1}, short_lease));
+  shop.one(shop.reserve(b, {day}, money(5), short_lease, OnExpiry::release));
+  shop.one(shop.reserve(c, {day}, money(2)));
+  std::vector<StoreReply::Expired> told;
+  const auto hear = [&](const StoreReply& reply) {
+    told.insert(told.end(), reply.expired.begin(), reply.expired.end());
+    return reply;
+  };
+  shop.pass(short_lease + 1ms, [&] {
+    const StoreReply reply = hear(shop.one(shop.snapshot({day, user})));
+    return reply.states[0].reserved == money(2) && reply.states[1].reserved == Amounts{};
+  });
+  std::sort(told.begin(), told.end(), [](const StoreReply::Expired& one, const StoreReply::Expired& other) {
+    return std::tie(one.counter, one.charged.tokens) < std::tie(other.counter, other.charged.tokens);
+  });
+  REQUIRE(told.size() == 3);
+  CHECK(told[0].counter == StoreReply::Name{"day", "forever"});
+  CHECK(told[0].charged == Amounts{});
+  CHECK(told[1].counter == StoreReply::Name{"day", "forever"});
+  CHECK(told[1].charged == Amounts{.usd = cents(30), .tokens = 7});
+  CHECK(told[2].counter == StoreReply::Name{"user \x01", "hour"});
+  CHECK(told[2].charged == Amounts{.usd = cents(30), .tokens = 7});
+  // Not again, and not for a call that ends in time, or late.
+  told.clear();
+  hear(shop.one(shop.settle(a, {day, user}, money(1))));
+  hear(shop.one(shop.settle(c, {day}, money(1))));
+  hear(shop.one(shop.snapshot({day, user})));
+  CHECK(told.empty());
 }
 
 OUTLAY_STORE_CASE("caps that are set are listed by name, with who set them, when, why and until when") {

@@ -262,11 +262,11 @@ class Run {
     const auto number = static_cast<std::size_t>(dice_.between(0, std::ssize(processes_) - 1));
     Process& process = *processes_[number];
     history_ << step_ << ": p" << number << ' ';
-    see(process);
-    learn_time(process);
     ignored_.clear();
     unsaid_.clear();
     model_.told.clear();
+    see(process);
+    learn_time(process);
     const std::int64_t what = dice_.between(1, 100);
     if (what <= 38)
       start_call(process);
@@ -297,6 +297,7 @@ class Run {
     if (distance_ == StoreBackend::Distance::memory || !dice_.chance(4)) return false;
     const std::lock_guard lock(process.line->mutex);
     (dice_.chance(50) ? process.line->fail : process.line->lose) = 1;
+    if (process.line->lose) unsaid_.insert(Action::expired);
     history_ << (process.line->fail ? "the line fails; " : "the line loses a reply; ");
     return true;
   }

@@ -193,8 +193,10 @@ class TimeModel {
       call.expired = true;
       if (call.on_expiry == outlay::OnExpiry::charge) call.charged = call.amount;
       call.charged[in_flight] = 0;
-      for (const auto& [key, begin] : call.slots)
+      for (const auto& [key, begin] : call.slots) {
         for (std::size_t d = 0; d < dimensions; ++d) slots_[key][begin].spent[d] += call.charged[d];
+        told.push_back({Action::expired, key.first, 0, call.charged[0], -1});
+      }
     }
     now_ = now;
   }

@@ -79,6 +79,8 @@ const char* to_string(Action action) noexcept {
       return "cap_lowered";
     case Action::cap_set:
       return "cap_set";
+    case Action::expired:
+      return "expired";
   }
   return "unknown";
 }

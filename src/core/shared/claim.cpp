@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/context/scopes.hpp"
 #include "outlay/detail/access.hpp"
 
 namespace outlay::detail {
@@ -129,7 +130,9 @@ SharedClaim::Outcome SharedClaim::ask_here(const Question& question) {
     if (const char* why = known_unreachable(question)) return unreachable(why);
     asked = command(question);
   }
-  return take(store_.execute(asked, hold_.counters), asked.counters);
+  Result<StoreReply> reply = store_.execute(asked, hold_.counters);
+  store_.record_expired(books_of(&first()));
+  return take(std::move(reply), asked.counters);
 }
 
 void SharedClaim::ask(const Question& question, std::shared_ptr<Waiter> waiter) {
@@ -153,6 +156,7 @@ void SharedClaim::ask(const Question& question, std::shared_ptr<Waiter> waiter) 
 std::optional<SharedClaim::Outcome> SharedClaim::answer() {
   std::optional<Result<StoreReply>> reply = store_.answer(*question_);
   if (!reply) return std::nullopt;
+  store_.record_expired(books_of(&first()));
   const std::shared_ptr<StoreQueue::Question> asked = std::exchange(question_, nullptr);
   return take(std::move(*reply), asked->command.counters);
 }

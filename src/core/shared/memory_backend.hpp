@@ -81,7 +81,8 @@ class MemoryBackend final : public StoreBackend {
   Counters counters_;
   std::unordered_map<std::string, Hold> holds_;
   std::set<std::pair<Time, std::string>> deadlines_;
-  std::multimap<Time, Place> to_forget_;  // by the time until which a slot is kept
+  std::vector<StoreReply::Expired> expired_;  // since the last reply
+  std::multimap<Time, Place> to_forget_;      // by the time until which a slot is kept
 };
 
 }  // namespace outlay::detail

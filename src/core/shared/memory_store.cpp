@@ -77,11 +77,12 @@ StoreReply MemoryBackend::execute(const StoreCommand& command) {
     reply.outcome = apply(capped, reply);
   }
   if (reply.outcome == StoreReply::Outcome::done && command.op != StoreCommand::Op::snapshot &&
-      command.op != StoreCommand::Op::list_caps)
+      command.op != StoreCommand::Op::list_caps && command.op != StoreCommand::Op::list_counters)
     ++version_;
   reply.now = command.now;
   reply.epoch = epoch_;
   reply.version = version_;
+  reply.expired = std::exchange(expired_, {});
   for (std::size_t i = 0; i < command.counters.size(); ++i) {
     const SlotSums sums = sums_of(command.counters[i]);
     reply.states[i].spent = to_amounts(sums.spent);
@@ -106,6 +107,10 @@ StoreReply::Outcome MemoryBackend::apply(const StoreCommand& command, StoreReply
     case Op::list_caps:
       for (const auto& [key, cap] : caps_)
         if (!cap.until || command.now < *cap.until) reply.caps.push_back(cap);
+      return Outcome::done;
+    case Op::list_counters:
+      for (const auto& [key, counter] : counters_)
+        if (key.first.starts_with(command.prefix)) reply.counters.push_back({key.first, key.second});
       return Outcome::done;
     case Op::renew:
       for (const std::string& id : command.ids)
@@ -311,6 +316,7 @@ void MemoryBackend::expire(Time now) {
     for (const Place& place : hold.places) {
       unhold_in(place, hold.amount);
       add(place.slot->second.sums.spent, charged);
+      expired_.push_back({{place.counter->first.first, place.counter->first.second}, to_amounts(charged)});
     }
     hold.amount = charged;
     hold.stage = Stage::charged;

@@ -15,6 +15,28 @@ std::shared_ptr<OutsideCounter> open_outside_counter(const std::shared_ptr<Store
   return Access::queue(*store).counter(name, window);
 }
 
+void StoreQueue::record_expired(Books& books) noexcept try {
+  if (!any_expired_.load(std::memory_order_relaxed)) return;
+  std::vector<StoreReply::Expired> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all.swap(expired_);
+    any_expired_.store(false, std::memory_order_relaxed);
+  }
+  for (const StoreReply::Expired& lease : all) {
+    const AttributionRef where = books.dictionary.intern(nullptr, {true, lease.counter.name, {}, {}});
+    const Amounts& charged = lease.charged;
+    EventDraft(books, Action::expired, where.get())
+        .numbers(Dimension::usd, charged.usd.nanos(), -1)
+        .reason("A call did not end before its lease ran out (" + printable_name(lease.counter.window) + "). " +
+                (charged == Amounts{} ? "What it had reserved was released."
+                                      : "What it had reserved was charged: " + to_string(charged.usd) + " and " +
+                                            std::to_string(charged.tokens) + " tokens."))
+        .book();
+  }
+} catch (...) {  // without memory for the events the counters are right all the same
+}
+
 void reset_counters(Store& store) { Access::queue(store).reset(); }
 
 void keep_time_by(Store& store, std::shared_ptr<const Clock> clock) {
@@ -62,6 +84,13 @@ using namespace detail;
 /// How long a program's own id of a correction is remembered: until what it corrects is long settled.
 constexpr std::chrono::hours remember_correction{60 * 24};
 
+/// Every question to the store goes through it.
+Result<StoreReply> answer_to(StoreQueue& queue, StoreCommand command, Counters counters = {}) {
+  Result<StoreReply> reply = queue.ask_and_wait(std::move(command), std::move(counters));
+  queue.record_expired(Access::books(Ledger::current()));
+  return reply;
+}
+
 Time time_of(const StoreQueue& queue) {
   return queue.now(queue.clock ? queue.clock->now() : Access::books(Ledger::current()).time());
 }
@@ -88,7 +117,7 @@ StoreReply ask(StoreQueue& queue, StoreCommand::Op op, std::string id, std::stri
   if (past && op == StoreCommand::Op::snapshot) slot.counted_to = slot.begin;
   StoreCommand command = queue.command(op, std::move(id), {std::move(slot)}, amounts, now);
   if (op == StoreCommand::Op::adjust) command.lease = remember;
-  Result<StoreReply> reply = queue.ask_and_wait(std::move(command), {counter});
+  Result<StoreReply> reply = answer_to(queue, std::move(command), {counter});
   if (!reply) throw_failure(std::move(reply).error());
   return *std::move(reply);
 }
@@ -181,7 +210,7 @@ void Store::set_cap(const CapChange& change) {
   command.cap.by = change.by;
   command.cap.reason = change.reason;
   command.cap.until = change.until;
-  if (Result<StoreReply> reply = queue_->ask_and_wait(std::move(command), {counter}); !reply)
+  if (Result<StoreReply> reply = answer_to(*queue_, std::move(command), {counter}); !reply)
     throw_failure(std::move(reply).error());
   const AttributionRef where = books.dictionary.intern(nullptr, {true, change.name, {}, {}});
   std::string why(change.by);
@@ -195,26 +224,51 @@ void Store::set_cap(const CapChange& change) {
   if (change.limits == Limits{}) tell(Dimension::usd, -1);
 }
 
-std::vector<CapState> Store::caps() {
-  const Time now = time_of(*queue_);
-  Result<StoreReply> listed = queue_->ask_and_wait(queue_->command(StoreCommand::Op::list_caps, {}, {}, {}, now), {});
-  if (!listed) throw_failure(std::move(listed).error());
-  std::vector<CapState> all;
-  for (StoreCap& cap : listed->caps) all.push_back({std::move(cap), {}});
+namespace {
+
+/// What each has spent and reserved in its present window.
+std::vector<StoreReply::State> states_of(StoreQueue& queue, std::span<const StoreReply::Name> names) {
   constexpr std::size_t at_once = 64;
-  for (std::size_t first = 0; first < all.size(); first += at_once) {
-    const std::size_t count = std::min(at_once, all.size() - first);
+  std::vector<StoreReply::State> states;
+  for (std::size_t first = 0; first < names.size(); first += at_once) {
+    const Time now = time_of(queue);
     Counters counters;
     std::vector<StoreCounter> slots;
-    for (std::size_t i = first; i < first + count; ++i) {
-      counters.push_back(queue_->counter(all[i].name, Window::parse(all[i].window)));
+    for (const StoreReply::Name& name : names.subspan(first, std::min(at_once, names.size() - first))) {
+      counters.push_back(queue.counter(name.name, Window::parse(name.window)));
       slots.push_back(slot_of(*counters.back(), now));
     }
     Result<StoreReply> reply =
-        queue_->ask_and_wait(queue_->command(StoreCommand::Op::snapshot, {}, std::move(slots), {}, now), counters);
+        answer_to(queue, queue.command(StoreCommand::Op::snapshot, {}, std::move(slots), {}, now), counters);
     if (!reply) throw_failure(std::move(reply).error());
-    for (std::size_t i = 0; i < count; ++i) all[first + i].state = reply->states.at(i);
+    for (std::size_t i = 0; i < counters.size(); ++i) states.push_back(reply->states.at(i));
   }
+  return states;
+}
+
+}  // namespace
+
+std::vector<CapState> Store::caps() {
+  Result<StoreReply> listed =
+      answer_to(*queue_, queue_->command(StoreCommand::Op::list_caps, {}, {}, {}, time_of(*queue_)));
+  if (!listed) throw_failure(std::move(listed).error());
+  std::vector<StoreReply::Name> names;
+  for (const StoreCap& cap : listed->caps) names.push_back({cap.name, cap.window});
+  const std::vector<StoreReply::State> states = states_of(*queue_, names);
+  std::vector<CapState> all;
+  for (std::size_t i = 0; i < states.size(); ++i) all.push_back({std::move(listed->caps[i]), states[i]});
+  return all;
+}
+
+std::vector<CounterState> Store::counters(std::string_view prefix) {
+  StoreCommand list = queue_->command(StoreCommand::Op::list_counters, {}, {}, {}, time_of(*queue_));
+  list.prefix = prefix;
+  Result<StoreReply> listed = answer_to(*queue_, std::move(list));
+  if (!listed) throw_failure(std::move(listed).error());
+  std::vector<StoreReply::State> states = states_of(*queue_, listed->counters);
+  std::vector<CounterState> all;
+  for (std::size_t i = 0; i < states.size(); ++i)
+    all.push_back({std::move(listed->counters[i].name), std::move(listed->counters[i].window), states[i]});
   return all;
 }
 

@@ -27,6 +27,7 @@
 
 namespace outlay::detail {
 
+class Books;
 struct Waiter;
 
 /// What a call holds in a store, or may hold there.
@@ -132,6 +133,8 @@ class StoreQueue {
   void reset();
   /// From now on its lease is renewed, until it ends or leave_alone().
   void keep_alive(StoreHold& hold);
+  /// Books an event for each lease that was found to have run out since this was last called.
+  void record_expired(Books& books) noexcept;
   /// Its lease is renewed no more.
   void leave_alone(const std::string& id) noexcept;
 
@@ -158,6 +161,7 @@ class StoreQueue {
   void queue_renewals();
   /// \param sent False: it has arrived, and is part of what the store reports.
   void on_its_way(const Delivery& delivery, bool sent) noexcept;
+  void note_expired(std::vector<StoreReply::Expired>&& more);
   void take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
                  std::int64_t version_before);
   void take_note_of(SharedCounter& counter, const StoreCounter& slot, const StoreReply::State& state, bool asked,
@@ -192,6 +196,8 @@ class StoreQueue {
   static inline thread_local std::size_t telling_here =
       0;  // those of this thread, in whatever queues: what they call may flush
   std::unordered_set<std::string> alive_;
+  std::vector<StoreReply::Expired> expired_;  // that no event tells of yet
+  std::atomic<bool> any_expired_{false};
   std::uint64_t next_id_ = 0;
   std::chrono::nanoseconds offset_{};  // store's clock - this machine's
   std::string epoch_;

@@ -16,6 +16,8 @@ using Op = StoreCommand::Op;
 constexpr std::size_t most_at_once = 256;
 /// Counters, of about a kilobyte each.
 constexpr std::size_t most_remembered = 16'384;
+/// Leases whose events wait for a call that books them.
+constexpr std::size_t most_expired = 10'000;
 
 }  // namespace
 
@@ -158,6 +160,8 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
     }
 
     const std::lock_guard lock(mutex_);
+    for (Result<StoreReply>& result : results)
+      if (result && !result->expired.empty()) note_expired(std::exchange(result->expired, {}));
     bool failed = false, answered = false;
     std::size_t at = 0;
     std::vector<Delivery> again;
@@ -244,6 +248,12 @@ void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
     to_say_.emplace_back(LogLevel::warning,
                          backend_->description() + " cannot be reached. OnUnreachable decides until it answers again.");
 } catch (...) {
+}
+
+void StoreQueue::note_expired(std::vector<StoreReply::Expired>&& more) {
+  if (expired_.size() >= most_expired) return;
+  std::move(more.begin(), more.end(), std::back_inserter(expired_));
+  any_expired_.store(true, std::memory_order_relaxed);
 }
 
 void StoreQueue::take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,

@@ -158,7 +158,7 @@ int main(int argc, char** argv) try {
             outlay::Action::waited,   outlay::Action::overrun,     outlay::Action::cap_raised,
             outlay::Action::closed,   outlay::Action::observed,    outlay::Action::adjusted,
             outlay::Action::unshared, outlay::Action::retry_storm, outlay::Action::cap_lowered,
-            outlay::Action::cap_set};
+            outlay::Action::cap_set,  outlay::Action::expired};
         event.action = others[static_cast<std::size_t>(below(std::size(others)))];
         event.reason = "the month's example";
         sink->event(event);

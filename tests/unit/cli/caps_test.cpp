@@ -80,6 +80,13 @@ TEST_CASE("caps: a running program sees a raised cap at its next call, and the e
   CHECK(has(list.out, "launch day"));
   const command::Result shown = command::outlay("caps show " + store + " team");
   CHECK(has(shown.out, "set by ada at "));
+  const command::Result counters = command::outlay("caps counters " + store);
+  CHECK(has(counters.out, "team  day@UTC  usd"));
+  CHECK(has(counters.out, "$0.03"));
+  CHECK(has(counters.out, "calls"));
+  CHECK(command::outlay("caps counters " + store + " te").out == counters.out);
+  CHECK(command::outlay("caps counters " + store + " user_id:").out ==
+        "Nothing is kept of any counter of that name.\n");
 }
 
 namespace {
