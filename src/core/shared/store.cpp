@@ -91,7 +91,11 @@ Result<StoreReply> answer_to(StoreQueue& queue, StoreCommand command, Counters c
   return reply;
 }
 
-Time time_of(const StoreQueue& queue) {
+/// By the clock that decides which window it is. A store that is far away says its own with the first answer.
+Time time_of(StoreQueue& queue) {
+  if (queue.distance() == StoreBackend::Distance::remote && queue.epoch().empty())
+    if (Result<StoreReply> heard = answer_to(queue, queue.command(StoreCommand::Op::snapshot, {}, {}, {}, {})); !heard)
+      throw_failure(std::move(heard).error());
   return queue.now(queue.clock ? queue.clock->now() : Access::books(Ledger::current()).time());
 }
 

@@ -66,6 +66,49 @@ TEST_CASE("shared: what a name has spent outlives the scope, within its window",
   CHECK(day.spent().usd == 0.01_usd);
 }
 
+namespace {
+
+/// A store with a clock of its own, which two processes may share.
+class TimedBackend final : public StoreBackend {
+ public:
+  TimedBackend(std::shared_ptr<StoreBackend> to, Time now) : to_(std::move(to)), now_(now) {}
+  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
+                                          std::chrono::milliseconds timeout) override {
+    std::vector<StoreCommand> timed(commands.begin(), commands.end());
+    for (StoreCommand& command : timed) command.now = now_;
+    return to_->execute(timed, timeout);
+  }
+  [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
+  [[nodiscard]] std::string description() const override { return "a server"; }
+
+ private:
+  const std::shared_ptr<StoreBackend> to_;
+  const Time now_;
+};
+
+}  // namespace
+
+TEST_CASE("shared: a store that has answered nothing yet is asked by its own clock, not by the process's",
+          "[core][store]") {
+  const Fixture fixture;
+  const std::shared_ptr<StoreBackend> server = memory_backend();
+  const auto connect = [&] {
+    return std::make_shared<Store>(std::make_unique<TimedBackend>(server, midnight + 5h),
+                                   StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  };
+  const auto first = connect();
+  CHECK(first->adjust({.name = "team", .window = Window::day(), .amounts = {.usd = 2_usd}, .create = true}).spent.usd ==
+        2_usd);
+  CHECK(connect()->state("team", Window::day()).spent.usd == 2_usd);
+  CHECK(connect()->state("team", Window::day(), midnight + 1h).spent.usd == 2_usd);
+  const auto counters = connect()->counters();
+  REQUIRE(counters.size() == 1);
+  CHECK(counters[0].state.spent.usd == 2_usd);
+  // An end that has passed by the process's clock is to come by the store's.
+  connect()->set_cap({.name = "team", .window = Window::day(), .limits = {.usd = 3_usd}, .until = midnight + 6h});
+  CHECK(connect()->caps().at(0).state.caps.usd == 3_usd);
+}
+
 TEST_CASE("shared: a call settles in the window in which it was admitted", "[core][store]") {
   const Fixture fixture;
   fixture.clock->set(midnight - 1s);
