@@ -131,6 +131,8 @@ class OUTLAY_EXPORT OpenBudget {
   [[nodiscard]] Amounts reserved() const;
   /// With a window: the caps that an operator has set in the store (Store::set_cap) in the place of the budget's own.
   [[nodiscard]] Limits limits() const;
+  /// What this budget alone has room for, in the dimensions that it caps: BudgetState::remaining. A budget around it may have less.
+  [[nodiscard]] Limits remaining() const;
   /// When the present window ends; empty without a window, and for Window::forever(). For a rolling window: when its oldest slot goes.
   [[nodiscard]] std::optional<Time> window_end() const;
 

@@ -111,7 +111,8 @@ enum class Action : std::uint8_t {
   retry_storm,  ///< `projected` attempts in a row have failed, of one feature and model. Said by the HTTP client.
   cap_lowered,  ///< OpenBudget::lower_cap: `cap` holds now.
   cap_set,      ///< Store::set_cap: `cap` holds for the counter now; -1: none any more.
-  /// The lease of a call in a store has run out, and `projected` was charged for it: 0 where it was released. `cap` is -1.
+  /// The lease of a call in a store has run out, and `projected` was charged for it, in the first dimension that has any: 0 where it was released.
+  /// `cap` is -1.
   expired,
 };
 /// The action's name: `"blocked"`, `"downgraded"`.

@@ -141,7 +141,8 @@ struct StoreCommand {
     /// it is kept, its limits stand in the place of StoreCounter::limits in every command.
     set_cap,
     list_caps,  ///< Reads the caps that are kept, into StoreReply::caps.
-    /// Reads of what counters something is kept, in any slot, into StoreReply::counters: of those whose names begin with StoreCommand::prefix.
+    /// Reads of what counters something is kept, in any slot, into StoreReply::counters: some of those whose names begin with
+    /// StoreCommand::prefix, from StoreCommand::after on.
     list_counters,
   };
   /// What this one does.
@@ -163,6 +164,7 @@ struct StoreCommand {
   Time now{};            ///< The caller's clock, for stores that have none of their own.
   StoreCap cap{};        ///< For set_cap; its name, window and `since` are the store's to fill in.
   std::string prefix{};  ///< For list_counters; empty: all.
+  std::string after{};   ///< For list_counters: StoreReply::next of the reply before; empty: from the beginning.
 };
 
 /// A store's answer.
@@ -212,14 +214,15 @@ struct StoreReply {
     std::string window{};  ///< Window::id().
     [[nodiscard]] friend auto operator<=>(const Name&, const Name&) = default;
   };
-  std::vector<Name> counters{};  ///< list_counters: each once, by name, then window.
+  std::vector<Name> counters{};  ///< list_counters: in any order; one may come again in another reply.
+  std::string next{};            ///< list_counters: where the next reply goes on; empty: there are no more.
   /// A lease that has run out, in one of the counters that its call counted in.
   struct Expired {
     Name counter{};  ///< Which.
     /// To the slot of its admission, in the place of what was reserved; all 0 where that was released.
     Amounts charged{};
   };
-  /// The leases that were found to have run out since the last reply, of whatever calls: each is told once, in one reply to one process.
+  /// The leases that were found to have run out, of whatever calls: each is told once for each of its counters, in one reply to one process.
   std::vector<Expired> expired{};
 };
 
@@ -302,14 +305,17 @@ struct CounterState {
 /// Counters that outlive scopes and may be shared by processes: BudgetOptions::store.
 ///
 /// A reservation whose lease runs out, since its process has died or was left alone by Call::detach(), is recorded as an `expired` event for each
-/// of its counters: by the process that finds it and by no other, in the ledger of the call, or the current one of the thread, that next asks the
-/// store. Where the store's answer is lost on its way, or no question follows, that event is lost; the counter is right all the same.
+/// of its counters: by the process that finds it and by no other, in the ledger of its next call that asks the store, or the current one of a
+/// thread that does by a member of Store. A file finds it in each counter when that is next asked for; memory and a server in all at once. Where
+/// the answer is lost on its way, or nothing is asked any more, the event is lost; the counter is right all the same.
 /// \par Guarantee
 /// While the data is reachable and intact, `spent + reserved <= limit` holds over all processes, as in one process. What ends a call is
 /// delivered by a thread of the store's own, retried until it has arrived; a process that dies strands at most its own reservations, for
 /// one lease.
 /// \par Thread safety
 /// Every member is safe from any thread.
+/// \par Blocking
+/// What a member says, and at most the timeout more for the first question to a store far away, by which its clock is learnt.
 /// \par Lifetime
 /// Shared by the budgets that name it. When the last one is gone, settles and releases are delivered within the timeout;
 /// a reservation whose end is not delivered then lasts until its lease expires.
@@ -366,13 +372,14 @@ class OUTLAY_EXPORT Store final {
   [[nodiscard]] std::vector<CapState> caps();
 
   /// The counters of which something is kept, with what they have spent and reserved in the present window: budgets and rules of every process,
-  /// also those whose present window is still empty. By name, then window.
+  /// also those whose present window is still empty. By name, then window. A kind of window that this version does not know is left out.
   ///
   /// \param prefix Of the names: `"user_id:"` lists the counters of a rule. Empty: all.
   /// \par Errors
   /// StoreUnavailable.
   /// \par Blocking
-  /// At most the store's timeout for the list and for each 64 of them. Redis looks at every key of its database for it, a thousand at a time.
+  /// At most the store's timeout for each step: of the list some thousand counters (in Redis: keys of its database, of any program), then of
+  /// their states 64. Calls go on between the steps.
   [[nodiscard]] std::vector<CounterState> counters(std::string_view prefix = {});
 
   /// Waits until what has ended so far has been delivered.

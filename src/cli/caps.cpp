@@ -78,7 +78,7 @@ CapState cap_of(Store& store, std::string_view name, const Window& window) {
 }
 
 std::string table_of(const std::vector<CapState>& caps, const Terminal& terminal) {
-  if (caps.empty()) return "No cap is set: those of the programs hold.\n";
+  if (caps.empty()) return "No cap is set: those of the programs hold. `outlay caps counters` lists what is spent.\n";
   Table table({{"name"},
                {"window"},
                {"of"},
@@ -327,14 +327,33 @@ int change(const CapsArguments& arguments, Store& store, const Window& window) {
   return success;
 }
 
+void show(const CapsArguments& arguments, Store& store, const Window& window) {
+  std::cout << state_text(arguments, window, known_state(store, arguments, window));
+  const CapState cap = cap_of(store, arguments.name, window);
+  if (cap.name.empty()) return;
+  std::cout << "set by " << printable(cap.by) << " at " << to_iso8601(cap.since)
+            << (cap.until ? ", until " + to_iso8601(*cap.until) : std::string()) << ": " << printable(cap.reason)
+            << '\n';
+}
+
+/// The store tells of a lease that has run out once: what it has told this command since `said` events were there.
+void say_expired(const Ledger& ledger, std::size_t& said) {
+  const std::vector<BudgetEvent> events = ledger.events();
+  for (; said < events.size(); ++said)
+    if (events[said].action == Action::expired)
+      std::cerr << "outlay: " << printable(events[said].budget) << ": " << printable(events[said].reason) << '\n';
+}
+
 int watch(const CapsArguments& arguments, Store& store) {
   const Terminal terminal = standard_output();
+  std::size_t said = 0;
   for (std::int64_t i = 0; arguments.times == 0 || i < arguments.times; ++i) {
     if (i != 0) std::this_thread::sleep_for(std::chrono::seconds(arguments.every_seconds));
     std::vector<CapState> caps = store.caps();
     if (!arguments.name.empty()) std::erase_if(caps, [&](const CapState& cap) { return cap.name != arguments.name; });
     if (terminal.width != 0) std::cout << "\x1B[H\x1B[2J";
     std::cout << to_iso8601(system_now()) << '\n' << table_of(caps, terminal) << std::flush;
+    say_expired(Ledger::current(), said);
   }
   return success;
 }
@@ -344,30 +363,22 @@ int watch(const CapsArguments& arguments, Store& store) {
 int caps(const CapsArguments& arguments) try {
   using Verb = CapsArguments::Verb;
   const std::shared_ptr<Store> store = open_store_at(arguments.store);
-  if (arguments.verb == Verb::list) {
-    std::cout << table_of(store->caps(), standard_output());
-    return success;
-  }
-  if (arguments.verb == Verb::counters) {
-    std::cout << table_of(store->counters(arguments.name), standard_output());
-    return success;
-  }
-  if (arguments.verb == Verb::watch) return watch(arguments, *store);
-  const Window window = Window::parse(arguments.window);
-  if (arguments.verb == Verb::show) {
-    std::cout << state_text(arguments, window, known_state(*store, arguments, window));
-    const CapState cap = cap_of(*store, arguments.name, window);
-    if (!cap.name.empty())
-      std::cout << "set by " << printable(cap.by) << " at " << to_iso8601(cap.since)
-                << (cap.until ? ", until " + to_iso8601(*cap.until) : std::string()) << ": " << printable(cap.reason)
-                << '\n';
-    return success;
-  }
   // The events of a change go to the file of records that is named.
   Ledger ledger;
   if (!arguments.records.empty()) ledger.add_sink(sqlite_sink({.path = arguments.records}));
   const LedgerScope books(ledger);
-  const int status = change(arguments, *store, window);
+  if (arguments.verb == Verb::watch) return watch(arguments, *store);
+  int status = success;
+  if (arguments.verb == Verb::list)
+    std::cout << table_of(store->caps(), standard_output());
+  else if (arguments.verb == Verb::counters)
+    std::cout << table_of(store->counters(arguments.name), standard_output());
+  else if (arguments.verb == Verb::show)
+    show(arguments, *store, Window::parse(arguments.window));
+  else
+    status = change(arguments, *store, Window::parse(arguments.window));
+  std::size_t said = 0;
+  say_expired(ledger, said);
   ledger.flush();
   return status;
 } catch (const StoreUnavailable& error) {

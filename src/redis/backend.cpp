@@ -88,8 +88,8 @@ std::string checked_prefix(std::string_view prefix) {
 /// Whether Lua needs no space before or behind it. (Not `-` and `.`, of which two in a row mean something else.)
 bool stands_alone(char c) noexcept { return std::string_view(",=<>+*/~(){}[]#:").find(c) != std::string_view::npos; }
 
-/// The script without comments, and without the spaces and line ends that only people need. A server takes 16 KiB from a client that has not given the
-/// password yet, and to more it answers nothing of a password.
+/// The script without comments, and without the spaces and line ends that only people need. A server takes 16 KiB from a client that has not
+/// given the password yet, and to more it answers nothing of a password: the fast script, which is sent first, is shorter.
 std::string as_sent(std::string_view arithmetic) {
   std::string script;
   for (std::string_view text : {arithmetic, std::string_view(redis_script)})
@@ -155,17 +155,18 @@ std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreComma
   constexpr const char* digits = "0123456789abcdef";
   for (int i = 0; i < 32; ++i) batch.epoch += digits[random_() & 15U];
   run(batch, deadline);
-  for (std::size_t i = 0; i < commands.size(); ++i) {
-    std::optional<Result<StoreReply>>& result = batch.results[i];
-    if (!*result) continue;
-    std::move(batch.expired.begin(), batch.expired.end(), std::back_inserter((*result)->expired));
-    batch.expired.clear();
-    if (commands[i].op != StoreCommand::Op::list_counters) continue;
-    if (Result<std::vector<StoreReply::Name>> listed = counters(commands[i].prefix, deadline))
-      (*result)->counters = *std::move(listed);
-    else
-      result.emplace(std::move(listed).error());
-  }
+  for (std::size_t i = 0; i < commands.size(); ++i)
+    if (Result<StoreReply>& result = *batch.results[i]; result && commands[i].op == StoreCommand::Op::list_counters) {
+      if (batch.asked_elsewhere)
+        result = unavailable("is moving the prefix's slot between nodes, so not all of its counters can be listed");
+      else
+        list_counters(commands[i], result, deadline);
+    }
+  for (std::optional<Result<StoreReply>>& result : batch.results)
+    if (*result) {
+      (*result)->expired = std::exchange(expired_, {});
+      break;
+    }
   std::vector<Result<StoreReply>> results;
   results.reserve(commands.size());
   for (auto& result : batch.results) results.push_back(*std::move(result));
@@ -195,6 +196,7 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
       if (turn.ask) {
         RedisConnection other(*turn.ask, deadline);
         greet(other, deadline);
+        batch.asked_elsewhere = true;
         Turn asked = round(other, batch, true, deadline);
         batch.pending = std::move(asked.again);
         batch.exact |= asked.large;
@@ -266,7 +268,7 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
     RedisBatch::Answer answer;
     if (!sent.read(text, answer))
       throw ConnectionLost("sent a reply in the wrong format: check that no other program uses the prefix");
-    std::move(answer.expired.begin(), answer.expired.end(), std::back_inserter(batch.expired));
+    std::move(answer.expired.begin(), answer.expired.end(), std::back_inserter(expired_));
     for (std::size_t i = 0; i < answer.replies.size(); ++i) {
       const std::size_t number = sent.numbers()[i];
       StoreReply& one = answer.replies[i];
@@ -305,39 +307,39 @@ void RedisBackend::take_reply(const redisReply& reply, const RedisBatch& sent, c
     batch.results[number].emplace(unavailable("answered: " + printable(text)));
 }
 
-Result<std::vector<StoreReply::Name>> RedisBackend::counters(std::string_view prefix, Deadline deadline) {
-  const std::string pattern = keys_.counters(prefix);
-  std::vector<StoreReply::Name> all;
-  std::string cursor = "0", why;
+void RedisBackend::list_counters(const StoreCommand& command, Result<StoreReply>& result, Deadline deadline) {
+  if (!connection_) {
+    result = unavailable("lost the connection while its counters were listed");
+    return;
+  }
+  StoreReply listed = *std::move(result);
+  std::optional<Failure> failure;
   try {
-    do {
-      if (!connection_) return unavailable("lost the connection while its counters were listed");
-      std::string bytes;
-      append_command(bytes, {"SCAN", cursor, "MATCH", pattern, "COUNT", "1000"});
-      connection_->exchange(bytes, 1, deadline, [&](std::size_t, const redisReply& reply) {
-        if (failed(reply)) {
-          why = "answered: " + printable(text_of(reply));
-          return;
-        }
-        if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 2 || reply.element[1]->type != REDIS_REPLY_ARRAY)
-          throw ConnectionLost("sent a reply in the wrong format: check that it is a Redis server");
-        cursor = text_of(*reply.element[0]);
-        for (std::size_t i = 0; i < reply.element[1]->elements; ++i)
-          if (auto name = keys_.counter(text_of(*reply.element[1]->element[i]))) all.push_back(*std::move(name));
-      });
-      if (!why.empty()) return unavailable(why);
-    } while (cursor != "0");
+    std::string bytes;
+    const std::string cursor = command.after.empty() ? "0" : command.after;
+    append_command(bytes, {"SCAN", cursor, "MATCH", keys_.counters(command.prefix), "COUNT", "4096"});
+    connection_->exchange(bytes, 1, deadline, [&](std::size_t, const redisReply& reply) {
+      if (failed(reply)) {
+        failure = unavailable("answered: " + printable(text_of(reply)));
+        return;
+      }
+      if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 2 || reply.element[1]->type != REDIS_REPLY_ARRAY)
+        throw ConnectionLost("sent a reply in the wrong format: check that it is a Redis server");
+      listed.next = text_of(*reply.element[0]);
+      if (listed.next == "0") listed.next.clear();
+      const redisReply& found = *reply.element[1];
+      for (std::size_t i = 0; i < found.elements; ++i)
+        if (auto name = keys_.counter(text_of(*found.element[i])); name && name->name.starts_with(command.prefix))
+          listed.counters.push_back(*std::move(name));
+    });
   } catch (const ConnectionLost& lost) {
     connection_.reset();
-    return unavailable(lost.timed_out ? "has more keys than could be looked at in time: allow it more "
-                                        "(StoreOptions::timeout), or keep the counters in a database of their own"
-                                      : lost.what());
+    failure = unavailable(lost.what());
   }
-  // Keys that the server moves while it is asked may come twice.
-  std::sort(all.begin(), all.end());
-  all.erase(std::unique(all.begin(), all.end()), all.end());
-  std::erase_if(all, [&](const StoreReply::Name& counter) { return !counter.name.starts_with(prefix); });
-  return all;
+  if (failure)
+    result = *std::move(failure);
+  else
+    result = std::move(listed);
 }
 
 void RedisBackend::connect(Deadline deadline) {

@@ -38,8 +38,8 @@ class RedisBackend final : public StoreBackend {
     std::vector<std::optional<Result<StoreReply>>> results{};
     std::vector<std::size_t> pending{};  // ascending
     std::string epoch{};
-    bool exact = false;  // an amount is too large for the faster script
-    std::vector<StoreReply::Expired> expired{};
+    bool exact = false;            // an amount is too large for the faster script
+    bool asked_elsewhere = false;  // some keys are on another node than the connection's
   };
   /// What the replies of one round ask for.
   struct Turn {
@@ -55,8 +55,8 @@ class RedisBackend final : public StoreBackend {
   void run(Batch& batch, Deadline deadline);
   [[nodiscard]] Turn round(RedisConnection& connection, Batch& batch, bool asking, Deadline deadline);
   void take_reply(const redisReply& reply, const RedisBatch& sent, const RedisAddress& from, Batch& batch, Turn& turn);
-  /// The counters of the node that has just answered.
-  [[nodiscard]] Result<std::vector<StoreReply::Name>> counters(std::string_view prefix, Deadline deadline);
+  /// Some counters more of the node that has just answered.
+  void list_counters(const StoreCommand& command, Result<StoreReply>& result, Deadline deadline);
   [[nodiscard]] Failure unavailable(const std::string& why) const;
 
   void connect(Deadline deadline);
@@ -80,7 +80,8 @@ class RedisBackend final : public StoreBackend {
   int failures_ = 0;  // in a row
   BackOff back_off_{std::chrono::milliseconds(32), std::chrono::milliseconds(1'024), {}};
   Deadline next_try_{};
-  std::string trouble_;  // why the last try failed
+  std::string trouble_;                       // why the last try failed
+  std::vector<StoreReply::Expired> expired_;  // that no reply has told yet
   std::mt19937_64 random_;
 };
 

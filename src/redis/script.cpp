@@ -84,7 +84,7 @@ local function held_record(bytes)
   return {is = flags < CHARGED and HELD or EXPIRED, on_expiry = flags, amount = sub(bytes, 2, 49), slots = sub(bytes, 50)}
 end
 
-local more, expired = 0, ''
+local more, expired = 0, {}
 if due <= now then
   change = true
   local ids, earliest = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, 64), NEVER
@@ -103,10 +103,10 @@ if due <= now then
         local slot, running = slot_of(name, field), in_flight_of(name)
         if slot.expires > 0 then
           change_slot(slot, charged, nil, nil, held)
+          expired[#expired + 1] = pack('<Hc0', #name, name) .. record.amount
         elseif running.told ~= '' then  -- the slot alone was forgotten
           change_slot(running, nil, nil, nil, held)
         end
-        expired = expired .. pack('<Hc0', #name, name) .. record.amount
       end
       records[id] = record
       local late = now + (record.on_expiry >= DETACHED and LATE_DETACHED or LATE)
@@ -494,7 +494,7 @@ if change then
   end
   if turned then call('PEXPIRE', ended_now, 3 * HOUR / 1000) end
 end
-return table.concat(results) .. expired
+return table.concat(results) .. table.concat(expired)
 )lua";
 
 }  // namespace outlay::detail

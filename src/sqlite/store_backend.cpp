@@ -1,5 +1,6 @@
 #include "sqlite/store_backend.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/utf8.hpp"
@@ -37,7 +38,9 @@ std::vector<Result<StoreReply>> SqliteStoreBackend::execute(std::span<const Stor
     replies.reserve(commands.size());
     if (file_ && file_->moved()) file_.reset();
     if (!file_) file_ = std::make_unique<StoreFile>(path_, deadline, create_);
-    file_->execute(commands, deadline, replies);
+    file_->execute(commands, deadline, replies, expired_);
+    const auto told = std::find_if(replies.begin(), replies.end(), [](const auto& reply) { return bool(reply); });
+    if (told != replies.end()) (*told)->expired = std::exchange(expired_, {});
     return replies;
   } catch (const SqliteError& error) {
     if (!error.busy()) file_.reset();

@@ -32,7 +32,8 @@ class SqliteStoreBackend final : public StoreBackend {
  private:
   const std::filesystem::path path_;
   const bool create_;
-  std::unique_ptr<StoreFile> file_;  // null after a failure: the next command opens it again
+  std::vector<StoreReply::Expired> expired_;  // that no reply has told yet
+  std::unique_ptr<StoreFile> file_;           // null after a failure: the next command opens it again
 };
 
 }  // namespace outlay::detail

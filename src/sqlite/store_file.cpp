@@ -63,6 +63,13 @@ std::string bytes_of(const std::string& id) {
   return bytes;
 }
 
+/// A counter, as StoreReply::next has it: the window's id, which has no zero byte, and the name, which may have any.
+StoreReply::Name name_in(std::string_view place) {
+  const std::size_t end = place.find('\0');
+  if (end == place.npos) return {};
+  return {std::string(place.substr(end + 1)), std::string(place.substr(0, end))};
+}
+
 bool is_there(const std::filesystem::path& path) noexcept {
   std::error_code ignored;
   return std::filesystem::exists(path, ignored);
@@ -91,12 +98,14 @@ bool StoreFile::moved() const noexcept {
 }
 
 void StoreFile::execute(std::span<const StoreCommand> commands, Deadline deadline,
-                        std::vector<Result<StoreReply>>& replies) {
+                        std::vector<Result<StoreReply>>& replies, std::vector<StoreReply::Expired>& expired) {
   database_.set_deadline(deadline);
   begin_.run();
   try {
     for (const StoreCommand& command : commands) replies.push_back(apply(command));
     commit_.run();
+    std::vector<StoreReply::Expired> found = tables_.take_expired();
+    std::move(found.begin(), found.end(), std::back_inserter(expired));
   } catch (...) {
     if (database_.in_transaction()) sqlite3_exec(database_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);
     (void)tables_.take_expired();  // they are to be found again
@@ -158,7 +167,8 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& asked) {
       reply.caps = tables_.caps(now);
       break;
     case Op::list_counters:
-      reply.counters = tables_.counters(command.prefix);
+      reply.counters = tables_.counters(command.prefix, name_in(command.after));
+      if (!reply.counters.empty()) reply.next = reply.counters.back().window + '\0' + reply.counters.back().name;
       break;
   }
   if (!fits)
@@ -169,7 +179,6 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& asked) {
   reply.now = command.now;
   reply.epoch = tables_.epoch();
   reply.version = tables_.version();
-  reply.expired = tables_.take_expired();
   reply.states.reserve(tables_.views().size());
   for (std::size_t i = 0; i < tables_.views().size(); ++i) {
     const SlotSums sums = tables_.sums_of(tables_.views()[i]);

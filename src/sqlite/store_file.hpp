@@ -28,7 +28,10 @@ class StoreFile {
   [[nodiscard]] bool moved() const noexcept;
 
   /// Executes the commands in one transaction. Where it throws, nothing has changed.
-  void execute(std::span<const StoreCommand> commands, Deadline deadline, std::vector<Result<StoreReply>>& replies);
+  ///
+  /// \param expired The leases that had run out are put behind it.
+  void execute(std::span<const StoreCommand> commands, Deadline deadline, std::vector<Result<StoreReply>>& replies,
+               std::vector<StoreReply::Expired>& expired);
 
  private:
   using Outcome = StoreReply::Outcome;

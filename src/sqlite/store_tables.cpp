@@ -15,7 +15,8 @@ constexpr auto remember_ended_for = 1h;
 constexpr auto remember_expired = 48h, remember_detached = 7 * 24h;
 constexpr auto longest_memory = 60 * 24h;  // of the id of a correction
 constexpr auto purge_every = 10min;
-constexpr std::int64_t purge_at_once = 1'000;
+constexpr std::size_t longest_name = 256;
+constexpr std::int64_t purge_at_once = 1'000, list_at_once = 4'096;
 
 /// Resets a statement at the end of a block, also where reading its rows throws.
 class ResetAtEnd {
@@ -44,8 +45,8 @@ StoreTables::StoreTables(Database& database)
                   "WHERE name = ?1 AND \"window\" = ?2 AND begins >= ?3 AND begins <= ?4"),
       any_slot_(database_, "SELECT 1 FROM store_slots WHERE name = ?1 AND \"window\" = ?2 LIMIT 1"),
       names_(database_,
-             "SELECT DISTINCT name, \"window\" FROM store_slots WHERE substr(name, 1, length(?1)) = ?1 "
-             "ORDER BY name, \"window\""),
+             "SELECT DISTINCT name, \"window\" FROM store_slots WHERE (name, \"window\") > (?1, ?2) AND name < ?3 "
+             "ORDER BY name, \"window\" LIMIT ?4"),
       name_of_(database_, "SELECT name, \"window\" FROM store_slots WHERE id = ?1"),
       in_flight_(database_,
                  "SELECT id, state, begins FROM store_slots "
@@ -199,12 +200,17 @@ bool StoreTables::has_slots(const StoreCounter& counter) {
   return any_slot_.step();
 }
 
-std::vector<StoreReply::Name> StoreTables::counters(std::string_view prefix) {
-  std::vector<StoreReply::Name> all;
+std::vector<StoreReply::Name> StoreTables::counters(std::string_view prefix, const StoreReply::Name& after) {
+  std::vector<StoreReply::Name> some;
   const ResetAtEnd reset(names_);
-  names_.bind_blob(1, prefix);
-  while (names_.step()) all.push_back({std::string(names_.blob(0)), std::string(names_.blob(1))});
-  return all;
+  // The names that begin with it lie between it and what no such name reaches, and the id of a window is never empty.
+  const std::string beyond = std::string(prefix) + std::string(longest_name, '\xFF');
+  names_.bind_blob(1, std::max(std::string_view(after.name), prefix));
+  names_.bind_blob(2, after.window);
+  names_.bind_blob(3, beyond);
+  names_.bind(4, list_at_once);
+  while (names_.step()) some.push_back({std::string(names_.blob(0)), std::string(names_.blob(1))});
+  return some;
 }
 
 bool StoreTables::load_slot(std::int64_t id, std::size_t& place) {

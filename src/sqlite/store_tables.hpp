@@ -59,8 +59,8 @@ class StoreTables {
   void set_cap(const StoreCounter& counter, const StoreCap& cap, std::int64_t now);
   [[nodiscard]] std::vector<StoreCap> caps(std::int64_t now);
 
-  /// Those of which there is any slot, by name, then window.
-  [[nodiscard]] std::vector<StoreReply::Name> counters(std::string_view prefix);
+  /// Some of those of which there is any slot: the next after one, by name, then window. None: there are no more.
+  [[nodiscard]] std::vector<StoreReply::Name> counters(std::string_view prefix, const StoreReply::Name& after);
   /// The leases that have been ended since this was last asked.
   [[nodiscard]] std::vector<StoreReply::Expired> take_expired() noexcept { return std::exchange(expired_, {}); }
 

@@ -349,6 +349,7 @@ class Run {
         wrong_ = "it is not noticed that the store has lost data";
     }
     process.store->flush(20s);
+    unsaid_.insert(Action::expired);  // before it forgot
     process.compared = process.ledger.events().size();
     for (auto& one : processes_) {
       const outlay::LedgerScope scope(one->ledger);
@@ -500,6 +501,8 @@ class Run {
     now_ = std::max(std::min(now_ + by, date(2031, 1, 1)), std::max(oldest, first_ - 40 * 3'600));
     history_ << "the time is " << outlay::to_iso8601(time_of(now_)) << '\n';
     if (own_clock_) (void)backing_.set_clock(exactly(now_));
+    // A server may have forgotten the slot with whatever was held in it.
+    if (own_clock_ && by >= 3'000) unsaid_.insert(Action::expired);
     for (auto& process : processes_) {
       if (dice_.chance(5)) process->skew = dice_.between(-most_skew, most_skew);
       process->clock->set(exactly(now_ + process->skew));

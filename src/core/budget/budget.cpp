@@ -148,6 +148,7 @@ BudgetState OpenBudget::state() const {
 
 Amounts OpenBudget::spent() const { return state().spent; }
 Amounts OpenBudget::reserved() const { return state().reserved; }
+Limits OpenBudget::remaining() const { return state().remaining; }
 
 Limits OpenBudget::limits() const {
   if (node_->outside) return state().limits;

@@ -47,6 +47,7 @@ class SharedCounter final : public OutsideCounter, public std::enable_shared_fro
   std::uint64_t life_ = 0;                                 // StoreReply::State::life
   Vector set_caps_ = no_caps;                              // by an operator, in the place of the budgets' own
   std::optional<Time> counts_until_;  // when the last window turns in which anything was spent or held
+  bool of_budget_ = false;            // some budget has counted in it, and not a look at the store alone
   bool remembered_ = false;           // by its queue
 };
 

@@ -12,7 +12,7 @@ namespace detail {
 
 std::shared_ptr<OutsideCounter> open_outside_counter(const std::shared_ptr<Store>& store, const std::string& name,
                                                      const Window& window) {
-  return Access::queue(*store).counter(name, window);
+  return Access::queue(*store).counter(name, window, true);
 }
 
 void StoreQueue::record_expired(Books& books) noexcept try {
@@ -26,8 +26,11 @@ void StoreQueue::record_expired(Books& books) noexcept try {
   for (const StoreReply::Expired& lease : all) {
     const AttributionRef where = books.dictionary.intern(nullptr, {true, lease.counter.name, {}, {}});
     const Amounts& charged = lease.charged;
+    const Vector amounts = to_vector(charged);
+    const auto any = std::find_if(amounts.begin(), amounts.end(), [](std::int64_t amount) { return amount != 0; });
+    const std::size_t first = any == amounts.end() ? 0 : static_cast<std::size_t>(any - amounts.begin());
     EventDraft(books, Action::expired, where.get())
-        .numbers(Dimension::usd, charged.usd.nanos(), -1)
+        .numbers(static_cast<Dimension>(first), amounts[first], -1)
         .reason("A call did not end before its lease ran out (" + printable_name(lease.counter.window) + "). " +
                 (charged == Amounts{} ? "What it had reserved was released."
                                       : "What it had reserved was charged: " + to_string(charged.usd) + " and " +
@@ -84,7 +87,7 @@ using namespace detail;
 /// How long a program's own id of a correction is remembered: until what it corrects is long settled.
 constexpr std::chrono::hours remember_correction{60 * 24};
 
-/// Every question to the store goes through it.
+/// Every question of a member of Store goes through it.
 Result<StoreReply> answer_to(StoreQueue& queue, StoreCommand command, Counters counters = {}) {
   Result<StoreReply> reply = queue.ask_and_wait(std::move(command), std::move(counters));
   queue.record_expired(Access::books(Ledger::current()));
@@ -93,10 +96,13 @@ Result<StoreReply> answer_to(StoreQueue& queue, StoreCommand command, Counters c
 
 /// By the clock that decides which window it is. A store that is far away says its own with the first answer.
 Time time_of(StoreQueue& queue) {
-  if (queue.distance() == StoreBackend::Distance::remote && queue.epoch().empty())
-    if (Result<StoreReply> heard = answer_to(queue, queue.command(StoreCommand::Op::snapshot, {}, {}, {}, {})); !heard)
+  const Time callers = queue.clock ? queue.clock->now() : Access::books(Ledger::current()).time();
+  if (queue.distance() == StoreBackend::Distance::remote && !queue.heard())
+    if (Result<StoreReply> heard =
+            answer_to(queue, queue.command(StoreCommand::Op::snapshot, {}, {}, {}, queue.now(callers)));
+        !heard)
       throw_failure(std::move(heard).error());
-  return queue.now(queue.clock ? queue.clock->now() : Access::books(Ledger::current()).time());
+  return queue.now(callers);
 }
 
 void check_counter(std::string_view name, const Window& window) {
@@ -230,6 +236,14 @@ void Store::set_cap(const CapChange& change) {
 
 namespace {
 
+/// What another program, or a later version, may have put beside ours.
+bool is_known(const std::string& window) noexcept try {
+  (void)Window::parse(window);
+  return true;
+} catch (...) {
+  return false;
+}
+
 /// What each has spent and reserved in its present window.
 std::vector<StoreReply::State> states_of(StoreQueue& queue, std::span<const StoreReply::Name> names) {
   constexpr std::size_t at_once = 64;
@@ -265,14 +279,24 @@ std::vector<CapState> Store::caps() {
 }
 
 std::vector<CounterState> Store::counters(std::string_view prefix) {
-  StoreCommand list = queue_->command(StoreCommand::Op::list_counters, {}, {}, {}, time_of(*queue_));
-  list.prefix = prefix;
-  Result<StoreReply> listed = answer_to(*queue_, std::move(list));
-  if (!listed) throw_failure(std::move(listed).error());
-  std::vector<StoreReply::State> states = states_of(*queue_, listed->counters);
+  std::vector<StoreReply::Name> names;
+  std::string next;
+  do {
+    StoreCommand list = queue_->command(StoreCommand::Op::list_counters, {}, {}, {}, time_of(*queue_));
+    list.prefix = prefix;
+    list.after = std::move(next);
+    Result<StoreReply> listed = answer_to(*queue_, std::move(list));
+    if (!listed) throw_failure(std::move(listed).error());
+    std::move(listed->counters.begin(), listed->counters.end(), std::back_inserter(names));
+    next = std::move(listed->next);
+  } while (!next.empty());
+  std::erase_if(names, [](const StoreReply::Name& counter) { return !is_known(counter.window); });
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  const std::vector<StoreReply::State> states = states_of(*queue_, names);
   std::vector<CounterState> all;
   for (std::size_t i = 0; i < states.size(); ++i)
-    all.push_back({std::move(listed->counters[i].name), std::move(listed->counters[i].window), states[i]});
+    all.push_back({std::move(names[i].name), std::move(names[i].window), states[i]});
   return all;
 }
 

@@ -67,7 +67,7 @@ void StoreQueue::end_on_own_thread() noexcept {
   thread_.detach();
 }
 
-std::shared_ptr<SharedCounter> StoreQueue::counter(const std::string& name, const Window& window) {
+std::shared_ptr<SharedCounter> StoreQueue::counter(const std::string& name, const Window& window, bool of_budget) {
   const std::lock_guard lock(mutex_);
   std::weak_ptr<SharedCounter>& known = counters_[{name, window.id()}];
   std::shared_ptr<SharedCounter> counter = known.lock();
@@ -77,6 +77,7 @@ std::shared_ptr<SharedCounter> StoreQueue::counter(const std::string& name, cons
     counter = std::make_shared<SharedCounter>(*this, name, window);
     counters_[{name, window.id()}] = counter;
   }
+  counter->of_budget_ |= of_budget;
   return counter;
 }
 
@@ -172,6 +173,11 @@ StoreCommand StoreQueue::command(Op op, std::string id, std::vector<StoreCounter
 std::string StoreQueue::epoch() const {
   const std::lock_guard lock(mutex_);
   return epoch_;
+}
+
+bool StoreQueue::heard() const {
+  const std::lock_guard lock(mutex_);
+  return heard_;
 }
 
 std::string StoreQueue::new_id() {

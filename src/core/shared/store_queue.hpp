@@ -66,7 +66,9 @@ class StoreQueue {
   [[nodiscard]] std::string description() const { return backend_->description(); }
 
   /// The one counter of a name and window in this process.
-  std::shared_ptr<SharedCounter> counter(const std::string& name, const Window& window);
+  ///
+  /// \param of_budget Some budget counts in it: the loss of its data is noticed also when that is gone.
+  std::shared_ptr<SharedCounter> counter(const std::string& name, const Window& window, bool of_budget = false);
   /// The time that decides which window it is: the store's own where it is far away, else the caller's.
   [[nodiscard]] Time now(Time callers) const noexcept;
   [[nodiscard]] Counter view(SharedCounter& counter, Time now, const Vector& caps);
@@ -96,6 +98,8 @@ class StoreQueue {
   [[nodiscard]] std::string new_id();
   /// Which life of the store's data it last told of.
   [[nodiscard]] std::string epoch() const;
+  /// Whether it has told anything, and so what time it is there.
+  [[nodiscard]] bool heard() const;
   /// Executes on this thread: where the store is near. The counters are those of the command.
   [[nodiscard]] Result<StoreReply> execute(const StoreCommand& command, const Counters& counters);
   /// Leaves it to the store's thread.
@@ -202,6 +206,7 @@ class StoreQueue {
   std::chrono::nanoseconds offset_{};  // store's clock - this machine's
   std::string epoch_;
   std::int64_t version_ = 0;
+  bool heard_ = false;
   std::optional<Time> known_until_;  // when the last window turns in which anything was spent or held
   std::optional<Time> lost_until_;
   std::uint64_t losses_ = 0;      // how often the store has lost data

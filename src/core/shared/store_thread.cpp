@@ -41,6 +41,7 @@ void StoreQueue::before_fork() {
 void StoreQueue::after_fork(bool in_child) noexcept {
   const bool in_memory = distance_ == StoreBackend::Distance::memory;
   if (in_child) {
+    expired_.clear();  // the parent books them
     renew(changed_);
     renew(delivered_);
     if (thread_.joinable()) detail::abandon(std::make_shared<const std::thread>(std::move(thread_)));
@@ -251,14 +252,22 @@ void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
 }
 
 void StoreQueue::note_expired(std::vector<StoreReply::Expired>&& more) {
-  if (expired_.size() >= most_expired) return;
-  std::move(more.begin(), more.end(), std::back_inserter(expired_));
+  for (StoreReply::Expired& lease : more) {
+    if (expired_.size() == most_expired) {
+      to_say_.emplace_back(LogLevel::warning,
+                           "more than 10,000 leases in " + backend_->description() +
+                               " have run out since a call last asked it. The others have no event.");
+      break;
+    }
+    expired_.push_back(std::move(lease));
+  }
   any_expired_.store(true, std::memory_order_relaxed);
 }
 
 void StoreQueue::take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
                            std::int64_t version_before) {
   offset_ = reply.now - system_now();
+  heard_ = true;
   if (!epoch_.empty() && (reply.epoch != epoch_ || reply.version < version_before)) {
     std::optional<Time> until = std::exchange(known_until_, std::nullopt);
     for (const auto& [key, known] : counters_) {
@@ -311,7 +320,7 @@ void StoreQueue::take_note_of(SharedCounter& counter, const StoreCounter& slot, 
 }
 
 void StoreQueue::remember(SharedCounter& counter, Time now) {
-  if (distance_ == StoreBackend::Distance::memory || counter.remembered_) return;
+  if (distance_ == StoreBackend::Distance::memory || counter.remembered_ || !counter.of_budget_) return;
   remembered_.push_back(counter.shared_from_this());
   counter.remembered_ = true;
   while (!remembered_.empty() &&

@@ -406,6 +406,20 @@ TEST_CASE("redis: a user with few rights is enough, and what cannot be checked i
   CHECK(run(backend, command(Op::settle, 1, {forever("x")}, 1_usd)).value().states.at(0).spent.usd == 1_usd);
   CHECK(contains(log.text(), "warning: "));
   CHECK(contains(log.text(), "CONFIG GET is not allowed"));
+  // What it may not do fails alone. A lease that had run out by then is told by the next answer.
+  StoreCommand left_alone = command(Op::reserve, 2, {forever("y")}, 3_usd);
+  left_alone.lease = {};
+  REQUIRE(run(backend, left_alone));
+  StoreCommand list;
+  list.op = Op::list_counters;
+  CHECK(contains(unavailable(backend, list).message, "NOPERM"));
+  const auto next = run(backend, command(Op::snapshot, 0, {forever("y")}));
+  CHECK(next.value().states.at(0).spent.usd == 3_usd);
+  REQUIRE(next.value().expired.size() == 1);
+  CHECK(next.value().expired[0].counter.name == "y");
+  CHECK(next.value().expired[0].charged.usd == 3_usd);
+  REQUIRE(server.command({"ACL", "SETUSER", "caps", "+scan"}) == "OK");
+  CHECK(run(backend, list).value().counters.size() == 2);
   // Another prefix is none of its keys.
   RedisBackend foreign("unix://caps:secret@" + path, "other");
   CHECK(contains(unavailable(foreign, command(Op::settle, 1, {forever("x")}, 1_usd)).message, "NOPERM"));

@@ -16,6 +16,19 @@ outlay::BudgetOptions day(const std::shared_ptr<outlay::Store>& store, outlay::U
 
 }  // namespace
 
+TEST_CASE("redis store: a key that is no counter's is left out of the list of counters", "[redis]") {
+  NEEDS_REDIS();
+  const test::RedisServer server;
+  const auto store = outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()});
+  store->adjust({.name = "a", .window = outlay::Window::day(), .amounts = {.usd = 1_usd}, .create = true});
+  for (const char* key : {"{outlay}:in:foo:bar", "{outlay}:in:day@UTC", "{outlay}:in:%zz:b", "other"})
+    REQUIRE(server.command({"SET", key, "x"}) == "OK");
+  const auto counters = store->counters();
+  REQUIRE(counters.size() == 1);
+  CHECK(counters[0].name == "a");
+  CHECK(counters[0].state.spent.usd == 1_usd);
+}
+
 TEST_CASE("redis store: two stores of one server share a cap to the cent", "[redis]") {
   NEEDS_REDIS();
   const test::RedisServer server;

@@ -31,3 +31,29 @@ TEST_CASE("sqlite: a cap that one process sets is what others judge their next c
   const TempDir dir;
   processes::check_caps_that_an_operator_sets(in(dir));
 }
+
+TEST_CASE("sqlite: a lease that a process finds has one event, also where the process forks before it books it",
+          "[sqlite][detached]") {
+  NEEDS_FORK();
+  const TempDir dir;
+  const processes::Place place = in(dir);
+  const std::string text = processes::batch_of_a_process_that_is_killed(place, std::chrono::hours(1));
+  const processes::Process finder(place, processes::midnight + std::chrono::hours(3));
+  const outlay::Budget batches({.name = "batches",
+                                .usd = outlay::Usd::from_nanos(1'000'000'000),
+                                .window = outlay::Window::day(),
+                                .store = finder.store});
+  CHECK(batches.spent().usd == outlay::Usd::from_nanos(12'500'000));  // a look finds it, and books nothing
+  CHECK(finder.ledger.events().empty());
+  ForkedChild child([&] {
+    try {
+      (void)finder.store->state("batches", outlay::Window::day());
+      return -1;
+    } catch (const outlay::StoreUnavailable&) {
+      return static_cast<int>(finder.ledger.events().size());
+    }
+  });
+  CHECK(child.wait() == 0);
+  (void)finder.store->state("batches", outlay::Window::day());
+  CHECK(finder.ledger.events().size() == 1);
+}

@@ -96,6 +96,7 @@ TEST_CASE("budget: children share what their parent has, and a refusal names the
   REQUIRE(refused.error().breaches().size() == 1);
   REQUIRE(refused.error().breaches()[0].path == "root");
   REQUIRE(child.state().remaining.tokens == 90);  // of its own cap
+  REQUIRE(child.remaining() == child.state().remaining);
   REQUIRE(child.reserved() == outlay::Amounts{});
 }
 

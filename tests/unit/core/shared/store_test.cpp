@@ -109,6 +109,91 @@ TEST_CASE("shared: a store that has answered nothing yet is asked by its own clo
   CHECK(connect()->caps().at(0).state.caps.usd == 3_usd);
 }
 
+namespace {
+
+/// A store far away without a clock of its own.
+class ClocklessBackend final : public StoreBackend {
+ public:
+  std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
+                                          std::chrono::milliseconds timeout) override {
+    std::vector<Result<StoreReply>> replies = memory_->execute(commands, timeout);
+    for (Result<StoreReply>& reply : replies)
+      if (reply) reply->epoch.clear();
+    asked += commands.size();
+    return replies;
+  }
+  [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
+  [[nodiscard]] std::string description() const override { return "a server"; }
+  static inline std::size_t asked = 0;
+
+ private:
+  const std::unique_ptr<StoreBackend> memory_ = memory_backend();
+};
+
+}  // namespace
+
+TEST_CASE("shared: a store far away without a clock is asked by the process's", "[core][store]") {
+  const Fixture fixture;
+  Store store(std::make_unique<ClocklessBackend>(), {.on_unreachable = OnUnreachable::deny()});
+  ClocklessBackend::asked = 0;
+  store.adjust({.name = "team", .window = Window::day(), .amounts = {.usd = 2_usd}, .create = true});
+  CHECK(ClocklessBackend::asked == 2);  // once for the time
+  CHECK(store.state("team", Window::day(), std::chrono::system_clock::now()).spent.usd == 2_usd);
+  CHECK(ClocklessBackend::asked == 3);
+}
+
+TEST_CASE("shared: a look at a store's counters does not crowd out those whose loss is to be noticed",
+          "[core][store]") {
+  const Fixture fixture;
+  const std::shared_ptr<StoreBackend> server = memory_backend();
+  /// Keeps each name for itself, and loses one of them.
+  struct Evicting final : StoreBackend {
+    explicit Evicting(std::shared_ptr<StoreBackend> to_server) : to(std::move(to_server)) {}
+    std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
+                                            std::chrono::milliseconds timeout) override {
+      std::vector<Result<StoreReply>> replies = to->execute(commands, timeout);
+      for (std::size_t i = 0; i < commands.size(); ++i)
+        for (std::size_t k = 0; replies[i] && k < commands[i].counters.size(); ++k)
+          replies[i]->states.at(k).life = commands[i].counters[k].name == "mine" ? life : 1;
+      return replies;
+    }
+    [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
+    [[nodiscard]] std::string description() const override { return "a server"; }
+    std::shared_ptr<StoreBackend> to;
+    std::uint64_t life = 1;
+  };
+  auto backend = std::make_unique<Evicting>(server);
+  Evicting& evicting = *backend;
+  const auto store = std::make_shared<Store>(std::move(backend), StoreOptions{.on_unreachable = OnUnreachable::deny()});
+  {
+    const Budget mine(daily("mine", 1_usd, store));
+    spend_a_cent();
+    store->flush();
+  }
+  for (int i = 0; i < 17'000; i += 50) {
+    StoreCommand command;
+    command.op = StoreCommand::Op::adjust;
+    command.id = std::to_string(i) + std::string(32 - std::to_string(i).size(), 'a');
+    command.amount = {.calls = 1};
+    command.now = std::chrono::system_clock::now();
+    for (int k = i; k < i + 50; ++k) {
+      StoreCounter counter;
+      counter.name = "other:" + std::to_string(k);
+      counter.window = Window::forever().id();
+      counter.end = Time::max();
+      command.counters.push_back(std::move(counter));
+    }
+    REQUIRE(server->execute({&command, 1}, 1s).front());
+  }
+  CHECK(store->counters("other:").size() == 17'000);
+  evicting.life = 2;
+  const Budget mine(daily("mine", 1_usd, store));
+  CHECK(store->state("mine", Window::day()).life == 2);
+  const Result<Call> refused = try_call(cent_request());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason() == errc::store_unavailable);
+}
+
 TEST_CASE("shared: a call settles in the window in which it was admitted", "[core][store]") {
   const Fixture fixture;
   fixture.clock->set(midnight - 1s);
