@@ -108,7 +108,7 @@ struct GatewayOptions {
   std::string admin_sha256{};
   /// Requests that are passed although no cap can count them: `"POST /v1/audio/speech"`. A path may end in `*`.
   std::vector<std::string> pass{};
-  /// The status of a refusal: 429 or 402.
+  /// The status of a refusal: 429 or 402. Of Cohere's API it is always 402: its SDKs try again after any 429.
   int refusal_status = 429;
   /// Bounds on time, memory and the number of clients.
   GatewayLimits limits{};
@@ -154,9 +154,9 @@ struct GatewayStats {
 /// provider sent it, but for the usage report of a stream that only the gateway had asked for. `Accept-Encoding: identity` is asked of the
 /// upstream, so that replies can be read. Keys pass through, and are neither kept nor logged.
 ///
-/// A refusal has the shape of the provider's own errors, status 429 (GatewayOptions::refusal_status), `x-should-retry: false`, which the
-/// official SDKs obey, `Retry-After` where time alone helps, and `x-outlay-budget`, `-limit`, `-spent`, `-reset`. A stream that no longer
-/// fits is cut: under Truncate it ends as the provider ends one at its ceiling, otherwise with an error event.
+/// A refusal has the shape of the provider's own errors, status 429 (GatewayOptions::refusal_status; 402 of Cohere's API), `x-should-retry:
+/// false`, which the other official SDKs obey, `Retry-After` where time alone helps, and `x-outlay-budget`, `-limit`, `-spent`, `-reset`. A
+/// stream that no longer fits is cut: under Truncate it ends as the provider ends one at its ceiling, otherwise with an error event.
 ///
 /// A client may send `x-outlay-usd` and `x-outlay-tokens`, caps for this request alone, `x-outlay-tag-<name>`, tags, and `x-outlay-session`,
 /// which is the tag `session`: with the rule `{.match = {"session", "*"}, .usd = 2_usd}` each session has two dollars.

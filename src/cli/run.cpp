@@ -142,8 +142,9 @@ int run(const RunArguments& arguments) {
   options.pass = arguments.pass;
   options.drain = std::chrono::milliseconds(0);
   options.refusal_status = arguments.status;
-  options.on_exchange = [&totals, by_cap = arguments.status](const GatewayExchange& seen) {
-    if (seen.outcome == "refused") ++(seen.status == by_cap ? totals.by_cap : totals.not_counted);
+  options.on_exchange = [&totals](const GatewayExchange& seen) {
+    const bool by_cap = seen.status == 429 || seen.status == 402;
+    if (seen.outcome == "refused") ++(by_cap ? totals.by_cap : totals.not_counted);
     if (seen.outcome == "cut" || seen.outcome == "truncated") ++totals.cut;
   };
 

@@ -105,6 +105,9 @@ Answer error_answer(std::optional<Api> api, int status, std::string_view code, s
 }
 
 Answer refusal(Api api, const Failure& failure, int status) {
+  // Cohere's SDKs know no x-should-retry and try again after any 429. A reached billing limit is 402 there
+  // (docs.cohere.com/reference/errors).
+  if (api == Api::cohere_chat || api == Api::cohere_embed) status = 402;
   Answer answer = error_answer(api, status, to_string(failure.reason()), failure.message());
   // The official SDKs try again after 429 unless the server says that it would not help.
   answer.fields.emplace_back("x-should-retry", "false");

@@ -30,7 +30,7 @@ struct Answer {
 [[nodiscard]] int status_of(errc reason) noexcept;
 /// A refusal by a budget.
 ///
-/// \param status 429 or 402.
+/// \param status 429 or 402; Cohere's is 402 in any case.
 [[nodiscard]] Answer refusal(Api api, const Failure& failure, int status);
 
 /// The head and body as they go over the wire, with Content-Length.

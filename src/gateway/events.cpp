@@ -46,6 +46,13 @@ std::string sse(std::string_view type, std::string_view data) {
   return event.append("data: ").append(data).append("\n\n");
 }
 
+/// The chunk that a stream of chat completions ends with, in the name of its first one.
+void begin_chunk(JsonWriter& writer, const json::value& first, std::string_view choices) {
+  writer.begin_object().key("id").text(text_of(first, "id")).key("object").text("chat.completion.chunk");
+  writer.key("created").number(number_of(first, "created")).key("model").text(text_of(first, "model"));
+  writer.key("choices").raw(choices);
+}
+
 }  // namespace
 
 void Events::on_event(const StreamEvent& event) {
@@ -144,9 +151,8 @@ std::string Events::ending() const {
     return R"({"response":"","done":true,"done_reason":"length"})"
            "\n";
   if (!sse_) return {};
-  writer.begin_object().key("id").text(text_of(first, "id")).key("object").text("chat.completion.chunk");
-  writer.key("created").number(number_of(first, "created")).key("model").text(text_of(first, "model"));
-  writer.key("choices").raw(R"([{"index":0,"delta":{},"finish_reason":"length"}])").end_object();
+  begin_chunk(writer, first, R"([{"index":0,"delta":{},"finish_reason":"length"}])");
+  writer.end_object();
   return sse({}, out) + "data: [DONE]\n\n";
 }
 
@@ -188,6 +194,14 @@ std::string Events::error_ending(int status, std::string_view code, std::string_
     return sse("message-end", out);
   }
   if (!sse_) return {};
+  if (api_ == Api::mistral_chat) {
+    // Its SDKs read each event as a chunk, and would fail at another object with a message about their own types.
+    std::string out;
+    JsonWriter writer(out);
+    begin_chunk(writer, data_of(first_), R"([{"index":0,"delta":{"content":""},"finish_reason":"error"}])");
+    writer.key("error").raw(body).end_object();
+    return sse({}, out) + "data: [DONE]\n\n";
+  }
   return sse({}, body) + (api_ == Api::gemini ? "" : "data: [DONE]\n\n");
 }
 

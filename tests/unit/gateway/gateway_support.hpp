@@ -61,6 +61,8 @@ class RunningGateway {
       options.upstreams.push_back({.name = "openai", .url = url + "/v1", .paths = {"/v1/"}});
       options.upstreams.push_back({.name = "anthropic", .url = url, .paths = {"/v1/messages"}});
       options.upstreams.push_back({.name = "gemini", .url = url, .paths = {"/v1beta/"}});
+      options.upstreams.push_back({.name = "cohere", .url = url, .paths = {"/v2/"}});
+      options.upstreams.push_back({.name = "mistral", .url = url});
       options.upstreams.push_back({.name = "ollama", .url = url, .paths = {"/api/"}});
     }
     options.drain = drain;

@@ -314,6 +314,21 @@ TEST_CASE("gateway: a refusal has the provider's shape, and nothing is sent", "[
   CHECK(gateway.gateway().stats().refused == 3);
 }
 
+TEST_CASE("gateway: a refusal of Cohere's API is 402, since its SDKs try again after any 429", "[gateway]") {
+  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
+  RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.name = "team", .tokens = 10});
+  for (const char* more : {R"("max_tokens":1000)", R"("max_tokens":1000,"stream":true)"}) {
+    const WireReply reply = ask(
+        gateway,
+        post("/v2/chat",
+             std::string(R"({"model":"command-a-03-2025","messages":[{"role":"user","content":"Hi"}],)") + more + "}"));
+    CHECK(reply.status == 402);
+    CHECK(reply.field("x-outlay-budget") == "team");
+    CHECK(reply.body.starts_with(R"({"message":"budget \"team\" refused command-a-03-2025)"));
+  }
+  CHECK(upstream.requests().empty());
+}
+
 TEST_CASE("gateway: a refusal says when the window turns, and may be 402", "[gateway]") {
   const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
   outlay::GatewayOptions options;

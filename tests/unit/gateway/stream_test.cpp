@@ -86,10 +86,9 @@ constexpr std::string_view unbounded =
     R"({"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"Hi"}]})";
 
 /// Events that go on until the client closes.
-Plan endless() {
+Plan endless(const std::string& event = delta_event("word after word after word ")) {
   Plan plan;
   plan.bytes = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-  const std::string event = delta_event("word after word after word ");
   char size[16];
   std::snprintf(size, sizeof size, "%zx\r\n", event.size());
   plan.repeat = size + event + "\r\n";
@@ -240,6 +239,44 @@ TEST_CASE("gateway: a stream that no longer fits is cut with an error in the pro
   CHECK(gateway.gateway().stats().cut == 1);
   REQUIRE(gateway.ledger().records().size() == 1);
   CHECK(gateway.ledger().records()[0].usage.total() <= 500);
+}
+
+TEST_CASE("gateway: where an API has a reason to finish that says error, a cut stream ends with it",
+          "[gateway][stream]") {
+  const FaultServer upstream([](std::size_t, std::string_view asked) {
+    return asked.find("POST /v2/chat") != asked.npos
+               ? endless(
+                     R"(data: {"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"word after word "}}}})"
+                     "\n\n")
+               : endless();
+  });
+  const outlay::BudgetOptions small{.name = "small", .tokens = 500};
+  {
+    RunningGateway gateway(upstream.url(), small);
+    const std::string body =
+        ask(gateway,
+            post("/to/mistral/v1/chat/completions",
+                 R"({"model":"mistral-large-latest","stream":true,"messages":[{"role":"user","content":"Hi"}]})"))
+            .body;
+    // Mistral's SDKs read each event as a chunk, so the error is in one.
+    const std::string start =
+        R"(data: {"id":"chat-1","object":"chat.completion.chunk","created":7,"model":"gpt-4o-2024-08-06",)"
+        R"("choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}],)"
+        R"("error":{"object":"error","message":"budget \"small\" refused)";
+    CHECK_THAT(body, ContainsSubstring(start));
+    CHECK(body.ends_with("}}\n\ndata: [DONE]\n\n"));
+  }
+  {
+    RunningGateway gateway(upstream.url(), small);
+    const std::string body =
+        ask(gateway, post("/v2/chat",
+                          R"({"model":"command-a-03-2025","stream":true,"messages":[{"role":"user","content":"Hi"}]})"))
+            .body;
+    CHECK_THAT(body,
+               ContainsSubstring(
+                   "event: message-end\ndata: "
+                   R"({"type":"message-end","delta":{"finish_reason":"ERROR","error":"budget \"small\" refused)"));
+  }
 }
 
 TEST_CASE("gateway: under Truncate a stream that no longer fits ends as at its ceiling", "[gateway][stream]") {
