@@ -12,6 +12,7 @@
 #include "core/base/iso_time.hpp"
 #include "core/base/json_writer.hpp"
 #include "core/base/vector.hpp"
+#include "core/budget/rules.hpp"
 #include "core/pricing/price_book.hpp"
 #include "gateway/desk.hpp"
 #include "json/settings.hpp"
@@ -221,6 +222,36 @@ CapChange merged(std::string_view verb, const Change& change, const CapState& se
   return whole;
 }
 
+/// What the counter is after the change.
+Answer changed_answer(Store& store, const Change& change) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object().key("name").text(change.name).key("window").text(change.window.id());
+  try {
+    const CapState set = set_cap_of(store, change);
+    const StoreReply::State state = store.state(change.name, change.window);
+    json.key("spent").begin_object();
+    const Vector spent = outlay::detail::to_vector(state.spent);
+    for (std::size_t d = 0; d < dimension_count; ++d)
+      if (static_cast<Dimension>(d) != Dimension::concurrent) {
+        json.key(to_string(static_cast<Dimension>(d)));
+        write_amount(json, d, spent[d]);
+      }
+    json.end_object();
+    if (!set.name.empty()) {
+      json.key("caps").begin_object();
+      write_counter(json, counter_of(state, set.limits));
+      json.end_object();
+      write_set(json, set);
+    }
+  } catch (const StoreUnavailable& error) {
+    // The change is made: an error would have the operator make it again.
+    json.key("changed").raw("true").key("note").text(std::string("What it is now cannot be read: ") + error.what());
+  }
+  json.end_object();
+  return json_answer(out + "\n");
+}
+
 }  // namespace
 
 Answer list_caps(const Counters& counters, const Ledger& ledger) {
@@ -255,31 +286,13 @@ Answer change_cap(const Counters& counters, const Ledger& ledger, std::string_vi
     adjustment.id = change.id;
     static_cast<void>(store->adjust(adjustment));
   } else {
-    Vector known = outlay::detail::no_caps;
+    // After a restart or a reload no call has counted here yet: then only the rules know.
+    Vector known = outlay::detail::caps_by_rules(ledger.rules(), change.name, change.window);
     for (const Counters::Reading& one : counters.read(ledger))
       if (one.name == change.name && one.window == change.window.id()) known = one.counter.cap;
     store->set_cap(merged(verb, change, set_cap_of(*store, change), known));
   }
-  const CapState set = set_cap_of(*store, change);
-  const StoreReply::State state = store->state(change.name, change.window);
-  std::string out;
-  JsonWriter json(out);
-  json.begin_object().key("name").text(change.name).key("window").text(change.window.id()).key("spent").begin_object();
-  const Vector spent = outlay::detail::to_vector(state.spent);
-  for (std::size_t d = 0; d < dimension_count; ++d)
-    if (static_cast<Dimension>(d) != Dimension::concurrent) {
-      json.key(to_string(static_cast<Dimension>(d)));
-      write_amount(json, d, spent[d]);
-    }
-  json.end_object();
-  if (!set.name.empty()) {
-    json.key("caps").begin_object();
-    write_counter(json, counter_of(state, set.limits));
-    json.end_object();
-    write_set(json, set);
-  }
-  json.end_object();
-  return json_answer(out + "\n");
+  return changed_answer(*store, change);
 }
 
 }  // namespace outlay::gateway::detail

@@ -289,6 +289,52 @@ NodeRef open_rules(const RuleSet& set, Books& books, Node* scope, const TagsView
 
 namespace {
 
+/// Whether calls under the rule may count in a counter of this name: the other way round from counter_of().
+bool may_count_in(const Rule& rule, std::string_view counter) {
+  const auto& conditions = rule.match.conditions();
+  if (conditions.empty()) return counter == "global";
+  const bool alone = conditions.size() == 1;
+  if (!alone) {
+    if (!counter.starts_with('{') || !counter.ends_with('}')) return false;
+    counter = counter.substr(1, counter.size() - 2);
+  }
+  std::size_t parts = 0;
+  while (!counter.empty()) {
+    const std::string_view part = alone ? counter : counter.substr(0, counter.find(','));
+    counter.remove_prefix(std::min(counter.size(), part.size() + 1));
+    const bool met = std::any_of(conditions.begin(), conditions.end(), [&](const Rule::Condition& condition) {
+      const std::string name = counted(condition, {}, alone);
+      return any_value(condition) ? part.starts_with(name) && part.find('*') == part.npos : part == name;
+    });
+    if (!met) return false;
+    ++parts;
+  }
+  return parts == conditions.size();
+}
+
+}  // namespace
+
+Vector caps_by_rules(const std::vector<Rule>& rules, std::string_view counter, const Window& window) {
+  std::vector<const Rule*> counted;
+  for (const Rule& rule : rules)
+    if (rule.window == window && may_count_in(rule, counter)) counted.push_back(&rule);
+  Vector caps = no_caps;
+  for (const Rule* rule : counted) {
+    if (std::any_of(counted.begin(), counted.end(), [&](const Rule* other) { return replaces(*other, *rule); }))
+      continue;
+    const Vector own = to_vector(Limits{.usd = rule->usd,
+                                        .tokens = rule->tokens,
+                                        .input_tokens = rule->input_tokens,
+                                        .output_tokens = rule->output_tokens,
+                                        .calls = rule->calls,
+                                        .concurrent = rule->concurrent});
+    for (std::size_t d = 0; d < dimension_count; ++d) caps[d] = std::min(caps[d], own[d]);
+  }
+  return caps;
+}
+
+namespace {
+
 void check_condition(const Rule& rule, const Rule::Condition& condition) {
   const auto refuse = [&](const std::string& what) { throw ConfigError(where(rule) + ' ' + what); };
   if (condition.key.empty() || condition.values.empty() ||

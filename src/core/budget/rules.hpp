@@ -5,8 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/vector.hpp"
 #include "core/context/node.hpp"
 #include "core/pricing/rates.hpp"
+#include "outlay/detail/export.hpp"
 #include "outlay/rule.hpp"
 #include "outlay/tags.hpp"
 
@@ -53,5 +55,9 @@ void check_required(const RuleSet& rules, Node* scope, const TagsView& tags, con
 /// ConfigError where a value is too long for the name of a counter, or a rule's store is not that of the budgets around.
 [[nodiscard]] NodeRef open_rules(const RuleSet& rules, Books& books, Node* scope, const TagsView& tags,
                                  const RuledModel& model);
+
+/// The caps that rules give the counter of this name and window, before any call has counted in it; no_cap in dimensions without one.
+[[nodiscard]] OUTLAY_EXPORT Vector caps_by_rules(const std::vector<Rule>& rules, std::string_view counter,
+                                                 const Window& window);
 
 }  // namespace outlay::detail

@@ -111,6 +111,86 @@ TEST_CASE("gateway: an operator raises, closes and opens a cap, which is recorde
   }
 }
 
+TEST_CASE("gateway: a cap is compared with the rule's own before any call has counted in it here",
+          "[gateway][operate]") {
+  std::vector<outlay::Rule> rules = two_calls_a_user();
+  rules.push_back({.match = {{"user", "*"}, {"team", "search"}}, .tokens = 500});
+  rules.push_back({.match = {"user", "bob"}, .calls = 9});
+  const std::shared_ptr<outlay::Store> store = outlay::memory_store();
+  for (outlay::Rule& rule : rules) rule.store = store;
+  {
+    Operated before(rules);
+    CHECK(before.chat("alice") == 200);
+    CHECK(before.chat("bob") == 200);
+  }
+  // As after a restart: the store has the counters, and this gateway has seen no call.
+  Operated operated(rules);
+  CHECK(operated.caps().empty());
+  const auto refused = [&](const std::string& verb, const std::string& body) {
+    const WireReply reply = operated.change(verb, body);
+    CHECK(reply.status == 400);
+    return reply.body;
+  };
+  CHECK_THAT(refused("raise", of_alice(R"("usd":4)")),
+             ContainsSubstring("usd: the cap is $5.00, and $4.00 is not more"));
+  CHECK_THAT(refused("lower", of_alice(R"("calls":3)")), ContainsSubstring("calls: the cap is 2, and 3 is not less"));
+  CHECK_THAT(refused("raise", R"({"name":"user:bob","by":"c","reason":"d","calls":3})"),
+             ContainsSubstring("calls: the cap is 9, and 3 is not more"));
+  const std::string both = R"({"name":"{team:search,user:alice}","by":"c","reason":"d","create":true,"tokens":)";
+  CHECK_THAT(refused("lower", both + "501}"), ContainsSubstring("tokens: the cap is 500, and 501 is not less"));
+  CHECK(operated.change("lower", both + "499}").status == 200);
+  CHECK(operated.change("raise", of_alice(R"("usd":6)")).status == 200);
+}
+
+TEST_CASE("gateway: operators who change one counter at once change it all", "[gateway][operate]") {
+  Operated operated;
+  CHECK(operated.chat("alice") == 200);
+  constexpr int rounds = 20;
+  std::atomic<int> failed = 0;
+  const auto operate = [&](const char* of) {
+    for (int i = 1; i <= rounds; ++i)
+      failed +=
+          operated.change("raise", of_alice('"' + std::string(of) + "\":" + std::to_string(100 + i))).status != 200;
+  };
+  std::thread other([&] { operate("usd"); });
+  operate("calls");
+  other.join();
+  CHECK(failed == 0);
+  CHECK(operated.caps().at(0).at("usd").at("cap") == "120.00");
+  CHECK(operated.caps().at(0).at("calls").at("cap") == 120);
+}
+
+TEST_CASE("gateway: a change that is made is answered so, though the store fails when it is read again",
+          "[gateway][operate]") {
+  const auto weather = std::make_shared<outlay::testing::Weather>();
+  const auto store = std::make_shared<outlay::Store>(
+      std::make_unique<outlay::testing::WeatheredBackend>(weather, outlay::StoreBackend::Distance::local),
+      outlay::StoreOptions{.on_unreachable = outlay::OnUnreachable::deny()});
+  std::vector<outlay::Rule> rules = two_calls_a_user();
+  rules[0].store = store;
+  Operated operated(rules);
+  CHECK(operated.chat("alice") == 200);
+  int made = 0, refused = 0;
+  for (std::uint64_t nth = 1; nth <= 6; ++nth) {
+    store->flush();
+    const std::int64_t wanted = 10 + static_cast<std::int64_t>(nth);
+    weather->fail_at(nth);
+    const WireReply reply = operated.change("raise", of_alice(R"("calls":)" + std::to_string(wanted)));
+    weather->fail_at(0);
+    const json::value cap = operated.caps().at(0).at("calls").at("cap");
+    CAPTURE(nth, reply.body);
+    CHECK(reply.status == (cap == wanted ? 200 : 503));
+    ++(reply.status == 200 ? made : refused);
+    if (reply.status == 200 && reply.body.find("spent") == reply.body.npos)
+      CHECK_THAT(
+          reply.body,
+          ContainsSubstring(
+              R"({"name":"user:alice","window":"day@UTC","changed":true,"note":"What it is now cannot be read: )"));
+  }
+  CHECK(made >= 2);
+  CHECK(refused >= 2);
+}
+
 TEST_CASE("gateway: an operator corrects what was spent, once for an id", "[gateway][operate]") {
   Operated operated;
   CHECK(operated.chat("alice") == 200);
