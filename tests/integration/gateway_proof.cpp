@@ -2,16 +2,23 @@
 //
 //   outlay_gateway_proof --kills <n> [--seed <n>]
 //   outlay_gateway_proof --soak <requests> [--seed <n>]
+//   outlay_gateway_proof --hostile <clients of each kind>
 //
 // --kills: clients ask without a pause, whole replies and streams, while the gateway is killed and started again. Of every call that its
 // upstream has served there is one in the counter of the store, and there are no more in it than calls that were answered or in doubt; after
 // the last lease nothing is reserved. What was answered between the last kill and an orderly stop is in the records, to the call.
 // --soak: as many requests, with the faults of an upstream among them. Memory and descriptors do not grow, and counter and records
 // agree.
+// --hostile: clients that send what no server should read in two ways, more than they may, too slowly, or never to an end. Each is answered
+// by its status and its connection closed, memory and descriptors do not grow, and upstream hears of none of them.
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -290,11 +297,113 @@ void soak(std::int64_t requests, unsigned seed) {
   need(counter.reserved == outlay::Amounts{}, "something is reserved at the end");
   need(records.rows >= asked, "a call that was sent is not in the records");
   need(counter.spent.calls == records.charged, "counter and records differ");
-  // Records in memory fill up to 100,000, and are most of what grows until then: the second half is compared with itself.
+  // Records in memory fill up to 100,000, of 400 bytes each at most, and are most of what grows until then: the second half is compared
+  // with itself.
   const Size middle = sizes[rounds / 2], last = sizes.back();
-  const std::int64_t kept = std::min<std::int64_t>(asked, 100'000) * 2 / 5;  // of 400 bytes each, at most, in kB
-  need(last.memory <= middle.memory + middle.memory / 10 + kept, "memory grows");
+  const auto kept = [](std::int64_t records_made) {
+    return std::min<std::int64_t>(records_made, 100'000) * 2 / 5;
+  };  // kB
+  const std::int64_t filled = kept(asked) - kept(asked * (rounds / 2 + 1) / rounds);
+  need(last.memory <= middle.memory + middle.memory / 10 + filled, "memory grows");
   need(last.descriptors <= middle.descriptors + 8, "descriptors are lost");
+}
+
+/// What a client sends: first `begin`, then `more` again and again, until it is answered or the connection is closed.
+struct Hostile {
+  const char* what;
+  int status;  // that it is answered with
+  std::string begin{};
+  std::string more{};
+  std::chrono::milliseconds pause{0};
+};
+
+std::vector<Hostile> hostile_clients() {
+  const std::string line = "POST /v1/chat/completions HTTP/1.1\r\n", head = line + "Host: g\r\n";
+  const std::string chunked = head + "Transfer-Encoding: chunked\r\n\r\n";
+  return {
+      {"a length and chunks", 400, head + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}"},
+      {"two lengths", 400, head + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"},
+      {"a length with a sign", 400, head + "Content-Length: +2\r\n\r\n{}"},
+      {"a bare LF", 400, head + "Content-Length: 2\n\r\n{}"},
+      {"a folded field", 400, head + "X: a\r\n b\r\nContent-Length: 2\r\n\r\n{}"},
+      {"a blank before the colon", 400, head + "Transfer-Encoding : chunked\r\n\r\n"},
+      {"a zero byte", 400, head + std::string("X: a\0b\r\n\r\n", 10)},
+      {"two hosts", 400, head + "Host: h\r\n\r\n"},
+      {"no host", 400, line + "\r\n"},
+      {"TLS to a port without it", 400, std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03\r\n\r\n", 15)},
+      {"a chunk without a size", 400, chunked + "zz\r\n"},
+      {"a chunk whose size overflows", 400, chunked + "fffffffffffffffff\r\n"},
+      {"a field without end", 431, head + "X: ", std::string(1'000, 'x')},
+      {"fields without end", 431, head, "X-Y: z\r\n"},
+      {"a line without end", 431, "POST /", std::string(1'000, 'a')},
+      {"a body that is too long", 413, head + "Content-Length: 100000000\r\n\r\n"},
+      {"chunks without end", 413, chunked, "400\r\n" + std::string(1'024, ' ') + "\r\n"},
+      {"a head that stops", 408, head},
+      {"a head byte by byte", 408, "POST /", "a", 5ms},
+      {"a body that stops", 408, head + "Content-Length: 10\r\n\r\n{"},
+  };
+}
+
+/// \return The status that it is answered with; 0: none, or the connection was not closed.
+int meet(std::uint16_t port, const Hostile& hostile) {
+  asio::io_context io;
+  asio::ip::tcp::socket socket(io);
+  socket.connect({asio::ip::address_v4::loopback(), port});
+  const timeval limit{.tv_sec = 20, .tv_usec = 0};
+  ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  boost::system::error_code error;
+  asio::write(socket, asio::buffer(hostile.begin), error);
+  std::string reply;
+  std::array<char, 4'096> piece{};
+  while (!hostile.more.empty() && !error) {
+    asio::write(socket, asio::buffer(hostile.more), error);
+    pollfd readable{.fd = socket.native_handle(), .events = POLLIN, .revents = 0};
+    if (::poll(&readable, 1, static_cast<int>(hostile.pause.count())) > 0) break;
+  }
+  for (;;) {
+    const ssize_t size = ::recv(socket.native_handle(), piece.data(), piece.size(), 0);
+    if (size > 0)
+      reply.append(piece.data(), static_cast<std::size_t>(size));
+    else if (size == 0 || errno == ECONNRESET)
+      return Served::status_of(reply);
+    else
+      return 0;
+  }
+}
+
+void hostile(std::int64_t each) {
+  const Directory directory;
+  const std::string config = directory.file("outlay.json");
+  const FaultServer upstream([](std::size_t, std::string_view) { return whole(); });
+  std::string text = config_of(directory, upstream.url());
+  text.insert(1, R"("limits":{"head_ms":200,"body_ms":200,"body_bytes":1000000},)");
+  command::write_file(config, text);
+  Served gateway(config);
+  std::int64_t first = 0;
+  for (int round = 0; round < 2; ++round) {
+    for (const Hostile& kind : hostile_clients()) {
+      std::atomic<std::int64_t> left = each, wrong_status = 0;
+      std::vector<std::thread> threads;
+      for (int i = 0; i < 16; ++i)
+        threads.emplace_back([&] {
+          while (left-- > 0)
+            if (meet(gateway.port(), kind) != kind.status) ++wrong_status;
+        });
+      for (std::thread& thread : threads) thread.join();
+      std::printf("%d, closed: %s (%lld clients, %lld kB, %lld descriptors)\n", kind.status, kind.what,
+                  static_cast<long long>(each), static_cast<long long>(kilobytes(gateway.pid(), "VmRSS:")),
+                  static_cast<long long>(descriptors(gateway.pid())));
+      std::fflush(stdout);
+      need(wrong_status == 0, std::string("not answered with its status, or not closed: ") + kind.what);
+      const std::optional<std::string> reply = ask(gateway.port(), false);
+      need(reply && answered(*reply, false), std::string("a proper request is not answered beside ") + kind.what);
+    }
+    const std::int64_t now = kilobytes(gateway.pid(), "VmRSS:");
+    if (round == 0) first = now;
+    need(now <= first + first / 10, "memory grows");
+  }
+  need(upstream.requests().size() == 2 * hostile_clients().size(), "upstream has heard of a hostile client");
+  need(gateway.stop() == 0, "the gateway did not stop in order");
 }
 
 std::int64_t number(std::string_view text) {
@@ -310,16 +419,19 @@ std::int64_t number(std::string_view text) {
 int main(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
   try {
-    std::int64_t to_kill = 0, to_soak = 0, seed = 1;
+    std::int64_t to_kill = 0, to_soak = 0, to_meet = 0, seed = 1;
     for (int i = 1; i + 1 < argc; i += 2) {
       const std::string_view option = argv[i];
-      (option == "--kills"  ? to_kill
-       : option == "--soak" ? to_soak
-       : option == "--seed" ? seed
-                            : (wrong("unknown option " + std::string(option)), seed)) = number(argv[i + 1]);
+      (option == "--kills"     ? to_kill
+       : option == "--soak"    ? to_soak
+       : option == "--hostile" ? to_meet
+       : option == "--seed"    ? seed
+                               : (wrong("unknown option " + std::string(option)), seed)) = number(argv[i + 1]);
     }
-    if (argc < 3 || argc % 2 == 0) wrong("usage: outlay_gateway_proof --kills <n> | --soak <n> [--seed <n>]");
+    if (argc < 3 || argc % 2 == 0)
+      wrong("usage: outlay_gateway_proof --kills <n> | --soak <n> | --hostile <n> [--seed <n>]");
     if (to_kill != 0) kills(static_cast<int>(to_kill), static_cast<unsigned>(seed));
+    if (to_meet != 0) hostile(to_meet);
     if (to_soak != 0) soak(to_soak, static_cast<unsigned>(seed));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
