@@ -19,6 +19,10 @@ macro(outlay_require who)
   cmake_parse_arguments(OUTLAY_REQ "" "PACKAGE;HINT" "ARGS;APT" ${ARGN})
   outlay_find(${OUTLAY_REQ_PACKAGE} ${OUTLAY_REQ_ARGS})
   if(NOT ${OUTLAY_REQ_PACKAGE}_FOUND)
+    if(outlay_all)
+      # What this directory has been configured with stays on in it.
+      string(APPEND OUTLAY_REQ_HINT "\n  Or build what you use alone, in a new directory: cmake -B build/part -DOUTLAY_COMPONENTS=\"json;sqlite\"")
+    endif()
     list(JOIN OUTLAY_REQ_ARGS " " OUTLAY_REQ_ARGS)
     list(JOIN OUTLAY_REQ_APT " " OUTLAY_REQ_APT)
     message(FATAL_ERROR
