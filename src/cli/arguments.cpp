@@ -28,12 +28,26 @@ std::optional<Time> parse_local(const std::string& text, Time now, const Calenda
   return date ? calendar.day_begin(*local) : calendar.instant(*local);
 }
 
+/// When today began, or yesterday: in the calendar's zone, else in UTC.
+std::optional<Time> parse_day(std::string_view text, Time now, const Calendar* calendar) {
+  using std::chrono::days;
+  const auto begin_of = [calendar](Time time) {
+    return calendar ? calendar->day_of(time) : Time(std::chrono::floor<days>(time));
+  };
+  const Time today = begin_of(now);
+  if (text == "today") return today;
+  // A day may have 23 hours, or 25.
+  if (text == "yesterday") return begin_of(today - std::chrono::seconds(1));
+  return std::nullopt;
+}
+
 std::optional<Time> read_time(const char* option, const std::string& text, Time now, const Calendar* calendar) {
   if (text.empty()) return std::nullopt;
-  const std::optional<Time> time = calendar ? parse_local(text, now, *calendar) : parse_time(text, now);
+  std::optional<Time> time = parse_day(text, now, calendar);
+  if (!time) time = calendar ? parse_local(text, now, *calendar) : parse_time(text, now);
   if (!time)
     throw UsageError(std::string(option) + ": \"" + printable(text) +
-                     "\" is not a time. Write 30m, 12h, 7d, 2w, 2026-11-01 or 2026-11-01T12:00:00Z.");
+                     "\" is not a time. Write today, yesterday, 30m, 12h, 7d, 2w, 2026-11-01 or 2026-11-01T12:00:00Z.");
   return time;
 }
 

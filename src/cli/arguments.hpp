@@ -54,7 +54,7 @@ void read_tags(const char* option, const std::vector<std::string>& given, Tags& 
 
 /// \par Errors
 /// UsageError.
-/// \param calendar Whose dates, and times without a `Z`, are meant; null: dates of UTC.
+/// \param calendar Whose dates, today and yesterday, and times without a `Z`, are meant; null: those of UTC.
 [[nodiscard]] ReportFilter filter_of(const FilterArguments& arguments, Time now, const Calendar* calendar = nullptr);
 
 }  // namespace outlay::cli

@@ -32,6 +32,8 @@ class Calendar {
   [[nodiscard]] const std::string& label(Time time, Unit unit);
   /// When the day begins that UTC has at `local`.
   [[nodiscard]] Time day_begin(Time local) const;
+  /// When the day began that has the instant in it.
+  [[nodiscard]] Time day_of(Time time) const { return day_.at(time).begin; }
   /// When the zone's clocks show what those of UTC show at `local`, to the second. Of a time that comes twice, and of one that is left out,
   /// the C library chooses.
   [[nodiscard]] Time instant(Time local) const;

@@ -1,5 +1,6 @@
 #include "cli/help.hpp"
 
+#include <algorithm>
 #include <sstream>
 
 namespace outlay::cli {
@@ -45,11 +46,20 @@ std::string unexpected(const CLI::App& app) {
   const std::string first = rest.empty() ? std::string() : rest.front();
   const bool chosen = !app.get_subcommands().empty();
   std::string command = app.get_name();
-  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+  const CLI::App* at = &app;
+  while (!at->get_subcommands().empty()) {
     at = at->get_subcommands().front();
     command += ' ' + at->get_name();
   }
   const std::string help = ". " + command + " --help lists ";
+  // --csv, where --format csv is meant.
+  if (first.starts_with("--"))
+    for (const CLI::Option* option : options_of(*at)) {
+      const std::string word = first.substr(2, first.find('=') - 2);
+      const std::vector<std::string> words = words_of(*option);
+      if (std::find(words.begin(), words.end(), word) != words.end())
+        return command + " has no option " + first + ". Write " + names_of(*option).back() + ' ' + word + '.';
+    }
   if (first.starts_with('-')) return command + " has no option " + first + help + "them.";
   if (!chosen) return '"' + first + "\" is not a subcommand" + help + "them.";
   return '"' + first + "\" is one argument too many" + help + "what it takes.";

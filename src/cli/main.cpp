@@ -54,7 +54,8 @@ void add_source(CLI::App& command, SourceArguments& source) {
 /// The options that say which rows a command looks at.
 void add_filter(CLI::App& command, FilterArguments& filter) {
   command.add_option("--since", filter.since,
-                     "Only calls that ended then or later: 30m, 12h, 7d, 2w ago, or 2026-11-01, 2026-11-01T12:00:00Z");
+                     "Only calls that ended then or later: today, yesterday; 30m, 12h, 7d, 2w ago; 2026-11-01, "
+                     "2026-11-01T12:00:00Z");
   command.add_option("--until", filter.until, "Only calls that ended before");
   command
       .add_option("--where,--tag", filter.where,
@@ -233,7 +234,9 @@ int main(int argc, char** argv) {
                    "For --format focus: the provider's id of your billing account")
       ->type_name("ID");
   report_command
-      ->add_option("--html", report_arguments.html, "Write a page with charts and tables to this file instead")
+      ->add_option(
+          "--html", report_arguments.html,
+          "Write a page with charts and tables to this file instead: a section for each name of --by, none for pairs")
       ->type_name("FILE")
       ->excludes("--format");
   report_command
@@ -373,8 +376,8 @@ int main(int argc, char** argv) {
   top_command->add_flag("--once", top_arguments.once, "One reading");
   top_command->footer(
       "Calls of the last 24 hours, unless --since says otherwise. The rate is what was spent in the last hour. A cap "
-      "is known from the\n"
-      "last threshold or overrun of its budget.\n"
+      "is known from the\nlast event of its budget that names it: a threshold, an overrun, a refusal, a cap that was "
+      "changed or set.\n"
       "Examples:\n  outlay top spend.db\n  outlay top spend.db --by user_id --rows 30");
 
   ReconcileArguments reconcile_arguments;
@@ -399,6 +402,7 @@ int main(int argc, char** argv) {
   std::string key_name = "new";
   CLI::App* keys_command = app.add_subcommand("keys", "Keys that a gateway gives to its clients");
   keys_command->require_subcommand(1);
+  keys_command->footer("Examples:\n  outlay keys new --name alice\n  outlay keys hash < key.txt");
   CLI::App* new_command =
       keys_command->add_subcommand("new", "Makes one: the key, and what the configuration's keys need of it");
   new_command->add_option("--name", key_name, "Whose it is")->type_name("NAME");

@@ -224,6 +224,15 @@ void Page::add(const BudgetEvent& event) {
     cap.thresholds.push_back(event.threshold);
 }
 
+std::vector<std::string> Page::missing_keys() const {
+  std::vector<std::string> missing;
+  for (const Section& section : sections_) {
+    const Report sums = section.sums.report(true);
+    missing.insert(missing.end(), sums.missing_keys().begin(), sums.missing_keys().end());
+  }
+  return missing;
+}
+
 std::string Page::head() const {
   return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src " +

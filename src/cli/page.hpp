@@ -57,6 +57,8 @@ class Page {
   Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar, const PriceTable& prices);
   void add(const Record& record);
   void add(const BudgetEvent& event);
+  /// As Report::missing_keys().
+  [[nodiscard]] std::vector<std::string> missing_keys() const;
   [[nodiscard]] std::string render(const PageFacts& facts) const;
 
  private:
@@ -99,12 +101,12 @@ class Page {
 
 /// The page of a sink's file, or of a gateway.
 ///
-/// \param remark Source::remark() afterwards.
+/// \param remarks What is to be said of it: as of a table.
 /// \par Errors
 /// As open_source() and Source::read().
 [[nodiscard]] std::string page_of(const SourceArguments& source, const std::vector<std::string>& by,
                                   const ReportFilter& filter, const std::string& zone, Calendar& calendar,
-                                  const PriceTable& prices, std::string& remark);
+                                  const PriceTable& prices, std::vector<std::string>& remarks);
 /// Of what a ledger has in memory, in UTC.
 [[nodiscard]] std::string page_of(const Ledger& ledger, Calendar& calendar);
 

@@ -7,6 +7,8 @@
 #include "cli/terminal.hpp"
 #include "core/base/decimal.hpp"
 #include "core/base/json_writer.hpp"
+#include "core/pricing/near_names.hpp"
+#include "outlay/detail/access.hpp"
 #include "outlay/error.hpp"
 #include "outlay/json.hpp"
 #include "outlay/ledger.hpp"
@@ -57,7 +59,11 @@ int explain(const std::string& model, const PricesArguments& arguments) {
   const bool known = table.find(model).has_value();
   const std::string text = table.explain(model);
   (known ? std::cout : std::cerr) << text << (text.empty() || text.back() == '\n' ? "" : "\n");
-  if (!known) std::cerr << other_prices;
+  if (!known) {
+    const std::string near = detail::near_name(*detail::Access::book(table), model);
+    if (!near.empty()) std::cerr << "outlay: Did you mean \"" << printable(near) << "\"?\n";
+    std::cerr << other_prices;
+  }
   return known ? success : not_found;
 }
 

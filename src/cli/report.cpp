@@ -1,6 +1,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <utility>
 
 #include "cli/commands.hpp"
 #include "cli/focus.hpp"
@@ -18,6 +19,8 @@ namespace {
 void say_what_is_missing(const Source& source) {
   if (const std::string remark = source.remark(); !remark.empty()) say(remark);
 }
+
+std::string no_record_has(const std::string& key) { return "no record has the tag \"" + key + "\". Check its name."; }
 
 /// What programs read is written as it is; on a terminal it must not be obeyed.
 void print(const std::string& text) {
@@ -97,10 +100,10 @@ void write_focus(const ReportArguments& arguments, const ReportFilter& filter) {
 }
 
 void write_page(const ReportArguments& arguments, const ReportFilter& filter, Calendar& calendar) {
-  std::string remark;
+  std::vector<std::string> remarks;
   const std::string page =
-      page_of(arguments.source, arguments.by, filter, arguments.zone, calendar, table_of(arguments.prices), remark);
-  if (!remark.empty()) say(remark);
+      page_of(arguments.source, arguments.by, filter, arguments.zone, calendar, table_of(arguments.prices), remarks);
+  for (const std::string& remark : remarks) say(remark);
   write_file(arguments.html, page);
 }
 
@@ -108,7 +111,8 @@ void write_page(const ReportArguments& arguments, const ReportFilter& filter, Ca
 
 // The rows are read twice: what there is, and then the sums of it.
 std::string page_of(const SourceArguments& from, const std::vector<std::string>& by, const ReportFilter& filter,
-                    const std::string& zone, Calendar& calendar, const PriceTable& prices, std::string& remark) {
+                    const std::string& zone, Calendar& calendar, const PriceTable& prices,
+                    std::vector<std::string>& remarks) {
   Overview overview;
   open_source(from, filter)->read([&](const Record& record) { overview.add(record); }, [](const BudgetEvent&) {});
   for (const std::string& key : by)
@@ -119,7 +123,8 @@ std::string page_of(const SourceArguments& from, const std::vector<std::string>&
   Page page(by.empty() ? overview.keys() : by, overview, calendar, prices);
   const std::unique_ptr<Source> source = open_source(from, filter);
   source->read([&](const Record& record) { page.add(record); }, [&](const BudgetEvent& event) { page.add(event); });
-  remark = source->remark();
+  for (const std::string& key : page.missing_keys()) remarks.push_back(no_record_has(key));
+  if (std::string remark = source->remark(); !remark.empty()) remarks.push_back(std::move(remark));
   PageFacts facts;
   facts.source = short_name(from);
   facts.zone = zone;
@@ -173,7 +178,7 @@ int report(const ReportArguments& arguments) {
   source->read([&](const Record& record) { groups.add(record); }, [&](const BudgetEvent& event) { groups.add(event); });
 
   const Report result = groups.report(source->complete());
-  for (const std::string& key : result.missing_keys()) say("no record has the tag \"" + key + "\". Check its name.");
+  for (const std::string& key : result.missing_keys()) say(no_record_has(key));
   if (groups.size() == 0) say(nothing_passes(arguments.source, arguments.filter));
   say_what_is_missing(*source);
   const std::size_t limit = arguments.limit == 0 ? result.size() : arguments.limit;

@@ -113,7 +113,7 @@ int serve(const ServeArguments& arguments) {
     GatewayOptions options = from.gateway;
     if (from.log) options.on_exchange = [log](const GatewayExchange& seen) { log->write(seen); };
     options.page = [ledger, calendar, records = config.records] {
-      std::string unused;
+      std::vector<std::string> unused;
       return records.empty() ? page_of(ledger, *calendar)
                              : page_of({.file = records}, {}, {}, "UTC", *calendar, ledger.prices(), unused);
     };

@@ -216,7 +216,7 @@ TEST_CASE("cli: wrong usage ends in status 2 and names the option", "[cli]") {
   };
   refused("", "subcommand");
   refused("report", "file");
-  refused("report " + spend.file() + " --since yesterday", "yesterday");
+  refused("report " + spend.file() + " --since tomorrow", "\"tomorrow\" is not a time. Write today, yesterday, 30m,");
   refused("report " + spend.file() + " --tag nothing", "key=value");
   refused("report " + spend.file() + " --format xml", "--format: \"xml\" is none: write table, csv, json or focus");
   refused("report " + spend.file() + " --format 1", "--format");
@@ -238,12 +238,30 @@ TEST_CASE("cli: help has examples and the exit statuses", "[cli]") {
   CHECK(has(run("--version").out, "outlay "));
 }
 
+TEST_CASE("cli: help of a command has no examples of others", "[cli]") {
+  for (const std::string command : {"report", "prices", "prices explain", "estimate", "run", "serve", "tail", "top",
+                                    "reconcile", "caps", "caps raise", "keys", "keys new", "keys hash", "completion"}) {
+    INFO(command);
+    const std::string help = run(command + " --help").out,
+                      of = "\n  outlay " + command.substr(0, command.find(' ')) + ' ';
+    const std::size_t examples = help.find("\nExamples:");
+    REQUIRE(examples != std::string::npos);
+    CHECK((has(help, of) || command == "completion"));
+    for (std::size_t at = examples; (at = help.find("\n  outlay ", at)) != std::string::npos; ++at)
+      CHECK(help.compare(at, of.size(), of) == 0);
+  }
+}
+
 TEST_CASE("cli: prices explain says how a model was found, or that it was not", "[cli]") {
   const Result known = run("prices explain gpt-4o-mini");
   CHECK(known.status == cli::success);
   CHECK(has(known.out, "gpt-4o-mini"));
+  const Result near = run("prices explain gpt4o 2>&1 >/dev/null");
+  CHECK(near.status == cli::not_found);
+  CHECK(has(near.out, "outlay: Did you mean \"gpt-4o\"?\n"));
   const Result unknown = run("prices explain no-such-model-anywhere 2>&1");
   CHECK(unknown.status == cli::not_found);
+  CHECK_FALSE(has(unknown.out, "Did you mean"));
   CHECK(has(unknown.out, "--litellm"));
 }
 

@@ -120,6 +120,9 @@ TEST_CASE("mistakes: a file without calls, and a filter that none passes, are sa
   CHECK(has(command::outlay("top --once --since 2026-10-01 --by nosuch " + file).out,
             "No call has any of these. Check the names of --by."));
   CHECK(has(command::outlay("report --by nosuch " + file).err, "no record has the tag \"nosuch\". Check its name."));
+  const Result page = command::outlay("report --by nosuch,user_id --html " + directory.file("page.html") + ' ' + file);
+  CHECK(page.status == 0);
+  CHECK(page.err == "outlay: no record has the tag \"nosuch\". Check its name.\n");
   CHECK(command::outlay("report --format focus " + file).err ==
         "outlay: 1 call has no price, or something that is billed by use and has none: their x_CostSource is none, and "
         "what that cost is not in the file. outlay prices explain MODEL says why.\n");
@@ -147,6 +150,11 @@ TEST_CASE("mistakes: a wrong option is named, with what to write", "[cli][mistak
   CHECK(error("repot " + file) == "outlay: \"repot\" is not a subcommand. outlay --help lists them.\n");
   CHECK(error("report " + file + " --bye model") ==
         "outlay: outlay report has no option --bye. outlay report --help lists them.\n");
+  CHECK(error("report " + file + " --csv spend.csv") ==
+        "outlay: outlay report has no option --csv. Write --format csv.\n");
+  CHECK(error("estimate --json=x " + file) == "outlay: outlay estimate has no option --json=x. Write --format json.\n");
+  CHECK(error("tail " + file + " --csv") ==
+        "outlay: outlay tail has no option --csv. outlay tail --help lists them.\n");
   CHECK(error("caps show " + file + " team extra") ==
         "outlay: \"extra\" is one argument too many. outlay caps show --help lists what it takes.\n");
 }

@@ -382,6 +382,27 @@ TEST_CASE("report: dates without an offset are those of the zone", "[cli][report
   CHECK(utc.day_begin(at("2026-03-29")) == at("2026-03-29"));
 }
 
+TEST_CASE("report: today and yesterday are days of the zone", "[cli][report]") {
+  const auto since = [](const char* day, const char* now, const cli::Calendar* calendar) {
+    return cli::filter_of({.since = day}, at(now), calendar).since.value();
+  };
+  {
+    const cli::Calendar berlin("Europe/Berlin");
+    CHECK(since("today", "2026-03-29T23:30:00Z", &berlin) == at("2026-03-29T22:00:00Z"));
+    // The clocks went forward on the 29th, which had 23 hours.
+    CHECK(since("yesterday", "2026-03-29T23:30:00Z", &berlin) == at("2026-03-28T23:00:00Z"));
+    CHECK(since("today", "2026-03-29T22:00:00Z", &berlin) == at("2026-03-29T22:00:00Z"));
+    CHECK(since("today", "2026-03-29T21:59:59Z", &berlin) == at("2026-03-28T23:00:00Z"));
+  }
+  const cli::Calendar utc;
+  for (const cli::Calendar* calendar : {&utc, static_cast<const cli::Calendar*>(nullptr)}) {
+    CHECK(since("today", "2026-03-01T23:30:00Z", calendar) == at("2026-03-01"));
+    CHECK(since("yesterday", "2026-03-01T23:30:00Z", calendar) == at("2026-02-28"));
+  }
+  const Files files(fill);
+  CHECK(command::outlay("report " + files.sqlite() + " --since yesterday --until today --zone Asia/Tokyo").status == 0);
+}
+
 TEST_CASE("report: an empty file of JSON lines has no calls, and one that was cut is read from its begin",
           "[cli][report]") {
   const command::Directory directory;
