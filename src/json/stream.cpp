@@ -285,9 +285,9 @@ void Stream::check() const {
     throw Error(errc::provider_error, what + ". What it had generated is charged.");
   }
   if (!impl_->was_cut && !meter.complete())
-    throw Error(
-        errc::stream_broken,
-        name + ": the stream stopped before its end, and what it had shown is charged. Ask again for the rest.");
+    throw Error(errc::stream_broken, name +
+                                         ": the stream stopped before its end, and what it had shown is charged. "
+                                         "Asking again is another call, which is billed in full.");
 }
 
 bool Stream::complete() const noexcept { return impl_->meter.complete(); }
