@@ -55,13 +55,19 @@ asio::awaitable<bool> Client::shake_hands() {
 
 void Client::expire_after(std::chrono::milliseconds allowed) {
   expired_ = false;
+  cancel_after(allowed, ++expiry_);
+}
+
+void Client::cancel_after(std::chrono::milliseconds allowed, std::uint64_t setting) {
   timer_.expires_after(allowed);
-  timer_.async_wait([weak = weak_from_this(), setting = ++expiry_](const error_code& error) {
+  timer_.async_wait([weak = weak_from_this(), setting](const error_code& error) {
     const auto self = weak.lock();
     if (error || !self || self->expiry_ != setting) return;
     self->expired_ = true;
     error_code ignored;
     self->socket_.cancel(ignored);
+    // What has just ended is not cancelled, and may be followed by the next piece.
+    self->cancel_after(std::chrono::milliseconds(100), setting);
   });
 }
 
@@ -71,6 +77,7 @@ void Client::no_expiry() noexcept {
 }
 
 asio::awaitable<bool> Client::receive_within_expiry() {
+  if (expired_) co_return false;
   error_code error;
   if (!tls_) {
     const std::size_t got =

@@ -81,6 +81,7 @@ class Client : public std::enable_shared_from_this<Client> {
   using Timer = boost::asio::basic_waitable_timer<std::chrono::steady_clock,
                                                   boost::asio::wait_traits<std::chrono::steady_clock>, Strand>;
   void expire_after(std::chrono::milliseconds allowed);
+  void cancel_after(std::chrono::milliseconds allowed, std::uint64_t setting);
   void no_expiry() noexcept;
   boost::asio::awaitable<bool> receive(std::chrono::milliseconds allowed);
   boost::asio::awaitable<bool> receive_within_expiry();

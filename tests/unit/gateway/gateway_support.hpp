@@ -1,5 +1,6 @@
 #pragma once
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -136,6 +137,11 @@ class Wire {
     boost::system::error_code error;
     text.resize(socket_.read_some(boost::asio::buffer(text), error));
     return text;
+  }
+  /// Something has come, or the end.
+  [[nodiscard]] bool readable() {
+    pollfd awaited{.fd = socket_.native_handle(), .events = POLLIN, .revents = 0};
+    return ::poll(&awaited, 1, 0) > 0;
   }
   void close() { socket_.close(); }
 

@@ -240,6 +240,20 @@ TEST_CASE("gateway: each limit is answered by its status", "[gateway]") {
   CHECK(ask(gateway, get("/v1/models")).status == 503);
 }
 
+TEST_CASE("gateway: a head that is too slow is refused also where its next byte is there already", "[gateway]") {
+  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
+  outlay::GatewayOptions options;
+  options.limits.head_bytes = std::size_t{1} << 30;
+  options.limits.head = std::chrono::milliseconds(20);
+  RunningGateway gateway(upstream.url(), std::nullopt, options);
+  for (int i = 0; i < 10; ++i) {
+    Wire wire(gateway.port());
+    wire.send("POST /");
+    for (int most = 1'000'000; most > 0 && !wire.readable(); --most) wire.send("a");
+    CHECK(wire.reply().status == 408);
+  }
+}
+
 TEST_CASE("gateway: what no cap can count is refused, with what would let it pass", "[gateway]") {
   const FaultServer upstream(always(answer(http_reply(200, "[]"))));
   outlay::GatewayOptions options;
