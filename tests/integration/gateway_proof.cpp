@@ -378,7 +378,7 @@ void hostile(std::int64_t each) {
   const std::string config = directory.file("outlay.json");
   const FaultServer upstream([](std::size_t, std::string_view) { return whole(); });
   std::string text = config_of(directory, upstream.url());
-  text.insert(1, R"("limits":{"head_ms":200,"body_ms":200,"body_bytes":1000000},)");
+  text.insert(1, R"("limits":{"head_ms":1500,"body_ms":1500,"body_bytes":1000000},)");
   command::write_file(config, text);
   Served gateway(config);
   std::int64_t first = 0;
