@@ -159,6 +159,8 @@ TEST_CASE("window: a second name of a zone is the zone, with the same counter", 
 TEST_CASE("window: the days of every zone are those of the C library", "[core][window][property]") {
   const OfTheCLibrary clock;
   for (const std::string& zone : zones()) {
+    // Where the old names are a package of its own, the list has them, and the C library does not.
+    if (!std::filesystem::exists("/usr/share/zoneinfo/" + zone)) continue;
     clock.set(zone);
     const Window day = Window::day(zone);
     std::string wrong;
