@@ -115,7 +115,7 @@ asio::awaitable<void> serve(tcp::socket socket, const outlay::http::Client& mode
 asio::awaitable<void> accept(tcp::acceptor& acceptor, const outlay::http::Client& model) {
   for (;;) {
     tcp::socket socket = co_await acceptor.async_accept(asio::use_awaitable);
-    // Each connection starts without scopes: it belongs to nobody yet.
+    // Each connection starts without scopes: it belongs to no user yet.
     outlay::co_spawn_root(acceptor.get_executor(), serve(std::move(socket), model), asio::detached);
   }
 }
@@ -179,7 +179,7 @@ int main(int argc, char** argv) try {
   pool.join();
   for (const outlay::ReportRow& row : ledger.report({"user_id"})) {
     const std::string* user = row.tags.find("user_id");
-    std::cout << (user ? *user : "nobody") << " spent " << outlay::to_string(row.usd) << " in " << row.calls
+    std::cout << (user ? *user : "(no user)") << " spent " << outlay::to_string(row.usd) << " in " << row.calls
               << " calls; " << row.blocked_calls << " refused\n";
   }
   return answered == 0 && unavailable > 0 ? 2 : 0;

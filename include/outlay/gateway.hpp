@@ -156,7 +156,8 @@ struct GatewayStats {
 ///
 /// A refusal has the shape of the provider's own errors, status 429 (GatewayOptions::refusal_status; 402 of Cohere's API), `x-should-retry:
 /// false`, which the other official SDKs obey, `Retry-After` where time alone helps, and `x-outlay-budget`, `-limit`, `-spent`, `-reset`. A
-/// stream that no longer fits is cut: under Truncate it ends as the provider ends one at its ceiling, otherwise with an error event.
+/// stream that no longer fits is cut: under Truncate it ends as the provider ends one at its ceiling, otherwise with an error event, or, of
+/// Cohere's and Mistral's APIs, with `error` as its reason to finish, which raises nothing in their SDKs.
 ///
 /// A client may send `x-outlay-usd` and `x-outlay-tokens`, caps for this request alone, `x-outlay-tag-<name>`, tags, and `x-outlay-session`,
 /// which is the tag `session`: with the rule `{.match = {"session", "*"}, .usd = 2_usd}` each session has two dollars.

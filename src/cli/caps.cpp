@@ -106,7 +106,7 @@ std::string table_of(const std::vector<CapState>& caps, const Terminal& terminal
 
 /// What counts in none of its dimensions now is shown at $0.00.
 std::string table_of(const std::vector<CounterState>& counters, const Terminal& terminal) {
-  if (counters.empty()) return "Nothing is kept of any counter of that name.\n";
+  if (counters.empty()) return "Nothing is kept of any counter whose name begins so.\n";
   Table table({{"name"}, {"window"}, {"of"}, {"spent", true}, {"reserved", true}, {"cap set", true}});
   for (const CounterState& counter : counters) {
     const bool empty = counter.state.spent == Amounts{} && counter.state.reserved == Amounts{};
@@ -336,24 +336,24 @@ void show(const CapsArguments& arguments, Store& store, const Window& window) {
             << '\n';
 }
 
-/// The store tells of a lease that has run out once: what it has told this command since `said` events were there.
-void say_expired(const Ledger& ledger, std::size_t& said) {
-  const std::vector<BudgetEvent> events = ledger.events();
-  for (; said < events.size(); ++said)
-    if (events[said].action == Action::expired)
-      std::cerr << "outlay: " << printable(events[said].budget) << ": " << printable(events[said].reason) << '\n';
+/// A store tells of a lease that has run out once, and so no program any more that this command has told.
+void say_expired(const Ledger& ledger) {
+  constexpr std::size_t last = 10;
+  std::vector<BudgetEvent> events = ledger.events();
+  std::erase_if(events, [](const BudgetEvent& event) { return event.action != Action::expired; });
+  for (std::size_t i = events.size() - std::min(last, events.size()); i < events.size(); ++i)
+    std::cerr << "outlay: " << printable(events[i].budget) << ": " << printable(events[i].reason) << '\n';
 }
 
 int watch(const CapsArguments& arguments, Store& store) {
   const Terminal terminal = standard_output();
-  std::size_t said = 0;
   for (std::int64_t i = 0; arguments.times == 0 || i < arguments.times; ++i) {
     if (i != 0) std::this_thread::sleep_for(std::chrono::seconds(arguments.every_seconds));
     std::vector<CapState> caps = store.caps();
     if (!arguments.name.empty()) std::erase_if(caps, [&](const CapState& cap) { return cap.name != arguments.name; });
     if (terminal.width != 0) std::cout << "\x1B[H\x1B[2J";
     std::cout << to_iso8601(system_now()) << '\n' << table_of(caps, terminal) << std::flush;
-    say_expired(Ledger::current(), said);
+    if (terminal.width != 0) say_expired(Ledger::current());  // the screen was cleared
   }
   return success;
 }
@@ -367,9 +367,10 @@ int caps(const CapsArguments& arguments) try {
   Ledger ledger;
   if (!arguments.records.empty()) ledger.add_sink(sqlite_sink({.path = arguments.records}));
   const LedgerScope books(ledger);
-  if (arguments.verb == Verb::watch) return watch(arguments, *store);
   int status = success;
-  if (arguments.verb == Verb::list)
+  if (arguments.verb == Verb::watch)
+    status = watch(arguments, *store);
+  else if (arguments.verb == Verb::list)
     std::cout << table_of(store->caps(), standard_output());
   else if (arguments.verb == Verb::counters)
     std::cout << table_of(store->counters(arguments.name), standard_output());
@@ -377,8 +378,7 @@ int caps(const CapsArguments& arguments) try {
     show(arguments, *store, Window::parse(arguments.window));
   else
     status = change(arguments, *store, Window::parse(arguments.window));
-  std::size_t said = 0;
-  say_expired(ledger, said);
+  say_expired(ledger);
   ledger.flush();
   return status;
 } catch (const StoreUnavailable& error) {

@@ -142,17 +142,17 @@ CLI::App* add_caps(CLI::App& app, CapsArguments& arguments) {
           ->check(whole_number(0))
           ->type_name("N");
     }
+    command
+        ->add_option("--records", arguments.records,
+                     "Keep the events in this file, for outlay report: of the change (adjust needs it, and what leaves "
+                     "no cap), and of leases that had run out")
+        ->type_name("FILE");
     if (!one) continue;
     command->add_option("--window", arguments.window, "The budget's window: day, month@Europe/Berlin, rolling3600s")
         ->type_name("WINDOW");
     if (entry.verb == Verb::show) continue;
     command->add_option("--reason", arguments.reason, "Why, for the record")->required()->type_name("TEXT");
     command->add_option("--by", arguments.by, "Who does it; your login name by default")->type_name("NAME");
-    command
-        ->add_option("--records", arguments.records,
-                     "Keep the events of the change in this file, for outlay report; needed by adjust, and where no "
-                     "cap is left")
-        ->type_name("FILE");
     command->add_flag("--create", arguments.create, "Also where nothing is kept of this name and window yet");
     if (entry.verb == Verb::raise || entry.verb == Verb::lower) {
       add_option_usd(*command, "--usd", "The cap itself, in US dollars", arguments.limits.usd);
@@ -316,7 +316,8 @@ int main(int argc, char** argv) {
                         "before a request is refused");
   run_command
       ->add_option("--status", run_arguments.status,
-                   "The status of a refusal: 429, or 402 for a command that tries again after every 429")
+                   "The status of a refusal: 429, or 402 for a command that tries again after every 429 (to Cohere's "
+                   "API always)")
       ->type_name("CODE")
       ->check(CLI::IsMember({429, 402}));
   run_command->footer(

@@ -53,6 +53,7 @@ std::string Readiness::missing_store(const Ledger& ledger) {
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
   if (asked_ && now - *asked_ < std::chrono::seconds(1)) return missing_;
+  const LedgerScope books(ledger);  // its sinks get the leases that are found to have run out
   asked_ = now;
   missing_.clear();
   std::vector<std::shared_ptr<Store>> asked;

@@ -255,6 +255,7 @@ Answer changed_answer(Store& store, const Change& change) {
 }  // namespace
 
 Answer list_caps(const Counters& counters, const Ledger& ledger) {
+  const LedgerScope books(ledger);  // its sinks get the leases that are found to have run out
   std::map<std::pair<std::string, std::string>, CapState> set;
   for (const std::shared_ptr<Store>& store : stores_of(ledger))
     for (CapState& cap : store->caps()) set[{cap.name, cap.window}] = std::move(cap);

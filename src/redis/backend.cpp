@@ -312,11 +312,17 @@ void RedisBackend::list_counters(const StoreCommand& command, Result<StoreReply>
     result = unavailable("lost the connection while its counters were listed");
     return;
   }
+  // A cursor is of the server that gave it, which another connection may not reach.
+  const std::string mark = " " + std::to_string(connections_);
+  if (!command.after.empty() && !command.after.ends_with(mark)) {
+    result = unavailable("was connected anew while its counters were listed. List them again");
+    return;
+  }
+  const std::string cursor = command.after.empty() ? "0" : command.after.substr(0, command.after.size() - mark.size());
   StoreReply listed = *std::move(result);
   std::optional<Failure> failure;
   try {
     std::string bytes;
-    const std::string cursor = command.after.empty() ? "0" : command.after;
     append_command(bytes, {"SCAN", cursor, "MATCH", keys_.counters(command.prefix), "COUNT", "4096"});
     connection_->exchange(bytes, 1, deadline, [&](std::size_t, const redisReply& reply) {
       if (failed(reply)) {
@@ -326,7 +332,10 @@ void RedisBackend::list_counters(const StoreCommand& command, Result<StoreReply>
       if (reply.type != REDIS_REPLY_ARRAY || reply.elements != 2 || reply.element[1]->type != REDIS_REPLY_ARRAY)
         throw ConnectionLost("sent a reply in the wrong format: check that it is a Redis server");
       listed.next = text_of(*reply.element[0]);
-      if (listed.next == "0") listed.next.clear();
+      if (listed.next == "0")
+        listed.next.clear();
+      else
+        listed.next += mark;
       const redisReply& found = *reply.element[1];
       for (std::size_t i = 0; i < found.elements; ++i)
         if (auto name = keys_.counter(text_of(*found.element[i])); name && name->name.starts_with(command.prefix))
@@ -357,6 +366,7 @@ void RedisBackend::connect(Deadline deadline) {
     const Deadline until = last ? deadline : now + (deadline - now) / 2;
     try {
       connection_.emplace(candidates[i], until);
+      ++connections_;
       greet(*connection_, until);
       return;
     } catch (const ConnectionLost&) {

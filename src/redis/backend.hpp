@@ -73,6 +73,7 @@ class RedisBackend final : public StoreBackend {
   };
   Script fast_, exact_;
   std::optional<RedisConnection> connection_;
+  std::size_t connections_ = 0;            // so many were made
   std::optional<RedisAddress> moved_to_;   // the last redirection of a Cluster
   std::vector<RedisAddress> other_nodes_;  // of the Cluster, for when that node cannot be reached
   std::string last_said_;                  // what was last logged of the server's settings

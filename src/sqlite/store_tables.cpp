@@ -15,8 +15,8 @@ constexpr auto remember_ended_for = 1h;
 constexpr auto remember_expired = 48h, remember_detached = 7 * 24h;
 constexpr auto longest_memory = 60 * 24h;  // of the id of a correction
 constexpr auto purge_every = 10min;
-constexpr std::size_t longest_name = 256;
-constexpr std::int64_t purge_at_once = 1'000, list_at_once = 4'096;
+constexpr std::size_t longest_name = 256, list_at_once = 4'096;
+constexpr std::int64_t purge_at_once = 1'000;
 
 /// Resets a statement at the end of a block, also where reading its rows throws.
 class ResetAtEnd {
@@ -44,9 +44,9 @@ StoreTables::StoreTables(Database& database)
                   "SELECT id, state, begins FROM store_slots "
                   "WHERE name = ?1 AND \"window\" = ?2 AND begins >= ?3 AND begins <= ?4"),
       any_slot_(database_, "SELECT 1 FROM store_slots WHERE name = ?1 AND \"window\" = ?2 LIMIT 1"),
-      names_(database_,
-             "SELECT DISTINCT name, \"window\" FROM store_slots WHERE (name, \"window\") > (?1, ?2) AND name < ?3 "
-             "ORDER BY name, \"window\" LIMIT ?4"),
+      next_name_(database_,
+                 "SELECT name, \"window\" FROM store_slots WHERE (name, \"window\") > (?1, ?2) AND name < ?3 "
+                 "ORDER BY name, \"window\" LIMIT 1"),
       name_of_(database_, "SELECT name, \"window\" FROM store_slots WHERE id = ?1"),
       in_flight_(database_,
                  "SELECT id, state, begins FROM store_slots "
@@ -202,14 +202,19 @@ bool StoreTables::has_slots(const StoreCounter& counter) {
 
 std::vector<StoreReply::Name> StoreTables::counters(std::string_view prefix, const StoreReply::Name& after) {
   std::vector<StoreReply::Name> some;
-  const ResetAtEnd reset(names_);
   // The names that begin with it lie between it and what no such name reaches, and the id of a window is never empty.
   const std::string beyond = std::string(prefix) + std::string(longest_name, '\xFF');
-  names_.bind_blob(1, std::max(std::string_view(after.name), prefix));
-  names_.bind_blob(2, after.window);
-  names_.bind_blob(3, beyond);
-  names_.bind(4, list_at_once);
-  while (names_.step()) some.push_back({std::string(names_.blob(0)), std::string(names_.blob(1))});
+  StoreReply::Name last{std::max(after.name, std::string(prefix)), after.window};
+  // From one name to the next: the time is by counters, however many slots each has.
+  while (some.size() < list_at_once) {
+    const ResetAtEnd reset(next_name_);
+    next_name_.bind_blob(1, last.name);
+    next_name_.bind_blob(2, last.window);
+    next_name_.bind_blob(3, beyond);
+    if (!next_name_.step()) break;
+    some.push_back({std::string(next_name_.blob(0)), std::string(next_name_.blob(1))});
+    last = some.back();
+  }
   return some;
 }
 

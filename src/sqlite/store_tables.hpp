@@ -92,7 +92,7 @@ class StoreTables {
 
   Database& database_;
   Statement get_cap_, set_cap_, remove_cap_, all_caps_;
-  Statement get_slot_, find_slots_, any_slot_, names_, name_of_, in_flight_, all_slots_, update_slot_, insert_slot_,
+  Statement get_slot_, find_slots_, any_slot_, next_name_, name_of_, in_flight_, all_slots_, update_slot_, insert_slot_,
       find_id_, insert_id_, delete_id_, purge_ids_, old_slots_, delete_slot_, raise_version_;
   const std::string epoch_;
   std::int64_t version_ = 0;

@@ -14,7 +14,7 @@ foreach(package IN LISTS HIDE)
   list(APPEND args "-DCMAKE_DISABLE_FIND_PACKAGE_${package}=ON")
 endforeach()
 string(REPLACE "," ";" components "${COMPONENTS}")
-# What is said in the environment would be said.
+# A build type in the environment would hide the default.
 execute_process(
   COMMAND "${CMAKE_COMMAND}" -E env --unset=CMAKE_BUILD_TYPE
     "${CMAKE_COMMAND}" -S "${SOURCE}" -B "${BUILD}" -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${CXX}" "-DCMAKE_CXX_FLAGS=${FLAGS}"

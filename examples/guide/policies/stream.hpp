@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <iostream>
 
-/// A stream without an output ceiling, which would write 1,500 tokens, 300 at a time. It asks for room before it hands on each piece, as
+/// A stream without an output ceiling, which would write 1,500 tokens, 300 at a time. It asks for room before it passes each piece on, as
 /// every client of the library does by itself.
 inline void read_stream() {
   outlay::Call stream({.model = "gpt-4o", .input_tokens = 100});

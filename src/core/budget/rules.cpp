@@ -304,7 +304,7 @@ bool may_count_in(const Rule& rule, std::string_view counter) {
     counter.remove_prefix(std::min(counter.size(), part.size() + 1));
     const bool met = std::any_of(conditions.begin(), conditions.end(), [&](const Rule::Condition& condition) {
       const std::string name = counted(condition, {}, alone);
-      return any_value(condition) ? part.starts_with(name) && part.find('*') == part.npos : part == name;
+      return any_value(condition) ? part.starts_with(name) && part.find_first_of("*|") == part.npos : part == name;
     });
     if (!met) return false;
     ++parts;

@@ -253,13 +253,12 @@ void StoreQueue::note_reach(bool failed, bool answered) noexcept try {
 
 void StoreQueue::note_expired(std::vector<StoreReply::Expired>&& more) {
   for (StoreReply::Expired& lease : more) {
-    if (expired_.size() == most_expired) {
-      to_say_.emplace_back(LogLevel::warning,
-                           "more than 10,000 leases in " + backend_->description() +
-                               " have run out since a call last asked it. The others have no event.");
-      break;
-    }
+    if (expired_.size() == most_expired) break;
     expired_.push_back(std::move(lease));
+    if (expired_.size() == most_expired)
+      to_say_.emplace_back(LogLevel::warning,
+                           "10,000 leases in " + backend_->description() +
+                               " have run out since a call last asked it. More of them have no event.");
   }
   any_expired_.store(true, std::memory_order_relaxed);
 }

@@ -86,7 +86,7 @@ TEST_CASE("caps: a running program sees a raised cap at its next call, and the e
   CHECK(has(counters.out, "calls"));
   CHECK(command::outlay("caps counters " + store + " te").out == counters.out);
   CHECK(command::outlay("caps counters " + store + " user_id:").out ==
-        "Nothing is kept of any counter of that name.\n");
+        "Nothing is kept of any counter whose name begins so.\n");
 }
 
 namespace {

@@ -74,6 +74,48 @@ TEST_CASE("gateway: the caps that calls count in are listed, with what is left",
     CHECK_THAT(metrics, ContainsSubstring(line));
 }
 
+TEST_CASE("gateway: a lease that a probe or an operator's look finds to have run out is recorded with the rest",
+          "[gateway][operate]") {
+  // A server whose memory is ours.
+  struct Far final : outlay::StoreBackend {
+    explicit Far(std::shared_ptr<outlay::StoreBackend> to_memory) : memory(std::move(to_memory)) {}
+    std::vector<outlay::Result<outlay::StoreReply>> execute(std::span<const outlay::StoreCommand> commands,
+                                                            std::chrono::milliseconds timeout) override {
+      return memory->execute(commands, timeout);
+    }
+    [[nodiscard]] Distance distance() const noexcept override { return Distance::remote; }
+    [[nodiscard]] std::string description() const override { return "a server"; }
+    std::shared_ptr<outlay::StoreBackend> memory;
+  };
+  for (const char* path : {"/outlay/ready", "/outlay/caps"}) {
+    const std::shared_ptr<outlay::StoreBackend> memory = outlay::memory_backend();
+    // Of a process that has died: without a sign of life for an hour.
+    outlay::StoreCommand reserve;
+    reserve.op = outlay::StoreCommand::Op::reserve;
+    reserve.id = std::string(32, 'a');
+    reserve.amount = {.usd = 3_usd};
+    reserve.lease = std::chrono::minutes(5);
+    reserve.now = std::chrono::system_clock::now() - std::chrono::hours(1);
+    outlay::StoreCounter counter;
+    counter.name = "user:alice";
+    counter.window = outlay::Window::forever().id();
+    counter.end = outlay::Time::max();
+    reserve.counters = {counter};
+    REQUIRE(memory->execute({&reserve, 1}, std::chrono::seconds(1)).front());
+    Operated operated(
+        {{.match = {"user", "*"},
+          .usd = 5_usd,
+          .store = std::make_shared<outlay::Store>(
+              std::make_unique<Far>(memory), outlay::StoreOptions{.on_unreachable = outlay::OnUnreachable::deny()})}});
+    CHECK(ask(operated.gateway, get(path, admin)).status == 200);
+    const std::vector<outlay::BudgetEvent> events = operated.gateway.ledger().events();
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].action == outlay::Action::expired);
+    CHECK(events[0].budget == "user:alice");
+    CHECK(events[0].projected == 3'000'000'000);
+  }
+}
+
 TEST_CASE("gateway: an operator raises, closes and opens a cap, which is recorded with who and why",
           "[gateway][operate]") {
   Operated operated;
@@ -116,6 +158,7 @@ TEST_CASE("gateway: a cap is compared with the rule's own before any call has co
   std::vector<outlay::Rule> rules = two_calls_a_user();
   rules.push_back({.match = {{"user", "*"}, {"team", "search"}}, .tokens = 500});
   rules.push_back({.match = {"user", "bob"}, .calls = 9});
+  rules.push_back({.match = {"user", {"alice", "bob"}}, .usd = 100_usd, .also = true});
   const std::shared_ptr<outlay::Store> store = outlay::memory_store();
   for (outlay::Rule& rule : rules) rule.store = store;
   {
@@ -139,6 +182,9 @@ TEST_CASE("gateway: a cap is compared with the rule's own before any call has co
   const std::string both = R"({"name":"{team:search,user:alice}","by":"c","reason":"d","create":true,"tokens":)";
   CHECK_THAT(refused("lower", both + "501}"), ContainsSubstring("tokens: the cap is 500, and 501 is not less"));
   CHECK(operated.change("lower", both + "499}").status == 200);
+  // A list's counter is no value of the rule for each.
+  CHECK_THAT(refused("raise", R"({"name":"user:alice|bob","by":"c","reason":"d","usd":10})"),
+             ContainsSubstring("usd: the cap is $100.00, and $10.00 is not more"));
   CHECK(operated.change("raise", of_alice(R"("usd":6)")).status == 200);
 }
 
