@@ -336,24 +336,32 @@ void show(const CapsArguments& arguments, Store& store, const Window& window) {
             << '\n';
 }
 
-/// A store tells of a lease that has run out once, and so no program any more that this command has told.
-void say_expired(const Ledger& ledger) {
-  constexpr std::size_t last = 10;
-  std::vector<BudgetEvent> events = ledger.events();
-  std::erase_if(events, [](const BudgetEvent& event) { return event.action != Action::expired; });
-  for (std::size_t i = events.size() - std::min(last, events.size()); i < events.size(); ++i)
-    std::cerr << "outlay: " << printable(events[i].budget) << ": " << printable(events[i].reason) << '\n';
+/// The events of leases that have run out since this was last called. A store tells each once: when this command was told, no program is.
+std::vector<std::string> told_of_leases(Ledger& ledger) {
+  std::vector<std::string> lines;
+  for (const BudgetEvent& event : ledger.events())
+    if (event.action == Action::expired)
+      lines.push_back("outlay: " + printable(event.budget) + ": " + printable(event.reason) + '\n');
+  ledger.reset();
+  return lines;
 }
 
-int watch(const CapsArguments& arguments, Store& store) {
+int watch(const CapsArguments& arguments, Store& store, Ledger& ledger) {
+  constexpr std::size_t shown_leases = 10;
   const Terminal terminal = standard_output();
+  std::vector<std::string> leases;
   for (std::int64_t i = 0; arguments.times == 0 || i < arguments.times; ++i) {
     if (i != 0) std::this_thread::sleep_for(std::chrono::seconds(arguments.every_seconds));
     std::vector<CapState> caps = store.caps();
     if (!arguments.name.empty()) std::erase_if(caps, [&](const CapState& cap) { return cap.name != arguments.name; });
-    if (terminal.width != 0) std::cout << "\x1B[H\x1B[2J";
+    const bool clears = terminal.width != 0;
+    if (clears) std::cout << "\x1B[H\x1B[2J";
     std::cout << to_iso8601(system_now()) << '\n' << table_of(caps, terminal) << std::flush;
-    if (terminal.width != 0) say_expired(Ledger::current());  // the screen was cleared
+    // What a cleared screen has lost is said again.
+    if (!clears) leases.clear();
+    for (std::string& line : told_of_leases(ledger)) leases.push_back(std::move(line));
+    if (leases.size() > shown_leases) leases.erase(leases.begin(), leases.end() - shown_leases);
+    for (const std::string& line : leases) std::cerr << line;
   }
   return success;
 }
@@ -369,7 +377,7 @@ int caps(const CapsArguments& arguments) try {
   const LedgerScope books(ledger);
   int status = success;
   if (arguments.verb == Verb::watch)
-    status = watch(arguments, *store);
+    status = watch(arguments, *store, ledger);
   else if (arguments.verb == Verb::list)
     std::cout << table_of(store->caps(), standard_output());
   else if (arguments.verb == Verb::counters)
@@ -378,8 +386,8 @@ int caps(const CapsArguments& arguments) try {
     show(arguments, *store, Window::parse(arguments.window));
   else
     status = change(arguments, *store, Window::parse(arguments.window));
-  say_expired(ledger);
   ledger.flush();
+  for (const std::string& line : told_of_leases(ledger)) std::cerr << line;
   return status;
 } catch (const StoreUnavailable& error) {
   throw Error(errc::store_unavailable, std::string(error.what()) + ". Check that it runs, and its address.");

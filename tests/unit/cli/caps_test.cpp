@@ -1,5 +1,7 @@
 #include <atomic>
+#include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -7,6 +9,7 @@
 #include "cli/commands.hpp"
 #include "outlay/outlay.hpp"
 #include "outlay/sqlite.hpp"
+#include "outlay/testing.hpp"
 #include "support/catch.hpp"
 #include "unit/cli/command.hpp"
 #ifdef OUTLAY_TEST_REDIS
@@ -16,6 +19,7 @@
 
 namespace cli = outlay::cli;
 using namespace outlay::literals;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -293,6 +297,41 @@ TEST_CASE("caps: a first cap is said to be neither higher nor lower than the pro
   CHECK(second.status == 0);
   CHECK_FALSE(has(second.out, said));
   CHECK(second.err.empty());
+}
+
+TEST_CASE("caps: a lease that a look finds to have run out is said, and kept in the file that is named",
+          "[cli][caps]") {
+  const command::Directory directory;
+  const std::string store = directory.file("caps.db");
+  for (const char* verb : {"counters", "show"}) {
+    {
+      const auto then = std::make_shared<outlay::testing::ManualClock>(std::chrono::system_clock::now() - 2h);
+      const outlay::Ledger ledger({.clock = then});
+      const outlay::LedgerScope scope(ledger);
+      const outlay::Budget budget({.name = "batches",
+                                   .usd = 100_usd,
+                                   .window = outlay::Window::forever(),
+                                   .store = outlay::sqlite_store({.path = store})});
+      outlay::Call call(
+          {.model = "flat", .input_tokens = 1000, .max_output_tokens = 500, .usd = 0.50_usd, .lease = 1min});
+      call.sent();
+      (void)call.detach();
+    }
+    const std::string records = directory.file(verb + std::string(".db"));
+    const std::string look = std::string("caps ") + verb + ' ' + store +
+                             (has(verb, "show") ? " batches --window forever" : "") + " --records " + records;
+    CAPTURE(look);
+    const command::Result found = command::outlay(look);
+    CHECK(found.status == 0);
+    CHECK(found.err ==
+          "outlay: batches: A call did not end before its lease ran out (forever). What it had reserved was charged: "
+          "$0.50 and 1500 tokens.\n");
+    const auto events = events_of(records);
+    REQUIRE(events.size() == 1);
+    CHECK(events[0].action == outlay::Action::expired);
+    CHECK(events[0].projected == 500'000'000);
+  }
+  CHECK(command::outlay("caps counters " + store).err.empty());  // once
 }
 
 TEST_CASE("caps: what close did is undone alone, and reset takes back one cap of several", "[cli][caps]") {
