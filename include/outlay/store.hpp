@@ -210,9 +210,9 @@ struct StoreReply {
   std::vector<StoreCap> caps{};  ///< list_caps: by name, then window.
   /// A counter that is kept.
   struct Name {
-    std::string name{};    ///< The counter's.
-    std::string window{};  ///< Window::id().
-    [[nodiscard]] friend auto operator<=>(const Name&, const Name&) = default;
+    std::string name{};                                                         ///< The counter's.
+    std::string window{};                                                       ///< Window::id().
+    [[nodiscard]] friend auto operator<=>(const Name&, const Name&) = default;  ///< By name, then window.
   };
   std::vector<Name> counters{};  ///< list_counters: in any order; one may come again in another reply.
   std::string next{};            ///< list_counters: where the next reply goes on; empty: there are no more.
