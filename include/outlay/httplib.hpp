@@ -124,9 +124,9 @@ HttplibResult httplib_post(Client& client, Api api, const std::string& path, std
     if (!shown && last.status >= 300 && last.status <= 399) transfer.head(last.status);
     if (challenged) transfer.head(0);
   }
-  const TransferEnd how = sent                                     ? TransferEnd::complete
-                          : detail::httplib_not_sent(result.error) ? TransferEnd::not_sent
-                                                                   : TransferEnd::broken;
+  // Later versions call the refusal of a proxy to connect an answer.
+  const bool left = shown || !detail::httplib_not_sent(result.error);
+  const TransferEnd how = !left ? TransferEnd::not_sent : sent ? TransferEnd::complete : TransferEnd::broken;
   static_cast<TransferResult&>(result) = transfer.end(how, httplib::to_string(result.error));
   if (result.thrown) std::rethrow_exception(result.thrown);
   return result;
