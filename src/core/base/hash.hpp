@@ -23,7 +23,7 @@ Word load_word(const char* at) noexcept {
 
 /// The bytes of a text of at most eight, in a word that no other text of its length has. Reads of fixed sizes that may overlap: a copy of
 /// a size known only at run time is a call.
-inline std::uint64_t short_word(const char* at, std::size_t size) noexcept {
+[[gnu::always_inline]] inline std::uint64_t short_word(const char* at, std::size_t size) noexcept {
   const auto byte = [&](std::size_t i) { return static_cast<std::uint64_t>(static_cast<unsigned char>(at[i])); };
   if (size >= 4)
     return load_word<std::uint32_t>(at) | static_cast<std::uint64_t>(load_word<std::uint32_t>(at + size - 4)) << 32U;

@@ -59,6 +59,12 @@ constexpr void subtract(Vector& from, const Vector& less) noexcept {
   for (std::size_t d = 0; d < dimension_count; ++d)
     if (__builtin_sub_overflow(from[d], less[d], &from[d])) from[d] = less[d] < 0 ? INT64_MAX : INT64_MIN;
 }
+/// Of differences of amounts: INT64_MIN is none.
+[[nodiscard]] constexpr bool none_above_zero(const Vector& changes) noexcept {
+  std::int64_t below = 0;  // its sign, without a branch for each dimension
+  for (const std::int64_t change : changes) below |= -change;
+  return below >= 0;
+}
 /// For amounts whose difference is known to fit.
 [[nodiscard]] constexpr Vector minus(const Vector& a, const Vector& b) noexcept {
   Vector difference{};

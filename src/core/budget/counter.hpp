@@ -54,11 +54,11 @@ struct Counter {
     }
   }
   /// Replaces what a call held by what it has used, which is no more: nothing overflows, and no cap is crossed.
-  void end_within(const Vector& call_held, const Vector& actual) noexcept {
-    for (std::size_t d = 0; d < dimension_count; ++d) {
-      used[d] += actual[d] - call_held[d];
-      held[d] -= call_held[d];
-    }
+  ///
+  /// \param change What it has used, less what it held.
+  void end_within(const Vector& call_held, const Vector& change) noexcept {
+    for (std::size_t d = 0; d < dimension_count; ++d) used[d] += change[d];
+    for (std::size_t d = 0; d < dimension_count; ++d) held[d] -= call_held[d];
   }
   /// Replaces what a call held by what it has used.
   void end(const Vector& call_held, const Vector& actual) noexcept {

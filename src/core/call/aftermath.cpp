@@ -43,6 +43,18 @@ void take_thresholds(BudgetNode& budget, Aftermath& aftermath) {
   }
 }
 
+/// Ends a call in a budget whose caps or thresholds it may pass.
+[[gnu::noinline]] void end_and_compare(BudgetNode& budget, const Vector& held, const Vector& actual, bool observing,
+                                       Aftermath& aftermath) noexcept {
+  const Counter before = budget.counter;
+  budget.counter.end(held, actual);
+  try {
+    compare(budget, before, budget.counter, held, actual, observing, {}, aftermath);
+    take_thresholds(budget, aftermath);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): no memory to say so; the amounts are booked all the same
+  }
+}
+
 /// When a window turns in which a call was admitted. Empty for a rolling one, of which a turn empties a part.
 std::optional<Time> turn_of(const Window& window, Time admitted) {
   return window.kind() == Window::Kind::rolling ? std::nullopt : window.at(admitted).end;
@@ -100,23 +112,16 @@ bool end_in_tree(Reservation& reservation, const Vector& actual, Aftermath& afte
   const auto lock = reservation.budget->lock_tree();
   if (reservation.state.load(std::memory_order_relaxed) == State::ended) return false;
   reservation.state.store(State::ended, std::memory_order_release);
-  const Vector& held = reservation.quote.amounts;
-  std::uint64_t more = 0;
-  for (std::size_t d = 0; d < dimension_count; ++d) more |= static_cast<std::uint64_t>(actual[d] > held[d]);
+  // Copies, which no counter can be part of: the compiler may then take several dimensions at once.
+  const Vector held = reservation.quote.amounts;
+  const Vector change = minus(actual, held);
+  const bool within = none_above_zero(change);
   for (BudgetNode* budget = reservation.budget; budget; budget = budget->outer) {
     if (budget->outside) continue;
-    Counter& counter = budget->counter;
-    if (more == 0 && !budget->raises && !budget->thresholds.pending()) {
-      counter.end_within(held, actual);
-      continue;
-    }
-    const Counter before = counter;
-    counter.end(held, actual);
-    try {
-      compare(*budget, before, counter, held, actual, reservation.books->options.observe, {}, aftermath);
-      take_thresholds(*budget, aftermath);
-    } catch (...) {  // no memory to say so; the amounts are booked all the same
-    }
+    if (within && !budget->raises && !budget->thresholds.pending())
+      budget->counter.end_within(held, change);
+    else
+      end_and_compare(*budget, held, actual, reservation.books->options.observe, aftermath);
   }
   room_released(*reservation.budget, aftermath.wakes);
   return true;

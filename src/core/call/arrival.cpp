@@ -142,7 +142,6 @@ bool Arrival::prepare() {
 }
 
 void Arrival::enter_rules(const RuledModel& model) {
-  NodeRef opened;
   if (rule_set_) {
     try {
       check_required(*rule_set_, around_, request_.tags, model);
@@ -150,9 +149,8 @@ void Arrival::enter_rules(const RuledModel& model) {
       if (!observing()) throw;
       observe_outright(wrong.what());
     }
-    opened = open_rules(*rule_set_, *books_, around_, request_.tags, model);
+    rules_ = open_rules(*rule_set_, *books_, around_, request_.tags, model);
   }
-  rules_ = std::move(opened);
   scope_ = rules_ ? rules_.get() : around_;
   budget_ = scope_ ? scope_->budget : nullptr;
 }

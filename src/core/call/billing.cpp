@@ -18,13 +18,21 @@ Bill bill_of(const Settlement& settlement) noexcept {
           settlement.provider_cost, settlement.estimated,    settlement.parts};
 }
 
+namespace {
+
+[[gnu::noinline]] const char* invalid_part(std::span<const UsagePart> parts) noexcept {
+  for (const UsagePart& part : parts)
+    if (const char* member = part.usage.first_invalid()) return member;
+  return nullptr;
+}
+
+}  // namespace
+
 const char* invalid_member(const Bill& bill) noexcept {
   if (const char* member = bill.usage.first_invalid()) return member;
   if (bill.provider_cost && (*bill.provider_cost < Usd{} || *bill.provider_cost > max_call_cost))
     return "provider_cost";
-  for (const UsagePart& part : bill.parts)
-    if (const char* member = part.usage.first_invalid()) return member;
-  return nullptr;
+  return bill.parts.empty() ? nullptr : invalid_part(bill.parts);
 }
 
 const char* bounds_of(const char* member) noexcept {
@@ -61,7 +69,8 @@ struct Share {
 };
 
 Share share_of(const Pricing& pricing, const Usage& usage, std::string_view tier) noexcept {
-  const Usd usd = pricing.cost(usage, tier).value_or(Usd::max());
+  bool listed = true;
+  const Usd usd = pricing.cost(usage, tier, listed).value_or(Usd::max());
   switch (pricing.kind()) {
     case Pricing::Kind::flat:
       return {usd, CostSource::flat};
@@ -72,8 +81,7 @@ Share share_of(const Pricing& pricing, const Usage& usage, std::string_view tier
     case Pricing::Kind::table: {
       const PricedModel& model = *pricing.model();
       if (!model.prices_tools(usage)) break;
-      const bool as_listed = !model.assumed && model.rating(usage.input_total(), tier).listed;
-      return {usd, as_listed ? CostSource::table : CostSource::assumed};
+      return {usd, listed && !model.assumed ? CostSource::table : CostSource::assumed};
     }
   }
   return {usd, CostSource::none};
@@ -128,7 +136,8 @@ bool is_guess(const PricedModel* admitted, const PricedModel* served) noexcept {
   return admitted && !admitted->own && !served;
 }
 
-Basis basis_of(const Reservation& reservation, const Bill& bill) {
+/// Where another model may have answered, or the table was replaced meanwhile.
+[[gnu::noinline]] Basis basis_of_other(const Reservation& reservation, const Bill& bill) {
   PricesInUse& prices = reservation.books->prices;
   const ModelName* const under = reservation.under;
   const std::string_view under_text = under ? std::string_view(under->text) : std::string_view();
@@ -169,6 +178,15 @@ Basis basis_of(const Reservation& reservation, const Bill& bill) {
   basis.guessed = is_guess(basis.priced, other);
   if (!admitted_decides(basis.priced, other, reservation, bill)) basis.priced = other;
   return basis;
+}
+
+Basis basis_of(const Reservation& reservation, const Bill& bill) {
+  if (bill.served_model.empty()) {
+    const ModelSlot& slot =
+        reservation.books->prices.resolve(*reservation.quote.model.name, reservation.model_name(), reservation.under);
+    if (slot.prices_uid == reservation.prices_uid) return {slot.priced, slot.name, slot.provider, nullptr, false};
+  }
+  return basis_of_other(reservation, bill);
 }
 
 /// What a call is priced by at its end: as it was admitted, or by the table where that has its model.
@@ -256,7 +274,7 @@ void note_unread_usage(const Reservation& reservation, std::string_view api, std
 namespace {
 
 /// Counts a call without a price, and says once a model what is to be done. What cannot be said costs no record.
-void note_unpriced(const Reservation& reservation, const Priced& priced) noexcept {
+[[gnu::noinline]] void note_unpriced(const Reservation& reservation, const Priced& priced) noexcept {
   Books& books = *reservation.books;
   books.unpriced_calls.fetch_add(1, std::memory_order_relaxed);
   try {
@@ -287,13 +305,9 @@ std::uint32_t tier_of(const Reservation& reservation, const Bill& bill) noexcept
   }
 }
 
-}  // namespace
-
-void record(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
-            std::string_view reason) {
+[[gnu::noinline]] void write_row(const Reservation& reservation, const Bill& bill, const Priced& priced,
+                                 RecordStatus status, std::string_view reason) {
   Books& books = *reservation.books;
-  if (priced.source == CostSource::none && status != RecordStatus::rejected) note_unpriced(reservation, priced);
-  if (!books.recording()) return;
   const Usage& usage = bill.usage;
   Row row;
   row.call_id = reservation.call_id;
@@ -330,6 +344,14 @@ void record(const Reservation& reservation, const Bill& bill, const Priced& pric
     }
   }
   books.book(std::move(row));
+}
+
+}  // namespace
+
+void record(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
+            std::string_view reason) {
+  if (priced.source == CostSource::none && status != RecordStatus::rejected) note_unpriced(reservation, priced);
+  if (reservation.books->recording()) write_row(reservation, bill, priced, status, reason);
 }
 
 }  // namespace outlay::detail

@@ -46,13 +46,15 @@ class Entrance {
   std::optional<Failure> failure_;
 };
 
-}  // namespace
-
-Call::Call(const CallRequest& request) {
+detail::Ref<Reservation> admitted_or_thrown(const CallRequest& request) {
   Entrance entrance(request);
   if (entrance.failure()) detail::throw_failure(std::move(*entrance.failure()));
-  reservation_ = entrance.take();
+  return entrance.take();
 }
+
+}  // namespace
+
+Call::Call(const CallRequest& request) : reservation_(admitted_or_thrown(request)) {}
 
 Result<Call> try_call(const CallRequest& request) {
   Entrance entrance(request);

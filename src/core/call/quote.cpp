@@ -4,7 +4,7 @@
 
 namespace outlay::detail {
 
-errc Quote::of(const CallRequest& request, std::int64_t input, Model model, const Terms& terms, bool observing,
+errc Quote::of(const CallRequest& request, std::int64_t input, const Model& model, const Terms& terms, bool observing,
                Quote& quote) noexcept {
   quote.terms = &terms;
   quote.requested = model.name;
@@ -34,12 +34,12 @@ errc Quote::of(const CallRequest& request, std::int64_t input, Model model, cons
   return quote.fill_in() ? refused : errc::overflow;
 }
 
-bool Quote::allows(Model other) const noexcept {
+bool Quote::allows(const Model& other) const noexcept {
   const bool priced = other.priced && (price_terms.web_searches == 0 || other.priced->price->web_search);
   return priced || pricing.kind() == Pricing::Kind::flat || !terms->refuses_unpriced();
 }
 
-void Quote::take_model(Model other) noexcept {
+void Quote::take_model(const Model& other) noexcept {
   model = other;
   if (pricing.kind() != Pricing::Kind::flat) {
     if (other.priced)

@@ -50,7 +50,7 @@ struct Quote {
   ///
   /// \return errc::ok; errc::overflow, and then `quote` is of no use; errc::unbounded_refused or errc::price_unknown where the terms
   /// refuse such a request, and then `quote` is what observe mode holds.
-  [[nodiscard]] static errc of(const CallRequest& request, std::int64_t input, Model model, const Terms& terms,
+  [[nodiscard]] static errc of(const CallRequest& request, std::int64_t input, const Model& model, const Terms& terms,
                                bool observing, Quote& quote) noexcept;
 
   /// Empty where the worst case does not fit 64 bits.
@@ -63,7 +63,7 @@ struct Quote {
   [[nodiscard]] std::optional<Quote> with_output(std::int64_t tokens) const noexcept;
 
   /// Whether the terms allow a model: one without a price needs leave under a cap on money.
-  [[nodiscard]] bool allows(Model other) const noexcept;
+  [[nodiscard]] bool allows(const Model& other) const noexcept;
   /// Bounds of an open ceiling.
   [[nodiscard]] std::int64_t upper() const noexcept;
   [[nodiscard]] std::int64_t lower() const noexcept;
@@ -75,7 +75,7 @@ struct Quote {
   }
 
  private:
-  void take_model(Model other) noexcept;
+  void take_model(const Model& other) noexcept;
   /// Whether some budget counts what the model writes: at a flat price, a cap on money does not.
   [[nodiscard]] bool output_counts() const noexcept;
   [[nodiscard]] bool fill_in() noexcept;  // output and amounts; false: overflow

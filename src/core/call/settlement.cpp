@@ -11,9 +11,8 @@ namespace outlay::detail {
 
 namespace {
 
-/// What the caller learns of an ending.
+/// What else there is to be told of an ending.
 struct Ending {
-  Settled& settled;                         // not `first`: the call had ended before
   std::unique_ptr<FailureFacts> crossed{};  // a Raise budget went over its cap
   const char* invalid = nullptr;            // the member of the usage that is not valid
 };
@@ -41,7 +40,7 @@ void tell(const Reservation& reservation, const Bill& bill, const Priced& priced
           std::string_view reason, Aftermath& aftermath) noexcept {
   try {
     record(reservation, bill, priced, status, reason);
-    book_passed(reservation, aftermath);
+    if (!aftermath.passed.empty()) book_passed(reservation, aftermath);
     if (aftermath.over_cap && reservation.quote.unbounded) say_soft_cap(reservation, bill.usage);
   } catch (const std::exception& problem) {
     say_lost_record(problem.what());
@@ -60,29 +59,25 @@ void learn(const Reservation& reservation, const Usage& usage) noexcept {
   }
 }
 
-void finish(Reservation& reservation, const Vector& actual, const Bill& bill, const Priced& priced, RecordStatus status,
-            std::string_view reason, Ending& ending) {
+/// \return Not `first`: the call had ended before.
+Settled finish(Reservation& reservation, const Vector& actual, const Bill& bill, const Priced& priced,
+               RecordStatus status, std::string_view reason, Ending& ending) noexcept {
   Aftermath aftermath;
-  if (!end_in_tree(reservation, actual, aftermath)) return;
+  if (!end_in_tree(reservation, actual, aftermath)) return {};
   if (reservation.claim && !end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath)) {
     aftermath.wakes.tell();
-    return;
+    return {};
   }
-  Settled& settled = ending.settled;
-  settled.usd = priced.usd;
-  settled.usage = bill.usage;
-  settled.overrun = Usd::from_nanos(std::max<std::int64_t>(0, priced.usd.nanos() - reservation.quote.amounts[0]));
-  settled.over_cap = aftermath.over_cap;
-  settled.first = true;
-  settled.status = status;
-  settled.cost_source = priced.source;
   if (reservation.quote.unbounded && status != RecordStatus::indeterminate) learn(reservation, bill.usage);
   tell(reservation, bill, priced, status, reason, aftermath);
-  if (aftermath.crossed) {
-    aftermath.crossed->scope = reservation.scope;
-    aftermath.crossed->model = reservation.requested_name();
-    ending.crossed = std::move(aftermath.crossed);
-  }
+  ending.crossed = std::move(aftermath.crossed);
+  return {.usd = priced.usd,
+          .usage = bill.usage,
+          .overrun = Usd::from_nanos(std::max<std::int64_t>(0, priced.usd.nanos() - reservation.quote.amounts[0])),
+          .over_cap = aftermath.over_cap,
+          .first = true,
+          .status = status,
+          .cost_source = priced.source};
 }
 
 /// What is booked of a call whose usage is not known: all that it held.
@@ -92,50 +87,51 @@ Vector whole_reservation(const Reservation& reservation) noexcept {
   return actual;
 }
 
-void charge_reservation(Reservation& reservation, std::string_view reason, Ending& ending) {
+Settled charge_reservation(Reservation& reservation, std::string_view reason, Ending& ending) {
   if (const std::optional<Usage> shown = reservation.shown()) {
     const Priced priced = price(reservation, {*shown});
-    finish(reservation, spent_by(priced.usd, *shown), {*shown}, priced, RecordStatus::indeterminate, reason, ending);
-    return;
+    return finish(reservation, spent_by(priced.usd, *shown), {*shown}, priced, RecordStatus::indeterminate, reason,
+                  ending);
   }
   const Reservation::Held held = reservation.held();
   const Usage usage{.input = reservation.quote.input, .output = held.output};
   Priced priced = price(reservation, {usage});
   if (priced.source != CostSource::none) priced.usd = Usd::from_nanos(held.amounts[0]);
-  finish(reservation, whole_reservation(reservation), {usage}, priced, RecordStatus::indeterminate, reason, ending);
+  return finish(reservation, whole_reservation(reservation), {usage}, priced, RecordStatus::indeterminate, reason,
+                ending);
 }
 
-void settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
-  if (!reservation.open()) return;
+Settled settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
+  if (!reservation.open()) return {};
   ending.invalid = invalid_member(bill);
   if (ending.invalid) {
     reservation.set_shown(nullptr);  // neither can be trusted
-    charge_reservation(reservation, "the usage given to settle is invalid", ending);
-    return;
+    return charge_reservation(reservation, "the usage given to settle is invalid", ending);
   }
   const Priced priced = price(reservation, bill);
-  finish(reservation, spent_by(priced.usd, bill.usage), bill, priced,
-         bill.estimated ? RecordStatus::estimated : RecordStatus::settled, {}, ending);
+  return finish(reservation, spent_by(priced.usd, bill.usage), bill, priced,
+                bill.estimated ? RecordStatus::estimated : RecordStatus::settled, {}, ending);
 }
 
 /// For callers that must not throw. Without memory for a price or a record the reservation is charged all the same.
-void charge_without_fail(Reservation& reservation, std::string_view reason, Ending& ending) noexcept {
+Settled charge_without_fail(Reservation& reservation, std::string_view reason, Ending& ending) noexcept {
   try {
-    charge_reservation(reservation, reason, ending);
-    return;
+    return charge_reservation(reservation, reason, ending);
   } catch (...) {  // below
   }
   Aftermath aftermath;
   const Vector actual = whole_reservation(reservation);
+  Settled settled;
   if (end_in_tree(reservation, actual, aftermath)) {
     if (reservation.claim) (void)end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath);
-    ending.settled = {.usd = Usd::from_nanos(reservation.quote.amounts[0]),
-                      .first = true,
-                      .status = RecordStatus::indeterminate,
-                      .cost_source = CostSource::assumed};
+    settled = {.usd = Usd::from_nanos(reservation.quote.amounts[0]),
+               .first = true,
+               .status = RecordStatus::indeterminate,
+               .cost_source = CostSource::assumed};
   }
   aftermath.wakes.tell();
   say_lost_record("out of memory");
+  return settled;
 }
 
 std::string invalid_text(const Reservation& reservation, const char* member) {
@@ -152,12 +148,15 @@ void say_late(const Reservation& reservation, const char* what) noexcept {
 }
 
 Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
-  Settled settled;
-  Ending ending{settled};
-  settle_bill(reservation, bill, ending);
+  Ending ending;
+  const Settled settled = settle_bill(reservation, bill, ending);
   if (!settled.first) say_late(reservation, "settle");
   if (settled.first && ending.invalid) throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
-  if (ending.crossed) throw BudgetExceeded(Access::failure(ending.crossed.release()));
+  if (ending.crossed) {
+    ending.crossed->scope = reservation.scope;
+    ending.crossed->model = reservation.requested_name();
+    throw BudgetExceeded(Access::failure(ending.crossed.release()));
+  }
   return settled;
 }
 
@@ -169,13 +168,14 @@ Settled settle(Reservation& reservation, const Settlement& settlement) {
 }
 
 Result<Settled> try_settle(Reservation& reservation, const Settlement& settlement) noexcept {
-  Settled settled;
-  Ending ending{settled};
-  try {
-    settle_bill(reservation, bill_of(settlement), ending);
-  } catch (...) {
-    charge_without_fail(reservation, "no memory to settle it", ending);
-  }
+  Ending ending;
+  const Settled settled = [&]() noexcept {
+    try {
+      return settle_bill(reservation, bill_of(settlement), ending);
+    } catch (...) {
+      return charge_without_fail(reservation, "no memory to settle it", ending);
+    }
+  }();
   if (settled.first && ending.invalid) return Failure(errc::invalid_usage, invalid_text(reservation, ending.invalid));
   return settled;
 }
@@ -200,10 +200,8 @@ bool release_call(Reservation& reservation, std::string_view reason) noexcept {
 }
 
 Settled end_indeterminate(Reservation& reservation, std::string_view reason) noexcept {
-  Settled settled;
-  Ending ending{settled};
-  if (reservation.open()) charge_without_fail(reservation, reason, ending);
-  return settled;
+  Ending ending;
+  return reservation.open() ? charge_without_fail(reservation, reason, ending) : Settled{};
 }
 
 void end_without_verdict(Reservation& reservation) noexcept {

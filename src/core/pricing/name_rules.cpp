@@ -220,6 +220,7 @@ constexpr Host hosts[] = {
 }  // namespace
 
 std::string_view provider_at(std::string_view address) noexcept {
+  if (address.empty()) return {};
   std::string_view host = address;
   if (const std::size_t scheme = host.find("://"); scheme != host.npos)
     host.remove_prefix(scheme + 3);

@@ -83,8 +83,7 @@ bool is_plain(const Usage& u) noexcept {
   return rating.halved ? to_nanos(tokens + 2 * fees(price, u), 2 * picos_per_nano) : to_nanos(tokens + fees(price, u));
 }
 
-std::int64_t table_cost(const PricedModel& model, const Usage& u, std::string_view tier) noexcept {
-  const PricedModel::Rating rating = model.rating(u.input_total(), tier);
+std::int64_t table_cost(const PricedModel& model, const PricedModel::Rating& rating, const Usage& u) noexcept {
   const FlatRates& r = *rating.rates;
   if (!is_plain(u) || !r.narrow || rating.halved || model.request_picos < 0) return wide_cost(rating, u, *model.price);
   return to_nanos(u.input * r.input + u.cache_read * r.cache_read + u.cache_write * r.cache_write +
@@ -147,10 +146,14 @@ std::int64_t Pricing::worst_nanos(std::int64_t input, std::int64_t output, const
   return number_;
 }
 
-std::int64_t Pricing::cost_nanos(const Usage& usage, std::string_view tier) const noexcept {
+std::int64_t Pricing::cost_nanos(const Usage& usage, std::string_view tier, bool& listed) const noexcept {
+  listed = true;
   switch (kind_) {
-    case Kind::table:
-      return table_cost(*model_, usage, tier);
+    case Kind::table: {
+      const PricedModel::Rating rating = model_->rating(usage.input_total(), tier);
+      listed = rating.listed;
+      return table_cost(*model_, rating, usage);
+    }
     case Kind::assumed:
       return to_nanos(times(usage.total(), number_));
     case Kind::unpriced:

@@ -59,8 +59,14 @@ class Pricing {
   }
   /// What a valid usage costs; empty on overflow. `tier` is the one that the provider says it served, or else the one that was
   /// asked for.
+  ///
+  /// \param listed Becomes false where the table does not list that tier, so that the rates are another's.
+  [[nodiscard]] std::optional<Usd> cost(const Usage& usage, std::string_view tier, bool& listed) const noexcept {
+    return to_usd(cost_nanos(usage, tier, listed));
+  }
   [[nodiscard]] std::optional<Usd> cost(const Usage& usage, std::string_view tier = {}) const noexcept {
-    return to_usd(cost_nanos(usage, tier));
+    bool listed = true;
+    return cost(usage, tier, listed);
   }
   /// The most output tokens that `money` pays for beside the input: the exact inverse of worst(). -1: not even the input;
   /// INT64_MAX: any number.
@@ -73,7 +79,7 @@ class Pricing {
   // Nano-dollars; -1 where they do not fit. An optional would leave these functions through memory.
   [[nodiscard]] std::int64_t worst_nanos(std::int64_t input, std::int64_t output,
                                          const PriceTerms& terms) const noexcept;
-  [[nodiscard]] std::int64_t cost_nanos(const Usage& usage, std::string_view tier) const noexcept;
+  [[nodiscard]] std::int64_t cost_nanos(const Usage& usage, std::string_view tier, bool& listed) const noexcept;
   [[nodiscard]] static std::optional<Usd> to_usd(std::int64_t nanos) noexcept {
     return nanos < 0 ? std::nullopt : std::optional(Usd::from_nanos(nanos));
   }
