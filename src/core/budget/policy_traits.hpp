@@ -36,8 +36,8 @@ inline constexpr std::array<PolicyTraits, std::variant_size_v<Policy>> policy_tr
 
 template <class P>
 [[nodiscard]] bool has(std::span<const Policy> policies) noexcept {
-  return std::any_of(policies.begin(), policies.end(),
-                     [](const Policy& policy) { return std::holds_alternative<P>(policy); });
+  return !policies.empty() && std::any_of(policies.begin(), policies.end(),
+                                          [](const Policy& policy) { return std::holds_alternative<P>(policy); });
 }
 
 }  // namespace outlay::detail

@@ -33,7 +33,8 @@ Dimension most_spent(const Counter& counter) noexcept {
   return static_cast<Dimension>(most);
 }
 
-Thresholds::Thresholds(const std::vector<double>& fractions, const Vector& caps) {
+Thresholds::Thresholds(std::span<const double> fractions, const Vector& caps) {
+  if (fractions.empty()) return;
   all_.reserve(fractions.size());
   told_.reserve(fractions.size());
   for (const double fraction : fractions) all_.push_back({fraction, {}, false});

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/budget/counter.hpp"
@@ -45,7 +46,7 @@ bool announce(const Vector& at, const Vector& spent, const WasTold& was_told, co
 class Thresholds {
  public:
   Thresholds() = default;
-  Thresholds(const std::vector<double>& fractions, const Vector& caps);
+  Thresholds(std::span<const double> fractions, const Vector& caps);
 
   [[nodiscard]] bool pending() const noexcept { return pending_; }
   /// The next fraction that `counter` has reached and that was not announced. It counts as announced.

@@ -34,8 +34,7 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Boo
       root(enclosing ? enclosing->root : this),
       depth(enclosing ? enclosing->depth + 1 : 1),
       opened_caps(caps_of(options)),
-      counter{.cap = opened_caps},
-      thresholds(windowed(options.window) ? std::vector<double>() : options.notify_at, counter.cap),
+      thresholds(windowed(options.window) ? std::span<const double>() : options.notify_at, opened_caps),
       terms(Terms::inside(enclosing ? &enclosing->terms : nullptr, options, of_ledger.options.unbounded)),
       name(std::move(options.name)),
       description(std::move(options.description)),
@@ -54,7 +53,7 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Boo
       only_blocks(std::all_of(policy_list().begin(), policy_list().end(),
                               [](const Policy& policy) { return std::holds_alternative<Block>(policy); }) &&
                   (!enclosing || enclosing->only_blocks)) {
-  if (outside) counter.cap = outside->changed_caps(opened_caps);
+  counter.cap = outside ? outside->changed_caps(opened_caps) : opened_caps;
 }
 
 BudgetNode::~BudgetNode() = default;
