@@ -3,8 +3,10 @@
 // What processes that share a store see of each other, whatever the store: calls that one leaves and another ends, and caps that an operator
 // sets while others run. Each process is a child of a fork, with a ledger, a clock and a view of the store of its own.
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <functional>
@@ -65,6 +67,12 @@ class Pipe {
     const ssize_t got = ::read(ends_[0], text.data(), size);
     text.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
     return text;
+  }
+  /// The same without waiting.
+  [[nodiscard]] std::string read_what_is_there(std::size_t size = 65'536) const {
+    int there = 0;
+    if (::ioctl(ends_[0], FIONREAD, &there) != 0 || there == 0) return {};
+    return read(std::min(size, static_cast<std::size_t>(there)));
   }
 
  private:

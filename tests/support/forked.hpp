@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -56,6 +57,7 @@ class ForkedChild {
   ~ForkedChild() {
     if (pid_ > 0) static_cast<void>(wait());
   }
+  void kill() const { ::kill(pid_, SIGKILL); }
   /// \return Its status, or -n where signal n has ended it.
   int wait() {
     int status = 0;

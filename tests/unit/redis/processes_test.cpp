@@ -1,5 +1,5 @@
 // What processes see of each other that share a server.
-#include "contract/processes.hpp"
+#include "contract/kills.hpp"
 #include "outlay/redis.hpp"
 #include "support/moved_clock.hpp"
 #include "unit/redis/fixture.hpp"
@@ -43,4 +43,13 @@ TEST_CASE("redis: a cap that one process sets is what others judge their next ca
   NEEDS_REDIS();
   const Server at;
   processes::check_caps_that_an_operator_sets(at.place);
+}
+
+TEST_CASE(
+    "redis: processes that are killed under windows, thresholds and rules lose nothing and announce nothing twice",
+    "[redis][store][stress]") {
+  NEEDS_FORK();
+  NEEDS_REDIS();
+  const Server at;
+  processes::check_processes_that_are_killed(at.place);
 }

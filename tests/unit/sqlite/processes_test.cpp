@@ -1,5 +1,5 @@
 // What processes see of each other that share a store file.
-#include "contract/processes.hpp"
+#include "contract/kills.hpp"
 #include "unit/sqlite/fixture.hpp"
 
 using namespace outlay_test;
@@ -56,4 +56,12 @@ TEST_CASE("sqlite: a lease that a process finds has one event, also where the pr
   CHECK(child.wait() == 0);
   (void)finder.store->state("batches", outlay::Window::day());
   CHECK(finder.ledger.events().size() == 1);
+}
+
+TEST_CASE(
+    "sqlite: processes that are killed under windows, thresholds and rules lose nothing and announce nothing twice",
+    "[sqlite][store][stress]") {
+  NEEDS_FORK();
+  const TempDir dir;
+  processes::check_processes_that_are_killed(in(dir));
 }
