@@ -17,6 +17,12 @@ void release(const FailureFacts* facts) noexcept {
   if (facts->references.drop()) delete facts;
 }
 
+std::string shown_model(const FailureFacts& facts) {
+  const std::string asked_for = facts.model.empty() ? "the call" : printable_name(facts.model);
+  return facts.refused_model.empty() ? asked_for
+                                     : printable_name(facts.refused_model) + " (rerouted from " + asked_for + ')';
+}
+
 const RawBreach* FailureFacts::primary() const noexcept {
   for (std::size_t i = 0; i < count; ++i)
     if (at(i).budget == refuser) return &at(i);
@@ -180,7 +186,7 @@ std::string Failure::message() const {
   if (!facts_) return {};
   if (facts_->count == 0) return facts_->text;
   const detail::RawBreach& first = *facts_->primary();
-  const std::string model = facts_->model.empty() ? "the call" : detail::printable_name(facts_->model);
+  const std::string model = detail::shown_model(*facts_);
   std::string text = "budget \"" + first.budget->path() + '"';
   if (facts_->booked)
     text += " is over its cap after " + model + ": " + to_string(Amount(first.dimension, first.spent)) + " of " +

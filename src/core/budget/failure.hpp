@@ -30,7 +30,8 @@ struct FailureFacts {
   errc code = errc::ok;
   NodeRef scope;  // keeps the budgets that are named below
   const BudgetNode* refuser = nullptr;
-  std::string model;
+  std::string model;                               // that was asked for
+  std::string refused_model;                       // where policies had rerouted the call before; else empty
   const char* ceiling_name = "max_output_tokens";  // as CallRequest
   std::string text;                                // for a failure that is no breach
   bool booked = false;                             // `spent` of the breaches has this call in it
@@ -51,5 +52,8 @@ struct FailureFacts {
   /// Of the refusing budget, else the first; null if there is none.
   [[nodiscard]] const RawBreach* primary() const noexcept;
 };
+
+/// How messages name the call: by the model that was refused, and where that is another one, by the one that was asked for.
+[[nodiscard]] std::string shown_model(const FailureFacts& facts);
 
 }  // namespace outlay::detail

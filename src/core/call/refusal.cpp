@@ -46,7 +46,7 @@ void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment)
       if (moment.stream)
         facts.text = "The stream was cut there, and what it had shown is charged.";
       else if (facts.count == 0)
-        facts.text = budget() + " refused " + printable_name(facts.model) +
+        facts.text = budget() + " refused " + shown_model(facts) +
                      ": other calls are already waiting for its room. Try again when they have ended.";
   }
 }

@@ -36,6 +36,7 @@ std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, 
   facts->code = verdict.reason;
   facts->refuser = verdict.budget;
   facts->model = verdict.quote.requested->text;
+  if (verdict.quote.model.name != verdict.quote.requested) facts->refused_model = verdict.quote.model.name->text;
   facts->ceiling_name = verdict.quote.ceiling_name;
   facts->stream = moment.stream;
   if (verdict.reason == errc::budget_exceeded || verdict.reason == errc::truncated)

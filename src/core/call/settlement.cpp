@@ -155,6 +155,8 @@ Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
   if (ending.crossed) {
     ending.crossed->scope = reservation.scope;
     ending.crossed->model = reservation.requested_name();
+    if (reservation.quote.model.name != reservation.quote.requested)
+      ending.crossed->refused_model = reservation.model_name();
     throw BudgetExceeded(Access::failure(ending.crossed.release()));
   }
   return settled;

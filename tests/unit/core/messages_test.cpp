@@ -153,6 +153,11 @@ void refusals(Messages& all) {
     all.refused("four caps are in the way, of two budgets", large_request());
   }
   {
+    Budget outer({.name = "run", .usd = 0.0005_usd});
+    Budget inner({.name = "answer", .usd = 0.01_usd, .on_exceed = Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
+    all.refused("another budget refuses the model that a Downgrade has chosen", large_request());
+  }
+  {
     Budget budget({.name = "answer", .usd = 0.01_usd, .on_exceed = Truncate{}});
     all.refused("the budget's policy is Truncate", large_request());
   }

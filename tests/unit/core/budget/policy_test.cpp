@@ -66,6 +66,48 @@ TEST_CASE("policy: downgrade reroutes to the first model along the map that is c
   REQUIRE(fixture.ledger.downgrades()[0].model == "gpt-4o");
 }
 
+TEST_CASE("policy: a refusal after a reroute names the model that was refused, and the one that was asked for",
+          "[core][policy]") {
+  const Fixture fixture;
+  const auto says = [](const outlay::Failure& failure, const std::string& what) {
+    const bool there = failure.message().find(what) != std::string::npos;
+    if (!there) UNSCOPED_INFO(failure.message());
+    return there;
+  };
+  const Policies reroutes[] = {
+      to_mini, {to_mini, Clamp{}}, Callback{[](const Exceeded&) { return Decision::reroute("gpt-4o-mini"); }}};
+  for (const Policies& reroute : reroutes) {
+    Budget outer({.name = "run", .usd = 0.0001_usd});
+    Budget inner({.name = "answer", .usd = 0.01_usd, .on_exceed = reroute});
+    const auto refused = try_call(large_request());
+    REQUIRE(!refused);
+    // What mini would need, and not gpt-4o.
+    REQUIRE(says(refused.error(),
+                 "budget \"run\" refused gpt-4o-mini (rerouted from gpt-4o): this call needs up to "
+                 "$0.00075, $0.0001 of $0.0001 is left."));
+    REQUIRE(refused.error().model() == "gpt-4o");
+    REQUIRE(fixture.ledger.events().back().model == "gpt-4o-mini");
+  }
+  {
+    Budget outer({.name = "run", .usd = 0.001_usd, .on_exceed = Raise{}});
+    Budget inner({.name = "answer", .usd = 0.01_usd, .on_exceed = to_mini});
+    Call call(large_request());
+    REQUIRE(call.model() == "gpt-4o-mini");
+    try {
+      call.settle({.input = 1'000, .output = 2'000});
+      FAIL("the settle did not throw");
+    } catch (const outlay::BudgetExceeded& crossed) {
+      REQUIRE(says(crossed.failure(), "is over its cap after gpt-4o-mini (rerouted from gpt-4o): $0.00135 of $0.001"));
+      REQUIRE(crossed.model() == "gpt-4o");
+    }
+  }
+  // A model that no policy has changed is named once.
+  Budget budget({.name = "answer", .usd = 0.0001_usd, .on_exceed = to_mini});
+  const auto refused = try_call(large_request());
+  REQUIRE(!refused);
+  REQUIRE(says(refused.error(), "refused gpt-4o: this call needs up to $0.0125"));
+}
+
 TEST_CASE("policy: downgrade reroutes call after call, for as long as the cheap price fits", "[core][policy]") {
   const Fixture fixture;
   Budget budget({.usd = 0.001_usd, .on_exceed = to_mini});
