@@ -36,10 +36,12 @@ struct Sums {
   std::int64_t unpriced = 0;
   std::int64_t blocked = 0;
   Usage rare{};
+  bool overflow = false;
 
+  void add_money(std::int64_t& sum, std::int64_t more) noexcept { overflow |= __builtin_add_overflow(sum, more, &sum); }
   void add(const Row& row) noexcept {
     ++calls;
-    if (__builtin_add_overflow(usd, row.usd, &usd)) usd = INT64_MAX;
+    add_money(usd, row.usd);
     tokens[0] += row.input;
     tokens[1] += row.cache_read;
     tokens[2] += row.cache_write;
@@ -52,24 +54,31 @@ struct Sums {
   }
   void add_rare(const Row& row) noexcept {
     if (row.status != RecordStatus::settled) ++by_status[static_cast<std::size_t>(row.status)];
-    if (row.status == RecordStatus::estimated) estimated += row.usd;
-    if (row.status == RecordStatus::indeterminate) indeterminate += row.usd;
+    if (row.status == RecordStatus::estimated) add_money(estimated, row.usd);
+    if (row.status == RecordStatus::indeterminate) add_money(indeterminate, row.usd);
     unpriced += row.source == CostSource::none && row.status != RecordStatus::rejected;
     if (row.extra) {
       rare += row.extra->usage;
     }
   }
   void add(const Sums& other) noexcept {
-    calls += other.calls, usd += other.usd, estimated += other.estimated, indeterminate += other.indeterminate;
+    calls += other.calls;
+    add_money(usd, other.usd), add_money(estimated, other.estimated), add_money(indeterminate, other.indeterminate);
+    overflow |= other.overflow;
     for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] += other.tokens[i];
     for (std::size_t i = 0; i < by_status.size(); ++i) by_status[i] += other.by_status[i];
     unpriced += other.unpriced, blocked += other.blocked;
     rare += other.rare;
   }
+  /// The cost, if it is a number that exists; its parts are no larger.
+  [[nodiscard]] Usd cost() const {
+    if (overflow) throw Error(errc::overflow, "a sum of the report is too large. Group it by more keys.");
+    return Usd::from_nanos(usd);
+  }
   [[nodiscard]] ReportRow row(Tags tags) const {
     ReportRow result;
     result.tags = std::move(tags);
-    result.usd = Usd::from_nanos(usd);
+    result.usd = cost();
     result.usage = rare;
     result.usage.input = tokens[0], result.usage.cache_read = tokens[1], result.usage.cache_write = tokens[2];
     result.usage.cache_write_1h = tokens[3], result.usage.output = tokens[4], result.usage.reasoning = tokens[5];
@@ -262,7 +271,7 @@ struct LedgerSource final : Report::Source {
     for (const Cell& cell : all)
       if (cell.carries(tags, filter)) {
         result.known = true;
-        result.usd += Usd::from_nanos(cell.sums.usd);
+        result.usd += cell.sums.cost();
       }
     // A scope in which nothing was spent, such as a feature whose calls were all free of charge or never made, is known too.
     if (!result.known && !wanted.any())

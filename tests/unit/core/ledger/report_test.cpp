@@ -188,6 +188,22 @@ TEST_CASE("report: an audit that cannot tell says why", "[core][report]") {
   REQUIRE(!audit.findings.empty());
 }
 
+TEST_CASE("report: a sum that is no number is an error, not a wrong number", "[core][report]") {
+  const Fixture fixture;
+  // Ten calls of the most that one may cost are beyond 64 bits of nano-dollars, whatever their costs are taken for.
+  const auto most = [&](const std::string& feature, bool estimated) {
+    for (int i = 0; i < 10; ++i) {
+      Call call({.model = "free", .input_tokens = 0, .max_output_tokens = 0, .tags = {{"feature", feature}}});
+      call.settle({.usage = {}, .provider_cost = 1'000'000'000_usd, .estimated = estimated});
+    }
+  };
+  spend({{"feature", "small"}}, 1);
+  SECTION("of exact costs") { most("large", false); }
+  SECTION("of estimated costs") { most("large", true); }
+  CHECK((failure_of([] { static_cast<void>(outlay::report({"feature"})); }) == errc::overflow));
+  CHECK((failure_of([] { static_cast<void>(outlay::report()); }) == errc::overflow));
+}
+
 TEST_CASE("report: a budget in an assertion means it and everything inside it", "[core][report]") {
   const Fixture fixture;
   {
