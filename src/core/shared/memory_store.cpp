@@ -362,6 +362,11 @@ void MemoryBackend::reset() noexcept {
     deadlines_.erase({hold.deadline, at->first});
     at = holds_.erase(at);
   }
+  // Nothing is kept of a name but what running calls refer to.
+  std::erase_if(to_forget_, [](const auto& one) { return one.second.slot->second.holds == 0; });
+  for (auto& [name, counter] : counters_)
+    std::erase_if(counter.slots, [](const auto& slot) { return slot.second.holds == 0; });
+  std::erase_if(counters_, [](const auto& named) { return named.second.slots.empty(); });
 }
 
 }  // namespace detail

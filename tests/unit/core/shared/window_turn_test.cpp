@@ -327,6 +327,39 @@ TEST_CASE("window turn: reset clears what windows have spent, and running calls 
   CHECK(only(fixture.ledger, Action::threshold).size() == 1);
 }
 
+TEST_CASE("window turn: of what a ledger that is reset has counted no name is left, but that of a running call",
+          "[core][store]") {
+  Turning fixture;
+  Store& store = *fixture.ledger.store();
+  const auto names = [&] {
+    std::vector<std::string> all;
+    for (const CounterState& counter : store.counters()) all.push_back(counter.name);
+    return all;
+  };
+  const Window forever = Window::forever(), rolling = Window::rolling(1h);
+  {
+    Budget of_a_day({.name = "over", .usd = 10_usd, .window = Window::day()});
+    Budget of_all_time({.name = "over", .usd = 10_usd, .window = forever});
+    pay(1_usd);
+  }
+  Budget budget({.name = "running", .usd = 10_usd, .window = rolling});
+  pay(1_usd);
+  Call running = ask(1_usd);
+  CHECK(names() == std::vector<std::string>{"over", "over", "running"});
+  fixture.ledger.reset();
+  CHECK(names() == std::vector<std::string>{"running"});
+  // As for any name that was never used.
+  CHECK_THROWS_AS(store.adjust({.name = "over", .window = forever, .amounts = {.usd = 1_usd}}), Error);
+  running.release();
+  pay(2_usd);
+  CHECK(budget.spent().usd == 2_usd);
+  fixture.clock->advance(24h * 365);  // slots whose time is over are forgotten, and not twice
+  pay(3_usd);
+  CHECK(budget.spent().usd == 3_usd);
+  fixture.ledger.reset();
+  CHECK(names().empty());
+}
+
 TEST_CASE("window turn: memory is bounded by the counters that are kept", "[core][store]") {
   detail::MemoryBackend backend;
   std::size_t most = 0;
