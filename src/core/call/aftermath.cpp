@@ -131,10 +131,10 @@ bool end_in_store(Reservation& reservation, StoreCommand::Op op, const Vector& a
   bool first = true;
   try {
     const bool settles = op == StoreCommand::Op::settle;
-    const std::vector<SharedClaim::Watched> watched =
-        settles ? reservation.claim->watched() : std::vector<SharedClaim::Watched>();
     SharedClaim& claim = *reservation.claim;
     const Time now = reservation.books->time();
+    const std::vector<SharedClaim::Watched> watched =
+        settles ? claim.watched(now) : std::vector<SharedClaim::Watched>();
     const std::optional<std::vector<SharedClaim::Change>> changes =
         claim.of_detached() ? claim.end_detached(op, actual, now, watched, announcement(reservation, watched))
                             : claim.end(op, actual, now, watched, announcement(reservation, watched));

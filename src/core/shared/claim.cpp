@@ -295,11 +295,12 @@ void SharedClaim::release() noexcept {
   hold_.local = 0;
 }
 
-std::vector<SharedClaim::Watched> SharedClaim::watched() const {
+std::vector<SharedClaim::Watched> SharedClaim::watched(Time callers) {
   std::vector<Watched> all;
   if (std::none_of(entries_.begin(), entries_.end(),
                    [](const Entry& entry) { return !entry.budget->notify_at.empty(); }))
     return all;
+  for (const Entry& entry : entries_) store_.look_at_set_caps(*entry.counter, store_.now(callers));
   const auto lock = entries_.front().budget->lock_tree();
   for (const Entry& entry : entries_) {
     const Vector caps = store_.caps(*entry.counter, entry.budget->counter.cap);

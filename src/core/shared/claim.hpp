@@ -110,7 +110,7 @@ class SharedClaim {
     Vector caps;
   };
   /// By place, then ascending: those of one place stand in the command in this order.
-  [[nodiscard]] std::vector<Watched> watched() const;
+  [[nodiscard]] std::vector<Watched> watched(Time callers);
 
   /// What is held, for a claim that is made of it elsewhere. Empty where the store does not know of the call, or it was made without a lease.
   [[nodiscard]] std::optional<DetachedHold> detachable();

@@ -112,6 +112,16 @@ Counter StoreQueue::view(const SharedCounter& counter, const KnownSlot& slot, co
   return Counter::of(spent, held, with_set_caps(caps, counter.set_caps_));
 }
 
+void StoreQueue::look_at_set_caps(SharedCounter& counter, Time now) noexcept {
+  if (distance_ != StoreBackend::Distance::memory) return;
+  bool any_set = false;
+  {
+    const std::lock_guard lock(mutex_);
+    any_set = counter.set_caps_ != no_caps;
+  }
+  if (any_set) look(counter, now);
+}
+
 Vector StoreQueue::caps(const SharedCounter& counter, const Vector& own) const noexcept {
   const std::lock_guard lock(mutex_);
   return with_set_caps(own, counter.set_caps_);
@@ -150,7 +160,9 @@ void StoreQueue::look(SharedCounter& counter, Time now, bool anew) noexcept try 
   StoreCounter slot = slot_of(counter, now);
   {
     const std::lock_guard lock(mutex_);
-    if (!anew && counter.slot(span_of(slot))->reported && !counter.rolls()) return;
+    // A cap that is set may have had its time meanwhile.
+    const bool may_differ = anew || counter.rolls() || counter.set_caps_ != no_caps;
+    if (!may_differ && counter.slot(span_of(slot))->reported) return;
   }
   (void)execute(command(Op::snapshot, {}, {std::move(slot)}, {}, now), {counter.shared_from_this()});
 } catch (...) {  // the view stays what it was

@@ -76,6 +76,8 @@ class StoreQueue {
   [[nodiscard]] Counter view(const SharedCounter& counter, const KnownSlot& slot, const Vector& caps);
   /// A budget's caps, but for those that are set in the store, as it last said.
   [[nodiscard]] Vector caps(const SharedCounter& counter, const Vector& own) const noexcept;
+  /// Asks a store in memory for the caps that are set, if some were: their time may be over.
+  void look_at_set_caps(SharedCounter& counter, Time now) noexcept;
   // As of OutsideCounter.
   [[nodiscard]] Vector changed_caps(const SharedCounter& counter, const Vector& opened) const;
   void change_cap(const SharedCounter& counter, Dimension dimension, std::int64_t opened, std::int64_t amount);

@@ -131,6 +131,34 @@ TEST_CASE("set_cap: it holds over turns until its time, also for budgets that ar
   }
 }
 
+TEST_CASE("set_cap: when its time is over, what a budget says and announces is by the program's caps again",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  const Budget budget({.name = "daily", .usd = 10_usd, .notify_at = {0.5}, .window = Window::day(), .store = store});
+  Call running({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 6_usd});
+  store->set_cap({.name = "daily",
+                  .window = Window::day(),
+                  .limits = {.usd = 100_usd, .calls = 5},
+                  .until = fixture.clock->now() + 1h});
+  CHECK(budget.limits().usd == 100_usd);
+  CHECK(budget.state().remaining.usd == 94_usd);
+  fixture.clock->advance(1h);
+  SECTION("asked") {
+    CHECK(budget.limits().usd == 10_usd);
+    CHECK(!budget.limits().calls);
+    CHECK(budget.state().remaining.usd == 4_usd);
+    running.release();
+  }
+  SECTION("a call that began before settles") {
+    running.settle({.usage = {}, .provider_cost = 6_usd});
+    std::vector<std::int64_t> caps;
+    for (const BudgetEvent& event : fixture.ledger.events())
+      if (event.action == Action::threshold) caps.push_back(event.cap);
+    CHECK(caps == std::vector<std::int64_t>{Usd(10_usd).nanos()});  // $6 is not half of $100, and is of $10
+  }
+}
+
 TEST_CASE("set_cap: a rule's counter has its cap by the name that its refusals say", "[core][store]") {
   Fixture fixture;
   fixture.ledger.add_rule({.match = {"user_id", "*"}, .usd = 0.01_usd});
