@@ -295,6 +295,11 @@ std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& 
   if (known_to_store) delivery.held = hold.told;
   if (distance_ == StoreBackend::Distance::memory) {
     Result<StoreReply> done = execute(delivery.command, delivery.counters);
+    if (!done && done.error().reason() != errc::store_unavailable) {
+      const bool less = within_reservation(delivery);
+      log(LogLevel::error, text_of_refused(less, done.error()));
+      if (less) done = execute(delivery.command, delivery.counters);
+    }
     if (!done) return {};
     if (delivery.crossed && !done->crossed.empty()) delivery.crossed(*done);
     return std::move(*done);
@@ -318,6 +323,23 @@ std::optional<StoreReply> StoreQueue::end(StoreHold& hold, Op op, const Vector& 
           "a settle or release cannot be sent to its store, so its reservation lasts until the lease expires: ") +
           problem.what());
   return {};
+}
+
+std::string StoreQueue::text_of_refused(bool booked_less, const Failure& why) const {
+  return backend_->description() +
+         (booked_less ? " refused what a call has used, so no more than the call had reserved is counted: "
+                      : " refused a settle or release, so its reservation lasts until the lease expires: ") +
+         why.message();
+}
+
+bool StoreQueue::within_reservation(Delivery& delivery) noexcept {
+  if (delivery.command.op != Op::settle) return false;
+  Vector spent = delivery.spent;
+  for (std::size_t d = 0; d < dimension_count; ++d) spent[d] = std::min(spent[d], delivery.held[d]);
+  if (spent == delivery.spent) return false;
+  delivery.spent = spent;
+  delivery.command.amount = to_amounts(spent);
+  return true;
 }
 
 void StoreQueue::on_its_way(const Delivery& delivery, bool sent) noexcept {

@@ -167,6 +167,11 @@ class StoreQueue {
   void queue_renewals();
   /// \param sent False: it has arrived, and is part of what the store reports.
   void on_its_way(const Delivery& delivery, bool sent) noexcept;
+  /// Of a settle whose sum its store can't keep: lowers it to what the call holds there, for which there is always room.
+  ///
+  /// \return False where that is no less.
+  static bool within_reservation(Delivery& delivery) noexcept;
+  [[nodiscard]] std::string text_of_refused(bool booked_less, const Failure& why) const;
   void note_expired(std::vector<StoreReply::Expired>&& more);
   void take_note(const StoreCommand& command, const Counters& counters, const StoreReply& reply,
                  std::int64_t version_before);

@@ -176,10 +176,11 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
       }
       on_its_way(delivery, false);
       if (!result) {  // it would fail as often as it is retried
-        to_say_.emplace_back(LogLevel::error,
-                             backend_->description() +
-                                 " refused a settle or release, so its reservation lasts until the lease expires: " +
-                                 result.error().message());
+        const bool less = within_reservation(delivery);
+        to_say_.emplace_back(LogLevel::error, text_of_refused(less, result.error()));
+        if (!less) continue;
+        on_its_way(delivery, true);
+        again.push_back(std::move(delivery));
         continue;
       }
       take_note(delivery.command, delivery.counters, *result, version_before);
@@ -195,7 +196,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
         take_note(question->command, question->counters, *result, version_before);
         answered |= !question->abandoned;
       } else {
-        failed = true;
+        failed |= result.error().reason() == errc::store_unavailable;
       }
       question->result = std::move(result);
       wakes.push_back(question->waiter);
@@ -205,7 +206,7 @@ std::optional<Result<StoreReply>> StoreQueue::exchange(const StoreCommand* own, 
       if (results[at])
         take_note(*own, *own_counters, *results[at], version_before);
       else
-        failed = true;
+        failed |= results[at].error().reason() == errc::store_unavailable;
       own_result = std::move(results[at]);
     }
     if (at > 0 || own) note_reach(failed, answered);

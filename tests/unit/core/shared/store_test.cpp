@@ -1017,6 +1017,29 @@ TEST_CASE("shared: an ending that a store can never take does not stop those beh
   CHECK_NOTHROW(store->flush(2s));
 }
 
+TEST_CASE("shared: of a call whose use is too much to be counted its store counts what was reserved, and holds nothing",
+          "[core][store]") {
+  const Fixture fixture;
+  const auto weather = std::make_shared<Weather>();
+  for (const auto& store : {memory_store(), stormy(weather, OnUnreachable::deny())}) {
+    Budget day(daily("full", 1_usd, store));
+    const Amounts almost{.tokens = INT64_MAX - 1'000};
+    store->adjust({.name = "full", .window = Window::day(), .amounts = almost, .create = true});
+    {
+      Call call({.model = "unit", .input_tokens = 100, .max_output_tokens = 100});
+      CHECK(call.settle({.input = 2'000, .output = 50}).usd == 0.00205_usd);
+    }
+    store->flush();
+    CHECK(day.reserved() == Amounts{});
+    const Amounts spent = store->state("full", Window::day()).spent;
+    CHECK(spent ==
+          Amounts{
+              .usd = 0.0002_usd, .tokens = almost.tokens + 200, .input_tokens = 100, .output_tokens = 50, .calls = 1});
+    // The store has answered: it is not out of reach.
+    CHECK(try_call(cent_request()));
+  }
+}
+
 TEST_CASE("shared: out of reach, observe mode lets everything through and says what it would have done",
           "[core][store]") {
   const Fixture fixture({.observe = true});
