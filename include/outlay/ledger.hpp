@@ -54,6 +54,9 @@ struct LedgerOptions {
   static constexpr std::size_t unlimited = SIZE_MAX;
 };
 
+/// What `{}` means to Ledger's constructor.
+enum class NoOptions : std::uint8_t {};
+
 /// The process's books: price table, recent records and events, sinks.
 ///
 /// A handle: copies share the books. There is one default ledger, current everywhere that no LedgerScope says otherwise.
@@ -72,6 +75,8 @@ class OUTLAY_EXPORT Ledger {
  public:
   /// New books, and nothing in them.
   explicit Ledger(LedgerOptions options = {});
+  /// `Ledger ledger({});`: with the default options.
+  explicit Ledger(NoOptions) : Ledger(LedgerOptions{}) {}
   /// The innermost LedgerScope's, or the default one.
   [[nodiscard]] static Ledger current();
   /// The one that is current where no LedgerScope is open.

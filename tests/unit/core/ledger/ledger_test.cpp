@@ -47,6 +47,18 @@ TEST_CASE("ledger: a call made while its thread ends is booked", "[core][ledger]
   CHECK((fixture.ledger.audit().verdict == Audit::Verdict::agrees));
 }
 
+TEST_CASE("ledger: empty braces are the default options", "[core][ledger]") {
+  outlay::Ledger ledger({});
+  outlay::Ledger in_braces{{}};
+  ledger = outlay::Ledger({});
+  for (const outlay::Ledger& one : {ledger, in_braces}) {
+    const outlay::LedgerScope scope(one);
+    Call({.model = "gpt-4o", .input_tokens = 1, .max_output_tokens = 1}).release();
+    CHECK(one.prices().version() == outlay::PriceTable::bundled().version());
+    CHECK(one.store() != nullptr);
+  }
+}
+
 TEST_CASE("ledger: the FIFO keeps the newest and counts what it evicts", "[core][ledger]") {
   const Fixture fixture({.max_records = 5});
   for (int i = 0; i < 12; ++i) {
