@@ -262,7 +262,7 @@ std::unique_ptr<Connection> Pool::take() {
   while (!idle_.empty()) {
     std::unique_ptr<Connection> connection = std::move(idle_.back());
     idle_.pop_back();
-    if (connection->idle_since >= oldest && connection->quiet()) return connection;
+    if (connection->idle_since >= oldest && connection->of_this_process() && connection->quiet()) return connection;
     dead.push_back(std::move(connection));
   }
   return nullptr;

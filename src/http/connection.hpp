@@ -9,6 +9,7 @@
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/at_fork.hpp"
 #include "outlay/asio/context_executor.hpp"
 #include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
@@ -92,6 +94,8 @@ class OUTLAY_EXPORT Connection {
   [[nodiscard]] bool open() const noexcept { return stream_.socket().is_open(); }
   /// Nothing has arrived and the peer has not hung up: fit for another request.
   [[nodiscard]] bool quiet() noexcept;
+  /// Not of the process that forked this one, which goes on speaking on it.
+  [[nodiscard]] bool of_this_process() const noexcept { return generation_ == outlay::detail::fork_generation(); }
   [[nodiscard]] boost::beast::flat_buffer& buffer() noexcept { return buffer_; }
 
   Deadline::Clock::time_point idle_since{};
@@ -115,6 +119,7 @@ class OUTLAY_EXPORT Connection {
   template <class Start>
   boost::asio::awaitable<Moved> move_bytes(Deadline::Clock::time_point deadline, Start start);
 
+  const std::uint64_t generation_ = outlay::detail::fork_generation();
   Stream stream_;
   std::optional<boost::asio::ssl::stream<Stream&>> tls_{};
   boost::beast::flat_buffer buffer_{};

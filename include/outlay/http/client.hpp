@@ -131,6 +131,10 @@ class OUTLAY_EXPORT ReplyStream {
 /// Safe from any thread, from any number of coroutines, on any executor; no strand is needed.
 /// \par Suspension
 /// Requests run in the coroutine that awaits them, in its context.
+/// \par Fork
+/// The child of a fork(2) makes an io_context and a client of its own, or goes on with those that it has inherited as Asio has it: fork while
+/// no thread runs the io_context, and call its `notify_fork`. A request of the child never goes out on a connection of the parent's. Requests
+/// and streams that were under way are the parent's: in the child, do not run them.
 /// \par Example
 /// \snippet tests/unit/http/client_test.cpp post_example
 class OUTLAY_EXPORT Client {

@@ -18,6 +18,7 @@
 #include "outlay/http/error.hpp"
 #include "outlay/outlay.hpp"
 #include "support/catch.hpp"
+#include "support/forked.hpp"
 
 namespace asio = boost::asio;
 namespace json = boost::json;
@@ -745,4 +746,40 @@ TEST_CASE("client: a request over the limit is refused and releases its reservat
   CHECK(make(options, GENERATE(true, false)).code == errc::invalid_argument);
   CHECK(server.connections() == 0);
   CHECK(books.records().empty());
+}
+
+TEST_CASE("client: the child of a fork speaks on connections of its own, and the parent goes on with its own",
+          "[http][client][fork]") {
+  NEEDS_FORK();
+  const OwnBooks books;
+  const bool tls = GENERATE(false, true);
+  const FaultServer server([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); },
+                           FaultServer::Options{.tls = tls});
+  outlay::http::ClientOptions options = client_options(server);
+  const TemporaryFile authority(tls ? server.certificate() : std::string());
+  if (tls) options.ca_file = authority.path;
+  options.timeouts.first_byte = std::chrono::seconds(3);
+  auto io = std::make_unique<asio::io_context>();
+  std::optional<outlay::http::Client> client(std::in_place, *io, options);
+  static_cast<void>(run(*io, client->post(chat_request())));
+  REQUIRE(client->idle_connections() == 1);
+  for (const bool by_inherited : {true, false}) {
+    io->notify_fork(asio::execution_context::fork_prepare);
+    outlay_test::ForkedChild child([&] {
+      io->notify_fork(asio::execution_context::fork_child);
+      if (by_inherited) static_cast<void>(run(*io, client->post(chat_request())));
+      client.reset();
+      io.reset();
+      asio::io_context own;
+      static_cast<void>(run(own, outlay::http::Client(own, options).post(chat_request())));
+      return 0;
+    });
+    io->notify_fork(asio::execution_context::fork_parent);
+    CHECK(child.wait() == 0);
+    static_cast<void>(run(*io, client->post(chat_request())));
+  }
+  // The parent's, three of the children, and no more.
+  CHECK(server.connections() == 4);
+  CHECK(server.requests().size() == 6);
+  CHECK(books.records().size() == 3);
 }
