@@ -348,7 +348,7 @@ for number = 3, last_command do
             if passes(place, limit, slot, others, more_reserved) and outcome == DONE then outcome = REFUSED end
           end
         end
-        if op == RESERVE and (now < place.first or now >= place.last) then outcome = TURNED end
+        if op == RESERVE and place.last < NEVER and (now < place.first or now >= place.last) then outcome = TURNED end
       end
     end
     changes = outcome == DONE

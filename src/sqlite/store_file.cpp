@@ -206,7 +206,7 @@ StoreFile::Outcome StoreFile::hold(const StoreCommand& command, std::int64_t now
   if (!everywhere && (command.op == Op::extend || tables_.find_past(key).known())) return Outcome::ended;
   if (!held) {
     for (const StoreCounter& counter : command.counters)
-      if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
+      if (!is_present(counter, command.now)) return Outcome::turned;
   } else if (command.op == Op::reserve) {
     return Outcome::done;
   } else {

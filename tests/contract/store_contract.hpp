@@ -1051,6 +1051,15 @@ OUTLAY_STORE_CASE("a reservation in a slot that is over, or has not begun, is tu
   CHECK(shop.one(shop.reserve(b, {present}, money(1))).outcome == Outcome::done);  // the id was not used up
 }
 
+OUTLAY_STORE_CASE("a slot without an end is the present one, however far a clock is put back") {
+  Shop shop;
+  StoreCounter forever = Shop::counter("forever", cents(2));
+  forever.begin = forever.counted_from = forever.counted_to = shop.hourly("future", -30min).begin;
+  CHECK(shop.one(shop.reserve(a, {forever}, money(1))).outcome == Outcome::done);
+  CHECK(shop.one(shop.settle(a, {forever}, money(1))).outcome == Outcome::done);
+  shop.expect(forever, 1, 0);
+}
+
 OUTLAY_STORE_CASE("what was admitted in a slot extends, settles and is released there after it is over") {
   Shop shop;
   auto slot = shop.hourly("x", 1h - 2s);  // two seconds are left

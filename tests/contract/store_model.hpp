@@ -203,7 +203,8 @@ class StoreModel {
         if (!held && command.op == Op::extend) return Outcome::ended;
         if (!held)
           for (const outlay::StoreCounter& counter : command.counters)
-            if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
+            if (counter.end != outlay::Time::max() && (command.now < counter.begin || command.now >= counter.end))
+              return Outcome::turned;
         Dimensions more = amount;
         if (held)
           for (std::size_t d = 0; d < dimensions; ++d) more[d] = std::max<std::int64_t>(0, amount[d] - held->amount[d]);

@@ -161,7 +161,7 @@ StoreReply::Outcome MemoryBackend::reserve(const StoreCommand& command, StoreRep
   if (const auto known = holds_.find(command.id); known != holds_.end())
     return known->second.stage == Stage::held ? Outcome::done : Outcome::ended;
   for (const StoreCounter& counter : command.counters)
-    if (command.now < counter.begin || command.now >= counter.end) return Outcome::turned;
+    if (!is_present(counter, command.now)) return Outcome::turned;
   const Vector amount = to_vector(command.amount);
   if (!has_room(command, amount, reply)) return Outcome::refused;
   Hold made;

@@ -30,6 +30,11 @@ inline void operator+=(SlotSums& sum, const SlotSums& slot) noexcept {
   return amount;
 }
 
+/// Whether the slot that a counter charges is the one around an instant. A slot without an end is the only one.
+[[nodiscard]] inline bool is_present(const StoreCounter& counter, Time now) noexcept {
+  return counter.end == Time::max() || (counter.begin <= now && now < counter.end);
+}
+
 /// Whether a counter with these sums has room for `more`, and the sum is a number that exists.
 [[nodiscard]] inline bool has_room(const StoreCounter& counter, const SlotSums& sum, const Vector& more) noexcept {
   const Vector limit = to_vector(counter.limits);

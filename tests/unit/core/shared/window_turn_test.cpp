@@ -360,6 +360,26 @@ TEST_CASE("window turn: of what a ledger that is reset has counted no name is le
   CHECK(names().empty());
 }
 
+TEST_CASE("window turn: a window of every kind counts by a clock that was put back to before 1970", "[core][store]") {
+  using std::chrono::year;
+  for (const Window& window :
+       {Window::minute(), Window::hour(), Window::day(), Window::week(), Window::month(), Window::quarter(),
+        Window::year("Europe/Berlin"), Window::every(14, year(2026) / 1 / 5), Window::rolling(1h), Window::forever()}) {
+    Turning fixture;
+    Budget budget({.name = "k", .usd = 10_usd, .window = window});
+    pay(1_usd);
+    const Time now = fixture.clock->now();
+    fixture.clock->set(Time(-24h * 400));
+    pay(1_usd);
+    const bool endless = window == Window::forever();
+    const auto spent = [&] { return fixture.ledger.store()->state("k", window).spent.usd; };
+    const bool rolls = window.kind() == Window::Kind::rolling;  // there a clock that is put back frees nothing
+    CHECK(spent() == (endless || rolls ? 2_usd : 1_usd));
+    fixture.clock->set(now);
+    CHECK(spent() == (endless ? 2_usd : 1_usd));
+  }
+}
+
 TEST_CASE("window turn: memory is bounded by the counters that are kept", "[core][store]") {
   detail::MemoryBackend backend;
   std::size_t most = 0;
