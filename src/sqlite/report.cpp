@@ -64,11 +64,10 @@ struct Sums {
     add(unpriced, other.unpriced), add(estimated_calls, other.estimated_calls);
     add(indeterminate_calls, other.indeterminate_calls), add(rejected, other.rejected), add(blocked, other.blocked);
     for (const auto member : members) add(usage.*member, other.usage.*member);
+    for (const auto member : special_usage) add(usage.*member, other.usage.*member);
   }
-  static constexpr std::int64_t Usage::* members[] = {
-      &Usage::input,        &Usage::cache_read,  &Usage::cache_write, &Usage::cache_write_1h,   &Usage::output,
-      &Usage::reasoning,    &Usage::input_audio, &Usage::input_image, &Usage::cache_read_audio, &Usage::output_audio,
-      &Usage::output_image, &Usage::web_searches};
+  static constexpr std::int64_t Usage::* members[] = {&Usage::input,          &Usage::cache_read, &Usage::cache_write,
+                                                      &Usage::cache_write_1h, &Usage::output,     &Usage::reasoning};
 
   [[nodiscard]] ReportRow row(Tags tags) const {
     std::int64_t exact = usd;
@@ -116,7 +115,8 @@ class Aggregator {
         "ended", "started", selection_.last_record);
     scan(
         "SELECT outlay_add_usage(tag_set, budget_path, model, provider, started, input_audio, input_image, "
-        "cache_read_audio, output_audio, output_image, web_searches) FROM record_usage CROSS JOIN records USING(id)",
+        "cache_read_audio, output_audio, output_image, web_searches, file_searches, code_sessions, other_tools) "
+        "FROM record_usage CROSS JOIN records USING(id)",
         "ended", "started", selection_.last_record);
     scan("SELECT outlay_add_refused(tag_set, budget_path, model, provider, time) FROM events", "time", "time",
          selection_.last_event, "action IN (0, 1)");
@@ -207,7 +207,8 @@ class Aggregator {
     Sums* sums =
         group(integer(values[0]), integer(values[1]), integer(values[2]), integer(values[3]), integer(values[4]));
     if (!sums) return;
-    for (int i = 0; i < 6; ++i) sums->add(sums->usage.*Sums::members[6 + i], integer(values[5 + i]));
+    int value = 5;
+    for (const auto member : special_usage) sums->add(sums->usage.*member, integer(values[value++]));
   }
   void add_refused(Values values) {
     Sums* sums =

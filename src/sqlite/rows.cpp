@@ -49,8 +49,6 @@ const std::vector<std::string>& Names::budgets(std::int64_t id) {
 void read_record(const Statement& row, Names& names, Record& record) {
   constexpr std::int64_t Usage::* usual[] = {&Usage::input,          &Usage::cache_read, &Usage::cache_write,
                                              &Usage::cache_write_1h, &Usage::output,     &Usage::reasoning};
-  constexpr std::int64_t Usage::* special[] = {&Usage::input_audio,  &Usage::input_image,  &Usage::cache_read_audio,
-                                               &Usage::output_audio, &Usage::output_image, &Usage::web_searches};
   const auto cost = [&](int column) -> std::optional<Usd> {
     if (row.is_null(column)) return std::nullopt;
     return Usd::from_nanos(row.integer(column));
@@ -73,19 +71,22 @@ void read_record(const Statement& row, Names& names, Record& record) {
   record.price_version = names.name(row.integer(21));
   record.unbounded = row.integer(22) != 0;
   record.call_id = static_cast<std::uint64_t>(row.integer(23));
-  for (int i = 0; i < 6; ++i) record.usage.*special[i] = row.integer(24 + i);
+  int column = 24;
+  for (const auto count : special_usage) record.usage.*count = row.integer(column++);
   // What is added up must not overflow.
-  for (const auto* counts : {&usual, &special})
-    for (const auto count : *counts)
-      if (record.usage.*count < 0 || record.usage.*count > Usage::max_count)
-        throw Error(errc::bad_file,
-                    "the row of call " + std::to_string(record.call_id) + " has an impossible count (" +
-                        std::to_string(record.usage.*count) +
-                        "), so that the file is damaged, or written by another program: restore a copy of it");
-  record.provider_cost = cost(30);
-  record.table_cost = cost(31);
-  record.reason = row.text(32);
-  record.traceparent = row.text(33);
+  const auto check = [&](std::int64_t count) {
+    if (count < 0 || count > Usage::max_count)
+      throw Error(errc::bad_file, "the row of call " + std::to_string(record.call_id) + " has an impossible count (" +
+                                      std::to_string(count) +
+                                      "), so that the file is damaged, or written by another program: restore a copy "
+                                      "of it");
+  };
+  for (const auto count : usual) check(record.usage.*count);
+  for (const auto count : special_usage) check(record.usage.*count);
+  record.provider_cost = cost(column++);
+  record.table_cost = cost(column++);
+  record.reason = row.text(column++);
+  record.traceparent = row.text(column);
 }
 
 void read_event(const Statement& row, Names& names, BudgetEvent& event) {

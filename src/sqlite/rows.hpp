@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -36,13 +37,19 @@ class Names {
   std::unordered_map<std::int64_t, std::vector<std::string>> known_budgets_;
 };
 
+/// What only few records have: `record_usage` has a column for each, in this order.
+inline constexpr std::array<std::int64_t Usage::*, 9> special_usage{
+    &Usage::input_audio,  &Usage::input_image,   &Usage::cache_read_audio, &Usage::output_audio, &Usage::output_image,
+    &Usage::web_searches, &Usage::file_searches, &Usage::code_sessions,    &Usage::other_tools};
+
 /// A statement that begins so has rows which read_record() understands. The first six columns are the id, those of Selection::has(), and
 /// when the call ended.
 inline constexpr std::string_view select_records = R"sql(
 SELECT r.id, r.tag_set, r.budget_path, r.model, r.provider, r.ended, r.status, r.cost_source, r.usd, r.input, r.cache_read,
   r.cache_write, r.cache_write_1h, r.output, r.reasoning, r.started, r.reserved, r.overrun, r.requested_model, r.admitted_model,
   r.service_tier, r.price_version, r.unbounded, r.call, u.input_audio, u.input_image, u.cache_read_audio, u.output_audio,
-  u.output_image, u.web_searches, x.provider_cost, x.table_cost, x.reason, x.traceparent
+  u.output_image, u.web_searches, u.file_searches, u.code_sessions, u.other_tools, x.provider_cost, x.table_cost, x.reason,
+  x.traceparent
 FROM records r LEFT JOIN record_usage u ON u.id = r.id LEFT JOIN record_extras x ON x.id = r.id)sql";
 void read_record(const Statement& row, Names& names, Record& record);
 

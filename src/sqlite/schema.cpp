@@ -93,7 +93,14 @@ DROP TABLE writers;
 ALTER TABLE writers_2 RENAME TO writers;
 )sql";
 
-constexpr const char* all_steps[] = {format_1, format_2};
+// The tools beside searches of the web that are billed by use.
+constexpr const char* format_3 = R"sql(
+ALTER TABLE record_usage ADD COLUMN file_searches INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE record_usage ADD COLUMN code_sessions INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE record_usage ADD COLUMN other_tools INTEGER NOT NULL DEFAULT 0;
+)sql";
+
+constexpr const char* all_steps[] = {format_1, format_2, format_3};
 
 struct Format {
   std::int64_t application = 0;

@@ -11,6 +11,7 @@
 #include "core/base/json_writer.hpp"
 #include "core/base/utf8.hpp"
 #include "core/ledger/budget_path.hpp"
+#include "sqlite/rows.hpp"
 #include "sqlite/schema.hpp"
 
 namespace outlay::detail {
@@ -63,7 +64,7 @@ struct Writer::Statements {
                    "cache_read, cache_write, cache_write_1h, output, reasoning, started, reserved, overrun, "
                    "requested_model, admitted_model, service_tier, price_version, unbounded, writer, call) "
                    "VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24)"),
-        add_usage(database, "INSERT INTO record_usage VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"),
+        add_usage(database, "INSERT INTO record_usage VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"),
         add_extras(database, "INSERT INTO record_extras VALUES(?1, ?2, ?3, ?4, ?5)"),
         add_event(
             database,
@@ -235,19 +236,15 @@ void Writer::insert(const RecordRow& row) {
   add.bind(24, static_cast<std::int64_t>(row.call));
   add.run();
   const Usage& usage = row.usage;
-  const bool special = (usage.input_audio | usage.input_image | usage.cache_read_audio | usage.output_audio |
-                        usage.output_image | usage.web_searches) != 0;
+  const bool special = std::any_of(special_usage.begin(), special_usage.end(),
+                                   [&](std::int64_t Usage::* count) { return usage.*count != 0; });
   if (!special && !row.extra) return;
   const std::int64_t id = database_.last_insert_id();
   if (special) {
     Statement& more = statements_->add_usage;
     more.bind(1, id);
-    more.bind(2, usage.input_audio);
-    more.bind(3, usage.input_image);
-    more.bind(4, usage.cache_read_audio);
-    more.bind(5, usage.output_audio);
-    more.bind(6, usage.output_image);
-    more.bind(7, usage.web_searches);
+    int column = 2;
+    for (const auto count : special_usage) more.bind(column++, usage.*count);
     more.run();
   }
   if (row.extra) {

@@ -63,7 +63,7 @@ TEST_CASE("sqlite: a file of a newer format is refused with both numbers", "[sql
   Raw(dir.db()).exec("PRAGMA user_version = 99");
   for (const outlay::Error& error : refusals(dir.db())) {
     CHECK(error.reason() == outlay::errc::bad_file);
-    CHECK(contains(error.what(), "its format is 99, this one knows up to 2"));
+    CHECK(contains(error.what(), "its format is 99, this one knows up to 3"));
   }
   CHECK(Raw(dir.db()).number("SELECT count(*) FROM records") == 1);
 }
@@ -200,6 +200,7 @@ TEST_CASE("sqlite: a file of format 1 keeps its rows, and gets the providers of 
     database.exec(
         "INSERT INTO records VALUES(1, 0, 0, 1, 0, 2000, 0, 0, 1000000, 1, 0, 0, 0, 1, 0, 1000, 0, 0, 1, 1, 0, 0, 0, "
         "7, 1)");
+    database.exec("INSERT INTO record_usage VALUES(1, 0, 0, 0, 0, 0, 5)");
     database.exec("INSERT INTO events VALUES(1, 0, 0, 1, 3000, 0, 0, 'b', 'b', '', '', 0, 1, 1, 0, NULL, 7, 2, '')");
   }
   {
@@ -212,10 +213,11 @@ TEST_CASE("sqlite: a file of format 1 keeps its rows, and gets the providers of 
     sink->flush(soon());
     CHECK(Raw(dir.db()).number("SELECT max(id) FROM writers") == 8);
   }
-  CHECK(Raw(dir.db()).number("PRAGMA user_version") == 2);
+  CHECK(Raw(dir.db()).number("PRAGMA user_version") == 3);
   const outlay::Report report = outlay::report_sqlite(dir.db(), {"provider"});
   REQUIRE(report.size() == 2);
   CHECK(report.at(0).usd == outlay::Usd::from_nanos(1'000'000));
+  CHECK(report.at(0).usage == outlay::Usage{.input = 1, .output = 1, .web_searches = 5});
   CHECK(report.at(0).blocked_calls == 1);
   CHECK(report.at(1).tags.at("provider") == "openai");
   CHECK(report.at(1).blocked_calls == 1);
@@ -239,7 +241,7 @@ TEST_CASE("sqlite: the file says what it is", "[sqlite][file]") {
   fill(dir.db(), 2);
   Raw raw(dir.db());
   CHECK(raw.number("PRAGMA application_id") == 0x4F55544C);
-  CHECK(raw.number("PRAGMA user_version") == 2);
+  CHECK(raw.number("PRAGMA user_version") == 3);
   CHECK(raw.text("PRAGMA journal_mode") == "wal");
   CHECK(raw.number("SELECT sum(usd_nanos) FROM calls WHERE model = 'gpt-4o-mini' AND status = 'settled'") == 3'000'000);
   CHECK(raw.number("SELECT count(*) FROM tags WHERE key = 'n' AND value = '1'") == 1);

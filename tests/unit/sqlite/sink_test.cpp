@@ -15,6 +15,7 @@
 using namespace outlay_test;
 using outlay::Record;
 using outlay::RecordStatus;
+using outlay::Usage;
 using outlay::Usd;
 
 namespace {
@@ -40,7 +41,10 @@ Record full_record() {
                   .cache_read_audio = 9,
                   .output_audio = 10,
                   .output_image = 11,
-                  .web_searches = 12};
+                  .web_searches = 12,
+                  .file_searches = 13,
+                  .code_sessions = 14,
+                  .other_tools = 15};
   record.usd = Usd::max();
   record.reserved = Usd::from_nanos(1);
   record.overrun = Usd::from_nanos(std::numeric_limits<std::int64_t>::max() - 1);
@@ -91,6 +95,23 @@ TEST_CASE("sqlite: every member of a record comes back as it was", "[sqlite][sin
   CHECK(record.budgets == written.budgets);
   CHECK(record.reason == written.reason);
   CHECK(record.traceparent == written.traceparent);
+}
+
+TEST_CASE("sqlite: the tools that a call used come back, whichever they are, and a report adds them up",
+          "[sqlite][sink]") {
+  const TempDir dir;
+  const auto sink = outlay::sqlite_sink({.path = dir.db()});
+  std::uint64_t call = 0;
+  for (const auto tool : {&Usage::web_searches, &Usage::file_searches, &Usage::code_sessions, &Usage::other_tools}) {
+    Record record = make_record(++call);
+    record.status = RecordStatus::indeterminate;
+    record.usage.*tool = 3;
+    sink->write(record);
+    sink->write(record);
+    sink->flush(soon());
+    CHECK(outlay::indeterminate_sqlite(dir.db()).back().usage == record.usage);
+    CHECK(outlay::report_sqlite(dir.db()).total().usage.*tool == 6);
+  }
 }
 
 TEST_CASE("sqlite: every member of an event is in the file", "[sqlite][sink]") {
