@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -28,6 +29,11 @@ inline void operator+=(SlotSums& sum, const SlotSums& slot) noexcept {
 [[nodiscard]] inline Vector spendable(Vector amount) noexcept {
   amount[index(Dimension::concurrent)] = 0;
   return amount;
+}
+
+/// At most the last instant that there is.
+[[nodiscard]] inline Time instant_after(Time time, std::chrono::nanoseconds by) noexcept {
+  return Time(std::chrono::nanoseconds(saturating_add(time.time_since_epoch().count(), by.count())));
 }
 
 /// Whether the slot that a counter charges is the one around an instant. A slot without an end is the only one.
@@ -93,7 +99,7 @@ struct CountedSlot {
     held[in_flight] = 0;  // these go on running
     subtract(sum.held, held);
     // A window that begins behind a slot counts it no more.
-    if (has_room(counter, sum, more)) return slot.begin + (counter.end - counter.counted_from);
+    if (has_room(counter, sum, more)) return instant_after(slot.begin, counter.end - counter.counted_from);
   }
   return {};
 }

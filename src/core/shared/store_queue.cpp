@@ -477,10 +477,10 @@ StoreCounter slot_of(const SharedCounter& counter, Time now) {
   if (!span.end) return slot;
   // The window that looks back on it is kept, too. A short rolling window has many short slots, and keeps fewer of them.
   const auto looks_back = span.begin - span.counted_from;
-  const auto keep = looks_back > looks_back.zero() ? std::min<std::chrono::nanoseconds>(keep_slot, 60 * looks_back)
-                                                   : std::chrono::nanoseconds(keep_slot);
+  const std::chrono::nanoseconds at_most = keep_slot;
+  const auto keep = looks_back > looks_back.zero() && looks_back < at_most / 60 ? 60 * looks_back : at_most;
   // A process that has seen it count takes it to count for as long again (take_note_of): what is forgotten then is no lost data.
-  slot.keep_until = *span.end + 2 * looks_back + keep;
+  slot.keep_until = instant_after(*span.end, 2 * looks_back + keep);
   return slot;
 }
 
@@ -490,7 +490,7 @@ StoreCounter counted_now(const SharedCounter& counter, StoreCounter slot, Time n
   const auto looks_back = slot.begin - slot.counted_from;
   const bool counts = present.counted_from <= slot.begin;
   slot.counted_from = counts ? present.counted_from : slot.begin;
-  slot.counted_to = counts ? Time::max() : slot.begin + looks_back;
+  slot.counted_to = counts ? Time::max() : instant_after(slot.begin, looks_back);
   return slot;
 }
 

@@ -380,6 +380,22 @@ TEST_CASE("window turn: a window of every kind counts by a clock that was put ba
   }
 }
 
+TEST_CASE("window turn: a rolling window of any length counts for its length", "[core][store]") {
+  for (const std::chrono::seconds length : {1h, 24h, 24h * 30, 24h * 1'779, 24h * 1'780, 24h * 2'500, 24h * 3'660}) {
+    INFO(length.count() << " s");
+    Turning fixture;
+    Budget budget({.name = "k", .usd = 10_usd, .window = Window::rolling(length)});
+    pay(10_usd);
+    for (int part = 0; part < 59; ++part) {
+      fixture.clock->advance(length / 60);
+      CHECK_FALSE(try_call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 1_usd}));
+    }
+    CHECK(budget.spent().usd == 10_usd);
+    fixture.clock->advance(length / 30);
+    pay(1_usd);
+  }
+}
+
 TEST_CASE("window turn: memory is bounded by the counters that are kept", "[core][store]") {
   detail::MemoryBackend backend;
   std::size_t most = 0;
