@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "core/base/vector.hpp"
 #include "core/budget/zone_links.hpp"
 #include "core/pricing/price_book.hpp"
 #include "outlay/error.hpp"
@@ -51,7 +52,12 @@ const std::string& plain_id(Window::Kind kind) {
   return ids[kind == Window::Kind::forever ? 3 : static_cast<std::size_t>(kind)];
 }
 
-Time at_seconds(Seconds since_epoch) { return Time(seconds(since_epoch)); }
+/// An instant that Time does not have, before 1677 or after 2262, is the first or the last that it has.
+Time at_seconds(Seconds since_epoch) {
+  if (since_epoch <= floor<seconds>(Time::min()).time_since_epoch().count()) return Time::min();
+  if (since_epoch > floor<seconds>(Time::max()).time_since_epoch().count()) return Time::max();
+  return Time(seconds(since_epoch));
+}
 
 /// The local date and time, as seconds since a local epoch.
 Seconds to_local(const detail::Zone& zone, std::chrono::sys_seconds instant) {
@@ -328,10 +334,11 @@ Window::Span Window::at(Time instant) const {
     case Kind::rolling: {
       // Slots of duration / 60, to the nanosecond; the newest and the 60 before it cover the duration wherever the newest has got to.
       const std::int64_t slot = std::chrono::nanoseconds(zone_->slot).count() / rolling_slots;
-      const std::int64_t begin = floor_div(instant.time_since_epoch().count(), slot) * slot;
+      std::int64_t begin = 0;
+      if (__builtin_mul_overflow(floor_div(instant.time_since_epoch().count(), slot), slot, &begin)) begin = INT64_MIN;
       using std::chrono::nanoseconds;
-      return {Time(nanoseconds(begin)), Time(nanoseconds(begin + slot)),
-              Time(nanoseconds(begin - slot * rolling_slots))};
+      return {Time(nanoseconds(begin)), Time(nanoseconds(detail::saturating_add(begin, slot))),
+              Time(nanoseconds(detail::saturating_add(begin, -slot * rolling_slots)))};
     }
     case Kind::day:
     case Kind::week:

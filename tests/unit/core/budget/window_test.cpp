@@ -266,6 +266,22 @@ TEST_CASE("window: every so many days, counted from a date in both directions", 
         "2026-03-27T23:00:00Z 2026-03-29T22:00:00Z");
 }
 
+TEST_CASE("window: around the first and the last instant that there are, windows are cut off", "[core][window]") {
+  for (const Window& window :
+       {Window::minute(), Window::hour(), Window::day(), Window::day("Asia/Kolkata"), Window::week(), Window::month(),
+        Window::quarter(), Window::year("America/New_York", {.day = 6, .month = 4}),
+        Window::every(3'660, std::chrono::year(2026) / 1 / 5), Window::rolling(7s), Window::rolling(24h * 3'660)})
+    for (const Time instant : {Time::min(), Time::min() + 1ns, Time::max() - 1ns, Time::max()}) {
+      INFO(window.id() << " at " << instant.time_since_epoch().count());
+      const Window::Span span = window.at(instant);
+      CHECK(span.begin <= instant);
+      CHECK(span.counted_from <= span.begin);
+      REQUIRE(span.end);
+      CHECK(*span.end >= instant);
+      CHECK(*span.end > span.begin);
+    }
+}
+
 TEST_CASE("window: an id is read back, and what is none is refused", "[core][window]") {
   using namespace std::chrono_literals;
   for (const Window& window :
