@@ -59,7 +59,7 @@ void book_notes(const CallFacts& call, std::span<const Note> notes, const Failur
     const Action action = action_of(note.kind);
     const bool observed = call.books.options.observe && acts_on_call(note.kind);
     EventDraft event(call.books, observed ? Action::observed : action, note.budget->attribution);
-    event.numbers(note.dimension, note.projected, note.cap)
+    event.numbers(note.dimension, note.projected, note.cap == no_cap ? -1 : note.cap)
         .call(call.id, call.attribution, note.model, call.traceparent)
         .new_model(note.new_model)
         .ceiling(note.ceiling);

@@ -51,6 +51,13 @@ void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment)
   }
 }
 
+void describe_uncountable(FailureFacts& facts, const BudgetNode& budget) {
+  facts.code = errc::overflow;
+  facts.text = "budget \"" + budget.shown_name() + "\" refused " + shown_model(facts) +
+               ": what it counts would exceed $9.2 billion, or 9.2 * 10^18 tokens or calls. Open a budget of another "
+               "name.";
+}
+
 std::string unpriced_under_set_cap(const std::string& model, const std::string& store) {
   return "no price is known for \"" + model + "\", and a cap on money is set in " + store +
          " for a budget around the call. Register it with PriceTable::register_model, or take the cap back.";

@@ -25,6 +25,8 @@ template <class RetryAt>
 
 /// What a refusal says beside its numbers.
 void describe(FailureFacts& facts, const Verdict& verdict, const Moment& moment);
+/// Of a refusal where no cap is in the way: the sum is no number that exists.
+void describe_uncountable(FailureFacts& facts, const BudgetNode& budget);
 
 /// What of the request could be otherwise, so that a counter has room for it in this dimension.
 [[nodiscard]] Remedy remedy_of(const Quote& quote, const Counter& counter, std::size_t d) noexcept;
@@ -39,12 +41,17 @@ std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, 
   if (verdict.quote.model.name != verdict.quote.requested) facts->refused_model = verdict.quote.model.name->text;
   facts->ceiling_name = verdict.quote.ceiling_name;
   facts->stream = moment.stream;
+  const BudgetNode* uncountable = nullptr;
   if (verdict.reason == errc::budget_exceeded || verdict.reason == errc::truncated)
     for (const BudgetView& view : chain) {
       if (view.source == Source::unasked || view.source == Source::granted) continue;
       const Counter& counter = *view.counter;
       for (std::size_t d = 0; d < dimension_count; ++d) {
         if (!in_the_way(view, verdict.quote, moment, d)) continue;
+        if (!counter.capped(d)) {
+          uncountable = view.budget;
+          continue;
+        }
         const std::int64_t more = verdict.quote.amounts[d] - moment.held[d];
         RawBreach& breach = facts->add();
         breach = {view.budget, static_cast<Dimension>(d), counter.cap[d], counter.spent(d), counter.held[d], more, {}};
@@ -54,7 +61,10 @@ std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, 
           breach.retry_at = retry_at(*view.budget);
       }
     }
-  describe(*facts, verdict, moment);
+  if (uncountable && facts->count == 0)
+    describe_uncountable(*facts, *uncountable);
+  else
+    describe(*facts, verdict, moment);
   return facts;
 }
 

@@ -185,3 +185,26 @@ TEST_CASE("edge: a malformed trace context is ignored", "[core][edge]") {
   call.settle(Usage{});
   REQUIRE(fixture.ledger.records().back().traceparent.empty());
 }
+
+TEST_CASE("edge: a dimension without a cap is in no refusal, also where its sum is no number", "[core][edge]") {
+  for (const bool windowed : {false, true}) {
+    const Fixture fixture;
+    Budget budget({.name = "calls alone",
+                   .calls = 1'000,
+                   .on_exceed = Warn{},
+                   .window = windowed ? outlay::Window::day() : outlay::Window::scope()});
+    const outlay::CallRequest dearest{
+        .model = "free", .input_tokens = 0, .max_output_tokens = 0, .usd = 1'000'000'000_usd};
+    for (int i = 0; i < 9; ++i) Call(dearest).settle(outlay::Usage{});
+    const auto refused = try_call(dearest);
+    REQUIRE(!refused);
+    CHECK(refused.error().reason() == outlay::errc::overflow);
+    CHECK(refused.error().breaches().empty());
+    CHECK(refused.error().message() ==
+          "budget \"calls alone\" refused free: what it counts would exceed $9.2 billion, or 9.2 * 10^18 tokens or "
+          "calls. Open a budget of another name.");
+    CHECK(fixture.ledger.events().back().cap == -1);
+    CHECK(try_call({.model = "free", .input_tokens = 0, .max_output_tokens = 0}));
+    CHECK(budget.spent().usd == 9'000'000'000_usd);
+  }
+}
