@@ -135,10 +135,11 @@ Window::Span fixed(Seconds at, Seconds length) {
 const tz::time_zone* find_zone(std::string_view name) {
   const std::string_view target = detail::zone_target(name);
   if (target == "UTC") return nullptr;
-  // A system may be older than the present name.
+  // A system may be older than the present name. Some have a `localtime` among the zones, which is another one on each machine, and a counter
+  // of that name would be of different windows.
   for (const std::string_view known : {target, name}) {
     try {
-      return tz::locate_zone(std::string(known));
+      if (known != "localtime") return tz::locate_zone(std::string(known));
     } catch (const std::exception&) {
       continue;
     }
@@ -242,11 +243,11 @@ class IdReader {
     rest_ = behind.substr(unit.size());
     return value;
   }
-  /// Up to the next `+`; but that of Etc/GMT+1 belongs to the zone.
+  /// Up to the next `+`; but that of Etc/GMT+1 and GMT+0 belongs to the zone.
   std::string_view zone() noexcept {
-    constexpr std::string_view offset = "Etc/GMT+";
     std::size_t end = rest_.find('+');
-    if (rest_.starts_with(offset)) {
+    for (const std::string_view offset : {"Etc/GMT+", "GMT+"}) {
+      if (!rest_.starts_with(offset)) continue;
       const std::size_t behind = std::min(rest_.find_first_not_of("0123456789", offset.size()), rest_.size());
       if (behind > offset.size() && (behind == rest_.size() || rest_[behind] == '+')) end = behind;
     }

@@ -188,6 +188,7 @@ TEST_CASE("window: a rolling window counts 61 slots of a sixtieth", "[core][wind
 
 TEST_CASE("window: what makes no sense is refused with what to write instead", "[core][window]") {
   CHECK_THROWS_AS(Window::day("Mars/Olympus"), outlay::ConfigError);
+  CHECK_THROWS_AS(Window::day("localtime"), outlay::ConfigError);  // another one on each machine
   CHECK_THROWS_AS(Window::day("UTC", {.day = 2}), outlay::ConfigError);
   CHECK_THROWS_AS(Window::month("UTC", {.day = 32}), outlay::ConfigError);
   CHECK_THROWS_AS(Window::day("UTC", {.hour = 24}), outlay::ConfigError);
@@ -319,6 +320,14 @@ TEST_CASE("window: an id is read back, and what is none is refused", "[core][win
     INFO(none);
     CHECK_THROWS_AS(Window::parse(none), outlay::ConfigError);
   }
+}
+
+TEST_CASE("window: the plus in the name of a zone is no beginning", "[core][window]") {
+  CHECK(Window::parse("day@GMT+0") == Window::day("GMT+0"));
+  CHECK(Window::parse("day@GMT+0+1d5h") == Window::day("GMT+0", {.hour = 5}));
+  CHECK(Window::parse("week@GMT+0+sun0h") == Window::week("GMT", {.weekday = std::chrono::Sunday}));
+  CHECK(Window::parse("day@Etc/GMT+5+1d5h") == Window::day("Etc/GMT+5", {.hour = 5}));
+  CHECK_THROWS_AS(Window::parse("day@GMT+5"), outlay::ConfigError);  // no zone has that name
 }
 
 TEST_CASE("window: an anchor that means nothing to the kind is refused", "[core][window]") {
