@@ -4,6 +4,7 @@
 #include <exception>
 #include <utility>
 
+#include "core/base/deadline.hpp"
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"
 
@@ -166,7 +167,7 @@ void SinkWorker::work() noexcept {
     if (flush_asked_ == flush_done_ && !stopping_ && waiting_.size() - front_ < options_.queue / 2) {
       // Let rows gather: one wake-up for many of them.
       gathering_ = true;
-      work_event_.wait_for(lock, options_.max_delay, [this] {
+      work_event_.wait_until(lock, deadline_in(options_.max_delay), [this] {
         return flush_asked_ != flush_done_ || stopping_ || waiting_.size() - front_ >= options_.queue / 2;
       });
       gathering_ = false;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/at_fork.hpp"
+#include "core/base/deadline.hpp"
 #include "core/ledger/books.hpp"
 #include "core/ledger/sink_worker.hpp"
 #include "outlay/error.hpp"
@@ -90,7 +91,7 @@ SinkStats Sinks::stats(const std::shared_ptr<Sink>& sink) const {
 }
 
 void Sinks::flush(std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const auto deadline = deadline_in(timeout);
   std::unique_lock lock(mutex_);
   const std::vector<std::shared_ptr<SinkWorker>> workers = workers_;
   std::vector<SinkWorker::Ticket> tickets;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "core/base/deadline.hpp"
 #include "core/budget/thresholds.hpp"
 #include "core/budget/waiter.hpp"
 #include "core/shared/memory_backend.hpp"
@@ -353,7 +354,7 @@ void StoreQueue::on_its_way(const Delivery& delivery, bool sent) noexcept {
 }
 
 void StoreQueue::flush(std::chrono::milliseconds timeout) {
-  const auto deadline = Clock::now() + timeout;
+  const auto deadline = deadline_in(timeout);
   std::unique_lock lock(mutex_);
   const auto none = [this] { return deliveries_.empty() && delivering_ == 0 && telling_ <= telling_here; };
   if (none()) return;

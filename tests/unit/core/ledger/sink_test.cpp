@@ -347,6 +347,23 @@ TEST_CASE("sink: a flush ends at its deadline, and says so for a durable sink", 
   CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
 }
 
+TEST_CASE("sink: the longest time there is is for ever, for a flush as for rows that gather", "[core][sink]") {
+  constexpr auto longest = std::chrono::milliseconds::max();
+  Fixture fixture;
+  const auto sink = std::make_shared<outlay::testing::FailingSink>(std::set<std::uint64_t>{1'000}, true);
+  fixture.ledger.add_sink(sink, {.max_delay = longest});
+  book_cent();
+  CHECK((failure_of([&] { fixture.ledger.flush(longest); }) == outlay::errc::ok));
+  CHECK(sink->records().size() == 1);
+  const auto store = std::make_shared<outlay::Store>(
+      std::make_unique<outlay::testing::WeatheredBackend>(std::make_shared<outlay::testing::Weather>(),
+                                                          outlay::StoreBackend::Distance::remote),
+      outlay::StoreOptions{.on_unreachable = outlay::OnUnreachable::deny()});
+  const outlay::Budget day({.name = "day", .usd = 1_usd, .window = outlay::Window::day(), .store = store});
+  book_cent();
+  CHECK((failure_of([&] { store->flush(longest); }) == outlay::errc::ok));
+}
+
 TEST_CASE("sink: an exporter that hangs never fails a flush", "[core][sink]") {
   Fixture fixture;
   const auto exporter = std::make_shared<BlockingSink>();
