@@ -6,18 +6,10 @@
 #include <utility>
 
 #include "core/base/vector.hpp"
+#include "core/budget/zone_clock.hpp"
 #include "core/budget/zone_links.hpp"
 #include "core/pricing/price_book.hpp"
 #include "outlay/error.hpp"
-
-// Time zones come from the library that <chrono>'s were taken from, with the same names, or from <chrono>: src/cmake/OutlayTimeZones.cmake
-// says which.
-#if defined(OUTLAY_USE_DATE)
-#include <date/tz.h>
-namespace tz = date;
-#else
-namespace tz = std::chrono;
-#endif
 
 namespace outlay {
 
@@ -25,7 +17,7 @@ namespace detail {
 
 /// The rest of a window that has one. A null `zone` is UTC, which needs no data.
 struct Zone {
-  const tz::time_zone* zone = nullptr;
+  const ZoneClock* zone = nullptr;
   WindowAnchor anchor{};
   std::int64_t length = 1, phase = 0;  // days of every(), and its first day from the epoch on
   std::chrono::seconds slot{};         // of a rolling window
@@ -60,18 +52,12 @@ Time at_seconds(Seconds since_epoch) {
 }
 
 /// The local date and time, as seconds since a local epoch.
-Seconds to_local(const detail::Zone& zone, std::chrono::sys_seconds instant) {
-  if (!zone.zone) return instant.time_since_epoch().count();
-  return zone.zone->to_local(instant).time_since_epoch().count();
+Seconds to_local(const detail::Zone& zone, Seconds instant) {
+  return zone.zone ? zone.zone->to_local(instant) : instant;
 }
 
 /// The first instant at which local clocks show at least this.
-Seconds to_utc(const detail::Zone& zone, Seconds local) {
-  if (!zone.zone) return local;
-  return floor<seconds>(zone.zone->to_sys(tz::local_time<seconds>(seconds(local)), tz::choose::earliest))
-      .time_since_epoch()
-      .count();
-}
+Seconds to_utc(const detail::Zone& zone, Seconds local) { return zone.zone ? zone.zone->to_utc(local) : local; }
 
 constexpr Seconds day_seconds = 86'400;
 
@@ -132,23 +118,6 @@ Window::Span fixed(Seconds at, Seconds length) {
   return {at_seconds(begin), at_seconds(begin + length), at_seconds(begin)};
 }
 
-const tz::time_zone* find_zone(std::string_view name) {
-  const std::string_view target = detail::zone_target(name);
-  if (target == "UTC") return nullptr;
-  // A system may be older than the present name. Some have a `localtime` among the zones, which is another one on each machine, and a counter
-  // of that name would be of different windows.
-  for (const std::string_view known : {target, name}) {
-    try {
-      if (known != "localtime") return tz::locate_zone(std::string(known));
-    } catch (const std::exception&) {
-      continue;
-    }
-  }
-  throw ConfigError("a window names the time zone \"" + detail::printable_name(name) +
-                    "\", which this system does not know. Use an IANA name such as \"Europe/Berlin\", and install "
-                    "the package tzdata if it is missing.");
-}
-
 }  // namespace
 
 Window::Window(Kind kind, std::string_view zone, WindowAnchor anchor, std::int64_t length, std::int64_t phase)
@@ -177,7 +146,7 @@ Window::Window(Kind kind, std::string_view zone, WindowAnchor anchor, std::int64
   if (kind == Kind::quarter) anchor.month = (anchor.month - 1) % 3 + 1;
   if (kind == Kind::week) length = 7, phase = (anchor.weekday - std::chrono::Thursday).count();  // 1970-01-01
   auto data = std::make_shared<detail::Zone>();
-  data->zone = find_zone(zone);
+  data->zone = detail::ZoneClock::find(zone);
   data->anchor = anchor;
   data->length = length;
   data->phase = phase;
@@ -352,7 +321,7 @@ Window::Span Window::at(Time instant) const {
   const detail::Zone& zone = *zone_;
   const auto begin_of = [&](std::int64_t number) { return to_utc(zone, local_begin(kind_, zone, number)); };
   // Anchors, and clocks that are put back, may make the guess one or two off.
-  std::int64_t number = guess(kind_, zone, to_local(zone, whole));
+  std::int64_t number = guess(kind_, zone, to_local(zone, now));
   while (begin_of(number) > now) --number;
   while (begin_of(number + 1) <= now) ++number;
   return {at_seconds(begin_of(number)), at_seconds(begin_of(number + 1)), at_seconds(begin_of(number))};
