@@ -26,7 +26,8 @@ struct Upstream {
   /// `https://host[:port][/path]`. What follows `/to/<name>` is appended to it; a request whose path begins with `/path` already is not
   /// given it twice.
   std::string url{};
-  /// Requests whose path begins with one of these go here too, under their own path. The longest beginning wins.
+  /// Requests whose path begins with one of these go here too, under their own path. The longest beginning wins, by whole segments: `/v1/embed`
+  /// does not begin `/v1/embeddings`.
   std::vector<std::string> paths{};
   /// Which provider's API is spoken there, as the price table names it (`openai`, `gemini`): tells APIs of one format apart and says whose
   /// prices apply. Empty: what the host of `url` says.

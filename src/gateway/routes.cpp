@@ -39,6 +39,14 @@ bool is_free(std::string_view method, std::string_view path) {
   return false;
 }
 
+/// Whole segments of the path: `/v1/embed` is not the beginning of `/v1/embeddings`.
+bool begins_with(std::string_view path, std::string_view beginning) {
+  if (!path.starts_with(beginning)) return false;
+  if (beginning.ends_with('/') || path.size() == beginning.size()) return true;
+  const char next = path[beginning.size()];
+  return next == '/' || next == ':';
+}
+
 struct Range {
   std::size_t begin = 0;
   std::size_t size = 0;
@@ -82,7 +90,7 @@ std::optional<Route> find_route(const Upstreams& upstreams, std::string_view met
     std::size_t longest = 0;
     for (const auto& one : upstreams)
       for (const std::string& path : one->options.paths)
-        if (path.size() > longest && rest.starts_with(path)) {
+        if (path.size() > longest && begins_with(rest, path)) {
           longest = path.size();
           route.upstream = one.get();
         }

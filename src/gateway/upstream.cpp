@@ -17,7 +17,8 @@ std::vector<Upstream> usual_upstreams() {
         return;
       }
   };
-  add("openai", {"/v1/"});
+  // "/v1/chat" alone is Cohere's; what is below it is not.
+  add("openai", {"/v1/", "/v1/chat/"});
   add("anthropic", {"/v1/messages", "/v1/complete"});
   add("gemini", {"/v1beta/"});
   add("cohere", {"/v2/", "/v1/chat", "/v1/embed"});
