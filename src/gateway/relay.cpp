@@ -123,10 +123,6 @@ asio::awaitable<bool> Relay::run() {
                     "failed");
     co_return keep_alive_;
   }
-  if (request_.method == "HEAD") {
-    co_await answer(error_answer(std::nullopt, 405, "not_supported", "HEAD is not passed on. Send a GET."), "failed");
-    co_return keep_alive_;
-  }
   if (route_.free || listed(settings_->options.pass, request_.method, route_.path)) {
     co_await pass();
     co_return keep_alive_;
@@ -218,6 +214,7 @@ asio::awaitable<http::detail::Fault> Relay::send(std::unique_ptr<Exchange>& exch
       if (fault) co_return fault;
     }
     exchange = std::make_unique<Exchange>(std::move(connection), timeouts, sizes, last);
+    if (request_.method == "HEAD") exchange->expect_no_body();
     if (call) call->sent();
     Fault fault = co_await exchange->send(text);
     // A kept connection that was closed meanwhile has taken nothing of the request.
@@ -252,11 +249,12 @@ std::string Relay::reply_head(const Exchange& exchange, std::optional<std::size_
   text += more_fields;
   const unsigned status = head.result_int();
   const bool no_body = status == 204 || status == 304;
-  chunked_ = !length && !request_.http10 && !no_body;
+  const bool head_only = no_body || request_.method == "HEAD";
+  chunked_ = !length && !request_.http10 && !head_only;
   if (length && !no_body) text.append("Content-Length: ").append(std::to_string(*length)).append("\r\n");
   if (chunked_) text += "Transfer-Encoding: chunked\r\n";
   // Without chunks the end of the connection is the end of the body.
-  if (!length && request_.http10) keep_alive_ = false;
+  if (!length && request_.http10 && !head_only) keep_alive_ = false;
   if (!keep_alive_) text += "Connection: close\r\n";
   return text += "\r\n";
 }

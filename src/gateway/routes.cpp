@@ -29,9 +29,11 @@ bool is_free(std::string_view method, std::string_view path) {
   if (!simple) return false;
   const auto ends = [&](std::string_view tail) { return path.ends_with(tail); };
   const auto below = [&](std::string_view part) { return path.find(part) != path.npos; };
-  if (method == "GET")
-    return ends("/models") || below("/models/") || ends("/files") || below("/files/") || below("/responses/") ||
-           ends("/api/tags") || ends("/api/ps") || ends("/api/version");
+  // Ollama says at its root that it runs, and its own program asks for the head of that before each command (Heartbeat in api/client.go of
+  // github.com/ollama/ollama).
+  if (method == "GET" || method == "HEAD")
+    return path.empty() || path == "/" || ends("/models") || below("/models/") || ends("/files") || below("/files/") ||
+           below("/responses/") || ends("/api/tags") || ends("/api/ps") || ends("/api/version");
   if (method == "DELETE") return below("/files/") || below("/responses/");
   if (method == "POST")
     return ends("/count_tokens") || ends(":countTokens") || ends("/input_tokens") || ends("/files") ||

@@ -73,6 +73,7 @@ void Exchange::new_parser() {
   parser_ = std::make_unique<Parser>();
   parser_->header_limit(header_bytes);
   parser_->body_limit(limits_.reply_bytes);
+  if (no_body_) parser_->skip(true);
   // The parser has no limit for what it must see as a whole between two pieces of a body: a chunk's extensions, the trailers.
   constexpr std::size_t one_read = std::size_t{64} << 10;
   connection_->buffer().max_size(header_bytes + one_read);

@@ -42,6 +42,8 @@ class OUTLAY_EXPORT Exchange {
   Exchange(Exchange&&) noexcept = default;
   Exchange& operator=(Exchange&&) noexcept = default;
 
+  /// The reply to a HEAD has no body, whatever length it states. Before read_head().
+  void expect_no_body() noexcept { no_body_ = true; }
   /// Writes head and body. `sent_bytes()` says how many bytes were sent. Where the peer has broken off the connection stays open: an answer may
   /// have arrived.
   boost::asio::awaitable<Fault> send(std::string_view message);
@@ -83,6 +85,7 @@ class OUTLAY_EXPORT Exchange {
   std::size_t sent_bytes_ = 0;
   std::size_t body_bytes_ = 0;
   bool replied_ = false;
+  bool no_body_ = false;
   std::array<char, 8192> piece_;
 };
 

@@ -181,16 +181,30 @@ TEST_CASE("gateway: what comes behind the chunks of a body is no field of the re
 }
 
 TEST_CASE("gateway: an answer to HEAD has no body", "[gateway]") {
-  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
-  RunningGateway gateway(upstream.url(), std::nullopt);
+  const FaultServer upstream(always(answer("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nX-Own: a\r\n\r\n")));
+  RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd});
   Wire wire(gateway.port());
   wire.send("HEAD /outlay/health HTTP/1.1\r\nHost: g\r\n\r\n");
   const std::string head = wire.some();
   CHECK(head.starts_with("HTTP/1.1 200 OK\r\n"));
   CHECK(head.ends_with("\r\n\r\n"));
-  wire.send("HEAD /v1/models HTTP/1.1\r\nHost: g\r\n\r\n");
-  CHECK(wire.some().starts_with("HTTP/1.1 405 "));
-  CHECK(upstream.requests().empty());
+  // Ollama's own program asks for the head of "/" before each command (Heartbeat in api/client.go of github.com/ollama/ollama).
+  for (const char* path : {"/v1/models", "/to/ollama", "/to/ollama/"}) {
+    CAPTURE(path);
+    wire.send(std::string("HEAD ") + path + " HTTP/1.1\r\nHost: g\r\n\r\n");
+    const std::string passed = wire.some();
+    CHECK(passed.starts_with("HTTP/1.1 200 OK\r\n"));
+    CHECK_THAT(passed, ContainsSubstring("Content-Length: 1234\r\n") && ContainsSubstring("X-Own: a\r\n"));
+    CHECK(passed.ends_with("\r\n\r\n"));
+  }
+  REQUIRE(upstream.requests().size() == 3);
+  CHECK(upstream.requests()[0].starts_with("HEAD /v1/models HTTP/1.1\r\n"));
+  CHECK(upstream.requests()[2].starts_with("HEAD / HTTP/1.1\r\n"));
+  for (const char* path : {"/v1/chat/completions", "/to/openai/", "/v1/audio/speech"}) {
+    wire.send(std::string("HEAD ") + path + " HTTP/1.1\r\nHost: g\r\n\r\n");
+    CHECK(wire.some().starts_with("HTTP/1.1 403 "));
+  }
+  CHECK(upstream.requests().size() == 3);
 }
 
 TEST_CASE("gateway: heads that may be read in two ways are refused, and the connection is closed", "[gateway]") {
