@@ -1,5 +1,7 @@
 #include "outlay/gateway.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/ip/address.hpp>
@@ -58,6 +60,8 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
     const tcp::endpoint at(asio::ip::make_address(address), port);
     error_code error;
     acceptor.open(at.protocol(), error);
+    // A command that is started would keep the port open behind the gateway's end, and could take requests of others.
+    if (!error) ::fcntl(acceptor.native_handle(), F_SETFD, FD_CLOEXEC);
     if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
     if (!error) acceptor.bind(at, error);
     if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);

@@ -189,3 +189,16 @@ TEST_CASE("run: wrong usage says what to write", "[cli][run]") {
   CHECK_THAT(outlay("run --usd 1 -- true", "OPENAI_BASE_URL=ftp://x").err,
              ContainsSubstring("upstream \"openai\": url"));
 }
+
+TEST_CASE("run: the command has no descriptor of the gateway's", "[cli][run]") {
+  const Directory directory;
+  // With the socket that listens, what the command leaves running would wait for an answer for ever, and could take others' requests.
+  const Result result = outlay("run --usd 1 --keep '" + directory.file("spend.db") + "' -- ls -l /proc/self/fd");
+  if (result.status != 0) {
+    WARN("SKIPPED: there is no /proc here.");
+    return;
+  }
+  CHECK(count(result.out, "socket:") == 0);
+  CHECK(count(result.out, "anon_inode:") == 0);
+  CHECK(count(result.out, "spend.db") == 0);
+}
