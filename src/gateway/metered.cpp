@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -23,16 +25,26 @@ bool may_use(const GatewayKey& key, std::string_view model) {
 
 /// Caps for one request, from its own fields.
 std::optional<BudgetOptions> caps_of(const Request& request) {
-  const std::string_view usd = request.field("x-outlay-usd");
-  const std::string_view tokens = request.field("x-outlay-tokens");
-  if (usd.empty() && tokens.empty()) return std::nullopt;
+  // One that is empty, of a variable that is not set, say, is not the wish to have no cap.
+  const bool usd = request.fields.count("x-outlay-usd") > 0, tokens = request.fields.count("x-outlay-tokens") > 0;
+  if (!usd && !tokens) return std::nullopt;
   BudgetOptions options{.name = "request"};
-  if (!usd.empty()) options.usd = Usd::parse(usd);
-  if (!tokens.empty()) {
-    const bool number =
-        tokens.size() <= 15 && std::all_of(tokens.begin(), tokens.end(), [](char c) { return c >= '0' && c <= '9'; });
-    if (!number) throw ConfigError("x-outlay-tokens must be a number of tokens.");
-    options.tokens = std::stoll(std::string(tokens));
+  if (usd) {
+    try {
+      options.usd = Usd::parse(request.field("x-outlay-usd"));
+    } catch (const Error&) {  // NOLINT(bugprone-empty-catch): said below, with the field
+    }
+    if (!options.usd || *options.usd < Usd())
+      throw ConfigError("x-outlay-usd must be an amount of US dollars, as 0.50.");
+  }
+  if (tokens) {
+    const std::string_view text = request.field("x-outlay-tokens");
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    constexpr std::int64_t most = 1'000'000'000'000'000;
+    if (error != std::errc() || end != text.data() + text.size() || number < 1 || number > most)
+      throw ConfigError("x-outlay-tokens must be a whole number of tokens, 1 or more.");
+    options.tokens = number;
   }
   return options;
 }

@@ -381,6 +381,16 @@ TEST_CASE("gateway: a request may bring a cap of its own", "[gateway]") {
   CHECK(ask(gateway, post("/v1/chat/completions", chat_text(10), "x-outlay-usd: 0.001\r\n")).status == 200);
   CHECK(ask(gateway, post("/v1/chat/completions", chat_text(10), "x-outlay-usd: much\r\n")).status == 400);
   CHECK(ask(gateway, post("/v1/chat/completions", chat_text(10), "x-outlay-tokens: -1\r\n")).status == 400);
+  // One that is empty, since a program's variable was, is no request for none; and what SDKs would send again is no 500.
+  const std::size_t sent = upstream.requests().size();
+  for (const char* field : {"x-outlay-usd:", "x-outlay-tokens:", "x-outlay-usd: 99999999999999999", "x-outlay-usd: -1",
+                            "x-outlay-usd: much", "x-outlay-tokens: 1.5", "x-outlay-tokens: 0"}) {
+    CAPTURE(field);
+    const WireReply refused = ask(gateway, post("/v1/chat/completions", chat_text(10), std::string(field) + "\r\n"));
+    CHECK(refused.status == 400);
+    CHECK_THAT(refused.body, ContainsSubstring(std::string(field).substr(0, std::string(field).find(':'))));
+  }
+  CHECK(upstream.requests().size() == sent);
 }
 
 TEST_CASE("gateway: a reply says what is left of the cap that is nearest to its end", "[gateway]") {
