@@ -92,7 +92,14 @@ asio::awaitable<void> Relay::metered(Api api, std::string_view model) {
     refused = refusal(api, error.failure(), settings_->options.refusal_status);
   } catch (const Error& error) {
     ++server_.refused;
-    refused = error_answer(api, status_of(error.reason()), to_string(error.reason()), error.what());
+    // The library's advice is for a program that has it inside.
+    const std::string message =
+        error.reason() == errc::price_unknown && !seen_.model.empty()
+            ? "no price is known for \"" + seen_.model +
+                  "\", and a cap on money holds for the call. Ask for another model, or add it to "
+                  "the gateway's price file (prices in its configuration, --prices of outlay run)."
+            : std::string(error.what());
+    refused = error_answer(api, status_of(error.reason()), to_string(error.reason()), message);
   }
   if (refused) {
     co_await answer(std::move(*refused), "refused");

@@ -393,6 +393,17 @@ TEST_CASE("gateway: a request may bring a cap of its own", "[gateway]") {
   CHECK(upstream.requests().size() == sent);
 }
 
+TEST_CASE("gateway: a model without a price is refused with what its operator can do", "[gateway]") {
+  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
+  RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd});
+  const WireReply refused =
+      ask(gateway, post("/v1/chat/completions", R"({"model":"own-7b","max_completion_tokens":5,"messages":[]})"));
+  CHECK(refused.status == 400);
+  CHECK_THAT(refused.body, ContainsSubstring(R"(no price is known for \"own-7b\")") && ContainsSubstring("price file"));
+  CHECK(refused.body.find("::") == std::string::npos);
+  CHECK(upstream.requests().empty());
+}
+
 TEST_CASE("gateway: a reply says what is left of the cap that is nearest to its end", "[gateway]") {
   const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
   const auto remaining = [&](std::optional<outlay::BudgetOptions> cap, std::vector<outlay::Rule> rules,
