@@ -293,18 +293,18 @@ int main(int argc, char** argv) {
                            exits);
 
   RunArguments run_arguments;
-  std::string run_usd;
   CLI::App* run_command =
       app.add_subcommand("run", "Runs a command under a cap on what it and all that it starts may spend on LLMs");
   run_command->add_option("command", run_arguments.command, "The command and its arguments, behind --")->required();
-  run_command->add_option("--usd", run_usd, "The cap, in US dollars: 5, 0.50")->type_name("USD");
+  add_option_usd(*run_command, "--usd", "The cap, in US dollars: 5, 0.50", run_arguments.usd);
   run_command->add_option("--tokens", run_arguments.tokens, "A cap on tokens, input and output together")
       ->type_name("N")
       ->check(whole_number(1));
   run_command->add_option("--tag", run_arguments.tags, "A tag for what is spent: key=value; may be repeated")
       ->allow_extra_args(false);
   run_command->add_option("--keep", run_arguments.keep, "Keep every call in this SQLite file, for outlay report")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check([](const std::string& file) { return std::string(file.empty() ? "\"\" is not a file" : ""); });
   run_command->add_flag("--report", run_arguments.report, "Print a table by model at the end");
   run_command
       ->add_option("--pass", run_arguments.pass,
@@ -476,10 +476,9 @@ int main(int argc, char** argv) {
       status = report(report_arguments);
     else if (*explain_command)
       status = explain(model, prices_arguments);
-    else if (*run_command) {
-      if (!run_usd.empty()) run_arguments.usd = outlay::Usd::parse(run_usd);
+    else if (*run_command)
       return run(run_arguments);
-    } else
+    else
       status = estimate(estimate_arguments);
     std::cout.flush();
     if (!std::cout) {

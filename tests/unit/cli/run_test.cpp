@@ -184,8 +184,16 @@ TEST_CASE("run: wrong usage says what to write", "[cli][run]") {
   const Result tag = outlay("run --tag alice -- true");
   CHECK(tag.status == 2);
   CHECK(tag.err == "outlay: --tag: \"alice\" is not a tag. Write key=value.\n");
-  CHECK(outlay("run --usd much -- true").status != 0);
   CHECK(outlay("run --usd -1 -- true").status != 0);
+  // An empty one comes from a variable that is not set: a command without a cap is not what was asked for.
+  for (const char* usd : {"much", "''", "99999999999999"}) {
+    const Result result = outlay(std::string("run --usd ") + usd + " -- true");
+    CHECK(result.status == 2);
+    CHECK_THAT(result.err, ContainsSubstring("--usd: "));
+  }
+  const Result keep = outlay("run --usd 1 --keep '' -- true");
+  CHECK(keep.status == 2);
+  CHECK_THAT(keep.err, ContainsSubstring("--keep: "));
   CHECK_THAT(outlay("run --usd 1 -- true", "OPENAI_BASE_URL=ftp://x").err,
              ContainsSubstring("upstream \"openai\": url"));
 }
