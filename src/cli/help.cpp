@@ -60,6 +60,8 @@ std::string unexpected(const CLI::App& app) {
       if (std::find(words.begin(), words.end(), word) != words.end())
         return command + " has no option " + first + ". Write " + names_of(*option).back() + ' ' + word + '.';
     }
+  if (first.starts_with('-') && at->get_name() == "run" && at->count("command") > 0)
+    return command + " has no option " + first + help + "them. If it is the command's, write -- before the command.";
   if (first.starts_with('-')) return command + " has no option " + first + help + "them.";
   if (!chosen) return '"' + first + "\" is not a subcommand" + help + "them.";
   return '"' + first + "\" is one argument too many" + help + "what it takes.";

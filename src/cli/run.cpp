@@ -8,6 +8,7 @@
 #include <exception>
 #include <functional>
 #include <iostream>
+#include <memory>
 #include <optional>
 
 #include "cli/child.hpp"
@@ -72,6 +73,23 @@ std::vector<Upstream> upstreams_of(const Environment& environment) {
   // Only named ones: the command's base URLs all have the name in them.
   for (Upstream& one : upstreams) one.paths.clear();
   return upstreams;
+}
+
+/// \par Errors
+/// As Gateway's constructor, but a URL that is not valid is named by its variable: who runs a command knows of no upstreams.
+std::unique_ptr<Gateway> open_gateway(const asio::any_io_executor& executor, GatewayOptions options,
+                                      const Environment& environment) try {
+  return std::make_unique<Gateway>(executor, std::move(options));
+} catch (const ConfigError& error) {
+  const std::string what = error.what();
+  for (const Variables& variables : known_variables()) {
+    const std::string before = std::string("gateway: upstream \"") + variables.upstream + "\": url";
+    if (!what.starts_with(before)) continue;
+    for (const char* name : variables.names)
+      if (const auto set = environment.find(name); set != environment.end() && !set->second.empty())
+        throw ConfigError(name + what.substr(before.size()));
+  }
+  throw;
 }
 
 void point_to(Environment& environment, const std::string& gateway) {
@@ -158,7 +176,8 @@ int run(const RunArguments& arguments) {
                       .tokens = arguments.tokens,
                       .on_exceed = arguments.clamp ? Policies(Clamp{.min_output_tokens = 1'024}) : Policies()});
   asio::io_context io(1);
-  Gateway gateway(io.get_executor(), std::move(options));
+  const std::unique_ptr<Gateway> opened = open_gateway(io.get_executor(), std::move(options), environment);
+  Gateway& gateway = *opened;
   point_to(environment, gateway.url());
   std::exception_ptr failure;
   outlay::co_spawn(io, gateway.serve(), [&](std::exception_ptr error) { failure = error; });

@@ -194,8 +194,12 @@ TEST_CASE("run: wrong usage says what to write", "[cli][run]") {
   const Result keep = outlay("run --usd 1 --keep '' -- true");
   CHECK(keep.status == 2);
   CHECK_THAT(keep.err, ContainsSubstring("--keep: "));
-  CHECK_THAT(outlay("run --usd 1 -- true", "OPENAI_BASE_URL=ftp://x").err,
-             ContainsSubstring("upstream \"openai\": url"));
+  const Result dashes = outlay("run --usd 1 sh -c true");
+  CHECK(dashes.status == 2);
+  CHECK_THAT(dashes.err, ContainsSubstring("write -- before the command"));
+  for (const char* url : {"ftp://x", "nonsense", "http://x/v1?a=b", "http://x:99999/"})
+    CHECK_THAT(outlay("run --usd 1 -- true", std::string("'OPENAI_BASE_URL=") + url + "'").err,
+               ContainsSubstring("OPENAI_BASE_URL"));
 }
 
 TEST_CASE("run: the command has no descriptor of the gateway's", "[cli][run]") {
