@@ -48,12 +48,21 @@ const std::vector<Variables>& known_variables() {
   return all;
 }
 
-/// OLLAMA_HOST may name a host and perhaps a port, the address that its server listens on included.
+/// OLLAMA_HOST may name a host, a port, both or neither, the address that its server listens on included (Host in envconfig/config.go of
+/// github.com/ollama/ollama).
 std::string ollama_url(std::string text) {
   if (text.find("://") != text.npos) return text;
-  if (text.find(':') == text.npos) text += ":11434";
-  if (text.starts_with("0.0.0.0:")) text.replace(0, 7, "127.0.0.1");
-  return "http://" + text;
+  const std::size_t slash = std::min(text.find('/'), text.size());
+  const std::string path = text.substr(slash);
+  text.resize(slash);
+  if (!text.starts_with('[') && std::count(text.begin(), text.end(), ':') > 1) text = "[" + text + "]";
+  const std::size_t bracket = text.find(']');
+  const std::size_t colon = std::min(text.find(':', bracket == text.npos ? 0 : bracket), text.size());
+  std::string host = text.substr(0, colon), port = text.substr(colon);
+  if (host.empty() || host == "0.0.0.0") host = "127.0.0.1";
+  if (host == "[::]") host = "[::1]";
+  if (port.size() < 2) port = ":11434";
+  return "http://" + host + port + path;
 }
 
 /// Where the requests of the command go: what its environment says, and else the usual addresses.

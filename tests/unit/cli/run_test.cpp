@@ -214,3 +214,12 @@ TEST_CASE("run: the command has no descriptor of the gateway's", "[cli][run]") {
   CHECK(count(result.out, "anon_inode:") == 0);
   CHECK(count(result.out, "spend.db") == 0);
 }
+
+TEST_CASE("run: OLLAMA_HOST is read as Ollama reads it", "[cli][run]") {
+  // envconfig.Host() of github.com/ollama/ollama: each part may be missing.
+  for (const char* host : {"127.0.0.1", "0.0.0.0", ":11434", "::1", "[::1]", "[::]:1234", "model.example:80",
+                           "model.example/x", "http://model.example", "0.0.0.0/x"}) {
+    CAPTURE(host);
+    CHECK(outlay("run --usd 1 -- true", "'OLLAMA_HOST=" + std::string(host) + "'").status == 0);
+  }
+}
