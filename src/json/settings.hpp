@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -123,9 +124,31 @@ class SettingMembers {
   std::vector<std::string> known_{};
 };
 
+/// Refuses an object that names a member twice: only one of them would hold, and the other might be the cap.
+///
+/// \param text Valid JSON.
+inline void refuse_repeated_members(std::string_view text, const std::string& who) {
+  std::vector<std::set<std::string>> open;  // the members of each object around, so far
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '{') open.emplace_back();
+    if (text[at] == '}') open.pop_back();
+    if (text[at] != '"') continue;
+    const std::size_t begin = at++;
+    while (text[at] != '"') at += text[at] == '\\' ? 2 : 1;
+    const std::size_t next = text.find_first_not_of(" \t\r\n", at + 1);
+    if (next == text.npos || text[next] != ':') continue;
+    const std::string_view quoted = text.substr(begin, at + 1 - begin);
+    const boost::json::value name = boost::json::parse({quoted.data(), quoted.size()});
+    if (open.back().emplace(name.get_string()).second) continue;
+    const auto line = std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(begin), '\n') + 1;
+    throw ConfigError(who + ": line " + std::to_string(line) + ": \"" + std::string(name.get_string()).substr(0, 64) +
+                      "\" is there twice. Leave one.");
+  }
+}
+
 /// \param who What a message begins with: `rules`, a file's name.
 /// \par Errors
-/// ConfigError for text that is not JSON or is longer than 16 MiB.
+/// ConfigError for text that is not JSON, names a member twice or is longer than 16 MiB.
 inline boost::json::value parse_settings(std::string_view text, const std::string& who) {
   if (text.size() > (std::size_t{16} << 20)) throw ConfigError(who + ": is longer than 16 MiB.");
   boost::json::parse_options options;
@@ -140,6 +163,7 @@ inline boost::json::value parse_settings(std::string_view text, const std::strin
   if (error || rest)
     throw ConfigError(who + ": line " + std::to_string(line) + " is not valid JSON" +
                       (error ? " (" + error.message() + ")." : ": something follows its end."));
+  refuse_repeated_members(text, who);
   return parser.release();
 }
 

@@ -110,6 +110,9 @@ TEST_CASE("serve: what is wrong with a configuration is named by its place", "[c
   CHECK_THAT(error(R"({"store":"paper"})"), ContainsSubstring("store: must be \"memory\""));
   CHECK_THAT(error(R"({"limits":{"body_bytes":0}})"),
              ContainsSubstring("limits.body_bytes: must be a whole number from 1"));
+  // One of them would be without effect.
+  CHECK_THAT(error("{\"rules\":[{\"usd\":1}],\n\"rules\":[]}"), ContainsSubstring("line 2: \"rules\" is there twice"));
+  CHECK_THAT(error(R"({"listen":{"port":1,"p\u006frt":2}})"), ContainsSubstring("line 1: \"port\" is there twice"));
   CHECK(outlay("serve --config " + directory.file("missing.json")).status == 3);
 }
 
