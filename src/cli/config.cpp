@@ -4,8 +4,12 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
+#include "cli/commands.hpp"
+#include "cli/terminal.hpp"
 #include "core/base/decimal.hpp"
 #include "core/base/json_writer.hpp"
 #include "json/apis/table.hpp"
@@ -25,6 +29,7 @@ using detail::SettingMembers;
 
 namespace {
 
+constexpr std::string_view in_a_file = "sqlite:";  // how `store` begins
 constexpr std::int64_t most_bytes = std::int64_t{1} << 40;
 constexpr std::int64_t most_ms = std::int64_t{365} * 24 * 3'600'000;
 
@@ -141,7 +146,7 @@ void read_store(SettingMembers& members, Config& config) {
   if (!store) return;
   config.store = store->text();
   const bool redis = config.store.starts_with("redis://") || config.store.starts_with("unix://");
-  if (config.store != "memory" && !config.store.starts_with("sqlite:") && !redis)
+  if (config.store != "memory" && !config.store.starts_with(in_a_file) && !redis)
     store->bad("must be \"memory\", \"sqlite:FILE\" or \"redis://HOST\".");
 #ifndef OUTLAY_COMMAND_HAS_REDIS
   if (redis) store->bad("is on Redis, which this command was built without. Build it with OUTLAY_WITH_REDIS.");
@@ -189,7 +194,11 @@ Config read_config(std::string_view text, const std::string& who) try {
   if (const auto admin = members.take("admin")) {
     SettingMembers parts(*admin);
     if (const auto one = parts.take("address")) gateway.admin_address = one->text();
-    if (const auto one = parts.take("port")) gateway.admin_port = static_cast<std::uint16_t>(one->count(0, 65'535));
+    if (const auto one = parts.take("port")) {
+      gateway.admin_port = static_cast<std::uint16_t>(one->count(0, 65'535));
+      if (*gateway.admin_port != 0 && *gateway.admin_port == gateway.port && gateway.admin_address == gateway.address)
+        one->bad("is the port of listen, too. Choose another, or leave admin out.");
+    }
     parts.done();
   }
   if (const auto tls = members.take("tls")) {
@@ -304,11 +313,29 @@ std::string print_config(const Config& config) {
   return out += '\n';
 }
 
+void check_files(const Config& config, const std::string& who) {
+  if (!config.prices.empty()) {
+    try {
+      static_cast<void>(table_of({.prices = config.prices}));
+    } catch (const Error& error) {
+      throw ConfigError(who + ": prices: " + error.what());
+    }
+  }
+  const auto check = [&](const char* member, const std::filesystem::path& file) {
+    std::error_code ignored;
+    const std::filesystem::path directory = file.has_parent_path() ? file.parent_path() : ".";
+    if (!std::filesystem::is_directory(directory, ignored))
+      throw ConfigError(who + ": " + member + ": the directory " + printable(directory.native()) +
+                        " does not exist. Make it, or name another.");
+  };
+  if (!config.records.empty()) check("records", config.records);
+  if (config.store.starts_with(in_a_file)) check("store", config.store.substr(in_a_file.size()));
+}
+
 std::shared_ptr<Store> open_store(const Config& config) {
   const OnUnreachable how = config.on_unreachable.value_or(OnUnreachable::deny());
-  constexpr std::string_view sqlite = "sqlite:";
-  if (config.store.starts_with(sqlite))
-    return sqlite_store({.path = config.store.substr(sqlite.size()), .on_unreachable = how});
+  if (config.store.starts_with(in_a_file))
+    return sqlite_store({.path = config.store.substr(in_a_file.size()), .on_unreachable = how});
 #ifdef OUTLAY_COMMAND_HAS_REDIS
   if (config.store != "memory") return redis_store({.url = config.store, .on_unreachable = how});
 #endif

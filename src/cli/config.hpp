@@ -35,6 +35,11 @@ struct Config {
 [[nodiscard]] Config read_config(std::string_view text, const std::string& who);
 /// Every setting with its value; what read_config() reads.
 [[nodiscard]] std::string print_config(const Config& config);
+/// For `--check`: the files that only the start opens.
+///
+/// \par Errors
+/// ConfigError, as read_config(), for a price file that cannot be read, and for records or a store in a directory that does not exist.
+void check_files(const Config& config, const std::string& who);
 /// Null for `memory`.
 ///
 /// \par Errors

@@ -93,8 +93,10 @@ int serve(const ServeArguments& arguments) {
     return success;
   }
   if (arguments.check) {
-    std::cout << (arguments.config.empty() ? "the default configuration" : printable(arguments.config.native()))
-              << " is valid\n";
+    const std::string who =
+        arguments.config.empty() ? "the default configuration" : printable(arguments.config.native());
+    check_files(config, who);
+    std::cout << who << " is valid\n";
     return success;
   }
   // Before there are other threads: the zone is that of the process.

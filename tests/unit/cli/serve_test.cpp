@@ -113,6 +113,11 @@ TEST_CASE("serve: what is wrong with a configuration is named by its place", "[c
   // One of them would be without effect.
   CHECK_THAT(error("{\"rules\":[{\"usd\":1}],\n\"rules\":[]}"), ContainsSubstring("line 2: \"rules\" is there twice"));
   CHECK_THAT(error(R"({"listen":{"port":1,"p\u006frt":2}})"), ContainsSubstring("line 1: \"port\" is there twice"));
+  // What the start would fail at.
+  CHECK_THAT(error(R"({"prices":")" + directory.file("none.json") + "\"}"), ContainsSubstring("prices: "));
+  CHECK_THAT(error(R"({"records":")" + directory.file("none/spend.db") + "\"}"), ContainsSubstring("records: "));
+  CHECK_THAT(error(R"({"store":"sqlite:)" + directory.file("none/caps.db") + "\"}"), ContainsSubstring("store: "));
+  CHECK_THAT(error(R"({"listen":{"port":8787},"admin":{"port":8787}})"), ContainsSubstring("admin.port: "));
   CHECK(outlay("serve --config " + directory.file("missing.json")).status == 3);
 }
 
