@@ -119,7 +119,7 @@ const char* to_string(errc code) noexcept {
 }
 
 const std::error_category& outlay_category() noexcept {
-  static const Category category;
+  static const Category& category = *new Category;
   return category;
 }
 

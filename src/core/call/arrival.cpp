@@ -16,7 +16,7 @@ namespace outlay::detail {
 
 namespace {
 
-const std::string would_be_refused = "observed: would have been refused: ";
+constexpr const char* would_be_refused = "observed: would have been refused: ";
 constexpr Terms no_terms{.unpriced = Unpriced::ignore()};  // outside every budget
 
 }  // namespace

@@ -13,7 +13,11 @@ namespace {
 
 using detail::Reservation;
 
-const std::string no_name;  // of a moved-from call
+/// Of a moved-from call.
+const std::string& no_name() {
+  static const std::string& empty = *new std::string;
+  return empty;
+}
 
 /// Admits a call on this thread.
 class Entrance {
@@ -63,9 +67,9 @@ Result<Call> try_call(const CallRequest& request) {
 }
 
 std::uint64_t Call::id() const noexcept { return reservation_ ? reservation_->call_id : 0; }
-const std::string& Call::model() const noexcept { return reservation_ ? reservation_->model_name() : no_name; }
+const std::string& Call::model() const noexcept { return reservation_ ? reservation_->model_name() : no_name(); }
 const std::string& Call::requested_model() const noexcept {
-  return reservation_ ? reservation_->requested_name() : no_name;
+  return reservation_ ? reservation_->requested_name() : no_name();
 }
 
 std::optional<std::int64_t> Call::max_output_tokens() const noexcept {

@@ -145,7 +145,7 @@ using Fields = std::map<std::string_view, std::function<void(DetachedCall&, Item
 
 const Fields& fields() {
   using D = DetachedCall;
-  static const Fields all{
+  static const Fields& all = *new Fields{
       {"id", [](D& to, Items& from) { to.hold.id = from.text(); }},
       {"epoch", [](D& to, Items& from) { to.hold.epoch = from.text(); }},
       {"at", [](D& to, Items& from) { to.hold.admitted = Time(std::chrono::nanoseconds(from.number())); }},

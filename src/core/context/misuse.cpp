@@ -106,7 +106,7 @@ void note_budget_opened() noexcept {
 void note_call_outside_budgets(const std::string& model) noexcept try {
   if (!any_budget_opened.load(std::memory_order_relaxed)) return;
   // The name of the first call stands for all: the misuse is reported once, and later calls are counted.
-  static const std::string place = '"' + printable_name(model) + '"';
+  static const std::string& place = *new std::string('"' + printable_name(model) + '"');
   report_misuse(Misuse::call_outside_budgets, place);
 } catch (...) {
 }

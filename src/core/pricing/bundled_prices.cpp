@@ -1045,7 +1045,7 @@ std::shared_ptr<const detail::PriceBook> build() {
 }  // namespace
 
 PriceTable PriceTable::bundled() {
-  static const std::shared_ptr<const detail::PriceBook> book = build();
+  static const auto& book = *new std::shared_ptr<const detail::PriceBook>(build());
   PriceTable table;
   table.book_ = book;
   return table;

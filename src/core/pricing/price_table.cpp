@@ -30,7 +30,7 @@ const char* to_string(PriceRule rule) noexcept {
 }
 
 PriceTable::PriceTable() {
-  static const std::shared_ptr<const detail::PriceBook> empty = std::make_shared<detail::PriceBook>();
+  static const auto& empty = *new std::shared_ptr<const detail::PriceBook>(std::make_shared<detail::PriceBook>());
   book_ = empty;
 }
 

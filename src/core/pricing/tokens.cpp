@@ -315,7 +315,7 @@ class BuiltInTokenizer final : public Tokenizer {
 }  // namespace
 
 const Tokenizer& built_in_tokenizer() noexcept {
-  static const BuiltInTokenizer tokenizer;
+  static const BuiltInTokenizer& tokenizer = *new BuiltInTokenizer;
   return tokenizer;
 }
 

@@ -46,7 +46,7 @@ void keep_time_by(Store& store, std::shared_ptr<const Clock> clock) {
   struct SystemClock final : Clock {
     [[nodiscard]] Time now() const noexcept override { return system_now(); }
   };
-  static const auto system = std::make_shared<const SystemClock>();
+  static const auto& system = *new std::shared_ptr<const Clock>(std::make_shared<const SystemClock>());
   Access::queue(store).clock = clock ? std::move(clock) : system;
 }
 

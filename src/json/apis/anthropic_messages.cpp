@@ -60,7 +60,7 @@ class AnthropicMessages final : public Format {
         {"content.*.input", Field::tool_arguments},
         OUTLAY_INVOCATION_METRICS,
     };
-    static const Paths paths{rules};
+    static const Paths& paths = *new Paths{rules};
     return paths;
   }
 

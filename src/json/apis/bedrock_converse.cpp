@@ -45,7 +45,7 @@ class BedrockConverse final : public Format {
         {"output.message.content.*.toolUse.input", Field::tool_arguments},
         {"__type", Field::error},
     };
-    static const Paths paths{rules};
+    static const Paths& paths = *new Paths{rules};
     return paths;
   }
 

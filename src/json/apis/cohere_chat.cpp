@@ -49,7 +49,7 @@ class CohereChat final : public Format {
         OUTLAY_COHERE_USAGE("meta"),
         OUTLAY_COHERE_USAGE("response.meta"),
     };
-    static const Paths paths{rules};
+    static const Paths& paths = *new Paths{rules};
     return paths;
   }
 

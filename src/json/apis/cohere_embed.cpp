@@ -16,7 +16,7 @@ class CohereEmbed final : public Format {
         {"meta.billed_units.images", Field::ignored},  // by their tokens
         {"embeddings", Field::choices},
     };
-    static const Paths paths{rules};
+    static const Paths& paths = *new Paths{rules};
     return paths;
   }
   [[nodiscard]] Report report(const Facts& facts) const override {

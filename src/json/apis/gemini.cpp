@@ -114,7 +114,7 @@ class Gemini final : public Format {
         OUTLAY_INTERACTION_USAGE("interaction.usage"),
         {"interaction.model", Field::model},
     };
-    static const Paths paths{rules};
+    static const Paths& paths = *new Paths{rules};
     return paths;
   }
 

@@ -24,7 +24,7 @@ class GeminiEmbeddings final : public Format {
         {"error.code", Field::error_code},
         {"error.status", Field::error_type},
     };
-    static const Paths paths{rules};
+    static const Paths& paths = *new Paths{rules};
     return paths;
   }
   [[nodiscard]] Report report(const Facts& facts) const override {

@@ -13,7 +13,7 @@ class OllamaChat final : public OllamaShape {
         {"message.tool_calls.*.function.name", Field::tool_name},
         {"message.tool_calls.*.function.arguments", Field::tool_arguments},
     };
-    static const Paths paths{ollama_rules(), own};
+    static const Paths& paths = *new Paths{ollama_rules(), own};
     return paths;
   }
 };

@@ -6,7 +6,7 @@ class OllamaGenerate final : public OllamaShape {
  public:
   [[nodiscard]] const Paths& paths() const override {
     static constexpr PathRule own[] = {{"response", Field::text}, {"thinking", Field::reasoning_text}};
-    static const Paths paths{ollama_rules(), own};
+    static const Paths& paths = *new Paths{ollama_rules(), own};
     return paths;
   }
 };

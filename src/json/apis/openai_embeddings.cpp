@@ -27,7 +27,7 @@ class OpenAiEmbeddings final : public Format {
         {"error.type", Field::error_type},
         {"data", Field::choices},
     };
-    static const Paths paths{rules};
+    static const Paths& paths = *new Paths{rules};
     return paths;
   }
   [[nodiscard]] Report report(const Facts& facts) const override {

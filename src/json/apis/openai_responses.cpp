@@ -72,7 +72,7 @@ class OpenAiResponses final : public Format {
         {"output.*.input", Field::tool_arguments},
         {"status", Field::status},
     };
-    static const Paths paths{rules};
+    static const Paths& paths = *new Paths{rules};
     return paths;
   }
 

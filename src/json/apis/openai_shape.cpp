@@ -307,7 +307,7 @@ void count_embeddings_input(const json::value& input, InputCount& count) {
 }
 
 const Paths& OpenAiShape::paths() const {
-  static const Paths paths{openai_chat_rules()};
+  static const Paths& paths = *new Paths{openai_chat_rules()};
   return paths;
 }
 

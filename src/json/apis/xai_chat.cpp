@@ -17,7 +17,7 @@ class XaiChat final : public OpenAiShape {
         {"usage.num_server_side_tools_used", Field::ignored},                // their sum
         {"usage.num_sources_used", Field::search_items},
     };
-    static const Paths paths{openai_chat_rules(), own};
+    static const Paths& paths = *new Paths{openai_chat_rules(), own};
     return paths;
   }
   [[nodiscard]] Report report(const Facts& facts) const override {

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <thread>
 
@@ -15,11 +17,40 @@ namespace {
 const std::string early_id = Window::hour().id();
 const Window early_window = Window::hour();
 
+/// Is made before anything that the library keeps for the process, and destroyed after it.
+struct Last {
+  ~Last() {
+    if (!used) return;
+    bool right = false;
+    try {
+      const Ledger ledger({.prices = outlay::testing::fixture_prices()});
+      const LedgerScope scope(ledger);
+      const Budget budget({.name = "last", .usd = 1_usd, .notify_at = {0.01}, .window = Window::day("Europe/Berlin")});
+      Call call({.model = "cent", .input_text = "some text", .max_output_tokens = 1});
+      call.settle({.input = 1, .output = 1});
+      const auto refused = try_call({.model = "unit", .input_tokens = 1, .max_output_tokens = 2'000'000});
+      right = budget.spent().usd == 0.01_usd && ledger.events().size() == 2 && ledger.report({"model"}).size() == 2 &&
+              !refused && !refused.error().message().empty() && !Call(std::move(call)).requested_model().empty() &&
+              !outlay::PriceTable::bundled().version().empty() &&
+              outlay::make_error_code(outlay::errc::config).message() != "";
+    } catch (const std::exception& problem) {
+      std::fputs(problem.what(), stderr);
+    }
+    if (!right) std::_Exit(3);  // too late for a failure of the test
+  }
+  bool used = false;
+} last;
+
 }  // namespace
 
 TEST_CASE("ledger: a window is whole before main", "[core][ledger]") {
   CHECK(early_id == "hour");
   CHECK(early_window.id() == "hour");
+}
+
+TEST_CASE("ledger: what static objects do at the end of the process is booked and reported", "[core][ledger]") {
+  last.used = true;  // judged when the program ends
+  CHECK(!outlay::PriceTable::bundled().version().empty());
 }
 
 TEST_CASE("ledger: a call made while its thread ends is booked", "[core][ledger]") {
