@@ -183,10 +183,15 @@ class OUTLAY_EXPORT Gateway final {
  public:
   /// Listens at once; requests are answered from serve() on.
   ///
-  /// \param executor Where clients are served, each on a strand of its own: an io_context's, a thread_pool's.
+  /// \param executor Where clients are served, on as many strands as the machine has processors: an io_context's, a thread_pool's.
   /// \par Errors
   /// ConfigError for an option that is not valid; the message names it. Error with errc::network where the address cannot be bound.
   Gateway(const boost::asio::any_io_executor& executor, GatewayOptions options);
+  /// The same on strands that the program has made, each client on one of them. Fastest where each is an io_context of its own with one
+  /// thread.
+  ///
+  /// \param strands At least one. Executors that run one handler at a time each: an io_context's that one thread runs, a strand.
+  Gateway(const std::vector<boost::asio::any_io_executor>& strands, GatewayOptions options);
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
   /// Says what the constructor would say of the options, and opens nothing.

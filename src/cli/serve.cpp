@@ -1,11 +1,11 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/strand.hpp>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -14,6 +14,8 @@
 #include <filesystem>
 #include <functional>
 #include <iostream>
+#include <iterator>
+#include <list>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -123,26 +125,32 @@ int serve(const ServeArguments& arguments) {
     return options;
   };
 
-  const int threads = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 4);
-  asio::io_context io(threads);
-  Gateway gateway(io.get_executor(), options_of(config));
+  // One thread each: no client waits for another thread, and what belongs to the command itself is done by the first one, a thing at a time.
+  std::list<asio::io_context> contexts;
+  std::vector<asio::any_io_executor> strands;
+  std::vector<asio::executor_work_guard<asio::any_io_executor>> open;
+  for (unsigned left = std::clamp(std::thread::hardware_concurrency(), 1U, 4U); left > 0; --left) {
+    strands.emplace_back(contexts.emplace_back(1).get_executor());
+    open.emplace_back(strands.back());
+  }
+  asio::io_context& io = contexts.front();
+  Gateway gateway(strands, options_of(config));
   std::exception_ptr failure;
-  // One thing at a time is done with the configuration.
-  const auto strand = asio::make_strand(io);
-  asio::signal_set stop(strand, SIGTERM, SIGINT);
-  asio::signal_set again(strand, SIGHUP);
-  asio::steady_timer look(strand);
+  asio::signal_set stop(io, SIGTERM, SIGINT);
+  asio::signal_set again(io, SIGHUP);
+  asio::steady_timer look(io);
   const auto ended = [&] {
     boost::system::error_code ignored;
     stop.cancel(ignored);
     again.cancel(ignored);
     look.cancel();
+    open.clear();
   };
   {
     const LedgerScope books(ledger);
     outlay::co_spawn(io, gateway.serve(), [&](std::exception_ptr error) {
       failure = error;
-      asio::post(strand, ended);
+      ended();
     });
   }
   stop.async_wait([&](const boost::system::error_code& error, int) {
@@ -198,7 +206,8 @@ int serve(const ServeArguments& arguments) {
         ", and for /outlay/ on " + config.gateway.admin_address + " port " + std::to_string(gateway.admin_port());
   say(listening);
   std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back([&io] { io.run(); });
+  for (auto other = std::next(contexts.begin()); other != contexts.end(); ++other)
+    others.emplace_back([&context = *other] { context.run(); });
   io.run();
   for (std::thread& other : others) other.join();
   if (failure) std::rethrow_exception(failure);

@@ -1,9 +1,10 @@
 #include "gateway/client.hpp"
 
-#include <sys/socket.h>
-
+#include <algorithm>
 #include <array>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -23,7 +24,7 @@ using boost::system::error_code;
 
 namespace {
 
-constexpr std::size_t one_read = std::size_t{16} << 10;
+constexpr std::size_t most_read = std::size_t{16} << 10;
 
 Incoming bad(int status, std::string why) { return {Incoming::End::bad, status, std::move(why)}; }
 
@@ -33,15 +34,9 @@ std::string_view Request::field(std::string_view name) const {
   return view(fields[boost::beast::string_view(name.data(), name.size())]);
 }
 
-Client::Client(Socket socket, const GatewayLimits& limits, std::shared_ptr<asio::ssl::context> tls)
-    : socket_(std::move(socket)),
-      tls_context_(std::move(tls)),
-      timer_(socket_.get_executor()),
-      ahead_ended_(socket_.get_executor()),
-      limits_(limits) {
-  if (!tls_context_) return;
-  tls_.emplace(socket_, *tls_context_);
-  ahead_.resize(one_read);
+Client::Client(Socket socket, std::size_t strand, const GatewayLimits& limits, std::shared_ptr<asio::ssl::context> tls)
+    : socket_(std::move(socket)), strand_(strand), tls_context_(std::move(tls)), limits_(limits) {
+  if (tls_context_) tls_.emplace(socket_, *tls_context_);
 }
 
 asio::awaitable<bool> Client::shake_hands() {
@@ -49,74 +44,62 @@ asio::awaitable<bool> Client::shake_hands() {
   expire_after(limits_.head);
   error_code error;
   co_await tls_->async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
-  no_expiry();
+  expiry_.clear();
   co_return !error;
 }
 
 void Client::expire_after(std::chrono::milliseconds allowed) {
-  expired_ = false;
-  cancel_after(allowed, ++expiry_);
-}
-
-void Client::cancel_after(std::chrono::milliseconds allowed, std::uint64_t setting) {
-  timer_.expires_after(allowed);
-  timer_.async_wait([weak = weak_from_this(), setting](const error_code& error) {
-    const auto self = weak.lock();
-    if (error || !self || self->expiry_ != setting) return;
-    self->expired_ = true;
-    error_code ignored;
-    self->socket_.cancel(ignored);
-    // What has just ended is not cancelled, and may be followed by the next piece.
-    self->cancel_after(std::chrono::milliseconds(100), setting);
-  });
-}
-
-void Client::no_expiry() noexcept {
-  ++expiry_;
-  timer_.cancel();
+  expiry_.set(http::detail::Expiry::Clock::now() + allowed);
 }
 
 asio::awaitable<bool> Client::receive_within_expiry() {
-  if (expired_) co_return false;
-  error_code error;
-  if (!tls_) {
-    const std::size_t got =
-        co_await socket_.async_read_some(buffer_.prepare(one_read), asio::redirect_error(asio::use_awaitable, error));
-    buffer_.commit(got);
-    co_return !error;
-  }
-  if (!waiting_) read_ahead();
-  co_await until_read_ahead();
-  co_return !ahead_failed_;
+  if (expiry_.expired()) co_return false;
+  if (!reading_) start_read();
+  co_await until_read();
+  co_return !read_failed_;
 }
 
-/// A TLS stream may have one read at a time, and what its socket holds may be no data. So reading and watching are one thing.
-void Client::read_ahead() {
-  waiting_ = true;
-  // The stream has to live until its read has ended: close() ends it.
-  tls_->async_read_some(asio::buffer(ahead_), [self = shared_from_this()](const error_code& error, std::size_t got) {
-    self->waiting_ = false;
-    self->buffer_.commit(asio::buffer_copy(self->buffer_.prepare(got), asio::buffer(self->ahead_, got)));
-    self->ahead_failed_ = static_cast<bool>(error);
-    self->ahead_ended_.cancel();
-    if (!error || !self->busy_) return;
-    self->gone_ = true;
-    self->signal_.emit(asio::cancellation_type::terminal);
-  });
+/// One read may be under way at a time: it is also what shows, while a request is served, that the client has hung up.
+void Client::start_read() {
+  reading_ = true;
+  const auto room = buffer_.prepare(one_read_);
+  // A TLS stream has to live until its read has ended: close() ends it.
+  auto ended = [self = shared_from_this(), size = room.size()](const error_code& error, std::size_t got) {
+    self->reading_ = false;
+    self->read_failed_ = static_cast<bool>(error);
+    self->buffer_.commit(got);
+    // Most send little; a long body comes in large pieces.
+    if (got == size) self->one_read_ = std::min(2 * size, most_read);
+    if (self->reader_) {
+      auto resume = std::move(self->reader_);
+      std::move(resume)();
+    } else if (error && self->busy_) {
+      self->gone_ = true;
+      self->signal_.emit(asio::cancellation_type::terminal);
+    }
+  };
+  if (tls_)
+    tls_->async_read_some(room, std::move(ended));
+  else
+    socket_.async_read_some(room, std::move(ended));
 }
 
-asio::awaitable<void> Client::until_read_ahead() {
-  while (waiting_) {
-    error_code ignored;
-    ahead_ended_.expires_at(std::chrono::steady_clock::time_point::max());
-    co_await ahead_ended_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
-  }
+asio::awaitable<void> Client::until_read() {
+  if (!reading_) co_return;
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+      [this](auto handler) {
+        // Not by assignment, which Boost 1.81 has wrong.
+        asio::any_completion_handler<void()>([h = std::move(handler)]() mutable {
+          asio::dispatch(std::move(h));
+        }).swap(reader_);
+      },
+      asio::use_awaitable);
 }
 
 asio::awaitable<bool> Client::receive(std::chrono::milliseconds allowed) {
   expire_after(allowed);
   const bool received = co_await receive_within_expiry();
-  no_expiry();
+  expiry_.clear();
   co_return received;
 }
 
@@ -137,12 +120,12 @@ asio::awaitable<Incoming> Client::read(Request& request) {
       co_return bad(431, "The request's head is longer than " + std::to_string(limits_.head_bytes) +
                              " bytes (limit head_bytes).");
     if (!co_await receive_within_expiry()) {
-      if (!expired_) co_return Incoming{};
+      if (!expiry_.expired()) co_return Incoming{};
       co_return bad(408, "The request's head did not arrive within " + std::to_string(limits_.head.count()) +
                              " ms (limit head).");
     }
   }
-  no_expiry();
+  expiry_.clear();
   if (check.size() > limits_.head_bytes)
     co_return bad(
         431, "The request's head is longer than " + std::to_string(limits_.head_bytes) + " bytes (limit head_bytes).");
@@ -152,8 +135,9 @@ asio::awaitable<Incoming> Client::read(Request& request) {
   parser.body_limit(limits_.body_bytes);
   error_code error;
   buffer_.consume(parser.put(buffer_.data(), error));
-  // The head's own: what comes behind the chunks of a body was not checked, and stays out.
-  request.fields = parser.get().base();
+  // What comes behind the chunks of a body was not checked, and stays out.
+  const bool chunked = parser.chunked();
+  if (chunked) request.fields = parser.get().base();
   const auto too_long = [&] {
     return bad(
         413, "The request's body is longer than " + std::to_string(limits_.body_bytes) + " bytes (limit body_bytes).");
@@ -174,10 +158,10 @@ asio::awaitable<Incoming> Client::read(Request& request) {
     if (error && error != beast_http::error::need_more)
       co_return bad(400, "The request was not read: its body is not valid HTTP.");
     if (parser.is_done()) break;
-    if (buffer_.size() > limits_.head_bytes + one_read)
+    if (buffer_.size() > limits_.head_bytes + most_read)
       co_return bad(400, "The request was not read: a chunk's line is too long.");
     if ((error || buffer_.size() == 0) && !co_await receive(limits_.body)) {
-      if (!expired_) co_return Incoming{};
+      if (!expiry_.expired()) co_return Incoming{};
       co_return bad(408, "Nothing of the request's body arrived for " + std::to_string(limits_.body.count()) +
                              " ms (limit body).");
     }
@@ -188,6 +172,7 @@ asio::awaitable<Incoming> Client::read(Request& request) {
   request.http10 = message.version() == 10;
   request.keep_alive = message.keep_alive();
   request.body = std::move(message.body());
+  if (!chunked) request.fields = std::move(message.base());
   co_return Incoming{Incoming::End::request, 0, {}};
 }
 
@@ -203,56 +188,32 @@ asio::awaitable<void> Client::write(std::string_view head, std::string_view body
     co_await asio::async_write(*tls_, buffers, asio::redirect_error(asio::use_awaitable, error));
   else
     co_await asio::async_write(socket_, buffers, asio::redirect_error(asio::use_awaitable, error));
-  no_expiry();
+  expiry_.clear();
   if (error) throw boost::system::system_error(error);
 }
 
 void Client::watch() {
   busy_ = true;
-  wait_for_readable();
-}
-
-void Client::wait_for_readable() {
-  if (waiting_) return;
-  if (tls_) {
-    // What has come already is the next request: whether the client stays is not seen until that has been read.
-    if (buffer_.size() == 0) read_ahead();
-    return;
-  }
-  waiting_ = true;
-  socket_.async_wait(Socket::wait_read, [weak = weak_from_this()](const error_code& error) {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->waiting_ = false;
-    if (error || !self->busy_) return;
-    char byte{};
-    const auto got = ::recv(self->socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    // A client that has sent its next request already is there; whether it stays is not seen until that has been read.
-    if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) return;
-    self->gone_ = true;
-    self->signal_.emit(asio::cancellation_type::terminal);
-  });
+  // What has come already is the next request: whether the client stays is not seen until that has been read.
+  if (!reading_ && buffer_.size() == 0) start_read();
 }
 
 void Client::cancel(bool force) {
   stopped_ = true;
   if (!force && busy_) return;
-  if (force) {
-    signal_.emit(asio::cancellation_type::terminal);
-  } else {
-    error_code ignored;
-    socket_.cancel(ignored);
-  }
+  if (force) signal_.emit(asio::cancellation_type::terminal);
+  error_code ignored;
+  socket_.cancel(ignored);
 }
 
 asio::awaitable<void> Client::finish() {
   if (tls_ && socket_.is_open()) {
     error_code ignored;
     socket_.cancel(ignored);
-    co_await until_read_ahead();
+    co_await until_read();
     expire_after(std::chrono::seconds(2));
     co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
-    no_expiry();
+    expiry_.clear();
   }
   close();
 }
@@ -262,15 +223,16 @@ asio::awaitable<void> Client::linger() {
   error_code ignored;
   if (!tls_) socket_.shutdown(Socket::shutdown_send, ignored);
   expire_after(std::chrono::seconds(2));
-  for (std::size_t most = 64; most > 0 && !expired_; --most) {
+  for (std::size_t most = 64; most > 0 && !expiry_.expired(); --most) {
     buffer_.clear();
     if (!co_await receive_within_expiry()) break;
   }
-  no_expiry();
+  expiry_.clear();
   close();
 }
 
 void Client::close() noexcept {
+  expiry_.rest();
   error_code ignored;
   socket_.close(ignored);
 }

@@ -1,27 +1,25 @@
 #pragma once
 
+#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/fields.hpp>
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
-#include "http/connection.hpp"
+#include "http/expiry.hpp"
 #include "outlay/gateway.hpp"
 
 namespace outlay::gateway::detail {
-
-using http::detail::Strand;
 
 /// One request as it came.
 struct Request {
@@ -46,15 +44,18 @@ struct Incoming {
 
 /// A client's connection: requests in, bytes out, and whether the client is still there.
 ///
-/// Everything runs on the connection's strand.
+/// Everything runs on the socket's executor, one handler at a time.
 class Client : public std::enable_shared_from_this<Client> {
  public:
-  using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Strand>;
+  using Socket = boost::asio::ip::tcp::socket;
 
+  /// \param strand Which of the gateway's.
   /// \param tls Null: plain HTTP.
-  Client(Socket socket, const GatewayLimits& limits, std::shared_ptr<boost::asio::ssl::context> tls);
+  Client(Socket socket, std::size_t strand, const GatewayLimits& limits,
+         std::shared_ptr<boost::asio::ssl::context> tls);
 
   [[nodiscard]] Socket& socket() noexcept { return socket_; }
+  [[nodiscard]] std::size_t strand() const noexcept { return strand_; }
   /// False where TLS was not agreed on in time; true at once without TLS.
   boost::asio::awaitable<bool> shake_hands();
   boost::asio::awaitable<Incoming> read(Request& request);
@@ -78,31 +79,25 @@ class Client : public std::enable_shared_from_this<Client> {
   void close() noexcept;
 
  private:
-  using Timer = boost::asio::basic_waitable_timer<std::chrono::steady_clock,
-                                                  boost::asio::wait_traits<std::chrono::steady_clock>, Strand>;
   void expire_after(std::chrono::milliseconds allowed);
-  void cancel_after(std::chrono::milliseconds allowed, std::uint64_t setting);
-  void no_expiry() noexcept;
   boost::asio::awaitable<bool> receive(std::chrono::milliseconds allowed);
   boost::asio::awaitable<bool> receive_within_expiry();
-  void wait_for_readable();
-  void read_ahead();
-  boost::asio::awaitable<void> until_read_ahead();
+  void start_read();
+  boost::asio::awaitable<void> until_read();
 
   Socket socket_;
+  const std::size_t strand_;
   std::shared_ptr<boost::asio::ssl::context> tls_context_;
   std::optional<boost::asio::ssl::stream<Socket&>> tls_{};
-  Timer timer_;
-  Timer ahead_ended_;
+  http::detail::Expiry expiry_{socket_};
   GatewayLimits limits_;
   boost::beast::flat_buffer buffer_{};
   boost::asio::cancellation_signal signal_{};
-  std::uint64_t expiry_ = 0;  // which setting of the timer counts
-  bool expired_ = false;
-  bool busy_ = false;          // a request is being served
-  bool waiting_ = false;       // a wait for readability, or with TLS a read, is under way
-  std::vector<char> ahead_{};  // with TLS: where that read goes
-  bool ahead_failed_ = false;
+  boost::asio::any_completion_handler<void()> reader_{};  // the coroutine that awaits the read
+  std::size_t one_read_ = std::size_t{2} << 10;
+  bool busy_ = false;     // a request is being served
+  bool reading_ = false;  // into buffer_, which stays as it is meanwhile
+  bool read_failed_ = false;
   bool gone_ = false;
   bool stopped_ = false;
 };

@@ -7,12 +7,14 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
-#include <boost/asio/strand.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <mutex>
+#include <thread>
 #include <unordered_set>
+#include <vector>
 
 #include "gateway/answer.hpp"
 #include "gateway/relay.hpp"
@@ -34,20 +36,27 @@ using gateway::detail::Relay;
 using gateway::detail::Request;
 using gateway::detail::Server;
 using gateway::detail::Settings;
-using gateway::detail::Strand;
+
+namespace {
+
+/// As many strands as there can be threads that run at once.
+std::vector<asio::any_io_executor> strands_over(const asio::any_io_executor& executor) {
+  std::vector<asio::any_io_executor> strands;
+  for (unsigned left = std::clamp(std::thread::hardware_concurrency(), 1U, 64U); left > 0; --left)
+    strands.push_back(http::detail::own_strand(executor));
+  return strands;
+}
+
+}  // namespace
 
 struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
-  using Timer =
-      asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Strand>;
-
-  Impl(const asio::any_io_executor& executor, GatewayOptions options)
-      : server(executor, std::make_shared<const Settings>(std::move(options))),
-        strand(asio::make_strand(executor)),
+  Impl(const std::vector<asio::any_io_executor>& strands, GatewayOptions options)
+      : server(strands, std::make_shared<const Settings>(std::move(options), strands.size())),
+        strand(server.strands.front()),
         acceptor(strand),
         admin_acceptor(strand),
-        changed(strand) {}
-
-  using Acceptor = asio::basic_socket_acceptor<tcp, Strand>;
+        changed(strand),
+        served(server.strands.size()) {}
 
   void listen() {
     const std::shared_ptr<const Settings> settings = server.settings();
@@ -56,7 +65,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
     if (options.admin_port) admin_bound = listen_at(admin_acceptor, options.admin_address, *options.admin_port);
   }
 
-  static tcp::endpoint listen_at(Acceptor& acceptor, const std::string& address, std::uint16_t port) {
+  static tcp::endpoint listen_at(tcp::acceptor& acceptor, const std::string& address, std::uint16_t port) {
     const tcp::endpoint at(asio::ip::make_address(address), port);
     error_code error;
     acceptor.open(at.protocol(), error);
@@ -74,35 +83,37 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   // All below run on the strand.
 
   /// \param admin The port of `/outlay/`.
-  asio::awaitable<void> accept(Acceptor& from, bool admin) {
+  asio::awaitable<void> accept(tcp::acceptor& from, bool admin) {
     while (!server.stopping) {
-      const Strand own(asio::make_strand(server.executor));
-      Client::Socket socket(own);
+      const auto own = static_cast<std::size_t>(std::min_element(served.begin(), served.end()) - served.begin());
+      Client::Socket socket(server.strands[own]);
       error_code error;
       co_await from.async_accept(socket, asio::redirect_error(asio::use_awaitable, error));
       if (error == asio::error::operation_aborted || server.stopping) break;
       if (error) {
         // No descriptors left, perhaps: those that are served give some back.
-        Timer pause(strand, std::chrono::milliseconds(50));
+        asio::steady_timer pause(strand, std::chrono::milliseconds(50));
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
         continue;
       }
       error_code ignored;
       socket.set_option(tcp::no_delay(true), ignored);
       const std::shared_ptr<const Settings> settings = server.settings();
-      const auto client = std::make_shared<Client>(std::move(socket), settings->options.limits, settings->tls);
+      const auto client = std::make_shared<Client>(std::move(socket), own, settings->options.limits, settings->tls);
       // Operators come through when the clients are too many.
       const std::size_t most = settings->options.limits.connections + (admin ? 16 : 0);
       const bool full = clients.size() >= most;
       clients.insert(client);
+      ++served[own];
       ++server.connections;
       // Below the scopes that are open around serve().
       outlay::co_spawn(
-          own, session(server, client, full, admin),
+          server.strands[own], session(server, client, full, admin),
           asio::bind_cancellation_slot(client->slot(), [self = shared_from_this(), client](const std::exception_ptr&) {
             client->close();
             asio::post(self->strand, [self, client] {
               self->clients.erase(client);
+              --self->served[client->strand()];
               --self->server.connections;
               if (self->clients.empty()) self->changed.cancel();
             });
@@ -198,21 +209,26 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
   }
 
   Server server;
-  Strand strand;
-  Acceptor acceptor;
-  Acceptor admin_acceptor;  // open where `/outlay/` has a port of its own
-  Timer changed;
+  const asio::any_io_executor strand;  // of the members below
+  tcp::acceptor acceptor;
+  tcp::acceptor admin_acceptor;  // open where `/outlay/` has a port of its own
+  asio::steady_timer changed;
+  std::vector<std::size_t> served;  // clients, by strand
   std::unordered_set<std::shared_ptr<Client>> clients;
   tcp::endpoint bound;
   tcp::endpoint admin_bound;
 };
 
 Gateway::Gateway(const asio::any_io_executor& executor, GatewayOptions options)
-    : impl_(std::make_shared<Impl>(executor, std::move(options))) {
+    : Gateway(strands_over(executor), std::move(options)) {}
+
+Gateway::Gateway(const std::vector<asio::any_io_executor>& strands, GatewayOptions options) {
+  if (strands.empty()) throw ConfigError("gateway: there are no strands. Name one at least.");
+  impl_ = std::make_shared<Impl>(strands, std::move(options));
   impl_->listen();
 }
 
-void Gateway::check(const GatewayOptions& options) { static_cast<void>(Settings(options)); }
+void Gateway::check(const GatewayOptions& options) { static_cast<void>(Settings(options, 1)); }
 
 Gateway::~Gateway() {
   impl_->server.stopping = true;
@@ -263,7 +279,7 @@ void Gateway::reload(GatewayOptions options) {
     throw ConfigError("gateway: another address, port or secret is only read at the start. Restart the gateway.");
   if (options.tls_certificate.empty() != now->options.tls_certificate.empty())
     throw ConfigError("gateway: whether clients use TLS is only read at the start. Restart the gateway.");
-  impl_->server.replace(std::make_shared<const Settings>(std::move(options)));
+  impl_->server.replace(std::make_shared<const Settings>(std::move(options), impl_->server.strands.size()));
   impl_->server.counters.forget();
 }
 

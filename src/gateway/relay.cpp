@@ -205,10 +205,10 @@ asio::awaitable<http::detail::Fault> Relay::send(std::unique_ptr<Exchange>& exch
   UpstreamState& upstream = *route_.upstream;
   added_ = std::chrono::steady_clock::now() - began_;
   for (bool kept = true; kept;) {
-    std::unique_ptr<http::detail::Connection> connection = upstream.pool.take();
+    std::unique_ptr<Connection> connection = upstream.pools[client_.strand()].take();
     kept = connection != nullptr;
     if (!connection) {
-      connection = std::make_unique<http::detail::Connection>(server_.executor);
+      connection = std::make_unique<Connection>(server_.strands[client_.strand()], Connection::Callers::on_strand);
       const http::detail::Deadline deadline = http::detail::earlier(last, http::detail::within(limits.connect));
       Fault fault = co_await connection->connect(upstream.url, upstream.tls.get(), deadline);
       if (fault) co_return fault;
@@ -281,8 +281,8 @@ asio::awaitable<void> Relay::write_end(std::string_view trailers) {
 }
 
 void Relay::done_with(Exchange& exchange) {
-  if (std::unique_ptr<http::detail::Connection> connection = exchange.finish())
-    route_.upstream->pool.put(std::move(connection));
+  if (std::unique_ptr<Connection> connection = exchange.finish())
+    route_.upstream->pools[client_.strand()].put(std::move(connection));
 }
 
 Answer Relay::fault_answer(const Fault& fault) const {

@@ -35,6 +35,7 @@ class Relay {
   [[nodiscard]] const std::optional<std::chrono::nanoseconds>& added() const noexcept { return added_; }
 
  private:
+  using Connection = http::detail::Connection;
   using Exchange = http::detail::Exchange;
   using Fault = http::detail::Fault;
 

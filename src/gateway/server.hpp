@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 #include "gateway/client.hpp"
 #include "gateway/counters.hpp"
@@ -20,7 +21,7 @@ namespace outlay::gateway::detail {
 struct Settings {
   /// \par Errors
   /// ConfigError, as Gateway's constructor.
-  explicit Settings(GatewayOptions opts);
+  Settings(GatewayOptions opts, std::size_t strands);
 
   GatewayOptions options;
   Upstreams upstreams;
@@ -30,8 +31,8 @@ struct Settings {
 
 /// What all requests share.
 struct Server {
-  Server(boost::asio::any_io_executor ex, std::shared_ptr<const Settings> first)
-      : executor(std::move(ex)), settings_(std::move(first)) {}
+  Server(std::vector<boost::asio::any_io_executor> of, std::shared_ptr<const Settings> first)
+      : strands(std::move(of)), settings_(std::move(first)) {}
 
   [[nodiscard]] std::shared_ptr<const Settings> settings() const {
     const std::lock_guard lock(mutex_);
@@ -42,7 +43,9 @@ struct Server {
     settings_.swap(settings);
   }
 
-  boost::asio::any_io_executor executor;  // of connections that outlive a request, so without any context
+  /// Each runs one handler at a time. A client is served on one of them, and so are the upstream connections that it uses, which outlive its
+  /// requests: hence without any context.
+  const std::vector<boost::asio::any_io_executor> strands;
   std::atomic<std::uint64_t> requests{0};
   std::atomic<std::uint64_t> admitted{0};
   std::atomic<std::uint64_t> refused{0};

@@ -77,9 +77,9 @@ GatewayOptions checked(GatewayOptions options) {
 
 }  // namespace
 
-Settings::Settings(GatewayOptions opts)
+Settings::Settings(GatewayOptions opts, std::size_t strands)
     : options(checked(std::move(opts))),
-      upstreams(make_upstreams(options.upstreams, options.limits)),
+      upstreams(make_upstreams(options.upstreams, options.limits, strands)),
       keys(options.keys),
       tls(tls_for_clients(options.tls_certificate, options.tls_key)) {}
 

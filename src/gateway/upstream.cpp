@@ -54,8 +54,11 @@ bool known_provider(std::string_view name) {
 
 }  // namespace
 
-UpstreamState::UpstreamState(const Upstream& upstream, const GatewayLimits& limits, Authorities& authorities)
-    : options(upstream), pool(limits.idle_upstream_connections, std::chrono::seconds(30)) {
+UpstreamState::UpstreamState(const Upstream& upstream, const GatewayLimits& limits, std::size_t strands,
+                             Authorities& authorities)
+    : options(upstream) {
+  for (std::size_t i = 0; i < strands; ++i)
+    pools.emplace_back((limits.idle_upstream_connections + strands - 1) / strands, std::chrono::seconds(30));
   const bool named =
       !options.name.empty() && options.name.size() <= 64 &&
       std::all_of(options.name.begin(), options.name.end(), [](char c) {
@@ -92,7 +95,7 @@ std::string UpstreamState::path_of(std::string_view path) const {
   return doubled ? std::string(path) : url.path + std::string(path);
 }
 
-Upstreams make_upstreams(const std::vector<Upstream>& options, const GatewayLimits& limits) {
+Upstreams make_upstreams(const std::vector<Upstream>& options, const GatewayLimits& limits, std::size_t strands) {
   Upstreams upstreams;
   UpstreamState::Authorities authorities;
   for (const Upstream& one : options) {
@@ -104,7 +107,7 @@ Upstreams make_upstreams(const std::vector<Upstream>& options, const GatewayLimi
           throw ConfigError("gateway: the path \"" + path + "\" belongs to \"" + other.name + "\" and \"" + one.name +
                             "\". Leave it with one of them.");
     }
-    upstreams.push_back(std::make_unique<UpstreamState>(one, limits, authorities));
+    upstreams.push_back(std::make_unique<UpstreamState>(one, limits, strands, authorities));
   }
   if (upstreams.empty())
     throw ConfigError("gateway: there are no upstreams. Name one, or leave them out for the usual ones.");

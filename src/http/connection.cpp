@@ -25,13 +25,15 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/error.hpp>
-#include <boost/beast/core/read_size.hpp>
 #include <boost/beast/http/error.hpp>
 #include <cerrno>
 #include <exception>
+
+#include "outlay/asio/context_executor.hpp"
 
 namespace outlay::http::detail {
 
@@ -43,14 +45,13 @@ using Clock = Deadline::Clock;
 
 namespace {
 
-/// For `co_await` on a connection's strand.
-auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable_t<Strand>(), error); }
+auto into(error_code& error) { return asio::redirect_error(asio::use_awaitable, error); }
 
 /// Carries a cancellation to the strand of what it cancels, and only as long as that runs. Asio's co_spawn carries it, too, but with
 /// Boost 1.81 the strand may find the signal destroyed when it gets there.
 struct Relay {
-  explicit Relay(Strand s) : strand(std::move(s)) {}
-  Strand strand;
+  explicit Relay(asio::any_io_executor s) : strand(std::move(s)) {}
+  asio::any_io_executor strand;
   asio::cancellation_signal signal{};  // on the strand alone, as is `over`
   bool over = false;
 };
@@ -58,10 +59,11 @@ struct Relay {
 /// Runs an operation on a strand, and resumes the caller outside of it with what the operation ended with.
 ///
 /// \param work `void(auto handler)`: runs on the strand, and starts the operation with this handler.
-template <class... Results, class Start>
-asio::awaitable<std::tuple<Results...>> run_on(Strand where, Start work) {
+/// \param over `void(Results&...)`: runs on the strand when it has ended.
+template <class... Results, class Start, class Over>
+asio::awaitable<std::tuple<Results...>> run_on(asio::any_io_executor where, Start work, Over over) {
   return asio::async_initiate<const asio::as_tuple_t<asio::use_awaitable_t<>>, void(Results...)>(
-      [](auto handler, Strand strand, Start start) {
+      [](auto handler, const asio::any_io_executor& strand, Start start, Over at_end) {
         // Tracked: the caller's io_context may have nothing else to run meanwhile.
         asio::any_io_executor caller =
             asio::prefer(asio::get_associated_executor(handler), asio::execution::outstanding_work.tracked);
@@ -75,8 +77,10 @@ asio::awaitable<std::tuple<Results...>> run_on(Strand where, Start work) {
                 if (!alive->over && terminal) alive->signal.emit(type);
               });
           });
-        auto end = [relay, caller = std::move(caller), h = std::move(handler)](Results... results) mutable {
+        auto end = [relay, caller = std::move(caller), h = std::move(handler),
+                    at_end = std::move(at_end)](Results... results) mutable {
           relay->over = true;
+          at_end(results...);
           // Never inline: the caller's own code must not run on the strand, on which the next user of a pooled connection may wait.
           asio::post(caller,
                      [h = std::move(h), ... r = std::move(results)]() mutable { std::move(h)(std::move(r)...); });
@@ -87,7 +91,7 @@ asio::awaitable<std::tuple<Results...>> run_on(Strand where, Start work) {
           start(std::move(handler));
         });
       },
-      asio::as_tuple(asio::use_awaitable), std::move(where), std::move(work));
+      asio::as_tuple(asio::use_awaitable), std::move(where), std::move(work), std::move(over));
 }
 
 bool unreachable(const error_code& error) {
@@ -115,60 +119,92 @@ Deadline within(std::chrono::milliseconds allowed, const char* waited_for) noexc
   return {Clock::now() + allowed, allowed, waited_for};
 }
 
+asio::any_io_executor own_strand(const asio::any_io_executor& executor) {
+  // By reference. Asio's own over any_io_executor is too large for an any_io_executor, which would count its copies with a fence that
+  // ThreadSanitizer does not see.
+  using Strand = asio::strand<asio::any_io_executor>;
+  return outlay::detail::SharedExecutor<Strand>(Strand(executor));
+}
+
 asio::awaitable<Fault> Connection::connect(const Url& url, asio::ssl::context* tls, const Deadline& deadline) {
-  const Strand strand = stream_.get_executor();
+  if (callers_ == Callers::on_strand) co_return co_await connect_here(url, tls, deadline);
+  const asio::any_io_executor strand = socket_.get_executor();
   // Named, since g++ 12 destroys a temporary of an awaited expression twice.
   auto start = [strand, work = connect_here(url, tls, deadline)](auto handler) mutable {
     asio::co_spawn(strand, std::move(work), std::move(handler));
   };
-  auto [error, fault] = co_await run_on<std::exception_ptr, Fault>(strand, std::move(start));
+  const auto nothing = [](std::exception_ptr&, Fault&) {};
+  auto [error, fault] = co_await run_on<std::exception_ptr, Fault>(strand, std::move(start), nothing);
   if (error) std::rethrow_exception(error);
   co_return std::move(fault);
 }
 
+error_code Connection::outcome(const error_code& error) const noexcept {
+  return error == asio::error::operation_aborted && expiry_.expired() ? error_code(beast::error::timeout) : error;
+}
+
+template <class Start>
+asio::awaitable<Connection::Moved> Connection::move_here(Clock::time_point deadline, Start start) {
+  // The timer cancels only what has to wait.
+  if (Clock::now() >= deadline) co_return Moved(beast::error::timeout, 0);
+  expiry_.set(deadline);
+  const auto token = asio::as_tuple(asio::use_awaitable);
+  const auto [error, moved] = tls_ ? co_await start(*tls_, token) : co_await start(socket_, token);
+  expiry_.clear();
+  co_return Moved(outcome(error), moved);
+}
+
 template <class Start>
 asio::awaitable<Connection::Moved> Connection::move_bytes(Clock::time_point deadline, Start start) {
-  return run_on<error_code, std::size_t>(stream_.get_executor(), [this, deadline, start](auto handler) {
-    stream_.expires_at(deadline);
-    // Beast times out only what has to wait.
-    if (Clock::now() >= deadline)
-      std::move(handler)(beast::error::timeout, 0);
-    else if (tls_)
+  if (callers_ == Callers::on_strand) return move_here(deadline, start);
+  // Without a coroutine of its own on the strand: a reply comes in many pieces.
+  auto begin = [this, deadline, start](auto handler) {
+    if (Clock::now() >= deadline) return std::move(handler)(beast::error::timeout, 0);
+    expiry_.set(deadline);
+    if (tls_)
       start(*tls_, std::move(handler));
     else
-      start(stream_, std::move(handler));
-  });
+      start(socket_, std::move(handler));
+  };
+  auto over = [this](error_code& error, std::size_t&) {
+    expiry_.rest();
+    error = outcome(error);
+  };
+  return run_on<error_code, std::size_t>(socket_.get_executor(), begin, over);
 }
 
 asio::awaitable<error_code> Connection::write_some(std::string_view bytes, std::size_t& sent,
                                                    Clock::time_point deadline) {
   const asio::const_buffer buffer(bytes.data(), bytes.size());
   const auto [error, bytes_sent] = co_await move_bytes(
-      deadline, [buffer](auto& stream, auto handler) { stream.async_write_some(buffer, std::move(handler)); });
+      deadline, [buffer](auto& stream, auto token) { return stream.async_write_some(buffer, std::move(token)); });
   sent += bytes_sent;
   co_return error;
 }
 
 asio::awaitable<error_code> Connection::read_some(Clock::time_point deadline) {
-  constexpr std::size_t one_read = std::size_t{64} << 10;
-  const std::size_t room = beast::read_size(buffer_, one_read);
+  constexpr std::size_t most_read = std::size_t{64} << 10;
+  const std::size_t room = std::min(one_read_, buffer_.max_size() - buffer_.size());
   if (room == 0) co_return beast::http::error::buffer_overflow;
   const auto free = buffer_.prepare(room);
   const auto [error, arrived] = co_await move_bytes(
-      deadline, [free](auto& stream, auto handler) { stream.async_read_some(free, std::move(handler)); });
+      deadline, [free](auto& stream, auto token) { return stream.async_read_some(free, std::move(token)); });
   buffer_.commit(arrived);
+  // Most replies and pieces of streams are short; a long body comes in large pieces.
+  if (arrived == one_read_) one_read_ = std::min(2 * one_read_, most_read);
   co_return error;
 }
 
-auto Connection::connect_here(const Url& url, asio::ssl::context* tls, const Deadline& deadline) -> OnStrand<Fault> {
+asio::awaitable<Fault> Connection::connect_here(const Url& url, asio::ssl::context* tls, const Deadline& deadline) {
   Endpoints endpoints;
   Fault fault = co_await look_up(url, endpoints, deadline);
   if (!fault) fault = co_await connect_to(endpoints, deadline);
   if (!fault && tls) fault = co_await shake_hands(url, *tls, deadline);
+  expiry_.rest();
   co_return fault;
 }
 
-auto Connection::look_up(const Url& url, Endpoints& endpoints, const Deadline& deadline) -> OnStrand<Fault> {
+asio::awaitable<Fault> Connection::look_up(const Url& url, Endpoints& endpoints, const Deadline& deadline) {
   error_code error;
   const asio::ip::address literal = asio::ip::make_address(url.host, error);
   if (!error) {
@@ -178,15 +214,15 @@ auto Connection::look_up(const Url& url, Endpoints& endpoints, const Deadline& d
   // Asio looks names up on a thread of its own, in a call that nothing can interrupt. So the coroutine waits for a timer, which the
   // answer, the deadline or a cancellation ends; an answer that comes after the coroutine has gone on is dropped.
   struct Answer {
-    explicit Answer(const Strand& strand) : awaited(strand) {}
-    asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Strand> awaited;
+    explicit Answer(const asio::any_io_executor& strand) : awaited(strand) {}
+    asio::steady_timer awaited;
     std::optional<error_code> error{};
     Endpoints endpoints{};
   };
-  const Strand strand = stream_.get_executor();
+  const asio::any_io_executor strand = socket_.get_executor();
   const auto answer = std::make_shared<Answer>(strand);
   answer->awaited.expires_at(deadline.at);
-  asio::ip::basic_resolver<tcp, Strand> resolver(strand);
+  tcp::resolver resolver(strand);
   resolver.async_resolve(url.host, std::to_string(url.port), tcp::resolver::numeric_service,
                          [answer](const error_code& failed, const tcp::resolver::results_type& results) {
                            answer->error = failed;
@@ -203,7 +239,7 @@ auto Connection::look_up(const Url& url, Endpoints& endpoints, const Deadline& d
   co_return Fault{};
 }
 
-auto Connection::connect_to(const Endpoints& endpoints, const Deadline& deadline) -> OnStrand<Fault> {
+asio::awaitable<Fault> Connection::connect_to(const Endpoints& endpoints, const Deadline& deadline) {
   error_code error = asio::error::host_not_found;
   for (std::size_t i = 0; i < endpoints.size(); ++i) {
     auto limit = deadline.at;
@@ -212,14 +248,15 @@ auto Connection::connect_to(const Endpoints& endpoints, const Deadline& deadline
       const auto now = Clock::now();
       limit = now + (limit - now) / static_cast<Clock::duration::rep>(endpoints.size() - i);
     }
-    stream_.expires_at(limit);
-    co_await stream_.async_connect(endpoints[i], into(error));
+    expiry_.set(limit);
+    co_await socket_.async_connect(endpoints[i], into(error));
+    error = outcome(error);
     error_code ignored;
     if (!error) {
-      stream_.socket().set_option(tcp::no_delay(true), ignored);
+      socket_.set_option(tcp::no_delay(true), ignored);
       co_return Fault{};
     }
-    stream_.socket().close(ignored);
+    socket_.close(ignored);
     if (error == asio::error::operation_aborted) break;
   }
   if (error == beast::error::timeout) co_return Fault{errc::timed_out, false, "connecting: " + deadline.words()};
@@ -227,8 +264,8 @@ auto Connection::connect_to(const Endpoints& endpoints, const Deadline& deadline
   co_return Fault{errc::network, unreachable(error), "connecting: " + error.message()};
 }
 
-auto Connection::shake_hands(const Url& url, asio::ssl::context& tls, const Deadline& deadline) -> OnStrand<Fault> {
-  tls_.emplace(stream_, tls);
+asio::awaitable<Fault> Connection::shake_hands(const Url& url, asio::ssl::context& tls, const Deadline& deadline) {
+  tls_.emplace(socket_, tls);
   SSL* ssl = tls_->native_handle();
   error_code error;
   asio::ip::make_address(url.host, error);
@@ -237,8 +274,9 @@ auto Connection::shake_hands(const Url& url, asio::ssl::context& tls, const Dead
     co_return Fault{errc::network, false, "the host name does not fit into TLS"};
   tls_->set_verify_mode(asio::ssl::verify_peer);
   tls_->set_verify_callback(asio::ssl::host_name_verification(url.host));
-  stream_.expires_at(deadline.at);
+  expiry_.set(deadline.at);
   co_await tls_->async_handshake(asio::ssl::stream_base::client, into(error));
+  error = outcome(error);
   if (error == beast::error::timeout) co_return Fault{errc::timed_out, false, "the TLS handshake: " + deadline.words()};
   if (!error) co_return Fault{};
   const long verdict = SSL_get_verify_result(ssl);
@@ -251,7 +289,7 @@ auto Connection::shake_hands(const Url& url, asio::ssl::context& tls, const Dead
 bool Connection::quiet() noexcept {
   if (!open() || buffer_.size() != 0) return false;
   char byte{};
-  const ssize_t got = ::recv(stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  const ssize_t got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 

@@ -5,10 +5,9 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/strand.hpp>
-#include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -20,7 +19,7 @@
 #include <vector>
 
 #include "core/base/at_fork.hpp"
-#include "outlay/asio/context_executor.hpp"
+#include "expiry.hpp"
 #include "outlay/detail/export.hpp"
 #include "outlay/error.hpp"
 #include "outlay/http/options.hpp"
@@ -29,10 +28,6 @@
 namespace outlay::http::detail {
 
 using outlay::detail::Url;
-
-/// A strand by reference. Asio's own over any_io_executor has the members of an older executor model; Beast would use them, and they do
-/// not compile.
-using Strand = outlay::detail::SharedExecutor<boost::asio::strand<boost::asio::any_io_executor>>;
 
 /// How an operation on the network went wrong; `code` is errc::ok where it did not.
 struct Fault {
@@ -62,14 +57,17 @@ struct Deadline {
   return b.at < a.at ? b : a;
 }
 
-/// A connection to a server, plain or TLS, on a strand of its own.
+/// A strand of its own over an executor.
+[[nodiscard]] OUTLAY_EXPORT boost::asio::any_io_executor own_strand(const boost::asio::any_io_executor& executor);
+
+/// A connection to a server, plain or TLS.
 ///
-/// The socket and the timers behind its time-outs must not be used by two threads at once, and a client is used from pools of threads. So
-/// each operation runs on the connection's strand, and its caller is resumed on its own executor, in its own context, when the operation
-/// has ended. The strand is made from the client's executor, never from the caller's: a connection lives on in the pool when the
-/// coroutine, with its context, is long gone.
+/// The socket and the timer behind its time-outs must not be used by two threads at once, and a client is used from pools of threads. So
+/// a connection has a strand, each operation runs there, and its caller is resumed on its own executor, in its own context, when the
+/// operation has ended. The strand is made from the client's executor, never from the caller's: a connection lives on in the pool when the
+/// coroutine, with its context, is long gone. Where all callers run on one strand, the connection lives there, and needs none of this.
 ///
-/// A timer runs only while an operation does: an idle connection keeps no io_context running. The destructor closes at once, without
+/// A timer runs only while an operation or an exchange does: an idle connection keeps no io_context running. The destructor closes at once, without
 /// TLS's close_notify: a provider that still generates should see it now.
 ///
 /// \par Thread safety
@@ -78,8 +76,12 @@ class OUTLAY_EXPORT Connection {
  public:
   using error_code = boost::system::error_code;
 
-  explicit Connection(const boost::asio::any_io_executor& executor)
-      : stream_(Strand(boost::asio::make_strand(executor))) {}
+  enum class Callers : std::uint8_t {
+    anywhere,   ///< The connection makes a strand of its own.
+    on_strand,  ///< The executor is a strand, or the io_context of a single thread, and every member is called there.
+  };
+  explicit Connection(const boost::asio::any_io_executor& executor, Callers callers = Callers::anywhere)
+      : callers_(callers), socket_(callers == Callers::anywhere ? own_strand(executor) : executor) {}
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -91,38 +93,48 @@ class OUTLAY_EXPORT Connection {
   /// Waits for data and appends what has arrived to buffer().
   boost::asio::awaitable<error_code> read_some(Deadline::Clock::time_point deadline);
 
-  [[nodiscard]] bool open() const noexcept { return stream_.socket().is_open(); }
+  [[nodiscard]] bool open() const noexcept { return socket_.is_open(); }
   /// Nothing has arrived and the peer has not hung up: fit for another request.
   [[nodiscard]] bool quiet() noexcept;
   /// Not of the process that forked this one, which goes on speaking on it.
   [[nodiscard]] bool of_this_process() const noexcept { return generation_ == outlay::detail::fork_generation(); }
   [[nodiscard]] boost::beast::flat_buffer& buffer() noexcept { return buffer_; }
 
+  /// No exchange is under way.
+  void rest() noexcept {
+    if (callers_ == Callers::on_strand) expiry_.rest();
+  }
+
   Deadline::Clock::time_point idle_since{};
 
  private:
-  using Stream = boost::beast::basic_stream<boost::asio::ip::tcp, Strand>;
+  using Socket = boost::asio::ip::tcp::socket;
   using Endpoints = std::vector<boost::asio::ip::tcp::endpoint>;
-  /// A coroutine that runs on the strand. Its type keeps it from being awaited anywhere else.
-  template <class T>
-  using OnStrand = boost::asio::awaitable<T, Strand>;
 
-  OnStrand<Fault> connect_here(const Url& url, boost::asio::ssl::context* tls, const Deadline& deadline);
-  OnStrand<Fault> look_up(const Url& url, Endpoints& endpoints, const Deadline& deadline);
-  OnStrand<Fault> connect_to(const Endpoints& endpoints, const Deadline& deadline);
-  OnStrand<Fault> shake_hands(const Url& url, boost::asio::ssl::context& tls, const Deadline& deadline);
+  // Coroutines that run on the strand.
+  boost::asio::awaitable<Fault> connect_here(const Url& url, boost::asio::ssl::context* tls, const Deadline& deadline);
+  boost::asio::awaitable<Fault> look_up(const Url& url, Endpoints& endpoints, const Deadline& deadline);
+  boost::asio::awaitable<Fault> connect_to(const Endpoints& endpoints, const Deadline& deadline);
+  boost::asio::awaitable<Fault> shake_hands(const Url& url, boost::asio::ssl::context& tls, const Deadline& deadline);
 
   using Moved = std::tuple<error_code, std::size_t>;
-  /// One read or write on the strand, without a coroutine of its own there: a reply comes in many pieces.
+  /// One read or write on the strand.
   ///
-  /// \param start `void(auto& stream, auto handler)`: starts it on the plain stream, or on TLS.
+  /// \param start `auto(auto& stream, auto token)`: starts it on the plain socket, or on TLS.
   template <class Start>
   boost::asio::awaitable<Moved> move_bytes(Deadline::Clock::time_point deadline, Start start);
+  template <class Start>
+  boost::asio::awaitable<Moved> move_here(Deadline::Clock::time_point deadline, Start start);
+  /// What an operation that ended with `error` has ended with: a time-out where it was cancelled for being late.
+  [[nodiscard]] error_code outcome(const error_code& error) const noexcept;
 
   const std::uint64_t generation_ = outlay::detail::fork_generation();
-  Stream stream_;
-  std::optional<boost::asio::ssl::stream<Stream&>> tls_{};
+  const Callers callers_;
+  Socket socket_;
+  Expiry expiry_{socket_};
+  std::optional<boost::asio::ssl::stream<Socket&>> tls_{};
   boost::beast::flat_buffer buffer_{};
+  std::size_t one_read_ = std::size_t{2} << 10;
 };
 
 /// Idle connections to one host.

@@ -1,12 +1,14 @@
 #include "outlay/gateway.hpp"
 
 #include <unistd.h>
-#include <atomic>
 
+#include <atomic>
 #include <boost/asio.hpp>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -53,6 +55,54 @@ TEST_CASE("gateway: a program embeds one, and the scopes around serve() hold for
   io.run();
   program.join();
   CHECK(spent == 0.0001_usd);
+}
+
+TEST_CASE("gateway: a client and its upstream connection stay on one of the strands that the program names",
+          "[gateway]") {
+  const FaultServer upstream(always(answer(http_reply(200, chat_reply_body()))));
+  outlay::GatewayOptions options;
+  options.upstreams = {{.name = "openai", .url = upstream.url() + "/v1", .paths = {"/v1/"}}};
+  std::mutex mutex;
+  std::map<std::string, std::vector<std::thread::id>> served_by;
+  options.on_exchange = [&](const outlay::GatewayExchange& seen) {
+    const std::lock_guard lock(mutex);
+    served_by[seen.path].push_back(std::this_thread::get_id());
+  };
+  CHECK_THROWS_AS(outlay::Gateway(std::vector<asio::any_io_executor>{}, options), outlay::ConfigError);
+
+  asio::io_context first(1);
+  asio::io_context second(1);
+  std::vector<asio::any_io_executor> strands{first.get_executor(), second.get_executor()};
+  std::vector<asio::executor_work_guard<asio::any_io_executor>> open;
+  for (const asio::any_io_executor& strand : strands) open.emplace_back(strand);
+  outlay::Gateway gateway(strands, options);
+  outlay::co_spawn(first, gateway.serve(), [&](const std::exception_ptr&) { open.clear(); });
+  std::thread one([&] { first.run(); });
+  std::thread other([&] { second.run(); });
+  Wire left(gateway.port());
+  Wire right(gateway.port());
+  const std::string path = "/v1/chat/completions";
+  for (int round = 0; round < 2; ++round) {
+    left.send(post(path, chat_text()));
+    right.send(post("/to/openai" + path, chat_text()));
+    CHECK(left.reply().status == 200);
+    CHECK(right.reply().status == 200);
+  }
+  left.close();
+  right.close();
+  gateway.stop();
+  const std::vector<std::thread::id> both{one.get_id(), other.get_id()};
+  // Nothing keeps them running when the gateway has stopped: no timer of a connection that is idle.
+  one.join();
+  other.join();
+  const std::vector<std::thread::id> of_left = served_by[path];
+  const std::vector<std::thread::id> of_right = served_by["/to/openai" + path];
+  REQUIRE(of_left.size() == 2);
+  REQUIRE(of_right.size() == 2);
+  CHECK(of_left[0] == of_left[1]);
+  CHECK(of_right[0] == of_right[1]);
+  CHECK(std::set{of_left[0], of_right[0]} == std::set{both[0], both[1]});
+  CHECK(upstream.connections() == 2);
 }
 
 TEST_CASE("gateway: a request that no policy changes leaves byte for byte, and the reply arrives so", "[gateway]") {
