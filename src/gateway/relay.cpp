@@ -164,11 +164,13 @@ asio::awaitable<void> Relay::answer(Answer what, const char* outcome) {
 }
 
 std::string Relay::request_text(std::string_view target, std::string_view body) const {
-  beast_http::request<beast_http::empty_body> head;
-  head.version(11);
-  head.method_string(boost::beast::string_view(request_.method.data(), request_.method.size()));
-  head.target(boost::beast::string_view(target.data(), target.size()));
-  head.insert(beast_http::field::host, route_.upstream->url.authority());
+  std::string text;
+  text.reserve(1024 + body.size());
+  const auto add = [&text](std::string_view name, std::string_view value) {
+    text.append(name).append(": ").append(value).append("\r\n");
+  };
+  text.append(request_.method).append(" ").append(target).append(" HTTP/1.1\r\n");
+  add("Host", route_.upstream->url.authority());
   const bool has_connection = request_.fields.count(beast_http::field::connection) > 0;
   for (const auto& field : request_.fields) {
     const std::string_view name = view(field.name_string());
@@ -176,21 +178,17 @@ std::string Relay::request_text(std::string_view target, std::string_view body) 
         same_word(name, "expect") || same_word(name, "accept-encoding") ||
         (has_connection && named_by_connection(request_.fields, name)))
       continue;
-    head.insert(field.name(), field.name_string(), field.value());
+    add(name, view(field.value()));
   }
   if (key_ && !route_.upstream->options.api_key.empty()) {
     const KeyHeader own = key_header(*route_.upstream);
-    head.insert(own.name, own.value);
+    add(own.name, own.value);
   }
   // What is compressed could not be metered as it arrives.
-  head.insert(beast_http::field::accept_encoding, "identity");
-  if (body.empty() && request_.method != "POST" && request_.method != "PUT" && request_.method != "PATCH") {
-    std::string text = http::detail::wire_text(std::move(head), body);
-    constexpr std::string_view no_body = "Content-Length: 0\r\n";
-    if (const std::size_t at = text.find(no_body); at != text.npos) text.erase(at, no_body.size());
-    return text;
-  }
-  return http::detail::wire_text(std::move(head), body);
+  add("Accept-Encoding", "identity");
+  if (!body.empty() || request_.method == "POST" || request_.method == "PUT" || request_.method == "PATCH")
+    add("Content-Length", std::to_string(body.size()));
+  return text.append("\r\n").append(body);
 }
 
 asio::awaitable<http::detail::Fault> Relay::send(std::unique_ptr<Exchange>& exchange, std::string_view target,

@@ -124,17 +124,14 @@ asio::awaitable<Fault> Exchange::read_head() {
 asio::awaitable<Fault> Exchange::read_some(std::string_view& piece) {
   piece = {};
   while (!parser_->is_done()) {
-    auto& body = parser_->get().body();
-    body.data = piece_.data();
-    body.size = piece_.size();
-    body.more = true;
+    std::string_view& body = parser_->get().body();
+    body = {};
     error_code error = parse();
-    const std::size_t got = piece_.size() - body.size;
-    body_bytes_ += got;
+    body_bytes_ += body.size();
     if (body_bytes_ > limits_.reply_bytes) co_return fault(beast_http::error::body_limit, "reading the reply", last_);
     // What came before an error is the caller's: it may hold a usage. The error is met again at the next call.
-    if (got > 0) {
-      piece = {piece_.data(), got};
+    if (!body.empty()) {
+      piece = body;  // the buffer moves nothing until it is read into again
       co_return Fault{};
     }
     Deadline deadline;

@@ -1,11 +1,12 @@
 #pragma once
 
-#include <array>
 #include <boost/asio/awaitable.hpp>
-#include <boost/beast/http/buffer_body.hpp>
+#include <boost/asio/buffer.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <boost/optional/optional.hpp>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,26 @@ struct ReplyHead {
 [[nodiscard]] OUTLAY_EXPORT std::string wire_text(boost::beast::http::request<boost::beast::http::empty_body> head,
                                                   std::string_view body);
 
+/// A body of which each piece is looked at where it lies in the parser's input.
+struct PieceBody {
+  using value_type = std::string_view;
+  class reader {
+   public:
+    template <bool is_request, class Fields>
+    reader(boost::beast::http::header<is_request, Fields>&, value_type& piece) noexcept : piece_(piece) {}
+    static void init(const boost::optional<std::uint64_t>&, boost::system::error_code& error) noexcept { error = {}; }
+    std::size_t put(const boost::asio::const_buffer& bytes, boost::system::error_code& error) noexcept {
+      error = {};
+      piece_ = {static_cast<const char*>(bytes.data()), bytes.size()};
+      return bytes.size();
+    }
+    static void finish(boost::system::error_code& error) noexcept { error = {}; }
+
+   private:
+    value_type& piece_;
+  };
+};
+
 /// One request and its reply on a connection: bytes out, head in, body in pieces.
 ///
 /// Knows HTTP, nothing of budgets. After a Fault the connection is closed.
@@ -48,7 +69,7 @@ class OUTLAY_EXPORT Exchange {
   /// have arrived.
   boost::asio::awaitable<Fault> send(std::string_view message);
   boost::asio::awaitable<Fault> read_head();
-  /// The next piece of the body, valid until the next call; empty at the end of the body.
+  /// The next piece of the body, valid until the next call and close(); empty at the end of the body.
   boost::asio::awaitable<Fault> read_some(std::string_view& piece);
 
   [[nodiscard]] std::size_t sent_bytes() const noexcept { return sent_bytes_; }
@@ -67,7 +88,7 @@ class OUTLAY_EXPORT Exchange {
   [[nodiscard]] bool open() const noexcept { return connection_ != nullptr; }
 
  private:
-  using Parser = boost::beast::http::response_parser<boost::beast::http::buffer_body>;
+  using Parser = boost::beast::http::response_parser<PieceBody>;
   using error_code = boost::system::error_code;
   Fault fault(const error_code& error, const char* doing, const Deadline& deadline);
   void new_parser();
@@ -86,7 +107,6 @@ class OUTLAY_EXPORT Exchange {
   std::size_t body_bytes_ = 0;
   bool replied_ = false;
   bool no_body_ = false;
-  std::array<char, 8192> piece_;
 };
 
 }  // namespace outlay::http::detail
