@@ -1,6 +1,7 @@
 #include "gateway/routes.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/percent.hpp"
 
@@ -22,6 +23,14 @@ bool plain_path(std::string_view path) {
 
 /// What costs nothing at every provider that has it.
 bool is_free(std::string_view method, std::string_view path) {
+  const bool reads = method == "GET" || method == "HEAD";
+  std::string decoded;
+  if (reads && path.find('%') != path.npos) {
+    // The slash of a model's name, say. What a server may then read as another path is none of these.
+    std::optional<std::string> whole = outlay::detail::percent_decoded(path);
+    if (!whole || !plain_path(*whole)) return false;
+    path = decoded = std::move(*whole);
+  }
   const bool simple = std::all_of(path.begin(), path.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            std::string_view("/-._:@").find(c) != std::string_view::npos;
@@ -31,7 +40,7 @@ bool is_free(std::string_view method, std::string_view path) {
   const auto below = [&](std::string_view part) { return path.find(part) != path.npos; };
   // Ollama says at its root that it runs, and its own program asks for the head of that before each command (Heartbeat in api/client.go of
   // github.com/ollama/ollama).
-  if (method == "GET" || method == "HEAD")
+  if (reads)
     return path.empty() || path == "/" || ends("/models") || below("/models/") || ends("/files") || below("/files/") ||
            below("/responses/") || ends("/api/tags") || ends("/api/ps") || ends("/api/version");
   if (method == "DELETE") return below("/files/") || below("/responses/");

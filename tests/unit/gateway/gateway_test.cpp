@@ -325,9 +325,15 @@ TEST_CASE("gateway: what no cap can count is refused, with what would let it pas
   RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd}, options);
   CHECK(ask(gateway, get("/v1/models")).body == "[]");
   CHECK(ask(gateway, get("/v1/models/gpt-4o")).status == 200);
+  // As OpenAI's SDK for JavaScript writes the slash of a name.
+  CHECK(ask(gateway, get("/v1/models/meta-llama%2FLlama-3.1-8B")).status == 200);
   CHECK(ask(gateway, post("/v1/audio/speech", "{}")).status == 200);
   const std::size_t passed = upstream.requests().size();
-  CHECK(passed == 3);
+  CHECK(passed == 4);
+  CHECK(upstream.requests()[2].starts_with("GET /v1/models/meta-llama%2FLlama-3.1-8B HTTP/1.1\r\n"));
+  for (const char* path : {"/v1/models%2F..%2Fbatches", "/v1/models/a%2F%2E%2E%2F%2E%2E%2Fbatches", "/v1/models/a%00",
+                           "/v1/models/a%3Fb", "/v1/models/a%252Fb"})
+    CHECK(ask(gateway, get(path)).status == 403);
   const WireReply refused = ask(gateway, post("/v1/images/generations", R"({"model":"dall-e-3"})"));
   CHECK(refused.status == 403);
   CHECK_THAT(refused.body, ContainsSubstring(R"(add \"POST /v1/images/generations\" to \"pass\")"));
