@@ -122,11 +122,13 @@ asio::awaitable<void> Relay::serve(GuardedCall& call, bool streamed) {
   Fault fault =
       co_await send(exchange, target, text, streamed ? limits.stream_bytes : limits.reply_bytes, &call.call());
   if (fault) {
-    if (!exchange || exchange->sent_bytes() == 0)
+    if (!exchange || exchange->sent_bytes() == 0) {
       call.not_sent(fault.what);
-    else
+      seen_.usd = Usd();
+    } else {
       seen_.usd = call.failed(fault.what).usd;
-    co_await answer(fault_answer(fault), "failed");
+    }
+    co_await answer(fault_answer(fault, &call), "failed");
     co_return;
   }
   const int status = exchange->head().status;
@@ -150,7 +152,7 @@ asio::awaitable<void> Relay::whole(GuardedCall& call, Exchange& exchange) {
   Fault fault = co_await read_whole(exchange, body);
   if (fault) {
     seen_.usd = call.failed(fault.what).usd;
-    co_await answer(fault_answer(fault), "failed");
+    co_await answer(fault_answer(fault, &call), "failed");
     co_return;
   }
   const auto arrived = std::chrono::steady_clock::now();
@@ -158,8 +160,12 @@ asio::awaitable<void> Relay::whole(GuardedCall& call, Exchange& exchange) {
   if (exchange.head().encoded) {
     seen_.usd = call.failed("the reply is compressed, which was not asked for").usd;
   } else {
+    const Usd reserved = call.call().reserved().usd;
     // What cannot be read is the client's all the same; the reservation was charged.
-    if (const Result<Settled> settled = call.try_reply(status, body)) seen_.usd = settled->usd;
+    if (const Result<Settled> settled = call.try_reply(status, body))
+      seen_.usd = settled->usd;
+    else if (settled.error().reason() == errc::bad_reply)
+      seen_.usd = reserved;
   }
   done_with(exchange);
   seen_.outcome = "answered";

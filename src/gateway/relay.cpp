@@ -283,11 +283,17 @@ void Relay::done_with(Exchange& exchange) {
     route_.upstream->pools[client_.strand()].put(std::move(connection));
 }
 
-Answer Relay::fault_answer(const Fault& fault) const {
+Answer Relay::fault_answer(const Fault& fault, const GuardedCall* call) const {
   const bool late = fault.code == errc::timed_out;
   Answer answer = error_answer(seen_.api, late ? 504 : 502, to_string(fault.code),
                                "Upstream \"" + route_.upstream->options.name + "\" (" +
                                    route_.upstream->url.authority() + ") failed: " + fault.what + ".");
+  if (call) {
+    answer.fields.emplace_back("x-outlay-call", std::to_string(seen_.call_id));
+    if (seen_.usd) answer.fields.emplace_back("x-outlay-cost", to_string(*seen_.usd));
+    if (const std::optional<Amount> left = least_left(call->call()))
+      answer.fields.emplace_back("x-outlay-remaining", left_text(*left));
+  }
   return answer;
 }
 

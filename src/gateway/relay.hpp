@@ -51,7 +51,8 @@ class Relay {
   /// \param trailers Fields with their line ends, for a client that has asked for trailers.
   boost::asio::awaitable<void> write_end(std::string_view trailers = {});
   boost::asio::awaitable<Fault> read_whole(Exchange& exchange, std::string& body);
-  [[nodiscard]] Answer fault_answer(const Fault& fault) const;
+  /// \param call The one that has ended by it, if it was metered.
+  [[nodiscard]] Answer fault_answer(const Fault& fault, const GuardedCall* call = nullptr) const;
   void done_with(Exchange& exchange);
 
   // status.cpp

@@ -529,8 +529,31 @@ TEST_CASE("gateway: an upstream that is not there is 502, and nothing is charged
   RunningGateway gateway("http://127.0.0.1:" + std::to_string(closed_port()), outlay::BudgetOptions{.usd = 1_usd});
   const WireReply reply = ask(gateway, post("/v1/chat/completions", chat_text()));
   CHECK(reply.status == 502);
+  CHECK(reply.field("x-outlay-cost") == "$0.00");
   CHECK(ask(gateway, get("/v1/models")).status == 502);
   CHECK(gateway.ledger().report().total().usd == 0_usd);
+}
+
+TEST_CASE("gateway: an answer names its call and what that cost also where no reply came, or none that can be read",
+          "[gateway]") {
+  const Plan plan =
+      GENERATE(answer(http_reply(200, "<html>Come back later.</html>")), answer(http_reply(200, "")),
+               answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id\""), answer("nonsense\r\n\r\n"));
+  const FaultServer upstream(always(plan));
+  std::optional<outlay::GatewayExchange> seen;
+  outlay::GatewayOptions options;
+  options.on_exchange = [&](const outlay::GatewayExchange& exchange) { seen = exchange; };
+  RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.usd = 1_usd}, options);
+  const WireReply reply = ask(gateway, post("/v1/chat/completions", chat_text()));
+  gateway.stop();
+  const std::vector<outlay::Record> records = gateway.ledger().records();
+  REQUIRE(records.size() == 1);
+  CHECK(records[0].usd > 0_usd);
+  CHECK(reply.field("x-outlay-call") == std::to_string(records[0].call_id));
+  CHECK(reply.field("x-outlay-cost") == outlay::to_string(records[0].usd));
+  CHECK(reply.field("x-outlay-remaining") == outlay::to_string(1_usd - records[0].usd));
+  REQUIRE(seen);
+  CHECK(seen->usd == records[0].usd);
 }
 
 TEST_CASE("gateway: an upstream's certificate is checked", "[gateway]") {
