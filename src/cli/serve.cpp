@@ -63,10 +63,16 @@ class ExchangeLog {
     line += '\n';
     const std::lock_guard lock(mutex_);
     std::cout << line << std::flush;
+    const bool written = static_cast<bool>(std::cout);
+    if (!written && !said_)
+      say("the log cannot be written to standard output. Requests are answered and counted all the same");
+    said_ = !written;
+    std::cout.clear();
   }
 
  private:
   std::mutex mutex_{};
+  bool said_ = false;
 };
 
 Config load(const std::filesystem::path& file) {
@@ -101,6 +107,8 @@ int serve(const ServeArguments& arguments) {
     std::cout << who << " is valid\n";
     return success;
   }
+  // A reader of the log that has gone is no reason to leave calls unsettled.
+  std::signal(SIGPIPE, SIG_IGN);
   // Before there are other threads: the zone is that of the process.
   const auto calendar = std::make_shared<Calendar>();
   Ledger ledger(LedgerOptions{.prices = table_of({.prices = config.prices})});

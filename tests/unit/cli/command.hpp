@@ -66,4 +66,12 @@ inline Result outlay(const std::string& arguments, const std::string& variables 
   return result;
 }
 
+/// The end of a pipe that is read no longer: writing there is SIGPIPE, or EPIPE where that is ignored.
+inline int pipe_without_reader() {
+  std::array<int, 2> ends{};
+  if (::pipe(ends.data()) != 0) throw std::runtime_error("pipe failed");
+  ::close(ends[0]);
+  return ends[1];
+}
+
 }  // namespace command

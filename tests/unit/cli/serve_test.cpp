@@ -325,6 +325,23 @@ TEST_CASE("serve: four gateways on one Redis answer 100 of 200 calls of a cent u
 }
 #endif
 
+TEST_CASE("serve: requests are answered and settled also where the log is read no longer", "[cli][serve]") {
+  const FaultServer upstream = chat_upstream();
+  const Directory directory;
+  const std::string file = directory.file("outlay.json");
+  write_file(file, R"({"listen":{"port":0},"upstreams":[{"name":"openai","url":")" + upstream.url() +
+                       R"(/v1","paths":["/v1/"]}],"rules":[{"calls":2}]})");
+  const int out = pipe_without_reader();
+  Served served(file, out);
+  CHECK(served.chat("") == 200);
+  CHECK_THAT(served.next_line(), ContainsSubstring("the log cannot be written"));
+  CHECK(served.chat("") == 200);
+  CHECK(served.chat("") == 429);
+  CHECK(served.stop() == 0);
+  CHECK(served.next_line().empty());  // it has been said once
+  ::close(out);
+}
+
 TEST_CASE("serve: caps in a file hold over a restart", "[cli][serve]") {
   const FaultServer upstream = chat_upstream();
   const Directory directory;

@@ -24,7 +24,8 @@ namespace command {
 /// `outlay serve --config FILE`, until it is stopped.
 class Served {
  public:
-  explicit Served(const std::string& config) {
+  /// \param out Where its standard output goes, in place of a file; the caller's.
+  explicit Served(const std::string& config, int out = -1) {
     std::array<int, 2> err{};
     if (::pipe(err.data()) != 0) throw std::runtime_error("pipe failed");
     out_ = config + ".log";
@@ -33,8 +34,8 @@ class Served {
       ::dup2(err[1], STDERR_FILENO);
       ::close(err[0]);
       ::close(err[1]);
-      const int out = ::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-      ::dup2(out, STDOUT_FILENO);
+      ::signal(SIGPIPE, SIG_DFL);
+      ::dup2(out >= 0 ? out : ::open(out_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
       ::execl(OUTLAY_COMMAND, OUTLAY_COMMAND, "serve", "--config", config.c_str(), nullptr);
       ::_exit(127);
     }
