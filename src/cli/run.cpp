@@ -191,6 +191,8 @@ int run(const RunArguments& arguments) {
   std::exception_ptr failure;
   outlay::co_spawn(io, gateway.serve(), [&](std::exception_ptr error) { failure = error; });
 
+  // The exit code is the command's, also where the last line has no reader. The command itself begins with the signal as it is by default.
+  std::signal(SIGPIPE, SIG_IGN);
   // Before the command begins: it may end at once.
   asio::signal_set ends(io, SIGCHLD);
   Child child;

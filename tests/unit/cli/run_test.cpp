@@ -96,6 +96,24 @@ TEST_CASE("run: the command's exit code is kept", "[cli][run]") {
   CHECK(missing.err == "outlay: \"/nowhere/at-all\" cannot be run: No such file or directory\n");
 }
 
+TEST_CASE("run: the command's exit code is kept also where the last line has no reader", "[cli][run]") {
+  const int err = pipe_without_reader();
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::signal(SIGPIPE, SIG_DFL);
+    ::dup2(err, STDERR_FILENO);
+    ::execl(OUTLAY_COMMAND, OUTLAY_COMMAND, "run", "--usd", "1", "--", "sh", "-c", "exit 6", nullptr);
+    ::_exit(127);
+  }
+  int status = -1;
+  ::waitpid(pid, &status, 0);
+  ::close(err);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 6);
+  // The command's own pipes break as ever.
+  CHECK(outlay("run --usd 1 -- sh -c 'yes | head -n 1; kill -PIPE $$'").status == 128 + SIGPIPE);
+}
+
 TEST_CASE("run: a signal goes on to the command", "[cli][run]") {
   const Result result = outlay("run --usd 1 -- sh -c 'trap \"exit 9\" TERM; kill -TERM $PPID; while :; do :; done'");
   CHECK(result.status == 9);
