@@ -19,7 +19,7 @@ std::string way(const Upstreams& upstreams, std::string_view path) {
 }  // namespace
 
 TEST_CASE("routes: every provider's SDK reaches its own provider under the usual paths", "[gateway][routes]") {
-  const Upstreams usual = make_upstreams(outlay::usual_upstreams(), {});
+  const Upstreams usual = make_upstreams(outlay::usual_upstreams(), {}, 1);
   // A key that goes to another provider is lost to it.
   struct Way {
     const char* path;
@@ -53,7 +53,7 @@ TEST_CASE("routes: every provider's SDK reaches its own provider under the usual
 TEST_CASE("routes: a path belongs to an upstream by whole segments", "[gateway][routes]") {
   const Upstreams upstreams = make_upstreams({{.name = "all", .url = "http://127.0.0.1:1", .paths = {"/v1/"}},
                                               {.name = "one", .url = "http://127.0.0.1:2", .paths = {"/v1/models/m"}}},
-                                             {});
+                                             {}, 1);
   CHECK(way(upstreams, "/v1/models/m") == "one /v1/models/m");
   CHECK(way(upstreams, "/v1/models/m/x") == "one /v1/models/m/x");
   CHECK(way(upstreams, "/v1/models/m:generateContent") == "one /v1/models/m:generateContent");
