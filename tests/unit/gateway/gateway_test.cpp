@@ -536,9 +536,9 @@ TEST_CASE("gateway: an upstream that is not there is 502, and nothing is charged
 
 TEST_CASE("gateway: an answer names its call and what that cost also where no reply came, or none that can be read",
           "[gateway]") {
-  const Plan plan =
-      GENERATE(answer(http_reply(200, "<html>Come back later.</html>")), answer(http_reply(200, "")),
-               answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id\""), answer("nonsense\r\n\r\n"));
+  const Plan plan = GENERATE(answer(http_reply(200, "<html>Come back later.</html>")), answer(http_reply(200, "")),
+                             answer("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id\"", Plan::Then::close),
+                             answer("nonsense\r\n\r\n"));
   const FaultServer upstream(always(plan));
   std::optional<outlay::GatewayExchange> seen;
   outlay::GatewayOptions options;
