@@ -190,7 +190,8 @@ class OUTLAY_EXPORT Gateway final {
   /// The same on strands that the program has made, each client on one of them. Fastest where each is an io_context of its own with one
   /// thread.
   ///
-  /// \param strands At least one. Executors that run one handler at a time each: an io_context's that one thread runs, a strand.
+  /// \param strands At least one. Executors that run one handler at a time each: an io_context's that one thread runs, a strand. All must be there
+  /// until serve() has ended.
   Gateway(const std::vector<boost::asio::any_io_executor>& strands, GatewayOptions options);
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;

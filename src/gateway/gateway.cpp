@@ -131,6 +131,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
     if (!clients.empty()) co_await until_empty(drain);
     cancel_clients(true);
     while (!clients.empty()) co_await until_empty(std::chrono::hours(1));
+    server.settings()->close_idle();  // now, while the io_context of each is there
   }
 
   asio::awaitable<void> until_empty(std::chrono::milliseconds at_most) {

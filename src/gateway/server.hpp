@@ -27,6 +27,12 @@ struct Settings {
   Upstreams upstreams;
   Keys keys;
   std::shared_ptr<boost::asio::ssl::context> tls;  // to clients; null: plain HTTP
+
+  /// Closes the upstream connections that no request uses.
+  void close_idle() const noexcept {
+    for (const auto& upstream : upstreams)
+      for (http::detail::Pool& pool : upstream->pools) pool.clear();
+  }
 };
 
 /// What all requests share.
