@@ -105,7 +105,7 @@ class GatewayLines final : public LineInput {
   }
 
   bool read_end(const std::string& line, bool& more) {
-    json::error_code failed;
+    boost::system::error_code failed;
     const json::value value = json::parse(line, failed);
     const json::object* page = failed ? nullptr : value.if_object();
     const auto* type = page ? page->if_contains("type") : nullptr;
@@ -178,7 +178,7 @@ class GatewayLines final : public LineInput {
       fail(
           "it does not know any more how far it was read, since it was started again, was not asked for over 10 "
           "minutes, or was read by many. Run the command again.");
-    json::error_code failed;
+    boost::system::error_code failed;
     const json::value body = json::parse(reply.body, failed);
     const json::value* message = failed ? nullptr : body.find_pointer("/error/message", failed);
     const std::string said = message && message->is_string() ? std::string(message->get_string()) : std::string();

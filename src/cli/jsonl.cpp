@@ -308,7 +308,7 @@ class LinesSource final : public Source {
     bool is_call = false;
     try {
       json::monotonic_resource memory(buffer_.data(), buffer_.size());
-      json::error_code no_json;
+      boost::system::error_code no_json;
       const json::value value = json::parse(line, no_json, &memory);
       if (no_json) return false;
       const Members members(value);
