@@ -94,7 +94,7 @@ bool alike(const json::value& a, const json::value& b) {
 
 void check_path(const Known& known, outlay_fuzz::Choices& input) {
   std::vector<outlay::Upstream> upstreams{{.name = "here", .url = "http://127.0.0.1:1", .paths = {"/"}}};
-  static const gateway::Upstreams made = gateway::make_upstreams(upstreams, {});
+  static const gateway::Upstreams made = gateway::make_upstreams(upstreams, {}, 1);
   std::string target = input.flag() ? known.path : "/" + input.text(60);
   if (input.flag()) target += "?" + input.text(20);
   std::string why;
