@@ -1,9 +1,17 @@
 #include "cli/help.hpp"
 
+#include <CLI/Version.hpp>
 #include <algorithm>
 #include <sstream>
 
 namespace outlay::cli {
+
+void keep_lines([[maybe_unused]] CLI::App& app) {
+#if CLI11_VERSION_MAJOR > 2 || (CLI11_VERSION_MAJOR == 2 && CLI11_VERSION_MINOR >= 5)
+  app.get_formatter()->enable_description_formatting(false);
+  app.get_formatter()->enable_footer_formatting(false);
+#endif
+}
 
 std::vector<const CLI::App*> commands_of(const CLI::App& command) {
   return command.get_subcommands([](const CLI::App* each) { return !each->get_group().empty(); });

@@ -8,6 +8,9 @@
 // What is made from the command's own help: completion scripts and manual pages.
 namespace outlay::cli {
 
+/// Has descriptions and footers of a program and its commands printed as they are written. CLI11 2.5 and newer fill their lines anew, examples too.
+void keep_lines(CLI::App& app);
+
 /// The subcommands that help lists, in its order.
 [[nodiscard]] std::vector<const CLI::App*> commands_of(const CLI::App& command);
 /// The options that help lists, without the positional arguments.

@@ -200,6 +200,7 @@ constexpr const char* exits =
 
 int main(int argc, char** argv) {
   CLI::App app("Where LLM spend went, and what it will cost.", "outlay");
+  outlay::cli::keep_lines(app);
   app.footer(std::string("Examples:\n"
                          "  outlay run --usd 5 -- claude\n"
                          "  outlay report spend.db --by feature,user_id --since 7d\n"

@@ -131,7 +131,8 @@ asio::awaitable<Incoming> Client::read(Request& request) {
         431, "The request's head is longer than " + std::to_string(limits_.head_bytes) + " bytes (limit head_bytes).");
 
   beast_http::request_parser<beast_http::string_body> parser;
-  parser.header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(check.size() + 1, UINT32_MAX)));
+  // Room for what stands behind the chunks, which some versions of Beast count, too.
+  parser.header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(check.size() + limits_.head_bytes, UINT32_MAX)));
   parser.body_limit(limits_.body_bytes);
   error_code error;
   buffer_.consume(parser.put(buffer_.data(), error));
