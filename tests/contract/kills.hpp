@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <map>
 #include <random>
+#include <set>
 #include <sstream>
 #include <string>
 #include <tuple>
@@ -105,9 +106,10 @@ class Said {
     wanted_.erase(worker);
   }
 
-  std::map<std::pair<outlay::Time, std::string>, Sums> sums;               // by day and counter
-  std::map<std::tuple<outlay::Time, std::string, double>, int> announced;  // and by fraction
-  int reached = 0, silent = 0;  // thresholds, and those of them that were not announced
+  using Threshold = std::tuple<outlay::Time, std::string, double>;
+  std::map<std::pair<outlay::Time, std::string>, Sums> sums;  // by day and counter
+  std::map<Threshold, int> announced;                         // and by fraction
+  std::set<Threshold> reached;                                // for certain
 
  private:
   struct Wanted {
@@ -137,14 +139,17 @@ inline void check_counters(const Place& place, Said& said, outlay::Time now) {
     CHECK(state.reserved == outlay::Amounts{});
     CHECK(state.spent.usd.nanos() >= sum.least * cent);
     CHECK(state.spent.usd.nanos() <= std::min(sum.most, cap) * cent);
+    int silent = 0;
     for (const double fraction : {half, whole}) {
       const auto at = said.announced.find({day, name, fraction});
       const int times = at == said.announced.end() ? 0 : at->second;
       CHECK(times <= 1);
       if (static_cast<double>(sum.least) < fraction * static_cast<double>(cap)) continue;
-      ++said.reached, said.silent += times == 0;
-      if (sum.unknown == 0) CHECK(times == 1);
+      said.reached.insert({day, name, fraction});
+      silent += times == 0;
     }
+    // What a store had told a process that was killed before it could say so is lost: of one threshold for each, since no call spans two.
+    CHECK(silent <= sum.unknown);
   }
 }
 
@@ -183,9 +188,11 @@ inline void check_processes_that_are_killed(const Place& place) {
     now += 7h;
     check_counters(place, all, now);
   }
-  // What a store had told a process that was killed before it could say so is lost.
-  CHECK(all.silent * 4 <= all.reached);
-  CHECK(all.reached > 0);
+  CHECK_FALSE(all.reached.empty());
+  // Few are killed just then. (Of so few thresholds as 30 kills reach, chance may take any share.)
+  const auto silent = std::count_if(all.reached.begin(), all.reached.end(),
+                                    [&](const Said::Threshold& one) { return !all.announced.contains(one); });
+  if (all.reached.size() >= 200) CHECK(static_cast<std::size_t>(silent) * 4 <= all.reached.size());
 }
 
 }  // namespace outlay_test::processes
