@@ -75,7 +75,9 @@ inline bool httplib_challenged(const httplib::Response& response) {
 ///
 /// \param client With its address, time-outs, TLS. What cpp-httplib does not tell from a break counts as one: a connection that it keeps
 /// alive and that the server has closed, a proxy that closes without an answer, and in 0.11 an answer that comes before the request has left
-/// and a plain reply with trailers.
+/// and a plain reply with trailers. What it does not hand on is not in the books: later versions, as 0.41, read a chunk's last bytes (16 KiB at
+/// most) together with the line that ends them, and lose them where the answer breaks off in between; a stream that had shown nothing before
+/// is then charged what was reserved.
 /// \param path `"/v1/chat/completions"`.
 /// \param body The request as in GuardedCall.
 /// \return What came; look at `error`, `status` and `failure`.

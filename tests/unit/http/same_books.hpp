@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -64,20 +65,25 @@ inline std::string booked_by_client(outlay::http::ClientOptions options, bool st
       tokens);
 }
 
-/// Checks that both book the same for an answer.
-inline void check_same(const SendText& send, const Plan& plan, bool streamed, bool with_ceiling = true,
-                       std::int64_t tokens = 10'000) {
-  const auto script = [&](std::size_t, std::string_view) { return plan; };
+/// Checks that `send` books for an answer what outlay::http::Client books for `like`.
+inline void check_like(const SendText& send, const Plan& plan, const Plan& like, bool streamed,
+                       bool with_ceiling = true, std::int64_t tokens = 10'000) {
   std::string by_client, by_other;
   {
-    const FaultServer server(script);
+    const FaultServer server([&](std::size_t, std::string_view) { return like; });
     by_client = booked_by_client(client_options(server), streamed, with_ceiling, tokens);
   }
   {
-    const FaultServer server(script);
+    const FaultServer server([&](std::size_t, std::string_view) { return plan; });
     by_other = booked_by([&] { send(server.url() + "/v1", chat_text(streamed, with_ceiling)); }, tokens);
   }
   CHECK(by_other == by_client);
+}
+
+/// Checks that both book the same for an answer.
+inline void check_same(const SendText& send, const Plan& plan, bool streamed, bool with_ceiling = true,
+                       std::int64_t tokens = 10'000) {
+  check_like(send, plan, plan, streamed, with_ceiling, tokens);
 }
 
 inline void check_refused_connection(const SendText& send, bool streamed) {
@@ -261,12 +267,17 @@ inline void check_sent_again(
 }
 
 /// Closed after any number of bytes, in head or body.
-inline void check_every_byte(const SendText& send, const std::string& whole, bool streamed) {
+///
+/// \param shown Where a library keeps back what came: how many bytes it lets its program see of so many.
+inline void check_every_byte(const SendText& send, const std::string& whole, bool streamed,
+                             const std::map<std::size_t, std::size_t>& shown = {}) {
   for (std::size_t size = 0; size < whole.size(); ++size) {
     CAPTURE(size);
     Plan plan = answer(whole, Plan::Then::close);
     plan.stop_at = size;
-    check_same(send, plan, streamed);
+    Plan like = plan;
+    if (const auto fewer = shown.find(size); fewer != shown.end()) like.stop_at = fewer->second;
+    check_like(send, plan, like, streamed);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 #include <chrono>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -29,6 +30,19 @@ struct Client : httplib::Client {
 void send_by_httplib(const std::string& base, const std::string& body) {
   Client client(base);
   httplib_post(client, Api::openai_chat, "/v1/chat/completions", body);
+}
+
+/// Whether cpp-httplib shows its program the bytes of a chunk when the connection breaks before the line that ends them.
+bool shows_unended_chunk() {
+  const FaultServer server([](std::size_t, std::string_view) {
+    return answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nIt", Plan::Then::close);
+  });
+  std::string got;
+  Client(server.url()).Get("/", [&](const char* data, std::size_t size) {
+    got.append(data, size);
+    return true;
+  });
+  return got == "It";
 }
 
 }  // namespace
@@ -296,7 +310,14 @@ TEST_CASE("httplib: books what the HTTP client books of answers and of a cut", "
 
 TEST_CASE("httplib: books what the HTTP client books of an answer that breaks off at any byte", "[httplib][faults]") {
   check_every_byte(send_by_httplib, http_reply(200, chat_reply_body()), false);
-  check_every_byte(send_by_httplib, chunked_reply(chat_stream_events()), true);
+  const std::string stream = chunked_reply(chat_stream_events());
+  std::map<std::size_t, std::size_t> shown;
+  if (!shows_unended_chunk())
+    for (const std::string& event : chat_stream_events()) {
+      const std::size_t begin = stream.find(event);
+      shown[begin + event.size()] = shown[begin + event.size() + 1] = begin;
+    }
+  check_every_byte(send_by_httplib, stream, true, shown);
   for (const bool streamed : {false, true})
     check_every_byte(send_by_httplib, http_reply(429, R"({"error":{"code":"rate_limit_exceeded"}})"), streamed);
 }
