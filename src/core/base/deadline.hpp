@@ -5,9 +5,11 @@
 
 namespace outlay::detail {
 
-/// So long from now on, and at most a century: what is longer is for ever, and the clocks behind a wait have no number for it.
+/// What is longer is for ever: the clocks behind a wait have no number for it.
+inline constexpr std::chrono::milliseconds century = std::chrono::days(36'525);
+
+/// So long from now on, and at most a century.
 [[nodiscard]] inline std::chrono::steady_clock::time_point deadline_in(std::chrono::milliseconds time) noexcept {
-  constexpr std::chrono::milliseconds century = std::chrono::hours(24) * 36'525;
   return std::chrono::steady_clock::now() + std::clamp(time, -century, century);
 }
 

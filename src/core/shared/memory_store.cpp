@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <random>
 
+#include "core/base/deadline.hpp"
 #include "core/shared/memory_backend.hpp"
 #include "outlay/store.hpp"
 
@@ -278,7 +279,6 @@ SlotSums MemoryBackend::sums_of(const StoreCounter& counter, std::vector<Counted
 
 void MemoryBackend::set_deadline(const std::string& id, Hold& hold, Time now, std::chrono::milliseconds lease) {
   if (hold.deadline != Time::max()) deadlines_.erase({hold.deadline, id});
-  constexpr std::chrono::milliseconds century = std::chrono::days(36'525);  // what is longer is for ever
   hold.deadline = lease > century ? Time::max() : instant_after(now, lease);
   if (hold.deadline != Time::max()) deadlines_.insert({hold.deadline, id});
 }
