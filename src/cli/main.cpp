@@ -235,9 +235,9 @@ int main(int argc, char** argv) {
                    "For --format focus: the provider's id of your billing account")
       ->type_name("ID");
   report_command
-      ->add_option(
-          "--html", report_arguments.html,
-          "Write a page with charts and tables to this file instead: a section for each name of --by, none for pairs")
+      ->add_option("--html", report_arguments.html,
+                   "Write a page with charts and tables to this file instead: a section for each name of --by, one for "
+                   "all together")
       ->type_name("FILE")
       ->excludes("--format");
   report_command

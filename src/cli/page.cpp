@@ -15,7 +15,7 @@ namespace outlay::cli {
 
 namespace {
 
-constexpr std::size_t most_series = 8, most_dearest = 25;
+constexpr std::size_t most_series = 8, most_dearest = 25, most_together = 1'000;
 
 /// Of a Content-Security-Policy: `'sha256-...'`.
 std::string source_hash(std::string_view text) {
@@ -35,7 +35,7 @@ std::string counted(std::int64_t count, const char* one, const char* many) {
 std::string grouped(std::int64_t count) {
   std::string digits = std::to_string(count);
   for (auto at = static_cast<std::ptrdiff_t>(digits.size()) - 3; at > (count < 0 ? 1 : 0); at -= 3)
-    digits.insert(static_cast<std::size_t>(at), ",");
+    digits.insert(static_cast<std::size_t>(at), 1, ',');
   return digits;
 }
 
@@ -56,14 +56,14 @@ std::string percent(double share) {
 }
 
 struct Column {
-  const char* title;
+  std::string title;
   bool number = true;
 };
-std::string table_head(const std::string& id, const std::string& label, std::initializer_list<Column> columns) {
+std::string table_head(const std::string& id, const std::string& label, const std::vector<Column>& columns) {
   std::string out = "<table id=\"" + id + "\" aria-label=\"" + html(label) + "\"><thead><tr>";
   for (const Column& column : columns)
     out += std::string("<th scope=\"col\"") + (column.number ? " class=\"num\"" : "") + "><button type=\"button\">" +
-           column.title + "</button></th>";
+           html(column.title) + "</button></th>";
   return out + "</tr></thead>";
 }
 /// \param rows How many there are: a long table scrolls below its head.
@@ -73,54 +73,37 @@ std::string scroll(const std::string& label, const std::string& inside, std::siz
          "\" tabindex=\"0\" role=\"region\" aria-label=\"" + html(label) + "\">" + inside + "</div>";
 }
 
-/// What an event says, for readers who do not know the words of the library.
-const char* meaning(Action action) noexcept {
-  switch (action) {
-    case Action::blocked:
-      return "a call was refused before it was sent";
-    case Action::truncated:
-      return "a call was left out, quietly";
-    case Action::downgraded:
-      return "a call ran on a cheaper model";
-    case Action::clamped:
-      return "a call got a lower ceiling on its output";
-    case Action::raised:
-      return "a call that was let through took a budget over its cap";
-    case Action::allowed:
-      return "the program let a call through";
-    case Action::warned:
-      return "a call was let through with a warning";
-    case Action::waited:
-      return "a call waited for room";
-    case Action::cut:
-      return "a running answer was ended";
-    case Action::threshold:
-      return "a part of a cap was reached that was to be announced";
-    case Action::overrun:
-      return "a call used more than was reserved for it, and a cap was passed";
-    case Action::cap_raised:
-      return "the program raised a cap";
-    case Action::closed:
-      return "a budget was closed to new calls";
-    case Action::observed:
-      return "a call would have been refused; budgets only watch";
-    case Action::adjusted:
-      return "what was spent was corrected";
-    case Action::unshared:
-      return "a call was admitted while the shared caps were out of reach";
-    case Action::retry_storm:
-      return "many attempts in a row failed";
-    case Action::cap_lowered:
-      return "the program lowered a cap";
-    case Action::cap_set:
-      return "an operator set a cap";
-    case Action::expired:
-      return "a call's reservation ran out, since its process ended or left it alone";
-  }
-  return "";
+std::string value_or_none(const ReportRow& row, const std::string& key) {
+  const std::string* value = row.tags.find(key);
+  return value ? *value : "(none)";
 }
 
-const std::string* value_of(const ReportRow& row, const std::string& key) { return row.tags.find(key); }
+/// The columns of a table of sums: names, and what belongs to them.
+std::vector<Column> sum_columns(const std::vector<std::string>& names) {
+  std::vector<Column> columns;
+  for (const std::string& name : names) columns.push_back({name, false});
+  for (const char* title : {"Spent", "Share", "Calls", "Tokens in", "Tokens out", "Estimated", "No verdict", "Unpriced",
+                            "Rejected", "Refused"})
+    columns.push_back({title});
+  return columns;
+}
+std::string sum_cells(const ReportRow& row, Usd total) {
+  const double share =
+      total.nanos() <= 0 ? 0 : static_cast<double>(row.usd.nanos()) / static_cast<double>(total.nanos());
+  return money_cell(row.usd) + "<td class=\"num\" data-n=\"" + std::to_string(row.usd.nanos()) + "\">" +
+         percent(share) +
+         " % <svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
+         "class=\"fill\" width=\"" +
+         percent(std::clamp(share, 0.0, 1.0)) + "\" height=\"10\"/></svg></td>" + count_cell(row.calls) +
+         count_cell(row.usage.input_total()) + count_cell(row.usage.output) + money_cell(row.estimated) +
+         money_cell(row.indeterminate) + count_cell(row.unpriced_calls) + count_cell(row.rejected_calls) +
+         count_cell(row.blocked_calls) + "</tr>";
+}
+/// A table whose rows can be searched.
+std::string searched(const std::string& id, const std::string& label, const std::string& table, std::size_t rows) {
+  return "<p class=\"needs-script\"><label>Only rows with <input type=\"search\" data-table=\"" + id +
+         "\"></label> <span class=\"found soft\" role=\"status\"></span></p>" + scroll(label, table, rows);
+}
 
 }  // namespace
 
@@ -161,9 +144,11 @@ std::string money(Usd usd) {
   return (nanos < 0 ? "-$" : "$") + grouped(static_cast<std::int64_t>(rounded / dollar)) + '.' + part;
 }
 
-Page::Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar, const PriceTable& prices)
+Page::Page(const std::vector<std::string>& keys, bool together, const Overview& overview, Calendar& calendar,
+           const PriceTable& prices)
     : unit_(overview.unit()), unit_name_(Calendar::name_of(unit_)), total_({}, calendar), savings_(prices) {
   for (const std::string& key : keys) sections_.push_back({key, {{key}, calendar}, {{unit_name_, key}, calendar}});
+  if (together && keys.size() > 1) together_.emplace(keys, calendar);
   if (overview.first() > overview.last()) return;
   // Times without a call are on the axis, too. Rows that come while the page is made may be later than the overview's last.
   const auto step = std::chrono::minutes(unit_ == Calendar::Unit::hour ? 30 : 60 * 12);
@@ -177,6 +162,7 @@ Page::Page(const std::vector<std::string>& keys, const Overview& overview, Calen
 void Page::add(const Record& record) {
   total_.add(record);
   savings_.add(record);
+  if (together_) together_->add(record);
   for (Section& section : sections_) {
     section.sums.add(record);
     section.over_time.add(record);
@@ -195,6 +181,7 @@ void Page::add(const Record& record) {
 void Page::add(const BudgetEvent& event) {
   total_.add(event);
   savings_.add(event);
+  if (together_) together_->add(event);
   for (Section& section : sections_) {
     section.sums.add(event);
     section.over_time.add(event);
@@ -231,6 +218,12 @@ std::vector<std::string> Page::missing_keys() const {
     missing.insert(missing.end(), sums.missing_keys().begin(), sums.missing_keys().end());
   }
   return missing;
+}
+
+std::string Page::together_name() const {
+  std::string name;
+  for (const std::string& key : together_->by()) name += (name.empty() ? "" : ",") + key;
+  return name;
 }
 
 std::string Page::head() const {
@@ -287,15 +280,11 @@ std::string Page::summary(const PageFacts& facts, const ReportRow& total) const 
 
 std::string Page::section(const Section& section, bool complete) const {
   const Report sums = section.sums.report(complete);
-  const std::string none = "(none)";
   const std::string id = "by-" + std::to_string(&section - sections_.data());
 
   Chart chart{"Spend by " + unit_name_ + ", stacked by " + section.key, times_, {}, {}};
   std::map<std::string, std::size_t> places;
-  const auto name = [&](const ReportRow& row) {
-    const std::string* value = value_of(row, section.key);
-    return value ? *value : none;
-  };
+  const auto name = [&](const ReportRow& row) { return value_or_none(row, section.key); };
   for (const ReportRow& row : sums) {
     if (chart.series.size() < most_series || sums.size() == most_series + 1) {
       places.try_emplace(name(row), chart.series.size());
@@ -308,7 +297,7 @@ std::string Page::section(const Section& section, bool complete) const {
   }
   chart.amounts.assign(times_.size(), std::vector<Usd>(chart.series.size()));
   for (const ReportRow& row : section.over_time.report(complete)) {
-    const std::string* time = value_of(row, unit_name_);
+    const std::string* time = row.tags.find(unit_name_);
     const auto at = time ? std::find(times_.begin(), times_.end(), *time) : times_.end();
     if (at == times_.end()) continue;
     const auto place = places.find(name(row));
@@ -318,36 +307,36 @@ std::string Page::section(const Section& section, bool complete) const {
 
   std::string out = "<div class=\"panel\" data-section=\"" + id + "\"><h3>Over time, by <bdi>" + html(section.key) +
                     "</bdi></h3>" + chart.render() + "</div>";
-  out += "<div class=\"panel\" data-section=\"" + id + "\" data-key=\"" + html(section.key) +
-         "\"><p class=\"needs-script\"><label>Only rows with <input type=\"search\" data-table=\"" + id +
-         "\"></label> <span class=\"found soft\" role=\"status\"></span></p>";
-  std::string table = table_head(id, "By " + section.key + ", the dearest first",
-                                 {{"Name", false},
-                                  {"Spent"},
-                                  {"Share"},
-                                  {"Calls"},
-                                  {"Tokens in"},
-                                  {"Tokens out"},
-                                  {"Estimated"},
-                                  {"No verdict"},
-                                  {"Unpriced"},
-                                  {"Rejected"},
-                                  {"Refused"}}) +
-                      "<tbody>";
-  const Usd total = sums.total().usd;
-  for (const ReportRow& row : sums) {
-    const double share =
-        total.nanos() <= 0 ? 0 : static_cast<double>(row.usd.nanos()) / static_cast<double>(total.nanos());
-    table += "<tr><th scope=\"row\">" + name_of(name(row)) + "</th>" + money_cell(row.usd) +
-             "<td class=\"num\" data-n=\"" + std::to_string(row.usd.nanos()) + "\">" + percent(share) +
-             " % <svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
-             "class=\"fill\" width=\"" +
-             percent(std::clamp(share, 0.0, 1.0)) + "\" height=\"10\"/></svg></td>" + count_cell(row.calls) +
-             count_cell(row.usage.input_total()) + count_cell(row.usage.output) + money_cell(row.estimated) +
-             money_cell(row.indeterminate) + count_cell(row.unpriced_calls) + count_cell(row.rejected_calls) +
-             count_cell(row.blocked_calls) + "</tr>";
+  out += "<div class=\"panel\" data-section=\"" + id + "\" data-key=\"" + html(section.key) + "\">";
+  std::string table = table_head(id, "By " + section.key + ", the dearest first", sum_columns({"Name"})) + "<tbody>";
+  for (const ReportRow& row : sums)
+    table += "<tr><th scope=\"row\">" + name_of(name(row)) + "</th>" + sum_cells(row, sums.total().usd);
+  return out + searched(id, "By " + section.key, table + "</tbody></table>", sums.size()) + "</div>";
+}
+
+std::string Page::together(bool complete) const {
+  const Report sums = together_->report(complete);
+  std::vector<const ReportRow*> rows;
+  for (const ReportRow& row : sums) rows.push_back(&row);
+  std::stable_sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) { return a->usd > b->usd; });
+  if (rows.size() > most_together) rows.resize(most_together);
+  const std::string label = "By " + together_name();
+  std::string table = table_head("together", label + ", the dearest first", sum_columns(together_->by())) + "<tbody>";
+  Usd shown;
+  for (const ReportRow* row : rows) {
+    shown += row->usd;
+    table += "<tr>";
+    for (const std::string& key : together_->by())
+      table += "<th scope=\"row\">" + name_of(value_or_none(*row, key)) + "</th>";
+    table += sum_cells(*row, sums.total().usd);
   }
-  return out + scroll("By " + section.key, table + "</tbody></table>", sums.size()) + "</div>";
+  std::string out = "<div class=\"panel\" data-section=\"together\"><h3>" + html(label) + "</h3>" +
+                    searched("together", label, table + "</tbody></table>", rows.size());
+  if (rows.size() < sums.size())
+    out += "<p class=\"soft\">The dearest " + grouped(most_together) + " rows of " +
+           grouped(static_cast<std::int64_t>(sums.size())) + "; the others spent " + money(sums.total().usd - shown) +
+           ". <code>outlay report --by " + html(together_name()) + "</code> lists them.</p>";
+  return out + "</div>";
 }
 
 std::string Page::dearest() const {
@@ -445,11 +434,15 @@ std::string Page::render(const PageFacts& facts) const {
   const ReportRow total = total_.report(facts.complete).total();
   std::string out = head() + summary(facts, total);
   out += "<h2>Spend</h2><fieldset class=\"needs-script\"><legend>By</legend>";
-  for (std::size_t i = 0; i < sections_.size(); ++i)
-    out += "<label><input type=\"radio\" name=\"by\" value=\"by-" + std::to_string(i) + "\"" +
-           (i == 0 ? " checked" : "") + "><bdi>" + html(sections_[i].key) + "</bdi></label>";
+  const auto choice = [&](const std::string& id, bool checked, const std::string& name) {
+    out += "<label><input type=\"radio\" name=\"by\" value=\"" + id + "\"" + (checked ? " checked" : "") + "><bdi>" +
+           html(name) + "</bdi></label>";
+  };
+  for (std::size_t i = 0; i < sections_.size(); ++i) choice("by-" + std::to_string(i), i == 0, sections_[i].key);
+  if (together_) choice("together", false, together_name());
   out += "</fieldset>";
   for (const Section& section : sections_) out += this->section(section, facts.complete);
+  if (together_) out += together(facts.complete);
   for (const std::string& key : facts.left_out)
     out += "<p class=\"soft\">The tag <bdi>" + html(key) +
            "</bdi> has too many values for this page: <code>outlay report --by</code> lists them.</p>";

@@ -52,9 +52,11 @@ struct PageFacts {
 /// in it to the nano-dollar, in the attribute `data-n` of its cell.
 class Page {
  public:
+  /// \param together A table by all of the keys, beside the section of each.
   /// \param calendar Outlives this.
   /// \param prices Of models that were asked for and did not run.
-  Page(const std::vector<std::string>& keys, const Overview& overview, Calendar& calendar, const PriceTable& prices);
+  Page(const std::vector<std::string>& keys, bool together, const Overview& overview, Calendar& calendar,
+       const PriceTable& prices);
   void add(const Record& record);
   void add(const BudgetEvent& event);
   /// As Report::missing_keys().
@@ -82,6 +84,8 @@ class Page {
   [[nodiscard]] std::string head() const;
   [[nodiscard]] std::string summary(const PageFacts& facts, const ReportRow& total) const;
   [[nodiscard]] std::string section(const Section& section, bool complete) const;
+  [[nodiscard]] std::string together(bool complete) const;
+  [[nodiscard]] std::string together_name() const;
   [[nodiscard]] std::string dearest() const;
   [[nodiscard]] std::string caps() const;
   [[nodiscard]] std::string deeds() const;
@@ -91,6 +95,7 @@ class Page {
   std::vector<std::string> times_;  // the labels of the axis
   Groups total_;
   std::vector<Section> sections_;
+  std::optional<Groups> together_;
   std::vector<Record> dearest_;  // a heap, the cheapest first
   std::map<std::pair<std::string, Dimension>, Cap> caps_;
   std::map<Action, Deed> deeds_;
@@ -113,6 +118,8 @@ class Page {
 // The parts of a page that need no data (page_assets.cpp).
 extern const std::string_view page_style;
 extern const std::string_view page_script;
+/// What an event says, for readers who do not know the words of the library.
+[[nodiscard]] const char* meaning(Action action) noexcept;
 
 /// Text of HTML, in an element or between double quotes; control characters, and marks that turn the direction of what follows, become U+FFFD.
 [[nodiscard]] std::string html(std::string_view text);

@@ -148,4 +148,50 @@ all('input[type=search]').forEach((input) => input.addEventListener('input', () 
 }));
 )js";
 
+const char* meaning(Action action) noexcept {
+  switch (action) {
+    case Action::blocked:
+      return "a call was refused before it was sent";
+    case Action::truncated:
+      return "a call was left out, quietly";
+    case Action::downgraded:
+      return "a call ran on a cheaper model";
+    case Action::clamped:
+      return "a call got a lower ceiling on its output";
+    case Action::raised:
+      return "a call that was let through took a budget over its cap";
+    case Action::allowed:
+      return "the program let a call through";
+    case Action::warned:
+      return "a call was let through with a warning";
+    case Action::waited:
+      return "a call waited for room";
+    case Action::cut:
+      return "a running answer was ended";
+    case Action::threshold:
+      return "a part of a cap was reached that was to be announced";
+    case Action::overrun:
+      return "a call used more than was reserved for it, and a cap was passed";
+    case Action::cap_raised:
+      return "the program raised a cap";
+    case Action::closed:
+      return "a budget was closed to new calls";
+    case Action::observed:
+      return "a call would have been refused; budgets only watch";
+    case Action::adjusted:
+      return "what was spent was corrected";
+    case Action::unshared:
+      return "a call was admitted while the shared caps were out of reach";
+    case Action::retry_storm:
+      return "many attempts in a row failed";
+    case Action::cap_lowered:
+      return "the program lowered a cap";
+    case Action::cap_set:
+      return "an operator set a cap";
+    case Action::expired:
+      return "a call's reservation ran out, since its process ended or left it alone";
+  }
+  return "";
+}
+
 }  // namespace outlay::cli

@@ -120,7 +120,7 @@ std::string page_of(const SourceArguments& from, const std::vector<std::string>&
       throw UsageError("--by " + printable(key) +
                        ": it has over 1,000 values, too many for a page. Leave it out, or list " +
                        "them by --format csv.");
-  Page page(by.empty() ? overview.keys() : by, overview, calendar, prices);
+  Page page(by.empty() ? overview.keys() : by, !by.empty(), overview, calendar, prices);
   const std::unique_ptr<Source> source = open_source(from, filter);
   source->read([&](const Record& record) { page.add(record); }, [&](const BudgetEvent& event) { page.add(event); });
   for (const std::string& key : page.missing_keys()) remarks.push_back(no_record_has(key));
@@ -138,7 +138,7 @@ std::string page_of(const Ledger& ledger, Calendar& calendar) {
   const std::vector<Record> records = ledger.records();
   Overview overview;
   for (const Record& record : records) overview.add(record);
-  Page page(overview.keys(), overview, calendar, ledger.prices());
+  Page page(overview.keys(), false, overview, calendar, ledger.prices());
   for (const Record& record : records) page.add(record);
   for (const BudgetEvent& event : ledger.events()) page.add(event);
   PageFacts facts;

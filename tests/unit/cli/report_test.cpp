@@ -201,6 +201,41 @@ TEST_CASE("report: a page has the sums in its cells, and harmful names as text",
   CHECK(command::outlay("report " + files.sqlite() + " --html /nowhere/page.html").status == cli::bad_input);
 }
 
+TEST_CASE("report: a page has a table by all names of --by together", "[cli][report][page]") {
+  const Files files(fill);
+  const std::string page = files.sqlite() + ".html";
+  CHECK(command::outlay("report " + files.sqlite() + " --by user_id,feature --html " + page).status == 0);
+  const std::string text = command::read_file(page);
+  CHECK(has(text, "value=\"together\"><bdi>user_id,feature</bdi>"));
+  const auto row = [](const char* user, const char* feature, const char* nanos) {
+    const auto cell = [](std::string name) {
+      return "<th scope=\"row\"><bdi class=\"name\" title=\"" + name + "\">" + name + "</bdi></th>";
+    };
+    return "<tr>" + cell(user) + cell(feature) + "<td class=\"num\" data-n=\"" + nanos + "\"";
+  };
+  const std::size_t search = text.find(row("alice", "search", "5000000"));
+  const std::size_t bob = text.find(row("bob", "(none)", "3000001"));
+  const std::size_t other = text.find(row("alice", "(none)", "2000000"));
+  CHECK(search < bob);
+  CHECK(bob < other);
+  CHECK(other < text.size());
+  for (const char* const by : {"", "--by user_id"}) {
+    CHECK(command::outlay("report " + files.sqlite() + " " + by + " --html " + page).status == 0);
+    CHECK_FALSE(has(command::read_file(page), "together"));
+  }
+}
+
+TEST_CASE("report: a page lists the dearest rows of names together, and what the others spent", "[cli][report][page]") {
+  const Files files([](outlay::Sink& sink) {
+    for (int i = 0; i < 1'002; ++i)
+      sink.write(make_record("2026-03-28", i < 2 ? 5'000'000'000 : 10'000'000'000,
+                             {{"user_id", std::to_string(i % 501)}, {"feature", std::to_string(i / 501)}}));
+  });
+  const std::string page = files.sqlite() + ".html";
+  CHECK(command::outlay("report " + files.sqlite() + " --by user_id,feature --html " + page).status == 0);
+  CHECK(has(command::read_file(page), "The dearest 1,000 rows of 1,002; the others spent $10.00."));
+}
+
 TEST_CASE("report: a page of a file without calls says so", "[cli][report][page]") {
   const Files files([](outlay::Sink&) {});
   const std::string page = files.sqlite() + ".html";
