@@ -27,13 +27,13 @@ const browser = await chromium.launch({ executablePath, args });
 const url = pathToFileURL(inside('spend.html')).href;
 const said = [];
 const requested = [];
-const open = async (options) => {
+const open = async (options, address = url) => {
   const page = await (await browser.newContext(options)).newPage();
   page.on('console', (message) => said.push(message.text()));
   page.on('pageerror', (error) => said.push(error.message));
   page.on('dialog', (dialog) => { said.push(dialog.message()); dialog.dismiss(); });
-  page.on('request', (request) => { if (request.url() !== url && request.url() !== 'data:,') requested.push(request.url()); });
-  await page.goto(url);
+  page.on('request', (request) => { if (request.url() !== address && request.url() !== 'data:,') requested.push(request.url()); });
+  await page.goto(address);
   return page;
 };
 
@@ -77,6 +77,26 @@ try {
       const harmless = (text) => (text === 'undefined' ? '(none)' : text).replace(/[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
       assert.deepEqual(rows.map((row) => row[0]), expected.map((row) => harmless(row[0])), key);
     }
+  });
+
+  await check('the pairs of --by are those of outlay report, can be chosen, and an accessibility check finds nothing', async () => {
+    const by = 'feature,user_id';
+    run('report', inside('spend.db'), '--by', by, '--html', inside('pairs.html'));
+    const shown = await open(desktop, pathToFileURL(inside('pairs.html')).href);
+    const rows = await shown.$$eval('#together tbody tr', (all) => all.map((row) => [...row.cells].map((cell, at) =>
+      at < 2 ? cell.textContent : cell.dataset.n)));
+    const { rows: expected } = reported(by);
+    assert.deepEqual(rows.map((row) => row.slice(2)), expected.slice(0, 1000).map((row) => [row.usd_nanos, row.usd_nanos, row.calls,
+      row.input + row.cache_read + row.cache_write + row.cache_write_1h, row.output, row.estimated_nanos, row.indeterminate_nanos,
+      row.unpriced_calls, row.rejected_calls, row.blocked_calls].map(String)));
+    assert.equal(await shown.isVisible('#together'), false);
+    await shown.check('input[value=together]', { force: true });
+    assert.equal(await shown.isVisible('#together'), true);
+    assert.equal(await shown.isVisible('[data-key="feature"]'), false);
+    await shown.screenshot({ path: inside('page-pairs.png'), fullPage: true });
+    assert.equal(await shown.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), true);
+    await shown.evaluate(require('axe-core').source);
+    assert.deepEqual(await shown.evaluate(async () => (await window.axe.run(document)).violations.map((one) => one.id + ': ' + one.help)), []);
   });
 
   await check('on a desktop no table is wider than the page, and none hides rows', async () => {
