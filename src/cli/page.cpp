@@ -318,7 +318,8 @@ std::string Page::together(bool complete) const {
   const Report sums = together_->report(complete);
   std::vector<const ReportRow*> rows;
   for (const ReportRow& row : sums) rows.push_back(&row);
-  std::stable_sort(rows.begin(), rows.end(), [](const auto* a, const auto* b) { return a->usd > b->usd; });
+  std::sort(rows.begin(), rows.end(),
+            [](const auto* a, const auto* b) { return a->usd != b->usd ? a->usd > b->usd : a->tags < b->tags; });
   if (rows.size() > most_together) rows.resize(most_together);
   const std::string label = "By " + together_name();
   std::string table = table_head("together", label + ", the dearest first", sum_columns(together_->by())) + "<tbody>";
