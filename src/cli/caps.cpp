@@ -77,7 +77,7 @@ CapState cap_of(Store& store, std::string_view name, const Window& window) {
   return {};
 }
 
-std::string table_of(const std::vector<CapState>& caps, const Terminal& terminal) {
+std::string caps_table(const std::vector<CapState>& caps, const Terminal& terminal) {
   if (caps.empty()) return "No cap is set: those of the programs hold. `outlay caps counters` lists what is spent.\n";
   Table table({{"name"},
                {"window"},
@@ -105,7 +105,7 @@ std::string table_of(const std::vector<CapState>& caps, const Terminal& terminal
 }
 
 /// What counts in none of its dimensions now is shown at $0.00.
-std::string table_of(const std::vector<CounterState>& counters, const Terminal& terminal) {
+std::string counters_table(const std::vector<CounterState>& counters, const Terminal& terminal) {
   if (counters.empty()) return "Nothing is kept of any counter whose name begins so.\n";
   Table table({{"name"}, {"window"}, {"of"}, {"spent", true}, {"reserved", true}, {"cap set", true}});
   for (const CounterState& counter : counters) {
@@ -356,7 +356,7 @@ int watch(const CapsArguments& arguments, Store& store, Ledger& ledger) {
     if (!arguments.name.empty()) std::erase_if(caps, [&](const CapState& cap) { return cap.name != arguments.name; });
     const bool clears = terminal.width != 0;
     if (clears) std::cout << "\x1B[H\x1B[2J";
-    std::cout << to_iso8601(system_now()) << '\n' << table_of(caps, terminal) << std::flush;
+    std::cout << to_iso8601(system_now()) << '\n' << caps_table(caps, terminal) << std::flush;
     // What a cleared screen has lost is said again.
     if (!clears) leases.clear();
     for (std::string& line : told_of_leases(ledger)) leases.push_back(std::move(line));
@@ -379,9 +379,9 @@ int caps(const CapsArguments& arguments) try {
   if (arguments.verb == Verb::watch)
     status = watch(arguments, *store, ledger);
   else if (arguments.verb == Verb::list)
-    std::cout << table_of(store->caps(), standard_output());
+    std::cout << caps_table(store->caps(), standard_output());
   else if (arguments.verb == Verb::counters)
-    std::cout << table_of(store->counters(arguments.name), standard_output());
+    std::cout << counters_table(store->counters(arguments.name), standard_output());
   else if (arguments.verb == Verb::show)
     show(arguments, *store, Window::parse(arguments.window));
   else

@@ -10,7 +10,7 @@ namespace outlay::cli {
 
 namespace {
 
-constexpr double width = 960, height = 300, left = 80, right = 8, top = 12, bottom = 28;
+constexpr double width = 960, height = 300, left = 80, right = 8, above = 12, bottom = 28;
 
 std::string number(double value) {
   char text[32];
@@ -53,11 +53,11 @@ std::string Chart::render() const {
     most = std::max(most, sum.nanos());
     sums.push_back(sum);
   }
-  const double plot_width = width - left - right, plot_height = height - top - bottom;
+  const double plot_width = width - left - right, plot_height = height - above - bottom;
   const std::int64_t step = step_for(most);
   // The highest line is above the highest bar, but at the end of the range, where there is none.
   if (most % step != 0 && most <= std::numeric_limits<std::int64_t>::max() - step) most += step - most % step;
-  const auto y_of = [&](double nanos) { return top + plot_height * (1 - nanos / static_cast<double>(most)); };
+  const auto y_of = [&](double nanos) { return above + plot_height * (1 - nanos / static_cast<double>(most)); };
   std::string out = "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" + html(title) +
                     ", a chart\"><svg class=\"chart\" viewBox=\"0 0 " + number(width) + ' ' + number(height) +
                     "\" role=\"group\" aria-label=\"" + html(title) + "\">";
@@ -85,7 +85,7 @@ std::string Chart::render() const {
       base += static_cast<double>(nanos);
     }
     out += "<g class=\"bar\" role=\"img\" tabindex=\"" + std::string(i == 0 ? "0" : "-1") + "\" aria-label=\"" +
-           html(label) + "\"><rect class=\"hit\" x=\"" + number(x) + "\" y=\"" + number(top) + "\" width=\"" +
+           html(label) + "\"><rect class=\"hit\" x=\"" + number(x) + "\" y=\"" + number(above) + "\" width=\"" +
            number(slot) + "\" height=\"" + number(plot_height) + "\"/>" + parts + "</g>";
     if (i % every == 0 && x + label_width < width + 12)
       out +=

@@ -55,12 +55,12 @@ std::string make_label(std::int64_t seconds, Calendar::Unit unit) {
   return {};
 }
 
-void add(std::int64_t& sum, std::int64_t more) {
+void add_count(std::int64_t& sum, std::int64_t more) {
   if (__builtin_add_overflow(sum, more, &sum))
     throw Error(errc::overflow, "a sum of the report is too large. Ask for a shorter time, or group it by more keys.");
 }
 
-constexpr std::int64_t Usage::* counts[] = {
+constexpr std::int64_t Usage::* members_of_usage[] = {
     &Usage::input,        &Usage::cache_read,   &Usage::cache_write,   &Usage::cache_write_1h,   &Usage::output,
     &Usage::reasoning,    &Usage::input_audio,  &Usage::input_image,   &Usage::cache_read_audio, &Usage::output_audio,
     &Usage::output_image, &Usage::web_searches, &Usage::file_searches, &Usage::code_sessions,    &Usage::other_tools};
@@ -175,7 +175,7 @@ void Groups::add(const Record& record) {
   ReportRow& row = group(record, record.started, true);
   row.usd += record.usd;
   ++row.calls;
-  for (const auto count : counts) cli::add(row.usage.*count, record.usage.*count);
+  for (const auto count : members_of_usage) add_count(row.usage.*count, record.usage.*count);
   switch (record.status) {
     case RecordStatus::settled:
       row.exact += record.usd;

@@ -55,13 +55,13 @@ std::string percent(double share) {
   return text;
 }
 
-struct Column {
+struct Heading {
   std::string title;
   bool number = true;
 };
-std::string table_head(const std::string& id, const std::string& label, const std::vector<Column>& columns) {
+std::string table_head(const std::string& id, const std::string& label, const std::vector<Heading>& columns) {
   std::string out = "<table id=\"" + id + "\" aria-label=\"" + html(label) + "\"><thead><tr>";
-  for (const Column& column : columns)
+  for (const Heading& column : columns)
     out += std::string("<th scope=\"col\"") + (column.number ? " class=\"num\"" : "") + "><button type=\"button\">" +
            html(column.title) + "</button></th>";
   return out + "</tr></thead>";
@@ -79,8 +79,8 @@ std::string value_or_none(const ReportRow& row, const std::string& key) {
 }
 
 /// The columns of a table of sums: names, and what belongs to them.
-std::vector<Column> sum_columns(const std::vector<std::string>& names) {
-  std::vector<Column> columns;
+std::vector<Heading> sum_columns(const std::vector<std::string>& names) {
+  std::vector<Heading> columns;
   for (const std::string& name : names) columns.push_back({name, false});
   for (const char* title : {"Spent", "Share", "Calls", "Tokens in", "Tokens out", "Estimated", "No verdict", "Unpriced",
                             "Rejected", "Refused"})

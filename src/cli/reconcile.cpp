@@ -169,7 +169,7 @@ struct Entry {
 /// By day and model; the model is empty where lines of the bill name none, and stands for what the bill's others of that day are not.
 using Entries = std::map<std::pair<std::string, std::string>, Entry>;
 
-void add(std::int64_t& sum, std::int64_t more) {
+void add_amount(std::int64_t& sum, std::int64_t more) {
   if (__builtin_add_overflow(sum, more, &sum))
     throw Error(errc::overflow, "a sum is too large. Check the amounts of the bill.");
 }
@@ -246,7 +246,7 @@ Bill read_bill(const std::filesystem::path& path) {
         bad(i, "\"" + printable(shortened(text, 40)) + "\" is not a number");
       if (value.value == 0) continue;
       if (!model.empty()) bill.some_named.insert(day);
-      add(bill.entries[{day, model}].billed[kind], value.value);
+      add_amount(bill.entries[{day, model}].billed[kind], value.value);
     }
   }
   return bill;
@@ -259,7 +259,8 @@ void book(Bill& bill, const Record& record) {
   std::string model = plain_model(record.model);
   if (bill.unnamed.contains(day) && !bill.entries.contains({day, model})) model.clear();
   Entry& entry = bill.entries[{day, std::move(model)}];
-  for (std::size_t kind = 0; kind < bill.kinds.size(); ++kind) add(entry.booked[kind], bill.kinds[kind].booked(record));
+  for (std::size_t kind = 0; kind < bill.kinds.size(); ++kind)
+    add_amount(entry.booked[kind], bill.kinds[kind].booked(record));
   // Without a price a call has its tokens all the same.
   const bool unpriced =
       bill.form->money && record.cost_source == CostSource::none && record.status != RecordStatus::rejected;
@@ -327,8 +328,8 @@ class Comparison {
     ++compared_;
     differing_ += !same;
     if (!kind.of_which) {
-      add(billed_, billed);
-      add(booked_, booked);
+      add_amount(billed_, billed);
+      add_amount(booked_, booked);
     }
     if (same && !arguments_.all) return;
     std::vector<std::string> cells{key.first, !key.second.empty()                    ? printable(key.second)

@@ -86,8 +86,8 @@ std::vector<Upstream> upstreams_of(const Environment& environment) {
 
 /// \par Errors
 /// As Gateway's constructor, but a URL that is not valid is named by its variable: who runs a command knows of no upstreams.
-std::unique_ptr<Gateway> open_gateway(const std::vector<asio::any_io_executor>& strands, GatewayOptions options,
-                                      const Environment& environment) try {
+std::unique_ptr<Gateway> open_own_gateway(const std::vector<asio::any_io_executor>& strands, GatewayOptions options,
+                                          const Environment& environment) try {
   return std::make_unique<Gateway>(strands, std::move(options));
 } catch (const ConfigError& error) {
   const std::string what = error.what();
@@ -185,7 +185,7 @@ int run(const RunArguments& arguments) {
                       .tokens = arguments.tokens,
                       .on_exceed = arguments.clamp ? Policies(Clamp{.min_output_tokens = 1'024}) : Policies()});
   asio::io_context io(1);
-  const std::unique_ptr<Gateway> opened = open_gateway({io.get_executor()}, std::move(options), environment);
+  const std::unique_ptr<Gateway> opened = open_own_gateway({io.get_executor()}, std::move(options), environment);
   Gateway& gateway = *opened;
   point_to(environment, gateway.url());
   std::exception_ptr failure;

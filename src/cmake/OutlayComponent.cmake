@@ -65,10 +65,6 @@ function(outlay_add_component name)
     target_compile_features(${target} PUBLIC cxx_std_20)
     # An archive may become a part of a shared library. Code for one is as fast as any where names that are exported cannot be replaced.
     target_compile_options(${target} PRIVATE ${OUTLAY_WARNINGS} $<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)
-    if(CMAKE_UNITY_BUILD)
-      # The names that a file keeps to itself are seen by those behind it, and g++ takes its coroutines' frames for types of a header.
-      target_compile_options(${target} PRIVATE -Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
-    endif()
     target_link_libraries(${target} PUBLIC ${component_targets} ${arg_PUBLIC} PRIVATE ${arg_PRIVATE})
   else()
     add_library(${target} INTERFACE)

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "coroutine_support.hpp"
+#include "run_coroutine.hpp"
 
 using namespace std::chrono_literals;
 using outlay::Budget;
@@ -16,12 +17,6 @@ using outlay::Result;
 namespace {
 
 constexpr CallRequest hundred_tokens{.model = "gpt-4o", .input_tokens = 50, .max_output_tokens = 50};
-
-template <class F>
-auto run(F function) {
-  asio::thread_pool pool(2);
-  return outlay::co_spawn(pool, std::move(function), asio::use_future).get();
-}
 
 }  // namespace
 

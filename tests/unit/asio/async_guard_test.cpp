@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include "coroutine_support.hpp"
+#include "run_coroutine.hpp"
 
 namespace json = boost::json;
 using outlay::Budget;
@@ -23,12 +24,6 @@ json::value answer(std::int64_t input, std::int64_t output) {
   return {{"model", "gpt-4o-mini-2024-07-18"},
           {"choices", json::array{json::object{{"message", {{"role", "assistant"}, {"content", "Paid."}}}}}},
           {"usage", {{"prompt_tokens", input}, {"completion_tokens", output}}}};
-}
-
-template <class F>
-auto run(F function) {
-  asio::thread_pool pool(2);
-  return outlay::co_spawn(pool, std::move(function), asio::use_future).get();
 }
 
 }  // namespace

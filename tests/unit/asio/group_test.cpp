@@ -12,9 +12,13 @@
 
 #include "coroutine_support.hpp"
 
-namespace {
+// The other files of this program have Asio's && and ||, this one outlay's.
+namespace groups {
 
 using namespace outlay::awaitable_operators;
+
+namespace {
+
 using namespace outlay::literals;
 
 asio::awaitable<void> nothing() { co_await hop(); }
@@ -338,3 +342,5 @@ TEST_CASE("groups: where every child was refused, one refusal is thrown", "[asio
     CHECK(refused);
   }
 }
+
+}  // namespace groups

@@ -2,6 +2,7 @@
 #include <boost/asio/use_future.hpp>
 #include <future>
 
+#include "cent.hpp"
 #include "coroutine_support.hpp"
 #include "outlay/outlay.hpp"
 
@@ -11,12 +12,6 @@ using outlay::BudgetHandle;
 using outlay::Call;
 using outlay::CallRequest;
 using outlay::Result;
-
-namespace {
-
-constexpr CallRequest cent{.model = "priced by the call", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.01_usd};
-
-}  // namespace
 
 TEST_CASE("budget handle: coroutines on a pool share a session, and each keeps its own scopes", "[asio][handle]") {
   Checks checks;

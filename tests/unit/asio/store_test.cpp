@@ -4,6 +4,7 @@
 #include <boost/asio/use_future.hpp>
 #include <chrono>
 
+#include "cent.hpp"
 #include "coroutine_support.hpp"
 #include "outlay/testing.hpp"
 
@@ -20,8 +21,6 @@ using outlay::testing::Weather;
 using outlay::testing::WeatheredBackend;
 
 namespace {
-
-constexpr CallRequest cent{.model = "priced by the call", .input_tokens = 0, .max_output_tokens = 0, .usd = 0.01_usd};
 
 std::shared_ptr<outlay::Store> stormy(const std::shared_ptr<Weather>& weather, StoreBackend::Distance distance,
                                       std::chrono::milliseconds timeout = 10s) {

@@ -18,12 +18,11 @@
 #endif
 
 namespace cli = outlay::cli;
+using command::has;
 using namespace outlay::literals;
 using namespace std::chrono_literals;
 
 namespace {
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 /// A program that is running, with a cap of 2 cents a day in a store.
 class Program {
@@ -65,8 +64,8 @@ TEST_CASE("caps: a running program sees a raised cap at its next call, and the e
   CHECK(program.call());
   CHECK_FALSE(program.call());
 
-  const command::Result raised =
-      command::outlay("caps raise " + store + " team --usd 0.03 --by ada --reason 'launch day' --records " + records);
+  const command::Result raised = command::run_outlay(
+      "caps raise " + store + " team --usd 0.03 --by ada --reason 'launch day' --records " + records);
   INFO(raised.err);
   CHECK(raised.status == 0);
   CHECK(has(raised.out, "$0.03"));
@@ -79,17 +78,17 @@ TEST_CASE("caps: a running program sees a raised cap at its next call, and the e
   CHECK(has(events[0].reason, "ada"));
   CHECK(has(events[0].reason, "launch day"));
 
-  const command::Result list = command::outlay("caps list " + store);
+  const command::Result list = command::run_outlay("caps list " + store);
   CHECK(has(list.out, "team  day@UTC  usd  $0.03"));
   CHECK(has(list.out, "launch day"));
-  const command::Result shown = command::outlay("caps show " + store + " team");
+  const command::Result shown = command::run_outlay("caps show " + store + " team");
   CHECK(has(shown.out, "set by ada at "));
-  const command::Result counters = command::outlay("caps counters " + store);
+  const command::Result counters = command::run_outlay("caps counters " + store);
   CHECK(has(counters.out, "team  day@UTC  usd"));
   CHECK(has(counters.out, "$0.03"));
   CHECK(has(counters.out, "calls"));
-  CHECK(command::outlay("caps counters " + store + " te").out == counters.out);
-  CHECK(command::outlay("caps counters " + store + " user_id:").out ==
+  CHECK(command::run_outlay("caps counters " + store + " te").out == counters.out);
+  CHECK(command::run_outlay("caps counters " + store + " user_id:").out ==
         "Nothing is kept of any counter whose name begins so.\n");
 }
 
@@ -120,10 +119,10 @@ void check_raised(const std::string& store, const std::string& records) {
   REQUIRE(events.size() == 1);
   CHECK(events[0].action == outlay::Action::cap_set);
   CHECK(events[0].reason == "ada: launch day");
-  const std::string tail = command::outlay("tail " + records + " --once").out;
+  const std::string tail = command::run_outlay("tail " + records + " --once").out;
   CHECK(has(tail, "cap_set"));
   CHECK(has(tail, "ada: launch day"));
-  CHECK(has(command::outlay("caps show " + store + " team").out, "set by ada at "));
+  CHECK(has(command::run_outlay("caps show " + store + " team").out, "set by ada at "));
 }
 
 }  // namespace
@@ -133,7 +132,7 @@ TEST_CASE("caps: every thread of a busy program sees a raised cap at its next ca
   const std::string store = directory.file("caps.db"), records = directory.file("ops.db");
   Program program(store);
   raise_while_busy(program, [&] {
-    const command::Result raised = command::outlay(
+    const command::Result raised = command::run_outlay(
         "caps raise " + store + " team --usd 100000 --by ada --reason 'launch day' --records " + records);
     INFO(raised.err);
     CHECK(raised.status == 0);
@@ -149,7 +148,7 @@ TEST_CASE("caps: every thread of a busy program sees a raised cap at its next ca
   const std::string records = directory.file("ops.db");
   Program program(outlay::redis_store({.url = server.url(), .on_unreachable = outlay::OnUnreachable::deny()}));
   raise_while_busy(program, [&] {
-    const command::Result raised = command::outlay(
+    const command::Result raised = command::run_outlay(
         "caps raise " + server.url() + " team --usd 100000 --by ada --reason 'launch day' --records " + records);
     INFO(raised.err);
     CHECK(raised.status == 0);
@@ -164,22 +163,23 @@ TEST_CASE("caps: close refuses every new call, reset gives the programs' caps ba
   const std::string store = directory.file("caps.db"), records = directory.file("spend.db");
   Program program(store);
   CHECK(program.call());
-  CHECK(command::outlay("caps close " + store + " team --reason stop").status == 0);
+  CHECK(command::run_outlay("caps close " + store + " team --reason stop").status == 0);
   CHECK_FALSE(program.call());
-  CHECK(command::outlay("caps reset " + store + " team --reason go --records " + directory.file("ops.db")).status == 0);
+  CHECK(command::run_outlay("caps reset " + store + " team --reason go --records " + directory.file("ops.db")).status ==
+        0);
   CHECK(program.call());
   CHECK_FALSE(program.call());
-  const command::Result refund = command::outlay(
+  const command::Result refund = command::run_outlay(
       "caps adjust " + store + " team --usd -0.01 --id refund-1 --by ada --reason refund --records " + records);
   INFO(refund.err);
   CHECK(refund.status == 0);
   CHECK(has(refund.out, "$0.01"));
   CHECK(events_of(records).at(0).reason == "ada: refund");
   // The same refund once more changes nothing.
-  CHECK(has(
-      command::outlay("caps adjust " + store + " team --usd -0.01 --id refund-1 --reason refund --records " + records)
-          .out,
-      "$0.01"));
+  CHECK(has(command::run_outlay("caps adjust " + store + " team --usd -0.01 --id refund-1 --reason refund --records " +
+                                records)
+                .out,
+            "$0.01"));
   CHECK(program.call());
 }
 
@@ -189,7 +189,7 @@ TEST_CASE("caps: what was most likely not meant is refused, with the next step",
   Program program(store);
   CHECK(program.call());
   const auto refused = [&](const std::string& arguments, int status, std::string_view part) {
-    const command::Result result = command::outlay("caps " + arguments);
+    const command::Result result = command::run_outlay("caps " + arguments);
     INFO(result.err);
     CHECK(result.status == status);
     CHECK(has(result.err, part));
@@ -212,10 +212,10 @@ TEST_CASE("caps: what was most likely not meant is refused, with the next step",
   refused("raise " + store + " team --usd 1 --until 12x --reason x", cli::usage, "12h, which is in 12 hours");
   refused("reopen " + store + " team --reason x" + records, cli::usage, "is not closed");
   refused("reset " + store + " team --calls --reason x" + records, cli::usage, "has no cap of calls");
-  CHECK(command::outlay("caps raise " + store + " team --usd 0.05 --reason x").status == 0);
+  CHECK(command::run_outlay("caps raise " + store + " team --usd 0.05 --reason x").status == 0);
   refused("raise " + store + " team --usd 0.05 --reason x", cli::usage, "is not more. Write outlay caps lower");
   refused("lower " + store + " team --usd 0.06 --reason x", cli::usage, "is not less. Write outlay caps raise");
-  CHECK(command::outlay("caps lower " + store + " team --usd 0.01 --reason x").status == 0);
+  CHECK(command::run_outlay("caps lower " + store + " team --usd 0.01 --reason x").status == 0);
   CHECK_FALSE(program.call());
 }
 
@@ -224,9 +224,9 @@ TEST_CASE("caps: a cap keeps the dimensions that a change does not name", "[cli]
   const std::string store = directory.file("caps.db");
   Program program(store);
   CHECK(program.call());
-  CHECK(command::outlay("caps raise " + store + " team --usd 5 --reason x").status == 0);
-  CHECK(command::outlay("caps raise " + store + " team --calls 7 --reason y").status == 0);
-  const std::string list = command::outlay("caps watch " + store + " team --times 1").out;
+  CHECK(command::run_outlay("caps raise " + store + " team --usd 5 --reason x").status == 0);
+  CHECK(command::run_outlay("caps raise " + store + " team --calls 7 --reason y").status == 0);
+  const std::string list = command::run_outlay("caps watch " + store + " team --times 1").out;
   CHECK(has(list, "$5.00"));
   CHECK(has(list, "calls      7"));
 }
@@ -236,11 +236,13 @@ TEST_CASE("caps: a cap that stays keeps its end, and caps with two ends are refu
   const std::string store = directory.file("caps.db");
   Program program(store);
   CHECK(program.call());
-  const auto run = [&](const std::string& arguments) { return command::outlay("caps " + arguments + " --reason x"); };
+  const auto run = [&](const std::string& arguments) {
+    return command::run_outlay("caps " + arguments + " --reason x");
+  };
   CHECK(run("raise " + store + " team --usd 5 --until 2200-01-01").status == 0);
   // The cap on calls ends with the one on money.
   CHECK(has(run("raise " + store + " team --calls 7").out, "until 2200-01-01T00:00:00Z\n"));
-  std::string list = command::outlay("caps list " + store).out;
+  std::string list = command::run_outlay("caps list " + store).out;
   CHECK(has(list, "usd    $5.00"));
   CHECK(list.find("2200-01-01T00:00:00Z") != list.rfind("2200-01-01T00:00:00Z"));
   CHECK_FALSE(has(list, "for good"));
@@ -254,10 +256,10 @@ TEST_CASE("caps: a cap that stays keeps its end, and caps with two ends are refu
   CHECK(closed.status == cli::usage);
   CHECK(has(closed.err, "would hold for good"));
   CHECK(has(closed.err, "Write --until 2200-01-01T00:00:00Z, or reset those first."));
-  CHECK(command::outlay("caps list " + store).out == list);
+  CHECK(command::run_outlay("caps list " + store).out == list);
   // All of them at once may have another end.
   CHECK(run("raise " + store + " team --usd 6 --calls 8 --until 2200-02-01").status == 0);
-  CHECK(has(command::outlay("caps list " + store).out, "2200-02-01"));
+  CHECK(has(command::run_outlay("caps list " + store).out, "2200-02-01"));
 }
 
 TEST_CASE("caps: a permanent cap is not ended by another one", "[cli][caps]") {
@@ -265,8 +267,8 @@ TEST_CASE("caps: a permanent cap is not ended by another one", "[cli][caps]") {
   const std::string store = directory.file("caps.db");
   Program program(store);
   CHECK(program.call());
-  CHECK(command::outlay("caps raise " + store + " team --usd 5 --reason x").status == 0);
-  const command::Result result = command::outlay("caps close " + store + " team --until 12h --reason x");
+  CHECK(command::run_outlay("caps raise " + store + " team --usd 5 --reason x").status == 0);
+  const command::Result result = command::run_outlay("caps close " + store + " team --until 12h --reason x");
   CHECK(result.status == cli::usage);
   CHECK(has(result.err, "has a cap of $5.00 (usd) for good"));
   CHECK(has(result.err, "Leave --until out, or reset those first."));
@@ -277,10 +279,10 @@ TEST_CASE("caps: an end in 12 hours lies ahead", "[cli][caps]") {
   const std::string store = directory.file("caps.db");
   Program program(store);
   CHECK(program.call());
-  const command::Result result = command::outlay("caps raise " + store + " team --usd 5 --until 12h --reason x");
+  const command::Result result = command::run_outlay("caps raise " + store + " team --usd 5 --until 12h --reason x");
   INFO(result.err);
   CHECK(result.status == 0);
-  CHECK(has(command::outlay("caps list " + store).out, "$5.00"));
+  CHECK(has(command::run_outlay("caps list " + store).out, "$5.00"));
 }
 
 TEST_CASE("caps: a first cap is said to be neither higher nor lower than the programs' own", "[cli][caps]") {
@@ -288,12 +290,12 @@ TEST_CASE("caps: a first cap is said to be neither higher nor lower than the pro
   const std::string store = directory.file("caps.db");
   Program program(store);
   CHECK(program.call());
-  const command::Result first = command::outlay("caps raise " + store + " team --usd 0.01 --reason x");
+  const command::Result first = command::run_outlay("caps raise " + store + " team --usd 0.01 --reason x");
   CHECK(first.status == 0);
   const std::string_view said = "usd: no cap was set here, and the programs' own is not known to the store.";
   CHECK(has(first.out, said));
   CHECK(has(first.err, said));
-  const command::Result second = command::outlay("caps raise " + store + " team --usd 5 --reason x");
+  const command::Result second = command::run_outlay("caps raise " + store + " team --usd 5 --reason x");
   CHECK(second.status == 0);
   CHECK_FALSE(has(second.out, said));
   CHECK(second.err.empty());
@@ -321,7 +323,7 @@ TEST_CASE("caps: a lease that a look finds to have run out is said, and kept in 
     const std::string look = std::string("caps ") + verb + ' ' + store +
                              (has(verb, "show") ? " batches --window forever" : "") + " --records " + records;
     CAPTURE(look);
-    const command::Result found = command::outlay(look);
+    const command::Result found = command::run_outlay(look);
     CHECK(found.status == 0);
     CHECK(found.err ==
           "outlay: batches: A call did not end before its lease ran out (forever). What it had reserved was charged: "
@@ -331,7 +333,7 @@ TEST_CASE("caps: a lease that a look finds to have run out is said, and kept in 
     CHECK(events[0].action == outlay::Action::expired);
     CHECK(events[0].projected == 500'000'000);
   }
-  CHECK(command::outlay("caps counters " + store).err.empty());  // once
+  CHECK(command::run_outlay("caps counters " + store).err.empty());  // once
 }
 
 TEST_CASE("caps: what close did is undone alone, and reset takes back one cap of several", "[cli][caps]") {
@@ -339,20 +341,20 @@ TEST_CASE("caps: what close did is undone alone, and reset takes back one cap of
   const std::string store = directory.file("caps.db"), records = directory.file("ops.db");
   Program program(store);
   CHECK(program.call());
-  CHECK(command::outlay("caps raise " + store + " team --usd 5 --tokens 900 --reason x").status == 0);
-  CHECK(command::outlay("caps close " + store + " team --reason stop").status == 0);
+  CHECK(command::run_outlay("caps raise " + store + " team --usd 5 --tokens 900 --reason x").status == 0);
+  CHECK(command::run_outlay("caps close " + store + " team --reason stop").status == 0);
   CHECK_FALSE(program.call());
-  const command::Result reopened = command::outlay("caps reopen " + store + " team --reason go");
+  const command::Result reopened = command::run_outlay("caps reopen " + store + " team --reason go");
   INFO(reopened.err);
   CHECK(reopened.status == 0);
   for (int i = 0; i < 3; ++i) CHECK(program.call());  // under 5 dollars, not 2 cents
-  CHECK(command::outlay("caps reset " + store + " team --usd --reason x").status == 0);
-  const std::string list = command::outlay("caps list " + store).out;
+  CHECK(command::run_outlay("caps reset " + store + " team --usd --reason x").status == 0);
+  const std::string list = command::run_outlay("caps list " + store).out;
   CHECK(has(list, "tokens  900"));
   CHECK_FALSE(has(list, "usd"));
   CHECK_FALSE(program.call());
-  CHECK(command::outlay("caps reset " + store + " team --tokens --reason x --records " + records).status == 0);
-  CHECK(has(command::outlay("caps list " + store).out, "No cap is set"));
+  CHECK(command::run_outlay("caps reset " + store + " team --tokens --reason x --records " + records).status == 0);
+  CHECK(has(command::run_outlay("caps list " + store).out, "No cap is set"));
   CHECK(events_of(records).size() == 1);
 }
 
@@ -361,10 +363,10 @@ TEST_CASE("caps: what no store keeps needs a file that does", "[cli][caps]") {
   const std::string store = directory.file("caps.db");
   Program program(store);
   CHECK(program.call());
-  CHECK(command::outlay("caps close " + store + " team --reason stop").status == 0);
+  CHECK(command::run_outlay("caps close " + store + " team --reason stop").status == 0);
   for (const std::string change : {"reset", "reopen", "adjust"}) {
-    const command::Result result =
-        command::outlay("caps " + change + " " + store + " team --reason x" + (change == "adjust" ? " --usd 1" : ""));
+    const command::Result result = command::run_outlay("caps " + change + " " + store + " team --reason x" +
+                                                       (change == "adjust" ? " --usd 1" : ""));
     CHECK(result.status == cli::usage);
     CHECK(has(result.err, "--records spend.db"));
   }

@@ -15,16 +15,14 @@
 #include "cli/terminal.hpp"
 #include "outlay/sqlite.hpp"
 #include "support/catch.hpp"
+#include "unit/cli/command.hpp"
 
 namespace cli = outlay::cli;
+using command::has;
+using command::Result;
 using namespace std::chrono_literals;
 
 namespace {
-
-struct Result {
-  int status = -1;
-  std::string out{};
-};
 
 /// Runs the command in a shell. What it says on standard error comes first in `out` only where `arguments` say 2>&1.
 Result run(const std::string& arguments) {
@@ -38,8 +36,6 @@ Result run(const std::string& arguments) {
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   return result;
 }
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 /// A file with three calls and one refusal, in a directory of its own.
 class Spend {

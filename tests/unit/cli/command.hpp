@@ -10,6 +10,7 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace command {
@@ -49,8 +50,10 @@ inline void write_file(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;
 }
 
+inline bool has(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
+
 /// Runs `<variables> outlay <arguments>` in a shell.
-inline Result outlay(const std::string& arguments, const std::string& variables = {}) {
+inline Result run_outlay(const std::string& arguments, const std::string& variables = {}) {
   const Directory directory;
   const std::string err = directory.file("err");
   Result result;

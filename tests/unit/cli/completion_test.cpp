@@ -8,9 +8,9 @@
 #include "support/catch.hpp"
 
 using command::Directory;
-using command::outlay;
 using command::read_file;
 using command::Result;
+using command::run_outlay;
 using command::write_file;
 
 namespace {
@@ -33,7 +33,7 @@ bool installed(const std::string& program) {
 
 /// What bash offers behind these words, separated by spaces.
 std::string bash_offers(const std::string& words) {
-  return shell("bash --norc", outlay("completion bash").out + "\nCOMP_WORDS=(" + words +
+  return shell("bash --norc", run_outlay("completion bash").out + "\nCOMP_WORDS=(" + words +
                                   ")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n_outlay\necho \"${COMPREPLY[*]}\"\n");
 }
 
@@ -69,7 +69,7 @@ TEST_CASE("completion: behind -- bash offers the programs that outlay run may st
 
 TEST_CASE("completion: what is hidden is not offered", "[cli]") {
   for (const char* name : {"bash", "zsh", "fish"}) {
-    const Result script = outlay(std::string("completion ") + name);
+    const Result script = run_outlay(std::string("completion ") + name);
     CHECK(script.status == 0);
     CHECK(script.out.find("manual pages") == std::string::npos);
     CHECK(script.out.find("reconcile") != std::string::npos);
@@ -77,9 +77,9 @@ TEST_CASE("completion: what is hidden is not offered", "[cli]") {
 }
 
 TEST_CASE("completion: zsh and fish read their scripts", "[cli]") {
-  if (installed("zsh")) CHECK(shell("zsh -f -n", outlay("completion zsh").out).empty());
+  if (installed("zsh")) CHECK(shell("zsh -f -n", run_outlay("completion zsh").out).empty());
   if (installed("fish")) {
-    const std::string script = outlay("completion fish").out;
+    const std::string script = run_outlay("completion fish").out;
     CHECK(shell("fish --no-execute", script).empty());
     CHECK(shell("fish --no-config", script + "\ncomplete -C 'outlay caps re'").find("reopen") != std::string::npos);
     CHECK(shell("fish --no-config", script + "\ncomplete -C 'outlay report --format f'").find("focus") !=
@@ -88,13 +88,13 @@ TEST_CASE("completion: zsh and fish read their scripts", "[cli]") {
 }
 
 TEST_CASE("completion: another shell is wrong usage", "[cli]") {
-  CHECK(outlay("completion csh").status == 2);
-  CHECK(outlay("completion").status == 2);
+  CHECK(run_outlay("completion csh").status == 2);
+  CHECK(run_outlay("completion").status == 2);
 }
 
 TEST_CASE("manual: every option that help lists is on the command's page", "[cli]") {
   const Directory directory;
-  REQUIRE(outlay("manual '" + directory.file("") + "'").status == 0);
+  REQUIRE(run_outlay("manual '" + directory.file("") + "'").status == 0);
   std::size_t pages = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory.file(""))) {
     ++pages;
@@ -102,7 +102,7 @@ TEST_CASE("manual: every option that help lists is on the command's page", "[cli
     const std::string page = plain(read_file(entry.path().native()));
     const std::string command = name == "outlay" ? std::string() : name.substr(sizeof "outlay-" - 1);
     const std::set<std::string> on_page = options_in(page);
-    for (const std::string& option : options_in(outlay(command + " --help").out)) {
+    for (const std::string& option : options_in(run_outlay(command + " --help").out)) {
       INFO(name << " " << option);
       CHECK(on_page.contains(option));
     }
@@ -117,5 +117,5 @@ TEST_CASE("manual: every option that help lists is on the command's page", "[cli
 }
 
 TEST_CASE("manual: a directory that is not there is an error", "[cli]") {
-  CHECK(outlay("manual /nowhere/at/all").status == 4);
+  CHECK(run_outlay("manual /nowhere/at/all").status == 4);
 }

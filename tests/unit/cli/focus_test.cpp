@@ -185,7 +185,7 @@ TEST_CASE("focus: the file keeps the rules of FOCUS 1.2, and its sum is the repo
     sink->write(record);
     sink->close();
   }
-  const command::Result result = command::outlay("report " + file + " --format focus --account acct-1");
+  const command::Result result = command::run_outlay("report " + file + " --format focus --account acct-1");
   CHECK(result.status == 0);
   const std::vector<Row> rows = rows_of(result.out);
   REQUIRE(rows.size() == 2);
@@ -238,7 +238,7 @@ TEST_CASE("focus: list prices are the published ones, contracted prices the prog
     sink->close();
   }
   const auto costs = [&](const std::string& options) {
-    const command::Result result = command::outlay("report " + file + " --format focus" + options);
+    const command::Result result = command::run_outlay("report " + file + " --format focus" + options);
     INFO(result.err);
     CHECK(result.status == 0);
     const std::vector<Row> rows = rows_of(result.out);
@@ -259,7 +259,8 @@ TEST_CASE("focus: list prices are the published ones, contracted prices the prog
 
 TEST_CASE("focus: rows are charges, so that no grouping is asked for", "[cli][report][focus]") {
   const command::Directory directory;
-  const command::Result result = command::outlay("report " + directory.file("spend.db") + " --format focus --by model");
+  const command::Result result =
+      command::run_outlay("report " + directory.file("spend.db") + " --format focus --by model");
   CHECK(result.status == cli::usage);
   CHECK(result.err == "outlay: --format focus has a row for each charge. Leave --by and --limit out.\n");
 }
@@ -280,7 +281,7 @@ TEST_CASE("focus: a charge is in the month in which it began, whenever it ended"
   }
   const auto begins = [&](const std::string& options) {
     std::vector<std::string> all;
-    for (const Row& row : rows_of(command::outlay("report " + file + " --format focus " + options).out))
+    for (const Row& row : rows_of(command::run_outlay("report " + file + " --format focus " + options).out))
       all.push_back(row.at("ChargePeriodStart"));
     return all;
   };
@@ -300,7 +301,7 @@ TEST_CASE("focus: tags survive the spreadsheet that reads them", "[cli][report][
     sink->write(record);
     sink->close();
   }
-  const std::vector<Row> rows = rows_of(command::outlay("report " + file + " --format focus").out);
+  const std::vector<Row> rows = rows_of(command::run_outlay("report " + file + " --format focus").out);
   REQUIRE(rows.size() == 1);
   CHECK(rows[0].at("Tags").find_first_of(";|") == std::string::npos);
   CHECK(boost::json::parse(rows[0].at("Tags")).at("note") == "x;=cmd|'/C calc'!A0");

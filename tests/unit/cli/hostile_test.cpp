@@ -17,11 +17,10 @@
 
 namespace cli = outlay::cli;
 using command::Directory;
+using command::has;
 using command::Result;
 
 namespace {
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
 
 const std::string rocket = "\xF0\x9F\x9A\x80";
 const std::string turned = "\xE2\x80\xAE";  // what follows reads from right to left
@@ -37,7 +36,7 @@ const std::string hostile[] = {"<script>alert(1)</script>",
                                "line\nfake: 1",
                                std::string(4'096, 'W')};
 
-void fill(outlay::Sink& sink) {
+void fill_with_hostile(outlay::Sink& sink) {
   outlay::Record record;
   outlay::BudgetEvent event;
   record.started = record.ended = event.time = cli::parse_time("2026-11-01T12:00:00Z", {}).value();
@@ -100,14 +99,14 @@ TEST_CASE("hostile: names are shown in tables, tail and top, and move no termina
   for (const bool sqlite : {true, false}) {
     const std::string file = directory.file(sqlite ? "spend.db" : "spend.jsonl");
     if (sqlite)
-      fill(*outlay::sqlite_sink({.path = file}));
+      fill_with_hostile(*outlay::sqlite_sink({.path = file}));
     else
-      fill(*outlay::jsonl_sink({.path = file, .sync = false}));
+      fill_with_hostile(*outlay::jsonl_sink({.path = file, .sync = false}));
     for (const std::string& arguments :
          {"report " + file + " --by label,model,budget", "report " + file + " --by '<script>alert(1)</script>'",
           "tail --once --lines 100 " + file, "top --once --since 2026-10-01 --by label,budget,provider " + file}) {
       INFO(arguments);
-      const Result result = command::outlay(arguments);
+      const Result result = command::run_outlay(arguments);
       CHECK(result.status == 0);
       check_terminal(result.out);
       check_terminal(result.err);
@@ -115,7 +114,7 @@ TEST_CASE("hostile: names are shown in tables, tail and top, and move no termina
       if (!has(arguments, "--by '<")) CHECK(has(result.out, rocket + " launch"));
     }
     const std::string page = directory.file("page.html");
-    CHECK(command::outlay("report " + file + " --html " + page).status == 0);
+    CHECK(command::run_outlay("report " + file + " --html " + page).status == 0);
     const std::string html = command::read_file(page);
     CHECK_FALSE(has(html, "<script>alert"));
     CHECK_FALSE(has(html, "<img"));
@@ -124,24 +123,25 @@ TEST_CASE("hostile: names are shown in tables, tail and top, and move no termina
     CHECK(has(html, std::string(4'096, 'W')));
   }
   // What a message repeats of the command line.
-  check_terminal(command::outlay("report $'none\\e[2J.db'").err);
+  check_terminal(command::run_outlay("report $'none\\e[2J.db'").err);
 }
 
 TEST_CASE("hostile: names are text in CSV, FOCUS and JSON, whatever a reader separates by", "[cli][hostile]") {
   const Directory directory;
   const std::string file = directory.file("spend.db");
-  fill(*outlay::sqlite_sink({.path = file}));
-  const std::string csv = command::outlay("report " + file + " --by label,model,budget --format csv").out;
+  fill_with_hostile(*outlay::sqlite_sink({.path = file}));
+  const std::string csv = command::run_outlay("report " + file + " --by label,model,budget --format csv").out;
   for (const char separator : {',', ';', '|', '\t'}) CHECK_FALSE(computes(csv, separator));
   CHECK(computes("a,=1", ','));
   CHECK(computes("a;\"=1", ';'));
-  const std::string focus = command::outlay("report " + file + " --format focus").out;
+  const std::string focus = command::run_outlay("report " + file + " --format focus").out;
   for (const char separator : {',', ';', '|'}) CHECK_FALSE(computes(focus, separator));
   // On a terminal nothing of them is obeyed, either.
   for (const char* options : {" --by label --format csv", " --by label --format json", " --format focus"})
     check_terminal(command::on_terminal("report " + file + options, 80));
   // JSON has each name as it was.
-  const auto rows = boost::json::parse(command::outlay("report " + file + " --by label --format json").out).at("rows");
+  const auto rows =
+      boost::json::parse(command::run_outlay("report " + file + " --by label --format json").out).at("rows");
   std::vector<std::string> labels;
   for (const auto& row : rows.as_array()) labels.emplace_back(row.at("tags").at("label").as_string());
   for (const std::string& name : hostile) {
@@ -186,7 +186,7 @@ TEST_CASE("hostile: a gateway's metrics stay lines of metrics, and its rows line
     begin = end + 1;
   }
   const std::string url = "http://127.0.0.1:" + std::to_string(served.port()) + "/outlay/";
-  const Result table = command::outlay("report " + url + " --by user");
+  const Result table = command::run_outlay("report " + url + " --by user");
   CHECK(table.status == 0);
   check_terminal(table.out);
   CHECK(has(table.out, "<script>alert(1)</script>"));

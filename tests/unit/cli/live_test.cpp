@@ -14,6 +14,7 @@
 #include "support/fault_server.hpp"
 
 using command::Directory;
+using command::has;
 using command::read_file;
 using command::Result;
 using command::Served;
@@ -42,12 +43,10 @@ std::string config_of(const FaultServer& upstream, const std::string& more) {
 
 std::string url_of(const Served& served) { return "http://127.0.0.1:" + std::to_string(served.port()) + "/outlay/"; }
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
-
 /// A row is written a moment after the call.
 Result until(const std::string& arguments, std::string_view part, const std::string& variables = {}) {
   Result result;
-  for (int most = 200; most > 0 && !has(result.out, part); --most) result = command::outlay(arguments, variables);
+  for (int most = 200; most > 0 && !has(result.out, part); --most) result = command::run_outlay(arguments, variables);
   return result;
 }
 
@@ -76,23 +75,23 @@ TEST_CASE("live: a running gateway is reported as its file is, of its records or
     INFO(table.err);
     CHECK(table.err.empty());
     CHECK(table.out == "team,usd,calls\nblue,0.0002,2\nred,0.0001,1\n");
-    CHECK(has(command::outlay("report " + url + " --format json").out, "\"blocked_calls\":1"));
-    CHECK(has(command::outlay("report " + url + " --where team=red --format json").out, "\"calls\":1"));
-    CHECK(has(command::outlay("report " + url + " --budget team:blue --format json").out, "\"calls\":2"));
-    CHECK(has(command::outlay("report " + url + " --until 2026-01-01 --format json").out, "\"calls\":0"));
-    const Result focus = command::outlay("report " + url + " --format focus");
+    CHECK(has(command::run_outlay("report " + url + " --format json").out, "\"blocked_calls\":1"));
+    CHECK(has(command::run_outlay("report " + url + " --where team=red --format json").out, "\"calls\":1"));
+    CHECK(has(command::run_outlay("report " + url + " --budget team:blue --format json").out, "\"calls\":2"));
+    CHECK(has(command::run_outlay("report " + url + " --until 2026-01-01 --format json").out, "\"calls\":0"));
+    const Result focus = command::run_outlay("report " + url + " --format focus");
     CHECK(std::count(focus.out.begin(), focus.out.end(), '\n') == 4);
     const std::string page = directory.file("page.html");
-    CHECK(command::outlay("report " + url + " --html " + page).status == 0);
+    CHECK(command::run_outlay("report " + url + " --html " + page).status == 0);
     CHECK(has(read_file(page), "id=\"total\" data-n=\"300000\""));
     CHECK(has(read_file(page), "<bdi>127.0.0.1:" + std::to_string(served.port()) + "</bdi>"));
-    const Result tail = command::outlay("tail " + url + " --once");
+    const Result tail = command::run_outlay("tail " + url + " --once");
     CHECK(has(tail.out, "team=red"));
     CHECK(has(tail.out, "blocked"));
-    CHECK(has(command::outlay("top " + url + " --once --by team").out, "blue"));
+    CHECK(has(command::run_outlay("top " + url + " --once --by team").out, "blue"));
     if (!more.empty())
-      CHECK(command::outlay("report " + url + " --by team,model --format json").out ==
-            command::outlay("report " + records + " --by team,model --format json").out);
+      CHECK(command::run_outlay("report " + url + " --by team,model --format json").out ==
+            command::run_outlay("report " + records + " --by team,model --format json").out);
   }
 }
 
@@ -151,8 +150,8 @@ TEST_CASE("live: a large file of records comes in pages, whole", "[cli][live]") 
   Served served(file);
   for (const char* options : {" --by n --format json", " --by model,hour --format json",
                               " --by n --where n=3 --format json", " --since 2026-09-21T15:00:00Z --format json"})
-    CHECK(command::outlay("report " + url_of(served) + options).out ==
-          command::outlay("report " + records + options).out);
+    CHECK(command::run_outlay("report " + url_of(served) + options).out ==
+          command::run_outlay("report " + records + options).out);
   // What a page is, for others who ask.
   const std::string first = served.page("/outlay/rows");
   CHECK(Served::status_of(first) == 200);
@@ -221,7 +220,7 @@ TEST_CASE("live: a gateway that does not know any more how far it was read is sa
     return plan;
   });
   const std::string url = gateway.url() + "/outlay/";
-  const Result result = command::outlay("tail " + url);
+  const Result result = command::run_outlay("tail " + url);
   CHECK(result.status == cli::bad_input);
   CHECK(result.err ==
         "outlay: the gateway at \"" + url +
@@ -234,17 +233,17 @@ TEST_CASE("live: the admin token comes from a variable or a file, and what is wr
   const Directory directory;
   const std::string file = directory.file("outlay.json"), token = directory.file("token");
   write_file(token, "secret-of-operators\n");
-  const std::string hash = command::outlay("keys hash <" + token).out.substr(0, 64);
+  const std::string hash = command::run_outlay("keys hash <" + token).out.substr(0, 64);
   write_file(file, config_of(upstream, ",\"admin_sha256\":\"" + hash + "\""));
   Served served(file);
   const std::string url = url_of(served);
-  CHECK(command::outlay("report " + url + " --token-file " + token).status == 0);
-  CHECK(command::outlay("report " + url, "OUTLAY_ADMIN_TOKEN=secret-of-operators").status == 0);
-  CHECK(command::outlay("report http://127.0.0.1:" + std::to_string(served.port()),
-                        "OUTLAY_ADMIN_TOKEN=secret-of-operators")
+  CHECK(command::run_outlay("report " + url + " --token-file " + token).status == 0);
+  CHECK(command::run_outlay("report " + url, "OUTLAY_ADMIN_TOKEN=secret-of-operators").status == 0);
+  CHECK(command::run_outlay("report http://127.0.0.1:" + std::to_string(served.port()),
+                            "OUTLAY_ADMIN_TOKEN=secret-of-operators")
             .status == 0);
   const auto error = [](const std::string& arguments, const std::string& variables = {}) {
-    const Result result = command::outlay(arguments, variables);
+    const Result result = command::run_outlay(arguments, variables);
     CHECK(result.status == cli::bad_input);
     CHECK(result.out.empty());
     CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);

@@ -18,15 +18,14 @@
 
 namespace cli = outlay::cli;
 using command::Directory;
+using command::has;
 using command::on_terminal;
 using command::Result;
 
 namespace {
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
-
 /// Two calls of alice, one without a price.
-void fill(outlay::Sink& sink) {
+void fill_with_calls(outlay::Sink& sink) {
   outlay::Record record;
   record.started = record.ended = cli::parse_time("2026-11-01T12:00:00Z", {}).value();
   record.model = record.requested_model = record.admitted_model = "gpt-4o";
@@ -42,7 +41,7 @@ void fill(outlay::Sink& sink) {
 
 std::string spend(const Directory& directory) {
   const std::string file = directory.file("spend.db");
-  fill(*outlay::sqlite_sink({.path = file}));
+  fill_with_calls(*outlay::sqlite_sink({.path = file}));
   return file;
 }
 
@@ -87,7 +86,7 @@ TEST_CASE("mistakes: a file that is not what it should be is named, with the nex
          {"report " + one.file, "report " + one.file + " --format focus",
           "report " + one.file + " --html " + none + ".html", "tail --once " + one.file, "top --once " + one.file}) {
       INFO(arguments);
-      const Result result = command::outlay(arguments);
+      const Result result = command::run_outlay(arguments);
       INFO(result.err);
       CHECK(result.status == cli::bad_input);
       CHECK(has(result.err, "outlay: \"" + one.file + "\" "));
@@ -95,8 +94,8 @@ TEST_CASE("mistakes: a file that is not what it should be is named, with the nex
       CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
     }
   CHECK_FALSE(std::filesystem::exists(none));
-  CHECK(has(command::outlay("reconcile " + none + " --bill " + directory.file("directory")).err, "is a directory"));
-  const Result gateway = command::outlay("caps list http://127.0.0.1:8787/outlay/");
+  CHECK(has(command::run_outlay("reconcile " + none + " --bill " + directory.file("directory")).err, "is a directory"));
+  const Result gateway = command::run_outlay("caps list http://127.0.0.1:8787/outlay/");
   CHECK(gateway.status == cli::usage);
   CHECK(has(gateway.err, "is not a store. Write a file's path, redis://HOST or unix://SOCKET"));
 }
@@ -109,21 +108,23 @@ TEST_CASE("mistakes: a file without calls, and a filter that none passes, are sa
        {"report ", "report --format csv ", "report --format focus ", "tail --once ", "top --once "}) {
     INFO(command);
     const Result nothing =
-        command::outlay(command + empty + (std::string(command) == "top --once " ? " --since ''" : ""));
+        command::run_outlay(command + empty + (std::string(command) == "top --once " ? " --since ''" : ""));
     CHECK(nothing.status == 0);
     CHECK(nothing.err == "outlay: \"" + empty + "\" has no calls.\n");
-    const Result filtered = command::outlay(command + file + " --since 2026-10-01 --where nosuch=1");
+    const Result filtered = command::run_outlay(command + file + " --since 2026-10-01 --where nosuch=1");
     CHECK(filtered.status == 0);
     CHECK(filtered.err ==
           "outlay: no call in \"" + file + "\" passes --since and --where. Leave one out to see what is there.\n");
   }
-  CHECK(has(command::outlay("top --once --since 2026-10-01 --by nosuch " + file).out,
+  CHECK(has(command::run_outlay("top --once --since 2026-10-01 --by nosuch " + file).out,
             "No call has any of these. Check the names of --by."));
-  CHECK(has(command::outlay("report --by nosuch " + file).err, "no record has the tag \"nosuch\". Check its name."));
-  const Result page = command::outlay("report --by nosuch,user_id --html " + directory.file("page.html") + ' ' + file);
+  CHECK(
+      has(command::run_outlay("report --by nosuch " + file).err, "no record has the tag \"nosuch\". Check its name."));
+  const Result page =
+      command::run_outlay("report --by nosuch,user_id --html " + directory.file("page.html") + ' ' + file);
   CHECK(page.status == 0);
   CHECK(page.err == "outlay: no record has the tag \"nosuch\". Check its name.\n");
-  CHECK(command::outlay("report --format focus " + file).err ==
+  CHECK(command::run_outlay("report --format focus " + file).err ==
         "outlay: 1 call has no price, or something that is billed by use and has none: their x_CostSource is none, and "
         "what that cost is not in the file. outlay prices explain MODEL says why.\n");
 }
@@ -132,7 +133,7 @@ TEST_CASE("mistakes: a wrong option is named, with what to write", "[cli][mistak
   const Directory directory;
   const std::string file = spend(directory);
   const auto error = [&](const std::string& arguments) {
-    const Result result = command::outlay(arguments);
+    const Result result = command::run_outlay(arguments);
     INFO(arguments);
     CHECK(result.status == cli::usage);
     CHECK(result.out.empty());
@@ -171,10 +172,10 @@ TEST_CASE("mistakes: a tag of too many values is not put on a page", "[cli][mist
     }
     sink->close();
   }
-  const Result page = command::outlay("report " + file + " --by request_id --html " + file + ".html");
+  const Result page = command::run_outlay("report " + file + " --by request_id --html " + file + ".html");
   CHECK(page.status == cli::usage);
   CHECK(has(page.err, "--by request_id: it has over 1,000 values, too many for a page."));
-  CHECK(command::outlay("report " + file + " --by request_id --format csv").status == 0);
+  CHECK(command::run_outlay("report " + file + " --by request_id --format csv").status == 0);
 }
 
 TEST_CASE("mistakes: a pipe that is closed ends what waits for more", "[cli][mistakes]") {

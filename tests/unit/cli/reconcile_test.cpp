@@ -7,10 +7,9 @@
 #include "unit/cli/command.hpp"
 
 namespace cli = outlay::cli;
+using command::has;
 
 namespace {
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 /// Two days of two providers.
 class Books {
@@ -45,7 +44,7 @@ class Books {
   [[nodiscard]] std::string file() const { return directory_.file("spend.db"); }
   [[nodiscard]] command::Result against(const std::string& bill, const std::string& options = {}) const {
     command::write_file(directory_.file("bill.csv"), bill);
-    return command::outlay("reconcile " + file() + " --bill " + directory_.file("bill.csv") + " " + options);
+    return command::run_outlay("reconcile " + file() + " --bill " + directory_.file("bill.csv") + " " + options);
   }
 
  private:

@@ -12,11 +12,10 @@
 #include "unit/cli/command.hpp"
 
 namespace cli = outlay::cli;
+using command::has;
 using namespace std::chrono_literals;
 
 namespace {
-
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 outlay::Time at(std::string_view text) { return cli::parse_time(text, outlay::Time{}).value(); }
 
@@ -89,15 +88,15 @@ TEST_CASE("report: a file of JSON lines gives the same as an SQLite file", "[cli
         "--where model=claude", "--budget team --by budget", "--budget team/answer", "--where day=2026-03-28",
         "--format json --by user_id,week"}) {
     INFO(options);
-    const command::Result sqlite = command::outlay("report " + files.sqlite() + " " + options);
-    const command::Result jsonl = command::outlay("report " + files.jsonl() + " " + options);
+    const command::Result sqlite = command::run_outlay("report " + files.sqlite() + " " + options);
+    const command::Result jsonl = command::run_outlay("report " + files.jsonl() + " " + options);
     CHECK(sqlite.status == 0);
     CHECK(jsonl.status == 0);
     CHECK(sqlite.out == jsonl.out);
     CHECK(sqlite.err == jsonl.err);
   }
   for (const std::string& file : {files.sqlite(), files.jsonl()}) {
-    const command::Result unknown = command::outlay("report " + file + " --budget taem");
+    const command::Result unknown = command::run_outlay("report " + file + " --budget taem");
     CHECK(unknown.status == cli::bad_input);
     CHECK(has(unknown.err, "was ever called \"taem\""));
   }
@@ -107,17 +106,17 @@ TEST_CASE("report: the numbers are those of report_sqlite", "[cli][report]") {
   const Files files(fill);
   const std::vector<std::string> by{"model", "user_id"};
   const outlay::Report expected = outlay::report_sqlite(files.sqlite(), by);
-  CHECK(command::outlay("report " + files.jsonl() + " --by model,user_id --format json").out ==
+  CHECK(command::run_outlay("report " + files.jsonl() + " --by model,user_id --format json").out ==
         cli::as_json(expected, expected.size()));
-  CHECK(command::outlay("report " + files.sqlite() + " --by model,user_id --format csv").out ==
+  CHECK(command::run_outlay("report " + files.sqlite() + " --by model,user_id --format csv").out ==
         cli::as_csv(expected, by, expected.size()));
 }
 
 TEST_CASE("report: hours, days, weeks and months are those of a time zone, in the order of time", "[cli][report]") {
   const Files files(fill);
   const auto keys = [&](const std::string& unit, const std::string& zone) {
-    const std::string csv = command::outlay("report " + files.sqlite() + " --format csv --by " + unit +
-                                            (zone.empty() ? "" : " --zone " + zone))
+    const std::string csv = command::run_outlay("report " + files.sqlite() + " --format csv --by " + unit +
+                                                (zone.empty() ? "" : " --zone " + zone))
                                 .out;
     std::vector<std::string> first;
     for (std::size_t begin = csv.find('\n') + 1; begin < csv.size(); begin = csv.find('\n', begin) + 1)
@@ -135,7 +134,7 @@ TEST_CASE("report: hours, days, weeks and months are those of a time zone, in th
                                               "2026-04-02T02:00+02:00"});
   CHECK(keys("hour", "")[0] == "2026-03-28T22:00Z");
   CHECK(keys("hour", "Asia/Kolkata")[0] == "2026-03-29T04:00+05:30");
-  const command::Result unknown = command::outlay("report " + files.sqlite() + " --by day --zone Mars/Olympus");
+  const command::Result unknown = command::run_outlay("report " + files.sqlite() + " --by day --zone Mars/Olympus");
   CHECK(unknown.status == cli::usage);
   CHECK(has(unknown.err, "Mars/Olympus"));
 }
@@ -143,15 +142,15 @@ TEST_CASE("report: hours, days, weeks and months are those of a time zone, in th
 TEST_CASE("report: lines that no sink writes are left out, and that is said", "[cli][report]") {
   const Files files(fill);
   const std::string whole = command::read_file(files.jsonl());
-  const std::string before = command::outlay("report " + files.jsonl()).out;
+  const std::string before = command::run_outlay("report " + files.jsonl()).out;
   command::write_file(files.jsonl(), whole + "{\"type\":\"call\"}\n" + "no JSON\n\n" + std::string(2'000'000, 'x') +
                                          "\n" + "{\"type\":\"call\",\"usd_nanos\":99");
-  const command::Result result = command::outlay("report " + files.jsonl());
+  const command::Result result = command::run_outlay("report " + files.jsonl());
   CHECK(result.status == 0);
   CHECK(result.out == before);
   CHECK(has(result.err, "3 lines that a jsonl_sink does not write, the first is line 6"));
   command::write_file(files.jsonl(), whole + "{\"type\":\"call\",\"usd_nanos\":99");
-  CHECK(has(command::outlay("report " + files.jsonl()).err, "last line that is not complete"));
+  CHECK(has(command::run_outlay("report " + files.jsonl()).err, "last line that is not complete"));
 }
 
 TEST_CASE("report: a terminal gets bars, other readers do not", "[cli][report]") {
@@ -187,7 +186,7 @@ TEST_CASE("report: a page has the sums in its cells, and harmful names as text",
   });
   for (const std::string& file : {files.sqlite(), files.jsonl()}) {
     const std::string page = files.sqlite() + ".html";
-    const command::Result result = command::outlay("report " + file + " --html " + page);
+    const command::Result result = command::run_outlay("report " + file + " --html " + page);
     CHECK(result.status == 0);
     CHECK(result.out.empty());
     const std::string text = command::read_file(page);
@@ -198,7 +197,7 @@ TEST_CASE("report: a page has the sums in its cells, and harmful names as text",
     CHECK(has(text, "1 call has no price"));
     CHECK_FALSE(has(text, " style=\""));
   }
-  CHECK(command::outlay("report " + files.sqlite() + " --html /nowhere/page.html").status == cli::bad_input);
+  CHECK(command::run_outlay("report " + files.sqlite() + " --html /nowhere/page.html").status == cli::bad_input);
 }
 
 TEST_CASE("report: a page has a table by all names of --by together", "[cli][report][page]") {
@@ -239,7 +238,7 @@ TEST_CASE("report: a page lists the dearest rows of names together, and what the
 TEST_CASE("report: a page of a file without calls says so", "[cli][report][page]") {
   const Files files([](outlay::Sink&) {});
   const std::string page = files.sqlite() + ".html";
-  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(command::run_outlay("report " + files.sqlite() + " --html " + page).status == 0);
   CHECK(has(command::read_file(page), "No calls"));
 }
 
@@ -302,7 +301,7 @@ TEST_CASE(
   for (const std::string& file : {files.sqlite(), files.jsonl()}) {
     INFO(file);
     const std::string page = file + ".html";
-    CHECK(command::outlay("report " + file + " --html " + page).status == 0);
+    CHECK(command::run_outlay("report " + file + " --html " + page).status == 0);
     const std::string html = command::read_file(page);
     CHECK(has(html, "id=\"saved-refused\" data-n=\"8000\""));
     CHECK(has(html, "in 2 calls; not known of 1 call<"));
@@ -315,14 +314,14 @@ TEST_CASE(
 TEST_CASE("report: a page without such calls says nothing of savings", "[cli][report][page]") {
   const Files files([](outlay::Sink& sink) { sink.write(make_record("2026-03-30T00:00:00Z", 1)); });
   const std::string page = files.sqlite() + ".html";
-  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(command::run_outlay("report " + files.sqlite() + " --html " + page).status == 0);
   CHECK_FALSE(has(command::read_file(page), "saved-"));
 }
 
 TEST_CASE("report: the highest line of a chart is above the highest bar", "[cli][report][page]") {
   const Files files([](outlay::Sink& sink) { sink.write(make_record("2026-03-30T00:00:00Z", 38'000'000'000)); });
   const std::string page = files.sqlite() + ".html";
-  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(command::run_outlay("report " + files.sqlite() + " --html " + page).status == 0);
   CHECK(has(command::read_file(page), ">$40</text>"));
 }
 
@@ -344,7 +343,7 @@ TEST_CASE("report: a page shows the cap that an operator has set last", "[cli][r
     sink.event(event);
   });
   const std::string page = files.sqlite() + ".html";
-  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(command::run_outlay("report " + files.sqlite() + " --html " + page).status == 0);
   CHECK(has(command::read_file(page), "data-n=\"40000000000\""));
   CHECK(has(command::read_file(page), "12.5 %"));
 }
@@ -360,7 +359,7 @@ TEST_CASE("report: what no event says of a budget's spend is not shown as nothin
     sink.event(event);
   });
   const std::string page = files.sqlite() + ".html";
-  CHECK(command::outlay("report " + files.sqlite() + " --html " + page).status == 0);
+  CHECK(command::run_outlay("report " + files.sqlite() + " --html " + page).status == 0);
   const std::string html = command::read_file(page);
   CHECK(has(html, "data-n=\"10000000000\""));
   CHECK(has(html, "not said</td><td class=\"num\" data-n=\"-1\">not said"));
@@ -372,7 +371,7 @@ TEST_CASE("report: a page never takes the place of its source, and never of half
     const std::string before = command::read_file(file);
     std::filesystem::create_symlink(file, file + ".link");
     for (const std::string& path : {file, file + ".link"}) {
-      const command::Result result = command::outlay("report " + file + " --html " + path);
+      const command::Result result = command::run_outlay("report " + file + " --html " + path);
       CHECK(result.status == cli::usage);
       CHECK(has(result.err, "is the file that the page is made from"));
     }
@@ -381,8 +380,8 @@ TEST_CASE("report: a page never takes the place of its source, and never of half
   // Where the disk is full, what was there stays. A file may have one block here.
   const std::string page = files.sqlite() + ".html";
   command::write_file(page, "before");
-  const command::Result full = command::outlay("report " + files.sqlite() + " --html " + page,
-                                               "bash -c 'trap \"\" XFSZ; ulimit -f 1; exec \"$@\"' --");
+  const command::Result full = command::run_outlay("report " + files.sqlite() + " --html " + page,
+                                                   "bash -c 'trap \"\" XFSZ; ulimit -f 1; exec \"$@\"' --");
   INFO(full.err);
   CHECK(full.status != 0);
   CHECK(command::read_file(page) == "before");
@@ -392,14 +391,14 @@ TEST_CASE("report: a page never takes the place of its source, and never of half
 
 TEST_CASE("report: --html and --format exclude each other", "[cli][report]") {
   const Files files(fill);
-  CHECK(command::outlay("report " + files.sqlite() + " --format csv --html " + files.sqlite() + ".html").status ==
+  CHECK(command::run_outlay("report " + files.sqlite() + " --format csv --html " + files.sqlite() + ".html").status ==
         cli::usage);
 }
 
 TEST_CASE("report: dates without an offset are those of the zone", "[cli][report]") {
   const Files files(fill);
   const auto calls = [&](const std::string& options) {
-    const std::string out = command::outlay("report " + files.sqlite() + " --format json " + options).out;
+    const std::string out = command::run_outlay("report " + files.sqlite() + " --format json " + options).out;
     const std::size_t begin = out.find("\"calls\":") + 8;
     return out.substr(begin, out.find(',', begin) - begin);
   };
@@ -435,7 +434,8 @@ TEST_CASE("report: today and yesterday are days of the zone", "[cli][report]") {
     CHECK(since("yesterday", "2026-03-01T23:30:00Z", calendar) == at("2026-02-28"));
   }
   const Files files(fill);
-  CHECK(command::outlay("report " + files.sqlite() + " --since yesterday --until today --zone Asia/Tokyo").status == 0);
+  CHECK(command::run_outlay("report " + files.sqlite() + " --since yesterday --until today --zone Asia/Tokyo").status ==
+        0);
 }
 
 TEST_CASE("report: an empty file of JSON lines has no calls, and one that was cut is read from its begin",
@@ -443,7 +443,7 @@ TEST_CASE("report: an empty file of JSON lines has no calls, and one that was cu
   const command::Directory directory;
   const std::string file = directory.file("spend.jsonl");
   command::write_file(file, "");
-  const command::Result result = command::outlay("report " + file + " --format csv");
+  const command::Result result = command::run_outlay("report " + file + " --format csv");
   INFO(result.err);
   CHECK(result.status == 0);
   CHECK(has(result.out, "usd,"));
@@ -461,7 +461,7 @@ TEST_CASE("report: counts that no call has are refused, not added up", "[cli][re
     sink->close();
   }
   for (const std::string& arguments : {std::string("report ") + file, std::string("tail --once ") + file}) {
-    const command::Result result = command::outlay(arguments);
+    const command::Result result = command::run_outlay(arguments);
     CHECK(result.status == cli::bad_input);
     CHECK(has(result.err, "impossible count (9223372036854775807)"));
   }

@@ -42,25 +42,25 @@ FaultServer chat_upstream() {
 
 constexpr const char* alices_key = "outlay-aaaa";
 
-std::string hash(const std::string& key) { return outlay("keys hash <<END\n" + key + "\nEND\n").out.substr(0, 64); }
+std::string hash(const std::string& key) { return run_outlay("keys hash <<END\n" + key + "\nEND\n").out.substr(0, 64); }
 
 }  // namespace
 
 TEST_CASE("serve: a new key is shown once, and its hash is what keys hash prints", "[cli][serve]") {
-  const Result made = outlay("keys new --name alice");
+  const Result made = run_outlay("keys new --name alice");
   CHECK(made.status == 0);
   const std::string key = made.out.substr(0, made.out.find('\n'));
   CHECK(key.size() == 7 + 64);
   CHECK(key.starts_with("outlay-"));
   CHECK(made.out == key + "\n{\"name\":\"alice\",\"sha256\":\"" + hash(key) + "\"}\n");
-  CHECK(outlay("keys new").out.substr(0, 71) != key);
-  CHECK(outlay("keys hash </dev/null").status == 2);
+  CHECK(run_outlay("keys new").out.substr(0, 71) != key);
+  CHECK(run_outlay("keys hash </dev/null").status == 2);
 }
 
 TEST_CASE("serve: --print-config writes every setting, and what it writes is read again", "[cli][serve]") {
   const Directory directory;
   const std::string file = directory.file("outlay.json");
-  const Result all = outlay("serve --print-config");
+  const Result all = run_outlay("serve --print-config");
   CHECK(all.status == 0);
   for (const char* part :
        {"\"address\":\"127.0.0.1\",\"port\":8787", "\"name\":\"anthropic\",\"url\":\"https://api.anthropic.com\"",
@@ -68,8 +68,8 @@ TEST_CASE("serve: --print-config writes every setting, and what it writes is rea
         "\"on_unreachable\":\"deny\""})
     CHECK_THAT(all.out, ContainsSubstring(part));
   write_file(file, all.out);
-  CHECK(outlay("serve --config " + file + " --check").out == file + " is valid\n");
-  CHECK(outlay("serve --config " + file + " --print-config").out == all.out);
+  CHECK(run_outlay("serve --config " + file + " --check").out == file + " is valid\n");
+  CHECK(run_outlay("serve --config " + file + " --print-config").out == all.out);
   // And so is one with something in every place.
   write_file(
       file,
@@ -80,10 +80,10 @@ TEST_CASE("serve: --print-config writes every setting, and what it writes is rea
           hash("b") + R"(",
     "pass":["POST /v1/audio/*"],"refusal_status":402,"limits":{"head_bytes":1000,"total_ms":5},"drain_ms":0,"rules":[{"match":{"user_id":"*"},"usd":1}],
     "store":"sqlite:caps.db","on_unreachable":{"local_usd":5},"records":"spend.db","log":false})");
-  const Result second = outlay("serve --config " + file + " --print-config");
+  const Result second = run_outlay("serve --config " + file + " --print-config");
   CHECK(second.status == 0);
   write_file(file, second.out);
-  CHECK(outlay("serve --config " + file + " --print-config").out == second.out);
+  CHECK(run_outlay("serve --config " + file + " --print-config").out == second.out);
 }
 
 TEST_CASE("serve: what is wrong with a configuration is named by its place", "[cli][serve]") {
@@ -91,7 +91,7 @@ TEST_CASE("serve: what is wrong with a configuration is named by its place", "[c
   const std::string file = directory.file("outlay.json");
   const auto error = [&](const std::string& text) {
     write_file(file, text);
-    const Result result = outlay("serve --config " + file + " --check");
+    const Result result = run_outlay("serve --config " + file + " --check");
     CHECK(result.status == 3);
     CHECK(result.err.starts_with("outlay: " + file + ": "));
     return result.err.substr(10 + file.size());
@@ -118,7 +118,7 @@ TEST_CASE("serve: what is wrong with a configuration is named by its place", "[c
   CHECK_THAT(error(R"({"records":")" + directory.file("none/spend.db") + "\"}"), ContainsSubstring("records: "));
   CHECK_THAT(error(R"({"store":"sqlite:)" + directory.file("none/caps.db") + "\"}"), ContainsSubstring("store: "));
   CHECK_THAT(error(R"({"listen":{"port":8787},"admin":{"port":8787}})"), ContainsSubstring("admin.port: "));
-  CHECK(outlay("serve --config " + directory.file("missing.json")).status == 3);
+  CHECK(run_outlay("serve --config " + directory.file("missing.json")).status == 3);
 }
 
 TEST_CASE("serve: keys, rules, records and log of a configuration, read again on SIGHUP, all or nothing",
@@ -158,7 +158,7 @@ TEST_CASE("serve: keys, rules, records and log of a configuration, read again on
   CHECK_THAT(log, ContainsSubstring(R"("status":429,"outcome":"refused")"));
   CHECK(log.find("private") == std::string::npos);
   CHECK(log.find(alices_key) == std::string::npos);
-  CHECK_THAT(outlay("report " + records + " --by user_id --format csv").out, ContainsSubstring("alice,0.0003"));
+  CHECK_THAT(run_outlay("report " + records + " --by user_id --format csv").out, ContainsSubstring("alice,0.0003"));
 }
 
 TEST_CASE("serve: a configuration that changes is read again by itself, all or nothing", "[cli][serve]") {
@@ -220,7 +220,7 @@ TEST_CASE("serve: the schema of the configuration has the members that the reade
   // A member that is not known is answered with a list of those that are.
   const auto known = [&](const std::string& config) {
     write_file(file, config);
-    const std::string error = outlay("serve --config " + file + " --check").err;
+    const std::string error = run_outlay("serve --config " + file + " --check").err;
     constexpr std::string_view before = "zzz: is not known. Write one of ";
     const std::size_t at = error.find(before);
     REQUIRE(at != error.npos);
@@ -253,7 +253,7 @@ TEST_CASE("serve: the schema of the configuration has the members that the reade
   CHECK(known(R"({"rules":[{"on_exceed":{"clamp":{"zzz":1}}}]})") == in_schema(definitions.at("clamp")));
   CHECK(known(R"({"rules":[{"on_exceed":{"wait":{"zzz":1}}}]})") == in_schema(definitions.at("wait")));
   // The defaults of the schema are those that are printed.
-  const auto printed = boost::json::parse(outlay("serve --print-config").out);
+  const auto printed = boost::json::parse(run_outlay("serve --print-config").out);
   for (const auto& member : printed.as_object()) {
     CAPTURE(std::string(member.key()));
     REQUIRE(members.as_object().contains(member.key()));

@@ -15,13 +15,12 @@
 #include "unit/cli/command.hpp"
 
 namespace cli = outlay::cli;
+using command::has;
 using namespace std::chrono_literals;
 
 namespace {
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
-
-outlay::Record make_record(std::int64_t nanos, std::chrono::minutes ago, const outlay::Tags& tags) {
+outlay::Record record_of(std::int64_t nanos, std::chrono::minutes ago, const outlay::Tags& tags) {
   outlay::Record record;
   record.started = record.ended = cli::system_now() - ago;
   record.model = "gpt-4o";
@@ -67,9 +66,9 @@ std::string top_of(const std::function<void(outlay::Sink&, outlay::BudgetEvent&)
   event.path = "team";
   event.projected = event.cap = 4'000'000'000;
   events(*sink, event);
-  sink->write(make_record(1'000'000'000, 30min, {}));
+  sink->write(record_of(1'000'000'000, 30min, {}));
   sink->close();
-  return command::outlay("top " + file + " --once --by budget").out;
+  return command::run_outlay("top " + file + " --once --by budget").out;
 }
 
 }  // namespace
@@ -80,13 +79,13 @@ TEST_CASE("tail: rows appear as a sink writes them, of either kind of file", "[c
     INFO(file);
     const auto sink =
         file.ends_with(".db") ? outlay::sqlite_sink({.path = file}) : outlay::jsonl_sink({.path = file, .sync = false});
-    for (const char* user : {"alice", "bob", "carol"}) sink->write(make_record(12'500'000, 1min, {{"user_id", user}}));
+    for (const char* user : {"alice", "bob", "carol"}) sink->write(record_of(12'500'000, 1min, {{"user_id", user}}));
     sink->flush(std::chrono::steady_clock::now() + 10s);
 
     Following tail("tail " + file + " --lines 2");
     CHECK(has(tail.line(), "user_id=bob"));
     CHECK(has(tail.line(), "$0.0125  gpt-4o  100 in, 20 out  team/answer  user_id=carol"));
-    sink->write(make_record(1, 0min, {{"user_id", "dave\x1B[31m"}}));
+    sink->write(record_of(1, 0min, {{"user_id", "dave\x1B[31m"}}));
     sink->flush(std::chrono::steady_clock::now() + 10s);
     CHECK(has(tail.line(), "user_id=dave\xEF\xBF\xBD[31m"));
     outlay::BudgetEvent event;
@@ -106,9 +105,9 @@ TEST_CASE("tail: only what was asked for", "[cli][tail]") {
   const command::Directory directory;
   const std::string file = directory.file("spend.db");
   const auto sink = outlay::sqlite_sink({.path = file});
-  for (const char* user : {"alice", "bob"}) sink->write(make_record(1, 1min, {{"user_id", user}}));
+  for (const char* user : {"alice", "bob"}) sink->write(record_of(1, 1min, {{"user_id", user}}));
   sink->close();
-  const std::string out = command::outlay("tail " + file + " --once --where user_id=bob").out;
+  const std::string out = command::run_outlay("tail " + file + " --once --where user_id=bob").out;
   CHECK(has(out, "user_id=bob"));
   CHECK_FALSE(has(out, "user_id=alice"));
 }
@@ -117,7 +116,7 @@ TEST_CASE("top: the rate is the last hour's, and says when a cap is reached", "[
   const command::Directory directory;
   const std::string file = directory.file("spend.db");
   const auto sink = outlay::sqlite_sink({.path = file});
-  sink->write(make_record(5'000'000'000, 300min, {{"user_id", "alice"}}));
+  sink->write(record_of(5'000'000'000, 300min, {{"user_id", "alice"}}));
   outlay::BudgetEvent event;
   event.time = cli::system_now() - 200min;
   event.action = outlay::Action::threshold;
@@ -126,9 +125,9 @@ TEST_CASE("top: the rate is the last hour's, and says when a cap is reached", "[
   event.cap = 10'000'000'000;
   event.threshold = 0.5;
   sink->event(event);
-  sink->write(make_record(2'000'000'000, 30min, {{"user_id", "bob"}}));
+  sink->write(record_of(2'000'000'000, 30min, {{"user_id", "bob"}}));
   sink->close();
-  const std::string out = command::outlay("top " + file + " --once --by budget,user_id").out;
+  const std::string out = command::run_outlay("top " + file + " --once --by budget,user_id").out;
   INFO(out);
   // Three dollars are left at two dollars an hour.
   CHECK(has(out, "team           $2.00  $7.00      2  $10.00  in 1 h 30 min"));
@@ -140,7 +139,7 @@ TEST_CASE("tail: a file of JSON lines that was cut is read from its begin again,
   const command::Directory directory;
   const std::string file = directory.file("spend.jsonl"), said = directory.file("err");
   const auto line = [](const char* user) {
-    return outlay::to_json_line(make_record(1, 1min, {{"user_id", user}})) + "\n";
+    return outlay::to_json_line(record_of(1, 1min, {{"user_id", user}})) + "\n";
   };
   command::write_file(file, line("alice") + line("bob"));
   Following tail("tail " + file + " 2>" + said);

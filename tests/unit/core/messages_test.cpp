@@ -89,12 +89,6 @@ CallRequest tokens(std::int64_t input, std::int64_t output) {
   return {.model = "free", .input_tokens = input, .max_output_tokens = output};
 }
 
-void spend_a_cent() {
-  Call call(cent_request());
-  call.sent();
-  call.settle(Usage{});
-}
-
 /// A model whose largest call costs more than an amount of money can hold.
 PriceTable with_dear_model() {
   PriceTable table = outlay::testing::fixture_prices();
@@ -303,7 +297,7 @@ void budgets(Messages& all) {
     Budget outer({.name = "outer", .usd = 1_usd, .window = Window::day(), .store = memory_store()});
     all.config("two stores in a chain", {.name = "x", .usd = 1_usd, .window = Window::day()});
   }
-  all.config("an empty chain", policies(std::initializer_list<Policy>{}));
+  all.config("an empty chain", policies(std::initializer_list<outlay::Policy>{}));
   {
     all.config("17 policies", policies({Clamp{}, Clamp{}, Clamp{}, Clamp{}, Clamp{}, Clamp{}, Clamp{}, Clamp{}, Clamp{},
                                         Clamp{}, Clamp{}, Clamp{}, Clamp{}, Clamp{}, Clamp{}, Clamp{}, Clamp{}}));
@@ -408,10 +402,10 @@ void budgets_as_values(Messages& all) {
 }
 
 /// Answers what it is told to, and otherwise as memory does.
-class ScriptedBackend final : public StoreBackend {
+class PartlyScriptedBackend final : public StoreBackend {
  public:
   using Script = std::function<std::optional<Result<StoreReply>>(const StoreCommand&)>;
-  explicit ScriptedBackend(Script script) : script_(std::move(script)) {}
+  explicit PartlyScriptedBackend(Script script) : script_(std::move(script)) {}
   std::vector<Result<StoreReply>> execute(std::span<const StoreCommand> commands,
                                           std::chrono::milliseconds timeout) override {
     std::vector<Result<StoreReply>> results;
@@ -499,8 +493,8 @@ void stores(Messages& all) {
       reply.states.resize(command.counters.size());
       return reply;
     };
-    Budget day(
-        daily(std::make_shared<Store>(std::make_unique<ScriptedBackend>(full), StoreOptions{.on_unreachable = deny})));
+    Budget day(daily(
+        std::make_shared<Store>(std::make_unique<PartlyScriptedBackend>(full), StoreOptions{.on_unreachable = deny})));
     all.refused("a store that refuses although it reports room", cent_request());
   }
   {
@@ -509,8 +503,8 @@ void stores(Messages& all) {
       return Failure(errc::overflow, "the counter is full");
     };
     {
-      Budget day(daily(
-          std::make_shared<Store>(std::make_unique<ScriptedBackend>(refuses), StoreOptions{.on_unreachable = deny})));
+      Budget day(daily(std::make_shared<Store>(std::make_unique<PartlyScriptedBackend>(refuses),
+                                               StoreOptions{.on_unreachable = deny})));
       spend_a_cent();
     }
     all.logged("a store that refuses a settle");

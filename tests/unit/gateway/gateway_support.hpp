@@ -188,6 +188,10 @@ inline std::string chat_reply_body(const std::string& model = "gpt-4o-2024-08-06
          R"(","choices":[{"index":0,"message":{"role":"assistant",)"
          R"("content":"It rains."},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":5,"total_tokens":25}})";
 }
+/// Answers every request with that reply.
+inline FaultServer chat_upstream() {
+  return FaultServer([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
+}
 inline std::string delta_event(std::string_view text) {
   return R"(data: {"id":"chat-1","object":"chat.completion.chunk","created":7,"model":"gpt-4o-2024-08-06","choices":[{"index":0,"delta":{"content":")" +
          std::string(text) + "\"}}]}\n\n";

@@ -9,10 +9,6 @@ using namespace test;
 
 namespace {
 
-FaultServer chat_upstream() {
-  return FaultServer([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
-}
-
 constexpr const char* alices = "outlay-0123456789abcdef0123456789abcdef";
 
 outlay::GatewayOptions with_keys(const FaultServer& upstream) {

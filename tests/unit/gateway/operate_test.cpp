@@ -15,10 +15,6 @@ using namespace test;
 
 namespace {
 
-FaultServer chat_upstream() {
-  return FaultServer([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
-}
-
 const std::string admin = "Authorization: Bearer admin-token\r\n";
 
 outlay::GatewayOptions with_admin() {

@@ -105,10 +105,6 @@ outlay::GatewayOptions with(const Identity& identity) {
   return options;
 }
 
-FaultServer chat_upstream() {
-  return FaultServer([](std::size_t, std::string_view) { return answer(http_reply(200, chat_reply_body())); });
-}
-
 }  // namespace
 
 TEST_CASE("gateway: clients are served by TLS", "[gateway][tls]") {

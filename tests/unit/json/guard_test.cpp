@@ -6,30 +6,20 @@
 #include "outlay/testing.hpp"
 #include "support/catch.hpp"
 #include "support/log_capture.hpp"
+#include "unit/json/books.hpp"
 
 namespace json = boost::json;
 using namespace outlay;
 using namespace outlay::literals;
+using outlay_test::Books;
 
 namespace {
 
-struct Books {
-  explicit Books(PriceTable prices = testing::fixture_prices())
-      : ledger({.prices = std::move(prices)}), scope(ledger) {}
-  Record last() const {
-    const std::vector<Record> records = ledger.records();
-    REQUIRE_FALSE(records.empty());
-    return records.back();
-  }
-  Ledger ledger;
-  LedgerScope scope;
-};
+const json::object question{{"model", "gpt-4o"},
+                            {"max_completion_tokens", 600},
+                            {"messages", {{{"role", "user"}, {"content", "Summarize invoice 1042."}}}}};
 
-const json::object chat_request{{"model", "gpt-4o"},
-                                {"max_completion_tokens", 600},
-                                {"messages", {{{"role", "user"}, {"content", "Summarize invoice 1042."}}}}};
-
-json::value chat_reply() {
+json::value paid_reply() {
   return json::parse(
       R"({"model": "gpt-4o-mini", "choices": [{"index": 0, "message": {"content": "Paid."}, "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 900, "completion_tokens": 60, "prompt_tokens_details": {"cached_tokens": 512},
@@ -37,7 +27,7 @@ json::value chat_reply() {
 }
 
 json::value reply_with_usage(const char* usage) {
-  json::value reply = chat_reply();
+  json::value reply = paid_reply();
   reply.as_object()["usage"] = json::parse(usage);
   return reply;
 }
@@ -48,7 +38,7 @@ TEST_CASE("guard: a request is rerouted, sent and settled by its reply", "[json]
   Books books;
   const auto send_over_http = [](const json::object& request) {
     CHECK(request.at("model") == "gpt-4o-mini");
-    return chat_reply();
+    return paid_reply();
   };
   //! [guard_example]
   outlay::Budget budget({.usd = 0.005_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
@@ -71,14 +61,14 @@ TEST_CASE("guard: a request is rerouted, sent and settled by its reply", "[json]
 TEST_CASE("guard: tags in braces are those of the call", "[json][guard]") {
   Books books;
   const std::string turn = "7";
-  const auto post = [](const json::object&) { return chat_reply(); };
-  guard(Api::openai_chat, chat_request, post, {.tags = {{"feature", "chat"}, {"turn", turn}}});
+  const auto post = [](const json::object&) { return paid_reply(); };
+  guard(Api::openai_chat, question, post, {.tags = {{"feature", "chat"}, {"turn", turn}}});
   CHECK(books.last().tags == Tags{{"feature", "chat"}, {"turn", "7"}});
 }
 
 TEST_CASE("guard: a guarded request keeps its tags", "[json][guard]") {
   Books books;
-  const GuardedRequest request(Api::openai_chat, chat_request, {.tags = {{"turn", "turn " + std::to_string(7)}}});
+  const GuardedRequest request(Api::openai_chat, question, {.tags = {{"turn", "turn " + std::to_string(7)}}});
   Call call(request.call_request());
   call.settle({.input = 1});
   CHECK(books.last().tags == Tags{{"turn", "turn 7"}});
@@ -87,7 +77,7 @@ TEST_CASE("guard: a guarded request keeps its tags", "[json][guard]") {
 TEST_CASE("guard: the request is otherwise untouched", "[json][guard]") {
   Books books;
   Budget budget({.tokens = 400, .on_exceed = Clamp{}});
-  json::object request = chat_request;
+  json::object request = question;
   request["x_unknown"] = json::value{{"deep", {1, 2.5, nullptr}}};
   guard(Api::openai_chat, request, [&](const json::object& sent) {
     CHECK(sent.at("max_completion_tokens").as_int64() < 400);
@@ -95,19 +85,19 @@ TEST_CASE("guard: the request is otherwise untouched", "[json][guard]") {
     json::object same = sent;
     same["max_completion_tokens"] = 600;
     CHECK(same == request);
-    return chat_reply();
+    return paid_reply();
   });
 }
 
 TEST_CASE("guard: a ceiling that fits is left as the caller wrote it", "[json][guard]") {
   Books books;
   Budget budget({.tokens = 4'000, .on_exceed = Clamp{}});
-  json::object request = chat_request;
+  json::object request = question;
   request.erase("max_completion_tokens");
   request["max_tokens"] = 4;
   guard(Api::openai_chat, request, [&](const json::object& sent) {
     CHECK(sent == request);
-    return chat_reply();
+    return paid_reply();
   });
   CHECK(books.ledger.clamps().empty());
 }
@@ -116,10 +106,10 @@ TEST_CASE("guard: a refused request is not sent", "[json][guard]") {
   Books books;
   Budget budget({.usd = 0.001_usd});
   bool sent = false;
-  CHECK_THROWS_AS(guard(Api::openai_chat, chat_request,
+  CHECK_THROWS_AS(guard(Api::openai_chat, question,
                         [&](const json::object&) {
                           sent = true;
-                          return chat_reply();
+                          return paid_reply();
                         }),
                   BudgetExceeded);
   CHECK_FALSE(sent);
@@ -130,9 +120,9 @@ TEST_CASE("guard: a refused request is not sent", "[json][guard]") {
 TEST_CASE("guard: a transport that throws leaves the call indeterminate", "[json][guard]") {
   Books books;
   Budget budget({.usd = 1_usd});
-  CHECK_THROWS_AS(guard(Api::openai_chat, chat_request,
-                        [](const json::object&) -> json::value { throw std::runtime_error("reset"); }),
-                  std::runtime_error);
+  CHECK_THROWS_AS(
+      guard(Api::openai_chat, question, [](const json::object&) -> json::value { throw std::runtime_error("reset"); }),
+      std::runtime_error);
   CHECK(books.last().status == RecordStatus::indeterminate);
   CHECK(budget.spent().usd > 0.006_usd);
   CHECK(budget.reserved() == Amounts{});
@@ -141,9 +131,9 @@ TEST_CASE("guard: a transport that throws leaves the call indeterminate", "[json
 TEST_CASE("guard: a reply without usage is settled by its visible text, marked estimated", "[json][guard]") {
   Books books;
   Budget budget({.usd = 1_usd});
-  json::value reply = chat_reply();
+  json::value reply = paid_reply();
   reply.as_object().erase("usage");
-  guard(Api::openai_chat, chat_request, [&](const json::object&) { return reply; });
+  guard(Api::openai_chat, question, [&](const json::object&) { return reply; });
   const Record record = books.last();
   CHECK(record.status == RecordStatus::estimated);
   CHECK(record.usage.input > 0);
@@ -157,7 +147,7 @@ TEST_CASE("guard: a value that is no reply is a typed error, with the reservatio
     Books books;
     Budget budget({.usd = 1_usd});
     try {
-      guard(Api::openai_chat, chat_request, [&](const json::object&) { return json::parse(text); });
+      guard(Api::openai_chat, question, [&](const json::object&) { return json::parse(text); });
       FAIL("it was taken for a reply");
     } catch (const Error& error) {
       CHECK(error.reason() == errc::bad_reply);
@@ -176,7 +166,7 @@ TEST_CASE("guard: a usage that cannot be is charged as indeterminate, and the re
     INFO(usage);
     Books books;
     const json::value reply =
-        guard(Api::openai_chat, chat_request, [&](const json::object&) { return reply_with_usage(usage); });
+        guard(Api::openai_chat, question, [&](const json::object&) { return reply_with_usage(usage); });
     CHECK(reply.is_object());
     CHECK(books.last().status == RecordStatus::indeterminate);
     CHECK(books.last().usd > 0.006_usd);
@@ -185,7 +175,7 @@ TEST_CASE("guard: a usage that cannot be is charged as indeterminate, and the re
 
 TEST_CASE("guard: counts that contradict one another are read dearly and marked", "[json][guard]") {
   Books books;
-  guard(Api::openai_chat, chat_request, [&](const json::object&) {
+  guard(Api::openai_chat, question, [&](const json::object&) {
     return reply_with_usage(
         R"({"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 30}})");
   });
@@ -196,10 +186,9 @@ TEST_CASE("guard: counts that contradict one another are read dearly and marked"
 TEST_CASE("guard: a paid reply is returned though it crosses a Raise budget", "[json][guard]") {
   Books books;
   Budget budget({.usd = 0.00001_usd, .on_exceed = Raise{}});
-  CHECK(guard(Api::openai_chat, chat_request, [&](const json::object&) { return chat_reply(); }).is_object());
+  CHECK(guard(Api::openai_chat, question, [&](const json::object&) { return paid_reply(); }).is_object());
   CHECK(budget.spent().usd > 0.00001_usd);
-  CHECK_THROWS_AS(guard(Api::openai_chat, chat_request, [&](const json::object&) { return chat_reply(); }),
-                  BudgetExceeded);
+  CHECK_THROWS_AS(guard(Api::openai_chat, question, [&](const json::object&) { return paid_reply(); }), BudgetExceeded);
 }
 
 TEST_CASE("guard: the status says whether a refusal is charged", "[json][guard]") {
@@ -229,7 +218,7 @@ TEST_CASE("guard: the status says whether a refusal is charged", "[json][guard]"
     Books books;
     Budget budget({.usd = 1_usd});
     const HttpReply reply =
-        guard(one.api, chat_request, [&](const json::object&) { return HttpReply{one.status, json::parse(one.body)}; });
+        guard(one.api, question, [&](const json::object&) { return HttpReply{one.status, json::parse(one.body)}; });
     CHECK(reply.status == one.status);
     CHECK(books.last().status == one.expected);
     CHECK((budget.spent().usd > 0_usd) == one.charged);
@@ -239,14 +228,13 @@ TEST_CASE("guard: the status says whether a refusal is charged", "[json][guard]"
 
 TEST_CASE("guard: an error in place of a reply ends by the status that it names", "[json][guard]") {
   Books books;
-  guard(Api::openrouter_chat, chat_request,
+  guard(Api::openrouter_chat, question,
         [](const json::object&) { return json::parse(R"({"error": {"code": 402, "message": "m"}})"); });
   CHECK(books.last().status == RecordStatus::rejected);
   guard(Api::anthropic_messages, json::object{{"model", "gpt-4o"}, {"max_tokens", 5}, {"messages", json::array{}}},
         [](const json::object&) { return json::parse(R"({"type": "error", "error": {"type": "overloaded_error"}})"); });
   CHECK(books.last().status == RecordStatus::rejected);
-  guard(Api::openai_chat, chat_request,
-        [](const json::object&) { return json::parse(R"({"error": {"message": "m"}})"); });
+  guard(Api::openai_chat, question, [](const json::object&) { return json::parse(R"({"error": {"message": "m"}})"); });
   CHECK(books.last().status == RecordStatus::indeterminate);
 }
 
@@ -265,7 +253,7 @@ TEST_CASE("guard: requests that make no sense name the member", "[json][guard]")
   Books books;
   const auto refused = [](json::object request, const char* named, Api api = Api::openai_chat) {
     try {
-      guard(api, request, [](const json::object&) { return chat_reply(); });
+      guard(api, request, [](const json::object&) { return paid_reply(); });
     } catch (const Error& error) {
       CHECK(error.reason() == errc::invalid_argument);
       CHECK_THAT(error.what(), ContainsSubstring(named));
@@ -301,7 +289,7 @@ TEST_CASE("guard: a transport may ask for the model, where it belongs into the U
 
 TEST_CASE("guard: a streamed request asks for its usage, once and only where it must", "[json][guard]") {
   Books books;
-  json::object request = chat_request;
+  json::object request = question;
   request["stream"] = true;
   request["stream_options"] = {{"include_obfuscation", false}};
   {
@@ -334,7 +322,7 @@ TEST_CASE("guard: a streamed request asks for its usage, once and only where it 
 TEST_CASE("estimate: says what a request costs at most, and reserves nothing", "[json][estimate]") {
   Books books;
   Budget budget({.usd = 1_usd});
-  const Estimate estimated = estimate(Api::openai_chat, chat_request);
+  const Estimate estimated = estimate(Api::openai_chat, question);
   CHECK(estimated.usage.output == 600);
   CHECK(estimated.usage.input > 5);
   CHECK(estimated.usage.input <= estimated.input_upper);
@@ -350,7 +338,7 @@ TEST_CASE("guard: an error with status 200 inside a reply ends the call as indet
   for (const char* const code : {"200", "204", "100", "0", "\"200\""}) {
     Books books;
     const json::value reply = json::parse(R"({"error":{"code":)" + std::string(code) + "}}");
-    guard(Api::openai_chat, chat_request, [&](const json::object&) { return reply; });
+    guard(Api::openai_chat, question, [&](const json::object&) { return reply; });
     CHECK(books.last().status == RecordStatus::indeterminate);
   }
 }

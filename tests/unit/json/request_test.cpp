@@ -13,7 +13,7 @@ namespace {
 
 json::object parse(const char* text) { return json::parse(text).as_object(); }
 
-detail::RequestFacts read(Api api, const json::object& request) {
+detail::RequestFacts facts_of(Api api, const json::object& request) {
   detail::RequestFacts facts;
   detail::format(api).read_request(request, facts);
   return facts;
@@ -59,7 +59,7 @@ TEST_CASE("request: the ceiling is read from where each API has it", "[json][req
            {Api::azure_chat, R"({"max_tokens":70})", 70, 1},
        }) {
     INFO(one.api.name() << " " << one.request);
-    const detail::RequestFacts facts = read(one.api, parse(one.request));
+    const detail::RequestFacts facts = facts_of(one.api, parse(one.request));
     CHECK(facts.ceiling == one.ceiling);
     CHECK(facts.choices == one.choices);
   }
@@ -106,17 +106,17 @@ TEST_CASE("request: a clamp reuses the caller's member, and makes the API's own 
 
 TEST_CASE("request: a thinking budget stays below the ceiling, and the ceiling above its minimum", "[json][request]") {
   const char* const request = R"({"model":"m","max_tokens":8000,"thinking":{"type":"enabled","budget_tokens":4000}})";
-  CHECK(read(Api::anthropic_messages, parse(request)).min_output == 1'025);
+  CHECK(facts_of(Api::anthropic_messages, parse(request)).min_output == 1'025);
   CHECK(clamped(Api::anthropic_messages, request, 3'000) ==
         parse(R"({"model":"m","max_tokens":3000,"thinking":{"type":"enabled","budget_tokens":2999}})"));
   CHECK(clamped(Api::anthropic_messages, request, 5'000) ==
         parse(R"({"model":"m","max_tokens":5000,"thinking":{"type":"enabled","budget_tokens":4000}})"));
-  CHECK(read(Api::anthropic_messages, parse(R"({"model":"m","max_tokens":9,"thinking":{"type":"adaptive"}})"))
+  CHECK(facts_of(Api::anthropic_messages, parse(R"({"model":"m","max_tokens":9,"thinking":{"type":"adaptive"}})"))
             .min_output == 1);
 
   const char* const bedrock =
       R"({"inferenceConfig":{"maxTokens":8000},"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":4000}}})";
-  CHECK(read(Api::bedrock_converse, parse(bedrock)).min_output == 1'025);
+  CHECK(facts_of(Api::bedrock_converse, parse(bedrock)).min_output == 1'025);
   CHECK(
       clamped(Api::bedrock_converse, bedrock, 2'000) ==
       parse(
@@ -124,11 +124,11 @@ TEST_CASE("request: a thinking budget stays below the ceiling, and the ceiling a
 }
 
 TEST_CASE("request: minimums of the providers are told to the admission", "[json][request]") {
-  CHECK(read(Api::openai_responses, parse(R"({"model":"m"})")).min_output == 16);
-  CHECK(read(Api::openai_chat, parse(R"({"model":"m"})")).min_output == 16);
-  CHECK(read(Api::mistral_chat, parse(R"({"model":"m"})")).min_output == 1);
-  CHECK(read(Api::cohere_chat, parse(R"({"model":"m","thinking":{"token_budget":30}})")).min_output == 31);
-  CHECK(read(Api::openai_embeddings, parse(R"({"model":"m","input":"x"})")).fixed_ceiling);
+  CHECK(facts_of(Api::openai_responses, parse(R"({"model":"m"})")).min_output == 16);
+  CHECK(facts_of(Api::openai_chat, parse(R"({"model":"m"})")).min_output == 16);
+  CHECK(facts_of(Api::mistral_chat, parse(R"({"model":"m"})")).min_output == 1);
+  CHECK(facts_of(Api::cohere_chat, parse(R"({"model":"m","thinking":{"token_budget":30}})")).min_output == 31);
+  CHECK(facts_of(Api::openai_embeddings, parse(R"({"model":"m","input":"x"})")).fixed_ceiling);
 }
 
 TEST_CASE("request: a new model is written where the API has it, and nowhere else", "[json][request]") {
@@ -146,7 +146,7 @@ TEST_CASE("request: a new model is written where the API has it, and nowhere els
 }
 
 TEST_CASE("request: tools, schemas and system prompts count as input", "[json][request]") {
-  const auto input = [](Api api, const char* request) { return read(api, parse(request)).input.upper(); };
+  const auto input = [](Api api, const char* request) { return facts_of(api, parse(request)).input.upper(); };
   const std::int64_t plain =
       input(Api::openai_chat, R"({"model":"m","messages":[{"role":"user","content":"hello there"}]})");
   CHECK(plain > 3);
@@ -166,7 +166,7 @@ TEST_CASE("request: tools, schemas and system prompts count as input", "[json][r
 TEST_CASE("request: pictures and sound are not counted as text", "[json][request]") {
   const std::string blob(400'000, 'A');
   const auto upper = [&](Api api, const std::string& request) {
-    return read(api, json::parse(request).as_object()).input.upper();
+    return facts_of(api, json::parse(request).as_object()).input.upper();
   };
   CHECK(
       upper(
@@ -188,14 +188,14 @@ TEST_CASE("request: pictures and sound are not counted as text", "[json][request
 }
 
 TEST_CASE("request: marks for the longer-lived cache and the fast tier are seen", "[json][request]") {
-  const detail::RequestFacts facts = read(
+  const detail::RequestFacts facts = facts_of(
       Api::anthropic_messages,
       parse(
           R"({"model":"m","max_tokens":9,"speed":"fast","system":[{"type":"text","text":"x","cache_control":{"type":"ephemeral","ttl":"1h"}}]})"));
   CHECK(facts.long_cache);
   CHECK(facts.service_tier == "fast");
-  CHECK_FALSE(read(Api::anthropic_messages,
-                   parse(R"({"model":"m","messages":[{"content":[{"cache_control":{"type":"ephemeral"}}]}]})"))
+  CHECK_FALSE(facts_of(Api::anthropic_messages,
+                       parse(R"({"model":"m","messages":[{"content":[{"cache_control":{"type":"ephemeral"}}]}]})"))
                   .long_cache);
 }
 
@@ -203,7 +203,7 @@ TEST_CASE("request: one that is nested without end is refused, not followed", "[
   json::value deep = "x";
   for (int i = 0; i < 1'000; ++i) deep = json::array{deep};
   const json::object request{{"model", "m"}, {"messages", json::array{json::object{{"content", deep}}}}};
-  CHECK_THROWS_AS(read(Api::openai_chat, request), Error);
+  CHECK_THROWS_AS(facts_of(Api::openai_chat, request), Error);
 }
 
 TEST_CASE("api: detect knows each API by its path, and by its host where the path is shared", "[json][api]") {

@@ -7,22 +7,13 @@
 #include "outlay/testing.hpp"
 #include "streams.hpp"
 #include "support/catch.hpp"
+#include "unit/json/books.hpp"
 
 using namespace outlay;
 using namespace outlay::literals;
 using namespace outlay_test;
 
 namespace {
-
-struct Books {
-  Ledger ledger{{.prices = testing::fixture_prices()}};
-  LedgerScope scope{ledger};
-  Record last() const {
-    const std::vector<Record> records = ledger.records();
-    REQUIRE_FALSE(records.empty());
-    return records.back();
-  }
-};
 
 std::string text_chunk(const std::string& text) {
   return R"(data: {"choices":[{"index":0,"delta":{"content":")" + text + "\"}}]}\n\n";

@@ -11,29 +11,20 @@
 #include "outlay/testing.hpp"
 #include "support/catch.hpp"
 #include "support/dice.hpp"
+#include "unit/json/books.hpp"
 
 namespace json = boost::json;
 using namespace outlay;
 using namespace outlay::literals;
+using outlay_test::Books;
 using outlay_test::Dice;
 
 namespace {
 
-struct Books {
-  Books() : ledger({.prices = testing::fixture_prices()}), scope(ledger) {}
-  Record last() const {
-    const std::vector<Record> records = ledger.records();
-    REQUIRE_FALSE(records.empty());
-    return records.back();
-  }
-  Ledger ledger;
-  LedgerScope scope;
-};
-
-const std::string chat =
+const std::string spaced_chat =
     "{ \"model\" : \"gpt-4o\",\n  \"messages\": [{\"role\":\"user\",\"content\":\"caf\\u00e9 {1,2}: \\\"x\\\"\"}],"
     "\"max_completion_tokens\": 600 , \"temperature\": 1.0e+2, \"x\": 1, \"x\": 2 }";
-const std::string chat_reply =
+const std::string paid_text =
     R"({"model":"gpt-4o-mini","choices":[{"index":0,"message":{"content":"Paid."},"finish_reason":"stop"}],
        "usage":{"prompt_tokens":900,"completion_tokens":60,"total_tokens":960}})";
 
@@ -44,7 +35,7 @@ std::string with(std::string text, const std::string& from, const std::string& t
 }
 
 /// A request as text, and what it is to become.
-struct Texts {
+struct Rewriting {
   std::string before, after;
 };
 
@@ -58,7 +49,7 @@ class Writer {
  public:
   explicit Writer(Dice& dice) : dice_(dice) {}
 
-  Texts object(std::vector<Member> members, int depth = 0) {
+  Rewriting object(std::vector<Member> members, int depth = 0) {
     for (std::int64_t noise = dice_.between(0, 4); noise > 0; --noise) {
       const std::string value = this->value(depth + 1);
       members.push_back(
@@ -70,7 +61,7 @@ class Writer {
     members.erase(std::remove_if(members.begin(), members.end(), is_added), members.end());
     for (std::size_t i = members.size(); i > 1; --i)
       std::swap(members[i - 1], members[static_cast<std::size_t>(dice_.between(0, static_cast<std::int64_t>(i) - 1))]);
-    Texts texts;
+    Rewriting texts;
     const auto both = [&](const std::string& text) { texts.before += text, texts.after += text; };
     both("{");
     for (std::size_t i = 0; i < members.size(); ++i) {
@@ -141,8 +132,8 @@ const std::vector<Shape>& shapes() {
 }
 
 /// A request whose model and ceiling become others: either may stay as it is.
-Texts request_of(const Shape& shape, Dice& dice, const std::string& model, std::int64_t ceiling, bool new_model,
-                 bool new_ceiling) {
+Rewriting request_of(const Shape& shape, Dice& dice, const std::string& model, std::int64_t ceiling, bool new_model,
+                     bool new_ceiling) {
   Writer write(dice);
   std::vector<Member> members{shape.content};
   members.front().after = members.front().before;
@@ -162,7 +153,7 @@ Texts request_of(const Shape& shape, Dice& dice, const std::string& model, std::
     } else if (absent && dice.chance(50)) {
       members.push_back({shape.ceiling.front(), "", "{\"" + last.key + "\":" + last.after + "}"});
     } else {
-      const Texts inner = write.object({last}, 1);
+      const Rewriting inner = write.object({last}, 1);
       members.push_back({shape.ceiling.front(), inner.before, inner.after});
     }
   }
@@ -181,7 +172,7 @@ TEST_CASE("text: a request in which no policy acts keeps every byte", "[json][te
   outlay_test::for_each_seed(300, [](std::uint64_t seed) -> std::string {
     Dice dice(seed);
     const Shape& shape = dice.one_of(shapes());
-    const Texts texts = request_of(shape, dice, {}, 0, false, false);
+    const Rewriting texts = request_of(shape, dice, {}, 0, false, false);
     const GuardedCall call(shape.api, texts.before, {.model = shape.names_model ? "" : "gpt-4o"});
     return call.body_text() == texts.before ? "" : texts.before + "\nbecame\n" + call.body_text();
   });
@@ -195,7 +186,7 @@ TEST_CASE("text: where the model or the ceiling changes every other byte stays",
     const bool new_model = dice.chance(60), new_ceiling = dice.chance(60);
     const std::string model = dice.one_of<std::string>({"gpt-4o-mini", "quote\"d", "größer"});
     const std::int64_t ceiling = dice.between(16, 590);
-    const Texts texts = request_of(shape, dice, model, ceiling, new_model, new_ceiling);
+    const Rewriting texts = request_of(shape, dice, model, ceiling, new_model, new_ceiling);
     GuardedRequest request(shape.api, texts.before, {.model = shape.names_model ? "" : "gpt-4o"});
     CallRequest wanted = request.call_request();
     if (new_model) wanted.model = model;
@@ -212,15 +203,15 @@ TEST_CASE("text: where the model or the ceiling changes every other byte stays",
 TEST_CASE("text: guard sends what the policies left of a text and settles by the reply's", "[json][text]") {
   Books books;
   const auto send_over_http = [](const std::string& request) {
-    CHECK(request == with(chat, "gpt-4o", "gpt-4o-mini"));
-    return TextReply{200, chat_reply};
+    CHECK(request == with(spaced_chat, "gpt-4o", "gpt-4o-mini"));
+    return TextReply{200, paid_text};
   };
   //! [guard_text]
   outlay::Budget budget({.usd = 0.005_usd, .on_exceed = outlay::Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}});
-  const std::string request = chat;  // nlohmann::json's dump(), say
+  const std::string request = spaced_chat;  // nlohmann::json's dump(), say
   const outlay::TextReply reply = outlay::guard(outlay::Api::openai_chat, request, send_over_http);
   //! [guard_text]
-  CHECK(reply.body == chat_reply);
+  CHECK(reply.body == paid_text);
   CHECK(books.last().status == RecordStatus::settled);
   CHECK(books.last().usage == Usage{.input = 900, .output = 60});
   CHECK(budget.reserved() == Amounts{});
@@ -242,7 +233,7 @@ TEST_CASE("text: a transport may take the whole call, where the URL names the mo
 
 TEST_CASE("text: a streamed request asks for its usage in place", "[json][text]") {
   Books books;
-  const std::string streamed = with(chat, "\"x\": 1", "\"stream\":true");
+  const std::string streamed = with(spaced_chat, "\"x\": 1", "\"stream\":true");
   CHECK(GuardedCall(Api::openai_chat, streamed).body_text() ==
         with(streamed, "\"x\": 2", "\"x\": 2,\"stream_options\":{\"include_usage\":true}"));
   const std::string options = with(streamed, "\"x\": 2", "\"stream_options\" : { \"include_obfuscation\":false } ");
@@ -300,7 +291,7 @@ TEST_CASE("text: what is not one JSON object of bounded depth is refused before 
     try {
       guard(Api::openai_chat, body, [&](const std::string&) {
         sent = true;
-        return TextReply{200, chat_reply};
+        return TextReply{200, paid_text};
       });
     } catch (const Error& error) {
       CHECK_THAT(error.what(), ContainsSubstring("openai_chat: the request"));
@@ -415,7 +406,7 @@ TEST_CASE("text: a reply that is not JSON is judged by its status", "[json][text
   Books books;
   Budget budget({.usd = 1_usd});
   const auto post = [](int status, const std::string& body) {
-    return guard(Api::openai_chat, chat, [&](const std::string&) { return TextReply{status, body}; });
+    return guard(Api::openai_chat, spaced_chat, [&](const std::string&) { return TextReply{status, body}; });
   };
   CHECK(post(429, "Too many requests").status == 429);
   CHECK(books.last().status == RecordStatus::rejected);
@@ -424,7 +415,7 @@ TEST_CASE("text: a reply that is not JSON is judged by its status", "[json][text
   CHECK(books.last().status == RecordStatus::indeterminate);
   const std::size_t before = books.ledger.records().size();
   for (const std::string& paid :
-       {std::string(), std::string(" \n"), std::string("OK"), chat_reply.substr(0, 80), chat_reply + "x"})
+       {std::string(), std::string(" \n"), std::string("OK"), paid_text.substr(0, 80), paid_text + "x"})
     CHECK_THROWS_AS(post(200, paid), Error);
   CHECK(books.ledger.records().size() == before + 5);
   for (const Record& record : books.ledger.records())
@@ -436,18 +427,18 @@ TEST_CASE("text: a reply with half a character is booked by its usage, and so is
           "[json][text]") {
   Books books;
   const auto settled = [&](const std::string& text) {
-    const Settled booked = GuardedCall(Api::openai_chat, chat).reply(200, text);
+    const Settled booked = GuardedCall(Api::openai_chat, spaced_chat).reply(200, text);
     return booked.status == RecordStatus::settled && booked.usage == Usage{.input = 900, .output = 60};
   };
-  CHECK(settled("\xEF\xBB\xBF" + chat_reply));
+  CHECK(settled("\xEF\xBB\xBF" + paid_text));
   for (const char* const text : {"\\ud83d", "\\ud83d \\ude00", "\\ude00\\ud83d\\n", "\\\\\\uD83D", "\\ud83d\\u0041",
                                  "\\ud83d\\ude00\\uDEAD", "\xF0\x9F"}) {
     CAPTURE(text);
-    CHECK(settled(with(chat_reply, "Paid.", text)));
+    CHECK(settled(with(paid_text, "Paid.", text)));
   }
   for (const char* const text : {"\\ud83", "\\u+d83", "\\x"}) {
     CAPTURE(text);
-    CHECK_THROWS_AS(settled(with(chat_reply, "Paid.", text)), Error);
+    CHECK_THROWS_AS(settled(with(paid_text, "Paid.", text)), Error);
   }
 }
 
@@ -457,7 +448,7 @@ TEST_CASE("text: half a character and a byte order mark cost no usage on any way
   for (const char* const text : {"\\ud83d", "\\ud83d \\ude00", "\\ude00\\ud83d\\n", "\\\\\\uD83D", "\\ud83d\\u0041",
                                  "\\ud83d\\ude00\\uDEAD", "\\ud83d\\ud83d\\ude00", "\xF0\x9F"}) {
     CAPTURE(text);
-    const std::string reply = with(chat_reply, "Paid.", text);
+    const std::string reply = with(paid_text, "Paid.", text);
     const auto settled = [](Api api, const std::string& request, const std::string& body) {
       Books books;
       const Settled booked = GuardedCall(api, request, {.model = "gemini-2.5-pro"}).reply(200, body);
@@ -465,9 +456,9 @@ TEST_CASE("text: half a character and a byte order mark cost no usage on any way
       return booked.usage;
     };
     const Usage paid{.input = 900, .output = 60};
-    CHECK(settled(Api::openai_chat, chat, R"({"custom_id":"a","response":{"status_code":200,"body":)" + reply + "}}") ==
-          paid);
-    const std::string streamed = with(chat, "{", R"({"stream":true,)");
+    CHECK(settled(Api::openai_chat, spaced_chat,
+                  R"({"custom_id":"a","response":{"status_code":200,"body":)" + reply + "}}") == paid);
+    const std::string streamed = with(spaced_chat, "{", R"({"stream":true,)");
     CHECK(settled(Api::openai_chat, streamed, reply) == paid);
     CHECK(settled(Api::openai_chat, streamed, "\xEF\xBB\xBF" + reply) == paid);
     const std::string array = R"([{"candidates":[{"content":{"parts":[{"text":")" + std::string(text) +
@@ -488,7 +479,7 @@ TEST_CASE("text: half a character and a byte order mark cost no usage on any way
 TEST_CASE("text: a reply as text is booked as the same reply as a value", "[json][text]") {
   Books books;
   const std::vector<std::pair<int, std::string>> replies{
-      {200, chat_reply},
+      {200, paid_text},
       {200, R"({"error":{"code":429,"message":"slow down"}})"},
       {200, R"({"error":{"code":200}})"},
       {200, R"({"choices":[{"message":{"content":"no usage"}}]})"},
@@ -498,10 +489,10 @@ TEST_CASE("text: a reply as text is booked as the same reply as a value", "[json
   };
   for (const Api api : {Api::openai_chat, Api::azure_chat, Api::openrouter_chat})
     for (const auto& [status, body] : replies) {
-      const json::object request = json::parse(chat).as_object();
+      const json::object request = json::parse(spaced_chat).as_object();
       GuardedCall(api, request).reply(status, json::parse(body));
       const Record as_value = books.last();
-      GuardedCall(api, chat).reply(status, body);
+      GuardedCall(api, spaced_chat).reply(status, body);
       const Record as_text = books.last();
       INFO(api.name() << " " << status << " " << body);
       CHECK(as_text.status == as_value.status);
@@ -533,11 +524,11 @@ TEST_CASE("text: the lines of a stream may be given as one reply", "[json][text]
 
 TEST_CASE("text: a callback may give a reply without exceptions", "[json][text]") {
   Books books;
-  GuardedCall paid(Api::openai_chat, chat);
-  const Result<Settled> settled = paid.try_reply(200, chat_reply);
+  GuardedCall paid(Api::openai_chat, spaced_chat);
+  const Result<Settled> settled = paid.try_reply(200, paid_text);
   REQUIRE(settled);
   CHECK(settled->usage == Usage{.input = 900, .output = 60});
-  GuardedCall broken(Api::openai_chat, chat);
+  GuardedCall broken(Api::openai_chat, spaced_chat);
   const Result<Settled> failed = broken.try_reply(200, "{");
   REQUIRE_FALSE(failed);
   CHECK(failed.error().reason() == errc::bad_reply);
@@ -546,7 +537,7 @@ TEST_CASE("text: a callback may give a reply without exceptions", "[json][text]"
 
 TEST_CASE("text: a request that was given as an object has a text of its own only by its body", "[json][text]") {
   Books books;
-  const json::object request = json::parse(chat).as_object();
+  const json::object request = json::parse(spaced_chat).as_object();
   const GuardedCall call(Api::openai_chat, request);
   CHECK_THROWS_AS(call.body_text(), Error);
   CHECK(call.request().body_text(call.call()) == json::serialize(call.body()));
@@ -554,21 +545,22 @@ TEST_CASE("text: a request that was given as an object has a text of its own onl
 
 TEST_CASE("text: what would be paid for a request as text is what its object costs", "[json][text]") {
   Books books;
-  CHECK(estimate(Api::openai_chat, chat).usd == estimate(Api::openai_chat, json::parse(chat).as_object()).usd);
+  CHECK(estimate(Api::openai_chat, spaced_chat).usd ==
+        estimate(Api::openai_chat, json::parse(spaced_chat).as_object()).usd);
 }
 
 TEST_CASE("guard: a transport that throws may say that nothing is billed", "[json][guard]") {
   Books books;
   Budget budget({.usd = 1_usd});
   const auto post = [](int status) {
-    guard(Api::openai_chat, chat, [&](const std::string&) -> TextReply { throw NotBilled(status); });
+    guard(Api::openai_chat, spaced_chat, [&](const std::string&) -> TextReply { throw NotBilled(status); });
   };
   CHECK_THROWS_AS(post(429), NotBilled);
   CHECK(books.last().status == RecordStatus::rejected);
   CHECK(books.last().reason == "HTTP 429");
   CHECK_THROWS_AS(post(0), NotBilled);
   CHECK(books.last().status == RecordStatus::rejected);
-  const json::object request = json::parse(chat).as_object();
+  const json::object request = json::parse(spaced_chat).as_object();
   CHECK_THROWS_AS(guard(Api::openai_chat, request, [](const json::object&) -> json::value { throw NotBilled(503); }),
                   NotBilled);
   CHECK(books.last().reason == "HTTP 503");
@@ -589,7 +581,7 @@ TEST_CASE("guard: exceptions of a client's own are judged by the program", "[jso
     return error->status;
   }};
   const auto booked = [&](auto thrown) {
-    CHECK_THROWS(guard(Api::openai_chat, chat, [&](const std::string&) -> TextReply { throw thrown; }, options));
+    CHECK_THROWS(guard(Api::openai_chat, spaced_chat, [&](const std::string&) -> TextReply { throw thrown; }, options));
     return books.last().status;
   };
   CHECK(booked(ClientError(429)) == RecordStatus::rejected);

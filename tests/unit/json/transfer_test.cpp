@@ -5,22 +5,13 @@
 #include "outlay/json.hpp"
 #include "outlay/testing.hpp"
 #include "support/catch.hpp"
+#include "unit/json/books.hpp"
 
 using namespace outlay;
 using namespace outlay::literals;
+using outlay_test::Books;
 
 namespace {
-
-struct Books {
-  Books() : ledger({.prices = testing::fixture_prices()}), scope(ledger) {}
-  Record last() const {
-    const std::vector<Record> records = ledger.records();
-    REQUIRE_FALSE(records.empty());
-    return records.back();
-  }
-  Ledger ledger;
-  LedgerScope scope;
-};
 
 const std::string plain =
     R"({"model":"gpt-4o","max_completion_tokens":100,"messages":[{"role":"user","content":"Hi"}]})";
@@ -31,7 +22,7 @@ const std::string reply =
        "usage":{"prompt_tokens":20,"completion_tokens":5}})";
 const std::string delta = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi.\"}}]}\n\n";
 const std::string usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_tokens\":5}}\n\n";
-const std::string done = "data: [DONE]\n\n";
+const std::string done_event = "data: [DONE]\n\n";
 
 /// An HTTP client of somebody else's, which reports by callbacks.
 struct OtherClient {
@@ -75,7 +66,7 @@ TEST_CASE("transfer: a client that reports by callbacks is booked by what it say
 TEST_CASE("transfer: of a stream the report that its sender did not ask for is kept back", "[json][transfer]") {
   Books books;
   for (const std::string& whole :
-       {delta + usage + done, reply, std::string(" \n") + reply, delta + usage + "data: [DONE]"})
+       {delta + usage + done_event, reply, std::string(" \n") + reply, delta + usage + "data: [DONE]"})
     for (std::size_t piece = 1; piece < 90; piece += 11) {
       CAPTURE(whole, piece);
       std::string got;

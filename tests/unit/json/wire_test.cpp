@@ -15,11 +15,11 @@ using namespace outlay::literals;
 
 namespace {
 
-ReplyUsage read(Api api, const std::string& reply) { return read_usage(api, json::parse(reply)); }
+ReplyUsage usage_of(Api api, const std::string& reply) { return read_usage(api, json::parse(reply)); }
 
-errc refused(Api api, const std::string& reply) {
+errc refusal_of(Api api, const std::string& reply) {
   try {
-    static_cast<void>(read(api, reply));
+    static_cast<void>(usage_of(api, reply));
   } catch (const Error& error) {
     return error.reason();
   }
@@ -38,7 +38,7 @@ std::string chunk(std::string json) {
   std::replace(json.begin(), json.end(), '\n', ' ');
   return "data: " + json + "\n\n";
 }
-std::string text_chunk(const std::string& text) {
+std::string piece(const std::string& text) {
   return chunk(R"({"model":"m","choices":[{"index":0,"delta":{"content":)" + json::serialize(json::value(text)) +
                R"(},"finish_reason":null}]})");
 }
@@ -54,7 +54,7 @@ std::string chat(const std::string& model, const std::string& usage) {
 TEST_CASE("wire: Groq reports a stream's usage below x_groq", "[json][wire]") {
   const StreamMeter meter = meter_of(
       Api::openai_compatible,
-      text_chunk("Hello") +
+      piece("Hello") +
           chunk(R"({"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"x_groq":{"id":"r","usage":
             {"queue_time":0.07,"prompt_tokens":31,"prompt_time":0.01,"completion_tokens":17,"total_tokens":48,"total_time":0.1}}})") +
           done);
@@ -66,12 +66,12 @@ TEST_CASE("wire: Groq reports a stream's usage below x_groq", "[json][wire]") {
 TEST_CASE("wire: Moonshot reports usage below the choice, and what was cached beside the details", "[json][wire]") {
   const StreamMeter meter =
       meter_of(Api::openai_compatible,
-               text_chunk("Hello") + chunk(R"({"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop",
+               piece("Hello") + chunk(R"({"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop",
             "usage":{"prompt_tokens":500,"completion_tokens":7,"total_tokens":507,"cached_tokens":500}}]})") +
                    done);
   CHECK(meter.usage() == Usage{.cache_read = 500, .output = 7});
   CHECK_FALSE(meter.estimated());
-  CHECK(read(Api::openai_compatible, chat("m", R"({"prompt_tokens":19,"completion_tokens":21,"cached_tokens":10})"))
+  CHECK(usage_of(Api::openai_compatible, chat("m", R"({"prompt_tokens":19,"completion_tokens":21,"cached_tokens":10})"))
             .usage == Usage{.input = 9, .cache_read = 10, .output = 21});
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("wire: a usage beside the choices is not erased by one within a choice
              {"", R"({"prompt_tokens":10,"completion_tokens":100})"},
              {R"({"completion_tokens":100})", R"({"completion_tokens":400})"}}) {
       INFO(first << " " << second << " " << before);
-      CHECK(read(Api::openai_compatible, reply(first, second, before)).usage == all);
+      CHECK(usage_of(Api::openai_compatible, reply(first, second, before)).usage == all);
       CHECK(meter_of(Api::openai_compatible, chunk(reply(first, second, before)) + done).usage() == all);
     }
   // What an earlier event has said stays where the choice says nothing of it.
@@ -166,21 +166,21 @@ TEST_CASE("wire: what was written to a cache is read under every host's name, on
           R"({"prompt_tokens":900,"completion_tokens":10,"prompt_tokens_details":{"cached_tokens":0},"cached_tokens":300,"cache_creation":{"ephemeral_5m_input_tokens":400}})",
       }) {
     INFO(usage);
-    const ReplyUsage reading = read(Api::openai_compatible, chat("m", usage));
+    const ReplyUsage reading = usage_of(Api::openai_compatible, chat("m", usage));
     CHECK(reading.usage == Usage{.input = 200, .cache_read = 300, .cache_write = 400, .output = 10});
     CHECK_FALSE(reading.doubtful);
     CHECK(reading.unread_member.empty());
   }
   const ReplyUsage longer =
-      read(Api::openai_compatible,
-           chat("m", R"({"prompt_tokens":900,"completion_tokens":10,"cache_creation_input_tokens":400,
+      usage_of(Api::openai_compatible,
+               chat("m", R"({"prompt_tokens":900,"completion_tokens":10,"cache_creation_input_tokens":400,
                     "cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":300}})"));
   CHECK(longer.usage == Usage{.input = 500, .cache_write = 100, .cache_write_1h = 300, .output = 10});
 }
 
 TEST_CASE("wire: buckets never add up to more than the prompt", "[json][wire]") {
   const ReplyUsage reading =
-      read(Api::openrouter_chat, chat("m", R"({"prompt_tokens":500,"completion_tokens":10,"cost":0.0001,
+      usage_of(Api::openrouter_chat, chat("m", R"({"prompt_tokens":500,"completion_tokens":10,"cost":0.0001,
                     "prompt_tokens_details":{"cached_tokens":490,"cache_write_tokens":490}})"));
   CHECK(reading.usage.input_total() == 500);
   CHECK(reading.usage.cache_write == 490);
@@ -190,8 +190,8 @@ TEST_CASE("wire: buckets never add up to more than the prompt", "[json][wire]") 
 TEST_CASE("wire: a cost by the provider is a number or an object, and with a key of the caller's own a sum",
           "[json][wire]") {
   const auto cost = [](const char* members) {
-    return read(Api::openai_compatible,
-                chat("m", R"({"prompt_tokens":7,"completion_tokens":9,)" + std::string(members) + "}"))
+    return usage_of(Api::openai_compatible,
+                    chat("m", R"({"prompt_tokens":7,"completion_tokens":9,)" + std::string(members) + "}"))
         .provider_cost;
   };
   CHECK(cost(R"("cost":0.0125)") == 0.0125_usd);
@@ -209,15 +209,15 @@ TEST_CASE("wire: a cost by the provider is a number or an object, and with a key
 
 TEST_CASE("wire: Perplexity bills citations, searches and reasoning beside its totals", "[json][wire]") {
   const ReplyUsage deep =
-      read(Api::openai_compatible,
-           chat("sonar-deep-research",
-                R"({"prompt_tokens":100,"completion_tokens":300,"total_tokens":400,"citation_tokens":700,
+      usage_of(Api::openai_compatible,
+               chat("sonar-deep-research",
+                    R"({"prompt_tokens":100,"completion_tokens":300,"total_tokens":400,"citation_tokens":700,
                                       "num_search_queries":7,"reasoning_tokens":200})"));
   CHECK(deep.usage == Usage{.input = 800, .output = 500, .reasoning = 200, .web_searches = 7});
   CHECK_FALSE(deep.doubtful);
   const ReplyUsage plain =
-      read(Api::openai_compatible,
-           chat("sonar", R"({"prompt_tokens":8,"completion_tokens":9,"search_context_size":"low"})"));
+      usage_of(Api::openai_compatible,
+               chat("sonar", R"({"prompt_tokens":8,"completion_tokens":9,"search_context_size":"low"})"));
   CHECK(plain.usage == Usage{.input = 8, .output = 9, .web_searches = 1});
 }
 
@@ -252,8 +252,7 @@ TEST_CASE("wire: a later zero never replaces a count", "[json][wire]") {
   CHECK_FALSE(meter.estimated());
   const StreamMeter chat_meter = meter_of(
       Api::openai_compatible,
-      text_chunk("Hi") +
-          chunk(R"({"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":5,"total_tokens":45}})") +
+      piece("Hi") + chunk(R"({"choices":[],"usage":{"prompt_tokens":40,"completion_tokens":5,"total_tokens":45}})") +
           chunk(
               R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}})") +
           done);
@@ -261,32 +260,33 @@ TEST_CASE("wire: a later zero never replaces a count", "[json][wire]") {
 }
 
 TEST_CASE("wire: what one of three counts leaves out, the other two say", "[json][wire]") {
-  CHECK(read(Api::openai_embeddings, R"({"data":[{}],"usage":{"total_tokens":7}})").usage == Usage{.input = 7});
-  CHECK(read(Api::openai_compatible, chat("m", R"({"prompt_tokens":5,"total_tokens":12})")).usage ==
+  CHECK(usage_of(Api::openai_embeddings, R"({"data":[{}],"usage":{"total_tokens":7}})").usage == Usage{.input = 7});
+  CHECK(usage_of(Api::openai_compatible, chat("m", R"({"prompt_tokens":5,"total_tokens":12})")).usage ==
         Usage{.input = 5, .output = 7});
-  CHECK(read(Api::openai_compatible, chat("m", R"({"completion_tokens":5,"total_tokens":12})")).usage ==
+  CHECK(usage_of(Api::openai_compatible, chat("m", R"({"completion_tokens":5,"total_tokens":12})")).usage ==
         Usage{.input = 7, .output = 5});
-  const ReplyUsage total = read(Api::openai_compatible, chat("m", R"({"total_tokens":12})"));
+  const ReplyUsage total = usage_of(Api::openai_compatible, chat("m", R"({"total_tokens":12})"));
   CHECK(total.usage == Usage{.input = 12});
   CHECK(total.doubtful);
 }
 
 TEST_CASE("wire: what a total has beyond its parts was generated", "[json][wire]") {
   const ReplyUsage thought =
-      read(Api::openai_compatible,
-           chat("gemini-2.5-flash", R"({"prompt_tokens":20,"completion_tokens":30,"total_tokens":90})"));
+      usage_of(Api::openai_compatible,
+               chat("gemini-2.5-flash", R"({"prompt_tokens":20,"completion_tokens":30,"total_tokens":90})"));
   CHECK(thought.usage == Usage{.input = 20, .output = 70, .reasoning = 40});
   CHECK(thought.doubtful);
   // Cached tokens beside the prompt explain a total.
-  CHECK(read(Api::openai_compatible,
-             chat("m", R"({"prompt_tokens":20,"completion_tokens":30,"total_tokens":550,"cached_tokens":500})"))
+  CHECK(usage_of(Api::openai_compatible,
+                 chat("m", R"({"prompt_tokens":20,"completion_tokens":30,"total_tokens":550,"cached_tokens":500})"))
             .usage == Usage{.input = 20, .cache_read = 500, .output = 30});
-  CHECK(read(Api::gemini, R"({"usageMetadata":{"promptTokenCount":20,"candidatesTokenCount":30,"totalTokenCount":90}})")
+  CHECK(usage_of(Api::gemini,
+                 R"({"usageMetadata":{"promptTokenCount":20,"candidatesTokenCount":30,"totalTokenCount":90}})")
             .usage == Usage{.input = 20, .output = 70, .reasoning = 40});
 }
 
 TEST_CASE("wire: read_usage says all that a reply says, and never an empty usage", "[json][wire]") {
-  const ReplyUsage reading = read(
+  const ReplyUsage reading = usage_of(
       Api::openai_chat,
       R"({"model":"gpt-4o-2024-08-06","service_tier":"flex","choices":[{"finish_reason":"length","message":{"content":"x"}}],
                "usage":{"prompt_tokens":3,"completion_tokens":2,"cost":0.5}})");
@@ -296,32 +296,33 @@ TEST_CASE("wire: read_usage says all that a reply says, and never an empty usage
   CHECK(reading.finish == "length");
   CHECK(reading.provider_cost == 0.5_usd);
   CHECK_FALSE(reading.doubtful);
-  CHECK(refused(Api::openai_responses,
-                R"({"status":"queued","model":"m","usage":null,"tool_usage":{"web_search":{"num_requests":0}}})") ==
+  CHECK(refusal_of(Api::openai_responses,
+                   R"({"status":"queued","model":"m","usage":null,"tool_usage":{"web_search":{"num_requests":0}}})") ==
         errc::bad_reply);
-  CHECK(refused(Api::openai_responses, R"({"status":"completed","model":"m","output":[]})") == errc::bad_reply);
-  CHECK(refused(Api::openai_chat, chat("m", R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})")) ==
+  CHECK(refusal_of(Api::openai_responses, R"({"status":"completed","model":"m","output":[]})") == errc::bad_reply);
+  CHECK(refusal_of(Api::openai_chat, chat("m", R"({"prompt_tokens":0,"completion_tokens":0,"total_tokens":0})")) ==
         errc::bad_reply);
 }
 
 TEST_CASE("wire: counts from outside are added up without a fault", "[json][wire]") {
   const std::string huge = "9223372036854775807";
   CHECK(
-      refused(
+      refusal_of(
           Api::gemini,
           R"({"usageMetadata":{"promptTokenCount":5,"promptTokensDetails":[{"modality":"AUDIO","tokenCount":1},{"modality":"AUDIO","tokenCount":)" +
               huge + "}]}}") == errc::invalid_usage);
   CHECK(
-      refused(
+      refusal_of(
           Api::gemini,
           R"({"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2000000000,"thoughtsTokenCount":2000000000}})") ==
       errc::invalid_usage);
   CHECK(
-      refused(
+      refusal_of(
           Api::anthropic_messages,
           R"({"model":"c","usage":{"input_tokens":1,"output_tokens":1,"iterations":[{"type":"compaction","input_tokens":-4000}]}})") ==
       errc::invalid_usage);
-  CHECK(refused(Api::openai_chat, chat("m", R"({"prompt_tokens":"12","completion_tokens":2})")) == errc::invalid_usage);
+  CHECK(refusal_of(Api::openai_chat, chat("m", R"({"prompt_tokens":"12","completion_tokens":2})")) ==
+        errc::invalid_usage);
   const StreamMeter meter =
       meter_of(Api::gemini, chunk(R"({"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}],
         "usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2000000000,"thoughtsTokenCount":2000000000}})"));
@@ -343,7 +344,9 @@ TEST_CASE("wire: whole numbers of any JSON kind are read", "[json][wire]") {
 }
 
 TEST_CASE("wire: a usage member that the library does not know is named", "[json][wire]") {
-  const auto unread = [](const std::string& usage) { return read(Api::openai_chat, chat("m", usage)).unread_member; };
+  const auto unread = [](const std::string& usage) {
+    return usage_of(Api::openai_chat, chat("m", usage)).unread_member;
+  };
   CHECK(unread(R"({"prompt_tokens":3,"completion_tokens":2,"hologram_tokens":9})") == "hologram_tokens");
   CHECK(unread(R"({"prompt_tokens":3,"completion_tokens":2,"prompt_tokens_details":{"smell_tokens":1}})") ==
         "smell_tokens");
@@ -362,8 +365,8 @@ TEST_CASE("wire: a usage member that the library does not know is named", "[json
 TEST_CASE("wire: an Anthropic call computed in one place or fast is priced so, in any order of members",
           "[json][wire]") {
   const auto tier = [](const char* members) {
-    return read(Api::anthropic_messages, R"({"model":"claude-opus-4-8","usage":{)" + std::string(members) +
-                                             R"("input_tokens":10,"output_tokens":5}})")
+    return usage_of(Api::anthropic_messages, R"({"model":"claude-opus-4-8","usage":{)" + std::string(members) +
+                                                 R"("input_tokens":10,"output_tokens":5}})")
         .service_tier;
   };
   CHECK(tier(R"("service_tier":"standard","inference_geo":"us",)") == "us");
@@ -376,7 +379,7 @@ TEST_CASE("wire: an Anthropic call computed in one place or fast is priced so, i
 }
 
 TEST_CASE("wire: passes of other models are parts of their own", "[json][wire]") {
-  const ReplyUsage advised = read(
+  const ReplyUsage advised = usage_of(
       Api::anthropic_messages,
       R"({"model":"claude-sonnet-4-6","usage":{"input_tokens":2,"output_tokens":60,"cache_read_input_tokens":300,"cache_creation_input_tokens":40,
           "iterations":[{"type":"message","input_tokens":1,"output_tokens":20,"cache_read_input_tokens":100},
@@ -386,16 +389,16 @@ TEST_CASE("wire: passes of other models are parts of their own", "[json][wire]")
   CHECK(advised.parts == std::vector<UsagePart>{{"claude-opus-4-7", {.input = 1'000, .output = 90}}});
 
   // The one that declined is beside the totals of the one that answered.
-  const ReplyUsage fallen_back = read(Api::anthropic_messages,
-                                      R"({"model":"claude-sonnet-5","usage":{"input_tokens":50,"output_tokens":6,
+  const ReplyUsage fallen_back = usage_of(Api::anthropic_messages,
+                                          R"({"model":"claude-sonnet-5","usage":{"input_tokens":50,"output_tokens":6,
           "iterations":[{"type":"message","model":"claude-opus-5","input_tokens":50,"output_tokens":3},
                         {"type":"fallback_message","model":"claude-sonnet-5","input_tokens":50,"output_tokens":6}]}})");
   CHECK(fallen_back.usage == Usage{.input = 100, .output = 9});
   CHECK(fallen_back.parts == std::vector<UsagePart>{{"claude-opus-5", {.input = 50, .output = 3}}});
 
-  const ReplyUsage drawn =
-      read(Api::openai_responses,
-           R"({"status":"completed","model":"gpt-5","tools":[{"type":"image_generation","model":"gpt-image-1-mini"}],
+  const ReplyUsage drawn = usage_of(
+      Api::openai_responses,
+      R"({"status":"completed","model":"gpt-5","tools":[{"type":"image_generation","model":"gpt-image-1-mini"}],
           "usage":{"input_tokens":10,"output_tokens":5,"total_tokens":15},
           "tool_usage":{"image_gen":{"input_tokens":30,"output_tokens":400,"input_tokens_details":{"image_tokens":0,"text_tokens":30}}}})");
   CHECK(drawn.usage == Usage{.input = 40, .output = 405, .output_image = 400});
@@ -403,8 +406,8 @@ TEST_CASE("wire: passes of other models are parts of their own", "[json][wire]")
 }
 
 TEST_CASE("wire: tools that are billed by use are counted", "[json][wire]") {
-  const ReplyUsage reading = read(Api::openai_responses,
-                                  R"({"status":"completed","model":"gpt-5","output":[
+  const ReplyUsage reading = usage_of(Api::openai_responses,
+                                      R"({"status":"completed","model":"gpt-5","output":[
             {"type":"web_search_call","action":{"type":"search"}},{"type":"web_search_call","action":{"type":"open_page"}},
             {"type":"file_search_call"},{"type":"file_search_call"},{"type":"image_generation_call"},
             {"type":"code_interpreter_call","container_id":"c1"},{"type":"code_interpreter_call","container_id":"c1"},
@@ -412,7 +415,7 @@ TEST_CASE("wire: tools that are billed by use are counted", "[json][wire]") {
           "usage":{"input_tokens":10,"output_tokens":5}})");
   CHECK(reading.usage ==
         Usage{.input = 10, .output = 5, .web_searches = 1, .file_searches = 2, .code_sessions = 2, .other_tools = 1});
-  CHECK(read(Api::xai_chat, chat("grok-4.5", R"({"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,
+  CHECK(usage_of(Api::xai_chat, chat("grok-4.5", R"({"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,
           "server_side_tool_usage_details":{"web_search_calls":2,"x_search_calls":1,"code_interpreter_calls":1,"file_search_calls":3,"mcp_calls":9}})"))
             .usage ==
         Usage{.input = 3, .output = 2, .web_searches = 2, .file_searches = 3, .code_sessions = 1, .other_tools = 1});
@@ -420,9 +423,9 @@ TEST_CASE("wire: tools that are billed by use are counted", "[json][wire]") {
 
 TEST_CASE("wire: Gemini counts a query once, whichever answer asked it, and an empty one never", "[json][wire]") {
   const auto searches = [](const char* model, const char* queries) {
-    return read(Api::gemini,
-                R"({"candidates":[)" + std::string(queries) + R"(],"modelVersion":")" + model +
-                    R"(","usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":19}})")
+    return usage_of(Api::gemini,
+                    R"({"candidates":[)" + std::string(queries) + R"(],"modelVersion":")" + model +
+                        R"(","usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":9,"totalTokenCount":19}})")
         .usage.web_searches;
   };
   const char* const twice = R"({"groundingMetadata":{"webSearchQueries":["a","b","a",""]}})";
@@ -436,12 +439,12 @@ TEST_CASE("wire: Gemini counts a query once, whichever answer asked it, and an e
 
 TEST_CASE("wire: Gemini's thoughts are inside the candidates where the total says so", "[json][wire]") {
   CHECK(
-      read(
+      usage_of(
           Api::gemini,
           R"({"usageMetadata":{"promptTokenCount":64,"candidatesTokenCount":93,"totalTokenCount":157,"thoughtsTokenCount":80}})")
           .usage == Usage{.input = 64, .output = 93, .reasoning = 80});
   CHECK(
-      read(
+      usage_of(
           Api::gemini,
           R"({"usageMetadata":{"promptTokenCount":64,"candidatesTokenCount":93,"totalTokenCount":237,"thoughtsTokenCount":80}})")
           .usage == Usage{.input = 64, .output = 173, .reasoning = 80});
@@ -518,7 +521,7 @@ TEST_CASE("wire: an error's name does not depend on the order of its members", "
 TEST_CASE("wire: without a report text is counted joined, and not above the ceiling", "[json][wire]") {
   const std::string sentence = "In the bustling city of Detroit, a sleek, metallic blue sedan rolled off the line.";
   std::string bytes;
-  for (std::size_t i = 0; i < sentence.size(); i += 3) bytes += text_chunk(sentence.substr(i, 3));
+  for (std::size_t i = 0; i < sentence.size(); i += 3) bytes += piece(sentence.substr(i, 3));
   bytes += chunk(R"({"choices":[{"index":0,"delta":{},"finish_reason":"length"}]})") + done;
   const StreamMeter joined = meter_of(Api::openai_chat, bytes);
   CHECK(joined.estimated());
@@ -540,23 +543,24 @@ TEST_CASE("wire: without a report text is counted joined, and not above the ceil
 }
 
 TEST_CASE("wire: a reported count above the ceiling stays as it is", "[json][wire]") {
-  const StreamMeter meter = meter_of(
-      Api::openai_chat,
-      text_chunk("Hello") + chunk(R"({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":20}})") + done,
-      {.max_output_tokens = 16});
+  const StreamMeter meter =
+      meter_of(Api::openai_chat,
+               piece("Hello") + chunk(R"({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":20}})") + done,
+               {.max_output_tokens = 16});
   CHECK(meter.usage().output == 20);
 }
 
 TEST_CASE("wire: Cohere's first version and Gemini's interactions are read", "[json][wire]") {
   CHECK(
-      read(
+      usage_of(
           Api::cohere_chat,
           R"({"text":"x","meta":{"billed_units":{"input_tokens":4,"output_tokens":6},"tokens":{"input_tokens":40,"output_tokens":6}}})")
           .usage == Usage{.input = 4, .output = 6});
-  const ReplyUsage counted = read(Api::cohere_chat, R"({"usage":{"tokens":{"input_tokens":40,"output_tokens":6}}})");
+  const ReplyUsage counted =
+      usage_of(Api::cohere_chat, R"({"usage":{"tokens":{"input_tokens":40,"output_tokens":6}}})");
   CHECK(counted.usage == Usage{.input = 40, .output = 6});
   CHECK(counted.doubtful);
-  CHECK(read(Api::gemini, R"({"model":"gemini-3-pro","status":"completed","outputs":[{"type":"text","text":"x"}],
+  CHECK(usage_of(Api::gemini, R"({"model":"gemini-3-pro","status":"completed","outputs":[{"type":"text","text":"x"}],
           "usage":{"total_input_tokens":20,"total_cached_tokens":5,"total_output_tokens":7,"total_thought_tokens":3,"total_tokens":30}})")
             .usage == Usage{.input = 15, .cache_read = 5, .output = 10, .reasoning = 3});
 }

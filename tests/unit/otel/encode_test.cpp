@@ -6,6 +6,7 @@
 #include "otel_support.hpp"
 #include "outlay/version.hpp"
 #include "support/catch.hpp"
+#include "support/comma_decimal.hpp"
 
 using namespace test;
 using outlay::Action;
@@ -200,20 +201,12 @@ TEST_CASE("otel encode: the largest cost keeps its last nano-dollar", "[otel][en
   CHECK(body.find(R"("asDouble":9223372036.854775807)") != std::string::npos);
 }
 
-namespace {
-struct CommaDecimal : std::numpunct<char> {
-  char do_decimal_point() const override { return ','; }
-  char do_thousands_sep() const override { return '.'; }
-  std::string do_grouping() const override { return "\3"; }
-};
-}  // namespace
-
 TEST_CASE("otel encode: a locale with a decimal comma changes nothing", "[otel][encode]") {
   const OtelSettings settings = settings_for("http://127.0.0.1", {.tags = {"feature"}, .usage_cost = true});
   Aggregate aggregate(settings);
   fill(aggregate);
   const std::string plain = encoded(aggregate, settings);
-  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new CommaDecimal));
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new outlay_test::CommaDecimal));
   const std::string localized = encoded(aggregate, settings);
   std::locale::global(before);
   CHECK(localized == plain);

@@ -31,12 +31,12 @@ outlay::SqliteSinkOptions options_for(const TempDir& dir, outlay::Durability dur
 
 /// Forty rows in five transactions, flushed twice on the way.
 /// \return How many of them a flush had confirmed before something was thrown, and whether all were taken.
-struct Outcome {
+struct Fed {
   std::uint64_t confirmed = 0;
   bool failed = false;
 };
-Outcome feed(outlay::Sink& sink) {
-  Outcome outcome;
+Fed feed(outlay::Sink& sink) {
+  Fed outcome;
   for (std::uint64_t i = 1; i <= rows; ++i) {
     sink.write(make_record(i, {{"n", std::to_string(i)}}));
     if (i % 20 != 0) continue;
@@ -112,7 +112,7 @@ TEST_CASE("sqlite: while the disk stays full no flush confirms, and what was con
     } catch (const outlay::Error&) {
       continue;
     }
-    const Outcome outcome = feed(*sink);
+    const Fed outcome = feed(*sink);
     some_failed |= outcome.failed;
     if (outcome.failed) {
       const outlay::Error error = failure_of([&] { sink->close(); });

@@ -13,7 +13,7 @@ using outlay::Usd;
 
 namespace {
 
-Record make_record(std::uint64_t call, std::int64_t ended) {
+Record record_that_ended(std::uint64_t call, std::int64_t ended) {
   Record record;
   record.call_id = call;
   record.status = outlay::RecordStatus::indeterminate;
@@ -82,23 +82,23 @@ TEST_CASE("sqlite: a reader hands over rows as they were written, interleaved by
           "[sqlite][reader]") {
   const TempDir dir;
   const auto sink = outlay::sqlite_sink({.path = dir.db()});
-  sink->write(make_record(1, 10));
+  sink->write(record_that_ended(1, 10));
   sink->event(make_event(11));
-  sink->write(make_record(2, 12));
+  sink->write(record_that_ended(2, 12));
   sink->flush(Steady::now() + 10s);
 
   SqliteReader reader(dir.db());
   const Read first(reader);
   CHECK(first.order == "rer");
   const Record& read = first.records.at(0);
-  const Record expected = make_record(1, 10);
+  const Record expected = record_that_ended(1, 10);
   CHECK(outlay::to_json_line(read) == outlay::to_json_line(expected));
   CHECK(outlay::to_json_line(first.events.at(0)) == outlay::to_json_line(make_event(11)));
   CHECK(reader.complete());
 
   CHECK(Read(reader).order.empty());
   sink->event(make_event(13));
-  sink->write(make_record(3, 14));
+  sink->write(record_that_ended(3, 14));
   sink->close();
   const Read second(reader);
   CHECK(second.order == "er");
@@ -109,7 +109,7 @@ TEST_CASE("sqlite: a reader's filter is that of a report", "[sqlite][reader]") {
   const TempDir dir;
   const auto sink = outlay::sqlite_sink({.path = dir.db()});
   for (std::uint64_t call = 1; call <= 4; ++call) {
-    Record record = make_record(call, static_cast<std::int64_t>(call) * 10);
+    Record record = record_that_ended(call, static_cast<std::int64_t>(call) * 10);
     if (call % 2 == 0) record.tags = {{"user_id", "bob"}};
     sink->write(record);
   }
@@ -130,7 +130,7 @@ TEST_CASE("sqlite: a reader's filter is that of a report", "[sqlite][reader]") {
 TEST_CASE("sqlite: what a reader's function did not take comes again", "[sqlite][reader]") {
   const TempDir dir;
   const auto sink = outlay::sqlite_sink({.path = dir.db()});
-  for (std::uint64_t call = 1; call <= 3; ++call) sink->write(make_record(call, static_cast<std::int64_t>(call)));
+  for (std::uint64_t call = 1; call <= 3; ++call) sink->write(record_that_ended(call, static_cast<std::int64_t>(call)));
   sink->close();
   SqliteReader reader(dir.db());
   CHECK_THROWS(reader.read(
@@ -144,7 +144,7 @@ TEST_CASE("sqlite: what a reader's function did not take comes again", "[sqlite]
 TEST_CASE("sqlite: a reader refuses a row with an enumerator that does not exist", "[sqlite][reader]") {
   const TempDir dir;
   const auto sink = outlay::sqlite_sink({.path = dir.db()});
-  sink->write(make_record(1, 10));
+  sink->write(record_that_ended(1, 10));
   sink->close();
   Raw(dir.db()).exec("UPDATE records SET status = 9");
   SqliteReader reader(dir.db());
@@ -159,7 +159,7 @@ TEST_CASE("sqlite: a reader hands over rows that got the numbers of those that r
   const auto write = [&](std::initializer_list<std::pair<std::uint64_t, std::int64_t>> calls) {
     const auto sink = outlay::sqlite_sink({.path = dir.db()});
     for (const auto& [call, ended] : calls) {
-      sink->write(make_record(call, ended));
+      sink->write(record_that_ended(call, ended));
       sink->event(make_event(ended));
     }
     sink->close();

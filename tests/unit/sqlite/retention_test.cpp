@@ -13,7 +13,7 @@ outlay::Record recent(std::uint64_t id, const outlay::Tags& tags) {
 }
 
 /// `old_rows` of the year 2001 and one of today.
-void fill(const std::filesystem::path& path, std::uint64_t old_rows) {
+void fill_with_old(const std::filesystem::path& path, std::uint64_t old_rows) {
   const auto sink = outlay::sqlite_sink({.path = path, .batch = 5'000});
   outlay::BudgetEvent event;
   event.action = outlay::Action::blocked;
@@ -37,7 +37,7 @@ void fill(const std::filesystem::path& path, std::uint64_t old_rows) {
 
 TEST_CASE("sqlite: rows beyond the age leave the file, with their tags, and reports say so", "[sqlite][retention]") {
   const TempDir dir;
-  fill(dir.db(), 5'000);
+  fill_with_old(dir.db(), 5'000);
   Raw raw(dir.db());
   const auto before = std::filesystem::file_size(dir.db());
   const outlay::Report earlier = outlay::report_sqlite(dir.db());
@@ -80,7 +80,7 @@ TEST_CASE("sqlite: a writer that knew removed tags by heart writes them anew", "
 
 TEST_CASE("sqlite: a file above its size gives up the oldest rows first", "[sqlite][retention]") {
   const TempDir dir;
-  fill(dir.db(), 20'000);
+  fill_with_old(dir.db(), 20'000);
   Raw raw(dir.db());
   const auto sink = outlay::sqlite_sink({.path = dir.db(), .retain = {.bytes = 2U << 20U}});
   REQUIRE(eventually([&] {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "support/catch.hpp"
+#include "support/comma_decimal.hpp"
 
 using namespace outlay;
 using detail::DecimalError;
@@ -18,12 +19,6 @@ struct Case {
   std::string_view text;
   int scale;
   std::int64_t value;
-};
-
-struct CommaDecimal : std::numpunct<char> {
-  char do_decimal_point() const override { return ','; }
-  char do_thousands_sep() const override { return '.'; }
-  std::string do_grouping() const override { return "\3"; }
 };
 
 }  // namespace
@@ -130,7 +125,7 @@ TEST_CASE("decimal: billionths are written as the shortest exact number", "[core
 }
 
 TEST_CASE("decimal: a locale with a decimal comma changes nothing", "[core][decimal]") {
-  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new CommaDecimal));
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new outlay_test::CommaDecimal));
   const auto read = detail::scaled_decimal("1.5", 1), comma = detail::scaled_decimal("1,5", 1);
   const std::string written = detail::billionths(1'234'500'000'000);
   std::locale::global(before);

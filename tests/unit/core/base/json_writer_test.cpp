@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "support/catch.hpp"
+#include "support/comma_decimal.hpp"
 
 using outlay::detail::JsonWriter;
 
@@ -17,12 +18,6 @@ std::string text(std::string_view value) {
   JsonWriter(out).text(value);
   return out;
 }
-
-struct CommaDecimal : std::numpunct<char> {
-  char do_decimal_point() const override { return ','; }
-  char do_thousands_sep() const override { return '.'; }
-  std::string do_grouping() const override { return "\3"; }
-};
 
 }  // namespace
 
@@ -68,7 +63,7 @@ TEST_CASE("json writer: tags are an object, texts an array", "[core][json_writer
 }
 
 TEST_CASE("json writer: numbers are the shortest text, whatever the locale", "[core][json_writer]") {
-  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new CommaDecimal));
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new outlay_test::CommaDecimal));
   std::string out;
   JsonWriter json(out);
   json.begin_array();

@@ -12,7 +12,7 @@ using outlay::Result;
 
 namespace {
 
-Result<std::string> text() { return std::string("answer"); }
+Result<std::string> answered() { return std::string("answer"); }
 Result<std::string> failed(errc why) { return Failure(why, "it did not work"); }
 
 // As std::expected: a value converts to a Result in silence, a Result to bool only where it is asked.
@@ -28,7 +28,7 @@ static_assert(noexcept(*std::declval<Result<std::string>&>()) &&
 }  // namespace
 
 TEST_CASE("result: a value is there by every way of access", "[core][result]") {
-  Result<std::string> result = text();
+  Result<std::string> result = answered();
   REQUIRE(result.has_value());
   REQUIRE(static_cast<bool>(result));
   CHECK(result.value() == "answer");

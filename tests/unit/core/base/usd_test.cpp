@@ -9,28 +9,21 @@
 
 #include "outlay/error.hpp"
 #include "support/catch.hpp"
+#include "support/comma_decimal.hpp"
+#include "support/reason_of.hpp"
 
 using namespace outlay::literals;
 using outlay::errc;
 using outlay::Error;
 using outlay::Usd;
+using outlay_test::reason_of;
 
 namespace {
 
-__extension__ using Wide = __int128;
-
-template <class F>
-errc reason_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.reason();
-  }
-  return errc::ok;
-}
+__extension__ using Signed128 = __int128;
 
 // Amounts of every magnitude, the edges among them.
-class Amounts {
+class EveryMagnitude {
  public:
   std::int64_t next() {
     switch (random_() % 8) {
@@ -49,23 +42,17 @@ class Amounts {
   std::mt19937_64 random_{20260801};
 };
 
-bool fits(Wide value) { return value >= INT64_MIN && value <= INT64_MAX; }
+bool fits(Signed128 value) { return value >= INT64_MIN && value <= INT64_MAX; }
 
 /// An independent printer: digits of the absolute value, then the rules of the format.
 std::string printed(std::int64_t nanos) {
-  const Wide value = nanos < 0 ? -static_cast<Wide>(nanos) : static_cast<Wide>(nanos);
+  const Signed128 value = nanos < 0 ? -static_cast<Signed128>(nanos) : static_cast<Signed128>(nanos);
   std::string whole = std::to_string(static_cast<std::uint64_t>(value / 1'000'000'000));
   std::string decimals = std::to_string(static_cast<std::uint64_t>(value % 1'000'000'000));
   decimals.insert(0, 9 - decimals.size(), '0');
   while (decimals.size() > 2 && decimals.back() == '0') decimals.pop_back();
   return (nanos < 0 ? "-$" : "$") + whole + "." + decimals;
 }
-
-struct CommaDecimal : std::numpunct<char> {
-  char do_decimal_point() const override { return ','; }
-  char do_thousands_sep() const override { return '.'; }
-  std::string do_grouping() const override { return "\3"; }
-};
 
 }  // namespace
 
@@ -86,7 +73,7 @@ TEST_CASE("usd: the largest and the smallest amount print in full", "[core][usd]
 }
 
 TEST_CASE("usd: what is printed without its sign of currency reads back", "[core][usd]") {
-  Amounts amounts;
+  EveryMagnitude amounts;
   for (int i = 0; i < 20'000; ++i) {
     const auto nanos = amounts.next();
     const Usd usd = Usd::from_nanos(nanos);
@@ -98,12 +85,12 @@ TEST_CASE("usd: what is printed without its sign of currency reads back", "[core
 }
 
 TEST_CASE("usd: sums, differences and products agree with wide integers or overflow", "[core][usd]") {
-  Amounts amounts;
+  EveryMagnitude amounts;
   int overflows = 0;
   for (int i = 0; i < 50'000; ++i) {
     const auto a = amounts.next(), b = amounts.next();
     const Usd x = Usd::from_nanos(a), y = Usd::from_nanos(b);
-    const auto check = [&](Wide expected, auto&& operation) {
+    const auto check = [&](Signed128 expected, auto&& operation) {
       if (fits(expected)) {
         REQUIRE(operation().nanos() == static_cast<std::int64_t>(expected));
       } else {
@@ -111,10 +98,10 @@ TEST_CASE("usd: sums, differences and products agree with wide integers or overf
         REQUIRE(reason_of(operation) == errc::overflow);
       }
     };
-    check(static_cast<Wide>(a) + b, [&] { return x + y; });
-    check(static_cast<Wide>(a) - b, [&] { return x - y; });
-    check(static_cast<Wide>(a) * b, [&] { return x * b; });
-    check(-static_cast<Wide>(a), [&] { return -x; });
+    check(static_cast<Signed128>(a) + b, [&] { return x + y; });
+    check(static_cast<Signed128>(a) - b, [&] { return x - y; });
+    check(static_cast<Signed128>(a) * b, [&] { return x * b; });
+    check(-static_cast<Signed128>(a), [&] { return -x; });
   }
   CHECK(overflows > 1000);
 }
@@ -166,7 +153,7 @@ TEST_CASE("usd: hostile text in a message is short and printable", "[core][usd]"
 }
 
 TEST_CASE("usd: a locale with a decimal comma changes nothing", "[core][usd]") {
-  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new CommaDecimal));
+  const std::locale before = std::locale::global(std::locale(std::locale::classic(), new outlay_test::CommaDecimal));
   std::ostringstream out;
   out << std::setprecision(2) << 5000.0125_usd;
   const std::string text = to_string(1234567.5_usd);

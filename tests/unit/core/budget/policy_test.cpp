@@ -7,12 +7,6 @@ using namespace outlay;
 
 namespace {
 
-std::vector<Action> actions(const Ledger& ledger) {
-  std::vector<Action> result;
-  for (const BudgetEvent& event : ledger.events()) result.push_back(event.action);
-  return result;
-}
-
 const Downgrade to_mini{{{"gpt-4o", "gpt-4o-mini"}}};
 
 }  // namespace

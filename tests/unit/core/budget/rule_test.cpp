@@ -15,11 +15,6 @@ using namespace outlay;
 
 namespace {
 
-void spend_a_cent() {
-  Call call(cent_request());
-  call.settle(Usage{});
-}
-
 /// An environment variable for one case.
 struct Variable {
   Variable(const char* variable, const char* value) : name(variable) { ::setenv(variable, value, 1); }

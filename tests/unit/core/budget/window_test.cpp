@@ -180,26 +180,26 @@ TEST_CASE("window: the days of every zone are those of the C library", "[core][w
 namespace {
 
 /// Is made before the first zone is looked up, and destroyed after the time-zone library's own data.
-struct Last {
+struct LastWindows {
   std::vector<Window> windows;
   std::vector<Time> begins;
-  ~Last() {
+  ~LastWindows() {
     const Time at = utc(2026, 7, 1, 12);
     for (std::size_t i = 0; i < windows.size(); ++i)
       if (windows[i].at(at).begin != begins[i] || Window::parse(windows[i].id()).at(at).begin != begins[i])
         std::_Exit(3);  // too late for a failure of the test
   }
-} last;
+} last_windows;
 
 }  // namespace
 
 TEST_CASE("window: what a zone's clocks show is known as long as there are static objects", "[core][window]") {
   // Judged when the program ends.
   for (const char* zone : {"Europe/Berlin", "America/New_York", "Asia/Kolkata"}) {
-    last.windows.push_back(Window::day(zone));
-    last.begins.push_back(last.windows.back().at(utc(2026, 7, 1, 12)).begin);
+    last_windows.windows.push_back(Window::day(zone));
+    last_windows.begins.push_back(last_windows.windows.back().at(utc(2026, 7, 1, 12)).begin);
   }
-  CHECK(last.begins[0] == utc(2026, 6, 30, 22));
+  CHECK(last_windows.begins[0] == utc(2026, 6, 30, 22));
 }
 
 TEST_CASE("window: a rolling window counts 61 slots of a sixtieth", "[core][window]") {

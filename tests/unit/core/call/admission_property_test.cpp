@@ -12,10 +12,12 @@
 #include "outlay/testing.hpp"
 #include "support/dice.hpp"
 #include "unit/core/call/admission_model.hpp"
+#include "unit/core/counting_waiter.hpp"
 
 using namespace outlay;
 using namespace std::chrono_literals;
 using detail::Admission;
+using outlay_test::CountingWaiter;
 using outlay_test::Dice;
 namespace model = outlay_test::model;
 
@@ -30,7 +32,7 @@ const model::Tariffs tariffs{
 };
 const std::vector<std::string> models{"big", "big", "big", "middle", "small", "free", "short", "unknown"};
 
-PriceTable prices() {
+PriceTable model_prices() {
   PriceTable table;
   for (const auto& [name, tariff] : tariffs) {
     Price price;
@@ -41,11 +43,6 @@ PriceTable prices() {
   }
   return table;
 }
-
-struct CountingWaiter final : detail::Waiter {
-  int wakes = 0;
-  void wake() noexcept override { ++wakes; }
-};
 
 struct Running {
   Running(const Context& where, const model::Request& request)
@@ -102,16 +99,16 @@ struct Seen {
   int asking_program = 0, in_line = 0, admitted = 0, nested_twice = 0, closed = 0, raised = 0;
 };
 
-class Run {
+class AdmissionRun {
  public:
-  Run(std::uint64_t seed, Seen& seen)
+  AdmissionRun(std::uint64_t seed, Seen& seen)
       : dice_(seed),
         seen_(seen),
         observing_(dice_.chance(15)),
         with_store_(dice_.chance(40)),
         waits_often_(dice_.chance(50)),
         plenty_(dice_.chance(50) ? 1 : 4),
-        ledger_({.max_records = 10, .prices = prices(), .observe = observing_, .clock = clock_}),
+        ledger_({.max_records = 10, .prices = model_prices(), .observe = observing_, .clock = clock_}),
         scope_(ledger_),
         books_(detail::Access::books(ledger_)) {
     world_.observing = observing_;
@@ -122,12 +119,12 @@ class Run {
                          world_.allow_unreachable ? OnUnreachable::allow_and_mark() : OnUnreachable::deny()});
     set_hour(dice_.between(0, 20));
   }
-  ~Run() {
+  ~AdmissionRun() {
     calls_.clear();
     while (!open_.empty()) open_.pop_back();
   }
-  Run(const Run&) = delete;
-  Run& operator=(const Run&) = delete;
+  AdmissionRun(const AdmissionRun&) = delete;
+  AdmissionRun& operator=(const AdmissionRun&) = delete;
 
   std::string go(int steps) {
     for (int i = static_cast<int>(dice_.between(1, 3)); i > 0; --i) open();
@@ -670,7 +667,7 @@ TEST_CASE("admission: random steps agree with the model", "[core][decide][proper
   // 200 steps each: OUTLAY_TEST_RUNS=50000 makes ten million.
   Seen seen;
   int runs = 0;
-  outlay_test::for_each_seed(500, [&](std::uint64_t seed) { return ++runs, Run(seed, seen).go(200); });
+  outlay_test::for_each_seed(500, [&](std::uint64_t seed) { return ++runs, AdmissionRun(seed, seen).go(200); });
   if (runs >= 100)
     for (const int often :
          {seen.asking_program, seen.in_line, seen.admitted, seen.nested_twice, seen.closed, seen.raised})

@@ -71,7 +71,7 @@ std::chrono::steady_clock::time_point at(std::int64_t nanoseconds) {
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(nanoseconds));
 }
 
-std::string shown(const model::Event& event) {
+std::string event_text(const model::Event& event) {
   std::ostringstream text;
   text << "kind " << static_cast<int>(event.kind) << " budget " << event.budget << " dimension " << event.dimension
        << " projected " << event.projected << " cap " << event.cap << ' ' << event.model << " -> " << event.new_model
@@ -80,7 +80,7 @@ std::string shown(const model::Event& event) {
 }
 
 /// Both answers as text, which is compared.
-std::string shown(const Judgement& judgement) {
+std::string event_text(const Judgement& judgement) {
   std::ostringstream text;
   const model::Offer& offer = judgement.offer;
   text << "kind " << static_cast<int>(judgement.kind) << ' ' << offer.model << " ceiling " << offer.ceiling.value_or(-1)
@@ -93,7 +93,7 @@ std::string shown(const Judgement& judgement) {
     text << " reason " << static_cast<int>(judgement.reason) << ' ' << judgement.unpriced;
   if (judgement.kind == Judgement::Kind::wait) text << " until " << judgement.until;
   if (judgement.kind == Judgement::Kind::admit)
-    for (const model::Event& event : judgement.events) text << "\n  " << shown(event);
+    for (const model::Event& event : judgement.events) text << "\n  " << event_text(event);
   return text.str();
 }
 
@@ -145,7 +145,8 @@ class Episode {
       const Judgement expected = judge_.judge(first_, memory_, moment_);
       const Judgement found = decided();
       if (expected != found) {
-        wrong_ = "decided differently:\n" + shown(found) + "\nand by the model:\n" + shown(expected) + '\n' + world();
+        wrong_ = "decided differently:\n" + event_text(found) + "\nand by the model:\n" + event_text(expected) + '\n' +
+                 world();
         return wrong_;
       }
       switch (expected.kind) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "outlay/testing/stores.hpp"
+#include "support/reason_of.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay;
@@ -15,10 +16,6 @@ using namespace outlay_test;
 using namespace std::chrono_literals;
 
 namespace {
-
-BudgetOptions daily(const std::shared_ptr<Store>& store, Usd cap = 1_usd) {
-  return {.name = "daily", .usd = cap, .window = Window::day(), .store = store};
-}
 
 CallRequest batch(std::chrono::seconds lease = 24h) {
   CallRequest request = large_request();
@@ -43,18 +40,9 @@ struct Elsewhere {
   }
 };
 
-std::shared_ptr<Store> stormy(const std::shared_ptr<testing::Weather>& weather, OnUnreachable choice) {
+std::shared_ptr<Store> stormy_nearby(const std::shared_ptr<testing::Weather>& weather, OnUnreachable choice) {
   return std::make_shared<Store>(std::make_unique<testing::WeatheredBackend>(weather, StoreBackend::Distance::local),
                                  StoreOptions{.on_unreachable = std::move(choice), .timeout = 100ms});
-}
-
-errc reason_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& wrong) {
-    return wrong.reason();
-  }
-  return errc::ok;
 }
 
 }  // namespace
@@ -110,7 +98,7 @@ TEST_CASE("detached call: resumed and extended while its store is away, it holds
   const Fixture fixture;
   const auto weather = std::make_shared<testing::Weather>();
   weather->set_clock(fixture.clock);
-  const auto store = stormy(weather, OnUnreachable::local(5_usd));
+  const auto store = stormy_nearby(weather, OnUnreachable::local(5_usd));
   const Budget day(daily(store, 10_usd));
   CallRequest request{.model = "gpt-4o", .input_tokens = 0, .max_output_tokens = 1'000};
   request.lease = 24h;
@@ -395,7 +383,7 @@ TEST_CASE("detached call: in bad weather is booked once in the store, and what m
   const Fixture fixture;
   const auto weather = std::make_shared<testing::Weather>();
   weather->set_clock(fixture.clock);
-  const auto store = stormy(weather, OnUnreachable::deny());
+  const auto store = stormy_nearby(weather, OnUnreachable::deny());
   const auto detached = [&](const std::function<void()>& meanwhile) {
     const Budget budget({.name = "all", .usd = 1_usd, .window = Window::forever(), .store = store});
     Call call(batch());

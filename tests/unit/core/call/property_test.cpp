@@ -12,20 +12,20 @@ using namespace outlay;
 
 namespace {
 
-using Amount = std::array<std::int64_t, 6>;  // in the order of Dimension
+using EachDimension = std::array<std::int64_t, 6>;  // in the order of Dimension
 
 /// What a budget is, said in the fewest words.
 struct ModelBudget {
   int parent;
   std::array<std::optional<std::int64_t>, 6> cap;
-  Amount spent{};
-  Amount reserved{};
+  EachDimension spent{};
+  EachDimension reserved{};
 };
 
-struct Model {
+struct ModelBudgets {
   std::vector<ModelBudget> budgets;
 
-  bool fits(int at, const Amount& request) const {
+  bool fits(int at, const EachDimension& request) const {
     for (; at >= 0; at = budgets[static_cast<std::size_t>(at)].parent) {
       const ModelBudget& budget = budgets[static_cast<std::size_t>(at)];
       for (std::size_t d = 0; d < 6; ++d)
@@ -38,34 +38,34 @@ struct Model {
   void each_up(int at, F&& f) {
     for (; at >= 0; at = budgets[static_cast<std::size_t>(at)].parent) f(budgets[static_cast<std::size_t>(at)]);
   }
-  void reserve(int at, const Amount& request) {
+  void reserve(int at, const EachDimension& request) {
     each_up(at, [&](ModelBudget& budget) {
       for (std::size_t d = 0; d < 6; ++d) budget.reserved[d] += request[d];
     });
   }
-  void end(int at, const Amount& request, const Amount& actual) {
+  void end(int at, const EachDimension& request, const EachDimension& actual) {
     each_up(at, [&](ModelBudget& budget) {
       for (std::size_t d = 0; d < 6; ++d) budget.reserved[d] -= request[d], budget.spent[d] += actual[d];
     });
   }
 };
 
-Amount to_array(const Amounts& amounts) {
+EachDimension to_array(const Amounts& amounts) {
   return {amounts.usd.nanos(),   amounts.tokens, amounts.input_tokens,
           amounts.output_tokens, amounts.calls,  amounts.concurrent};
 }
 
-struct Running {
+struct RunningCall {
   int at;
-  Amount request;
+  EachDimension request;
   std::int64_t input, output;
   bool sent;
   Call call;
 };
 
-class Run {
+class CallsRun {
  public:
-  explicit Run(std::uint64_t seed) : random_(seed), fixture_({.max_records = 100}) {}
+  explicit CallsRun(std::uint64_t seed) : random_(seed), fixture_({.max_records = 100}) {}
 
   // Fails by returning a text.
   std::string go(int steps) {
@@ -126,7 +126,7 @@ class Run {
   bool admit() {
     const std::int64_t input = pick(200), output = pick(200);
     // The fixture's "unit" costs a micro-dollar a token.
-    const Amount request{(input + output) * 1'000, input + output, input, output, 1, 1};
+    const EachDimension request{(input + output) * 1'000, input + output, input, output, 1, 1};
     const bool expected = model_.fits(innermost(), request);
     auto call = try_call({.model = "unit", .input_tokens = input, .max_output_tokens = output});
     if (call.has_value() != expected) return false;
@@ -140,7 +140,7 @@ class Run {
   void end() {
     if (running_.empty()) return;
     const std::size_t which = static_cast<std::size_t>(pick(static_cast<int>(running_.size())));
-    Running ended = std::move(running_[which]);
+    RunningCall ended = std::move(running_[which]);
     running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(which));
     switch (pick(5)) {
       case 0: {  // as little or as much as was reserved
@@ -164,14 +164,14 @@ class Run {
         break;
       case 3: {  // moved and dropped
         Call moved(std::move(ended.call));
-        const Amount& r = ended.request;
-        model_.end(ended.at, ended.request, ended.sent ? Amount{r[0], r[1], r[2], r[3], 1, 0} : Amount{});
+        const EachDimension& r = ended.request;
+        model_.end(ended.at, ended.request, ended.sent ? EachDimension{r[0], r[1], r[2], r[3], 1, 0} : EachDimension{});
         break;
       }
       default: {
         ended.call.settle({.input = ended.input, .output = ended.output});
         ended.call.settle({.input = 1'000'000});  // a second time: nothing
-        const Amount& r = ended.request;
+        const EachDimension& r = ended.request;
         model_.end(ended.at, ended.request, {r[0], r[1], r[2], r[3], 1, 0});
       }
     }
@@ -193,10 +193,10 @@ class Run {
 
   std::mt19937_64 random_;
   Fixture fixture_;
-  Model model_;
+  ModelBudgets model_;
   std::vector<std::unique_ptr<Budget>> budgets_;
   std::vector<int> twins_;
-  std::vector<Running> running_;
+  std::vector<RunningCall> running_;
   bool overran_ = false;
 };
 
@@ -212,7 +212,7 @@ TEST_CASE("property: random steps agree with the reference model", "[core][prope
     runs = 1;
   }
   for (int run = 0; run < runs; ++run, ++seed) {
-    const std::string wrong = Run(seed).go(2'000);
+    const std::string wrong = CallsRun(seed).go(2'000);
     INFO("replay with OUTLAY_TEST_SEED=" << seed);
     REQUIRE(wrong == "");
   }

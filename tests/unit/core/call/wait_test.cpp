@@ -8,6 +8,7 @@
 
 #include "core/call/admission.hpp"
 #include "outlay/detail/access.hpp"
+#include "unit/core/counting_waiter.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -18,11 +19,6 @@ using detail::Admission;
 namespace {
 
 /// Counts its wake-ups; nothing else.
-struct CountingWaiter final : detail::Waiter {
-  std::atomic<int> wakes{0};
-  void wake() noexcept override { ++wakes; }
-};
-
 /// A call that is admitted step by step on one thread, as the asynchronous form does.
 struct Waiting {
   explicit Waiting(const CallRequest& wanted, bool may_wait = true) : request(wanted), arrival(request) {

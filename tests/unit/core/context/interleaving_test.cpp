@@ -4,6 +4,7 @@
 
 #include "core/call/admission.hpp"
 #include "outlay/detail/access.hpp"
+#include "unit/core/counting_waiter.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -13,11 +14,6 @@ using outlay::testing::Script;
 using outlay::testing::Step;
 
 namespace {
-
-struct CountingWaiter final : detail::Waiter {
-  int wakes = 0;
-  void wake() noexcept override { ++wakes; }
-};
 
 struct World {
   explicit World(Policies policies, std::optional<std::int64_t> calls_in_flight)

@@ -17,9 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-void book_cent() { outlay::Call(cent_request()).settle(outlay::Usage{}); }
-
-std::size_t lines_of(const std::filesystem::path& path) {
+std::size_t count_lines(const std::filesystem::path& path) {
   std::ifstream in(path);
   std::size_t lines = 0;
   for (std::string line; std::getline(in, line);) ++lines;
@@ -75,7 +73,7 @@ TEST_CASE("fork: a child with a ledger and a sink of its own works and ends by e
   shared.flush();
   CHECK(shared.sink_stats(sink).written == 1);
   CHECK(shared.remove_sink(sink));
-  CHECK(lines_of(file.path) == 2);
+  CHECK(count_lines(file.path) == 2);
 }
 
 TEST_CASE("fork: a ledger that a child has inherited goes on in memory, without the sinks", "[core][fork]") {

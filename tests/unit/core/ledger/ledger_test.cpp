@@ -18,8 +18,8 @@ const std::string early_id = Window::hour().id();
 const Window early_window = Window::hour();
 
 /// Is made before anything that the library keeps for the process, and destroyed after it.
-struct Last {
-  ~Last() {
+struct LastLedger {
+  ~LastLedger() {
     if (!used) return;
     bool right = false;
     try {
@@ -39,7 +39,7 @@ struct Last {
     if (!right) std::_Exit(3);  // too late for a failure of the test
   }
   bool used = false;
-} last;
+} last_ledger;
 
 }  // namespace
 
@@ -49,7 +49,7 @@ TEST_CASE("ledger: a window is whole before main", "[core][ledger]") {
 }
 
 TEST_CASE("ledger: what static objects do at the end of the process is booked and reported", "[core][ledger]") {
-  last.used = true;  // judged when the program ends
+  last_ledger.used = true;  // judged when the program ends
   CHECK(!outlay::PriceTable::bundled().version().empty());
 }
 

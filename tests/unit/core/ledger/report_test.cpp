@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "support/reason_of.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -14,15 +15,6 @@ void spend(std::initializer_list<Tag> tags, int calls, const char* model = "cent
     Call call({.model = model, .input_tokens = 10, .max_output_tokens = 10});
     call.settle({.input = 10, .output = 5});
   }
-}
-
-errc failure_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.reason();
-  }
-  return errc::ok;
 }
 
 }  // namespace
@@ -143,9 +135,9 @@ TEST_CASE("report: assert_under passes, fails with the numbers, and filters by a
   report.assert_under(0.03_usd, {{"feature", "a"}});
   report.assert_under(0.03_usd, {{"feature", "a"}, {"user_id", "x"}});
   report.assert_under(0.03_usd, {{"model", "cent"}});
-  REQUIRE(failure_of([&] { report.assert_under(0.029_usd, {{"feature", "a"}}); }) == errc::over_limit);
-  REQUIRE(failure_of([&] { report.assert_under(0.02_usd, {{"model", "cent"}}); }) == errc::over_limit);
-  REQUIRE(failure_of([&] { report.assert_under(0.03_usd); }) == errc::over_limit);
+  REQUIRE(reason_of([&] { report.assert_under(0.029_usd, {{"feature", "a"}}); }) == errc::over_limit);
+  REQUIRE(reason_of([&] { report.assert_under(0.02_usd, {{"model", "cent"}}); }) == errc::over_limit);
+  REQUIRE(reason_of([&] { report.assert_under(0.03_usd); }) == errc::over_limit);
   try {
     report.assert_under(0.02_usd, {{"user_id", "x"}});
   } catch (const Error& error) {
@@ -174,8 +166,8 @@ TEST_CASE("report: over an evicted FIFO an assertion fails rather than pass by m
   spend({{"feature", "a"}}, 1);
   const Report after = outlay::report();
   REQUIRE(!after.complete());
-  REQUIRE(failure_of([&] { after.assert_under(1_usd); }) == errc::incomplete);
-  REQUIRE(failure_of([&] { before.assert_under(1_usd, {{"model", "cent"}}); }) == errc::incomplete);
+  REQUIRE(reason_of([&] { after.assert_under(1_usd); }) == errc::incomplete);
+  REQUIRE(reason_of([&] { before.assert_under(1_usd, {{"model", "cent"}}); }) == errc::incomplete);
 }
 
 TEST_CASE("report: an audit that cannot tell says why", "[core][report]") {
@@ -200,8 +192,8 @@ TEST_CASE("report: a sum that is no number is an error, not a wrong number", "[c
   spend({{"feature", "small"}}, 1);
   SECTION("of exact costs") { most("large", false); }
   SECTION("of estimated costs") { most("large", true); }
-  CHECK((failure_of([] { static_cast<void>(outlay::report({"feature"})); }) == errc::overflow));
-  CHECK((failure_of([] { static_cast<void>(outlay::report()); }) == errc::overflow));
+  CHECK((reason_of([] { static_cast<void>(outlay::report({"feature"})); }) == errc::overflow));
+  CHECK((reason_of([] { static_cast<void>(outlay::report()); }) == errc::overflow));
 }
 
 TEST_CASE("report: a budget in an assertion means it and everything inside it", "[core][report]") {
@@ -217,7 +209,7 @@ TEST_CASE("report: a budget in an assertion means it and everything inside it", 
   spend({}, 5);
   for (const Report& report : {outlay::report(), outlay::report({"model"}), outlay::report({"budget"})}) {
     const auto fails = [&](Usd limit, const Tags& tags) {
-      return failure_of([&] { report.assert_under(limit, tags); });
+      return reason_of([&] { report.assert_under(limit, tags); });
     };
     CHECK((fails(0.03_usd, {{"budget", "session"}}) == errc::ok));
     CHECK((fails(0.029_usd, {{"budget", "session"}}) == errc::over_limit));
@@ -241,7 +233,7 @@ TEST_CASE("report: a budget that never was, or tags that nothing ever had, are a
   Budget full({.name = "full", .usd = 0.001_usd});
   CHECK_FALSE(try_call({.model = "gpt-4o-mini", .input_tokens = 1'000'000, .max_output_tokens = 1}));
   const Report report = outlay::report();
-  const auto fails = [&](const Tags& tags) { return failure_of([&] { report.assert_under(1_usd, tags); }); };
+  const auto fails = [&](const Tags& tags) { return reason_of([&] { report.assert_under(1_usd, tags); }); };
   CHECK((fails({}) == errc::ok));
   CHECK((fails({{"budget", "sesion"}}) == errc::invalid_argument));
   CHECK((fails({{"budget", "session/sub"}}) == errc::invalid_argument));
@@ -256,8 +248,8 @@ TEST_CASE("report: a budget that never was, or tags that nothing ever had, are a
   CHECK((fails({{"feature", "quiet"}}) == errc::ok));
   CHECK((fails({{"budget", "full"}}) == errc::ok));
   CHECK((fails({{"model", "gpt-4o-mini"}, {"budget", "full"}}) == errc::ok));
-  CHECK((failure_of([] { Report({}, true).assert_under(1_usd, {{"feature", "x"}}); }) == errc::invalid_argument));
-  CHECK((failure_of([] { Report({}, true).assert_under(1_usd); }) == errc::ok));
+  CHECK((reason_of([] { Report({}, true).assert_under(1_usd, {{"feature", "x"}}); }) == errc::invalid_argument));
+  CHECK((reason_of([] { Report({}, true).assert_under(1_usd); }) == errc::ok));
 }
 
 TEST_CASE("report: a slash in a budget's name is no step of a path", "[core][report]") {
@@ -282,7 +274,7 @@ TEST_CASE("report: a slash in a budget's name is no step of a path", "[core][rep
   CHECK(report.at(1).tags.at("budget") == "a/b");
   CHECK(report.at(2).tags.at("budget") == R"(a\/b)");
   const auto fails = [&](Usd limit, const char* budget) {
-    return failure_of([&] { report.assert_under(limit, {{"budget", budget}}); });
+    return reason_of([&] { report.assert_under(limit, {{"budget", budget}}); });
   };
   // The name first, since that is what the program wrote.
   CHECK((fails(0.01_usd, "a/b") == errc::ok));
@@ -302,7 +294,7 @@ TEST_CASE("report: a day is the day of admission", "[core][report]") {
   REQUIRE(days.size() == 1);
   CHECK(days.at(0).tags.at("day") == "2026-08-31");
   CHECK_NOTHROW(outlay::report().assert_under(0.01_usd, {{"day", "2026-08-31"}}));
-  CHECK((failure_of([] { outlay::report().assert_under(1_usd, {{"day", "2026-09-01"}}); }) == errc::invalid_argument));
+  CHECK((reason_of([] { outlay::report().assert_under(1_usd, {{"day", "2026-09-01"}}); }) == errc::invalid_argument));
 }
 
 TEST_CASE("report: a tag that no record has is named by the report, and once in the log", "[core][report]") {
@@ -332,7 +324,7 @@ TEST_CASE("report: tags that differ only in bytes that are no UTF-8 are one grou
   const Report users = outlay::report({"user_id"});
   REQUIRE(users.size() == 1);
   CHECK(users.at(0).tags.at("user_id") == "a\xEF\xBF\xBD");
-  CHECK((failure_of([&] { users.assert_under(0.01_usd, {{"user_id", "a\xFE"}}); }) == errc::over_limit));
+  CHECK((reason_of([&] { users.assert_under(0.01_usd, {{"user_id", "a\xFE"}}); }) == errc::over_limit));
 
   Budget full({.name = "full", .usd = 0.0001_usd});
   CHECK_FALSE(try_call(large_request()));

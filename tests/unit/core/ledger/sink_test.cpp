@@ -14,6 +14,7 @@
 
 #include "outlay/log.hpp"
 #include "support/log_capture.hpp"
+#include "support/reason_of.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -26,27 +27,10 @@ using outlay::testing::RecordingSink;
 
 namespace {
 
-std::uint64_t book_cent() {
-  outlay::Call call(cent_request());
-  const std::uint64_t id = call.id();
-  call.settle(outlay::Usage{});
-  return id;
-}
-
 std::vector<std::uint64_t> ids(const std::vector<Record>& records) {
   std::vector<std::uint64_t> result;
   for (const Record& record : records) result.push_back(record.call_id);
   return result;
-}
-
-template <class F>
-outlay::errc failure_of(F&& call) {
-  try {
-    std::forward<F>(call)();
-  } catch (const outlay::Error& error) {
-    return error.reason();
-  }
-  return outlay::errc::ok;
 }
 
 /// A BlockingSink that what it kept must outlive.
@@ -172,8 +156,8 @@ TEST_CASE("sink: the failure of a durable one fails the flush that covers it, an
   fixture.ledger.add_sink(sink);
   book_cent();
   book_cent();
-  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::sink_failed));
-  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
+  CHECK((reason_of([&] { fixture.ledger.flush(); }) == outlay::errc::sink_failed));
+  CHECK((reason_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
   CHECK(sink->records().size() == 1);
 }
 
@@ -181,8 +165,8 @@ TEST_CASE("sink: a durable one that cannot flush fails the flush even without ro
   Fixture fixture;
   const LogCapture log;
   fixture.ledger.add_sink(std::make_shared<FailingSink>(std::set<std::uint64_t>{1}, true));
-  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::sink_failed));
-  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
+  CHECK((reason_of([&] { fixture.ledger.flush(); }) == outlay::errc::sink_failed));
+  CHECK((reason_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
 }
 
 TEST_CASE("sink: rows dropped while another thread flushes are reported to the one that waits for them",
@@ -194,17 +178,17 @@ TEST_CASE("sink: rows dropped while another thread flushes are reported to the o
   book_cent();
   sink->wait_until_held();
   outlay::errc first = outlay::errc::ok;
-  std::thread flusher([&] { first = failure_of([&] { fixture.ledger.flush(20s); }); });
+  std::thread flusher([&] { first = reason_of([&] { fixture.ledger.flush(20s); }); });
   book_cent();
   book_cent();  // dropped: one may wait
   book_cent();  // dropped
   CHECK(fixture.ledger.sink_stats(sink).dropped >= 2);
   sink->open();
   flusher.join();
-  const outlay::errc second = failure_of([&] { fixture.ledger.flush(20s); });
+  const outlay::errc second = reason_of([&] { fixture.ledger.flush(20s); });
   // Whichever flush began later than the drop says so.
   CHECK(((first == outlay::errc::sink_failed) || (second == outlay::errc::sink_failed)));
-  CHECK((failure_of([&] { fixture.ledger.flush(20s); }) == outlay::errc::ok));
+  CHECK((reason_of([&] { fixture.ledger.flush(20s); }) == outlay::errc::ok));
 }
 
 TEST_CASE("sink: a full queue drops the newest row and counts it", "[core][sink]") {
@@ -342,9 +326,9 @@ TEST_CASE("sink: a flush ends at its deadline, and says so for a durable sink", 
   fixture.ledger.add_sink(durable, {.max_delay = 0ms});
   book_cent();
   durable->wait_until_held();
-  CHECK((failure_of([&] { fixture.ledger.flush(10ms); }) == outlay::errc::timed_out));
+  CHECK((reason_of([&] { fixture.ledger.flush(10ms); }) == outlay::errc::timed_out));
   durable->open();
-  CHECK((failure_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
+  CHECK((reason_of([&] { fixture.ledger.flush(); }) == outlay::errc::ok));
 }
 
 TEST_CASE("sink: the longest time there is is for ever, for a flush as for rows that gather", "[core][sink]") {
@@ -353,7 +337,7 @@ TEST_CASE("sink: the longest time there is is for ever, for a flush as for rows 
   const auto sink = std::make_shared<outlay::testing::FailingSink>(std::set<std::uint64_t>{1'000}, true);
   fixture.ledger.add_sink(sink, {.max_delay = longest});
   book_cent();
-  CHECK((failure_of([&] { fixture.ledger.flush(longest); }) == outlay::errc::ok));
+  CHECK((reason_of([&] { fixture.ledger.flush(longest); }) == outlay::errc::ok));
   CHECK(sink->records().size() == 1);
   const auto store = std::make_shared<outlay::Store>(
       std::make_unique<outlay::testing::WeatheredBackend>(std::make_shared<outlay::testing::Weather>(),
@@ -361,7 +345,7 @@ TEST_CASE("sink: the longest time there is is for ever, for a flush as for rows 
       outlay::StoreOptions{.on_unreachable = outlay::OnUnreachable::deny()});
   const outlay::Budget day({.name = "day", .usd = 1_usd, .window = outlay::Window::day(), .store = store});
   book_cent();
-  CHECK((failure_of([&] { store->flush(longest); }) == outlay::errc::ok));
+  CHECK((reason_of([&] { store->flush(longest); }) == outlay::errc::ok));
 }
 
 TEST_CASE("sink: an exporter that hangs never fails a flush", "[core][sink]") {
@@ -372,8 +356,8 @@ TEST_CASE("sink: an exporter that hangs never fails a flush", "[core][sink]") {
   fixture.ledger.add_sink(durable);
   book_cent();
   exporter->wait_until_held();
-  CHECK((failure_of([&] { fixture.ledger.flush(10ms); }) != outlay::errc::sink_failed));
-  CHECK((failure_of([&] { fixture.ledger.flush(60s); }) == outlay::errc::ok));
+  CHECK((reason_of([&] { fixture.ledger.flush(10ms); }) != outlay::errc::sink_failed));
+  CHECK((reason_of([&] { fixture.ledger.flush(60s); }) == outlay::errc::ok));
   CHECK(durable->records().size() == 1);
   exporter->open();
 }
@@ -489,8 +473,8 @@ TEST_CASE("sink: belongs to one ledger, until it is removed there", "[core][sink
   const auto sink = std::make_shared<RecordingSink>();
   fixture.ledger.add_sink(sink);
   outlay::Ledger other;
-  CHECK((failure_of([&] { other.add_sink(sink); }) == outlay::errc::config));
-  CHECK((failure_of([&] { fixture.ledger.add_sink(sink); }) == outlay::errc::config));
+  CHECK((reason_of([&] { other.add_sink(sink); }) == outlay::errc::config));
+  CHECK((reason_of([&] { fixture.ledger.add_sink(sink); }) == outlay::errc::config));
   book_cent();
   CHECK(fixture.ledger.remove_sink(sink));
   other.add_sink(sink);
@@ -529,9 +513,9 @@ TEST_CASE("sink: may itself open budgets and make calls", "[core][sink]") {
 TEST_CASE("sink: null, a queue of 0 and a negative delay are refused", "[core][sink]") {
   Fixture fixture;
   const auto sink = std::make_shared<RecordingSink>();
-  CHECK((failure_of([&] { fixture.ledger.add_sink(nullptr); }) == outlay::errc::config));
-  CHECK((failure_of([&] { fixture.ledger.add_sink(sink, {.queue = 0}); }) == outlay::errc::config));
-  CHECK((failure_of([&] { fixture.ledger.add_sink(sink, {.max_delay = -1ms}); }) == outlay::errc::config));
+  CHECK((reason_of([&] { fixture.ledger.add_sink(nullptr); }) == outlay::errc::config));
+  CHECK((reason_of([&] { fixture.ledger.add_sink(sink, {.queue = 0}); }) == outlay::errc::config));
+  CHECK((reason_of([&] { fixture.ledger.add_sink(sink, {.max_delay = -1ms}); }) == outlay::errc::config));
 }
 
 TEST_CASE("sink: a settling thread goes on as soon as every blocking queue has room, in whatever order they make it",

@@ -10,7 +10,7 @@ using namespace outlay::literals;
 
 namespace {
 
-Price price(Usd input_per_million, const char* provider) {
+Price input_price(Usd input_per_million, const char* provider) {
   Price price;
   price.rates.input = Rate::per_million(input_per_million);
   price.rates.output = Rate::per_million(input_per_million);
@@ -18,7 +18,7 @@ Price price(Usd input_per_million, const char* provider) {
   return price;
 }
 
-constexpr Usage million{.input = 1'000'000};
+constexpr Usage million_in{.input = 1'000'000};
 
 }  // namespace
 
@@ -70,36 +70,36 @@ TEST_CASE("names: AI Studio's and Vertex AI's prices of one name are apart", "[c
 
 TEST_CASE("names: a price that the program registered is the price, whoever is asked", "[core][price]") {
   PriceTable table = PriceTable::bundled();
-  table.register_model("llama-3.1-8b-instant", price(9_usd, "me"));
-  CHECK(table.cost("llama-3.1-8b-instant", million, {.provider = "groq"}).usd == 9_usd);
+  table.register_model("llama-3.1-8b-instant", input_price(9_usd, "me"));
+  CHECK(table.cost("llama-3.1-8b-instant", million_in, {.provider = "groq"}).usd == 9_usd);
   table.register_deployment("our-model", "gpt-4o");
-  CHECK(table.cost("our-model", million, {.provider = "azure"}).model == "gpt-4o");
+  CHECK(table.cost("our-model", million_in, {.provider = "azure"}).model == "gpt-4o");
 }
 
 TEST_CASE("names: ARNs, variants and OpenRouter's spelling lead to the model", "[core][price]") {
   const PriceTable table = PriceTable::bundled();
   const auto input_of = [&](const char* model) {
     INFO(model);
-    const Cost cost = table.cost(model, million);
+    const Cost cost = table.cost(model, million_in);
     return cost.usd;
   };
-  const Usd haiku = table.cost("claude-haiku-4-5", million).usd;
+  const Usd haiku = table.cost("claude-haiku-4-5", million_in).usd;
   CHECK(input_of("anthropic/claude-haiku-4.5") == haiku);
   CHECK(input_of("anthropic/claude-4.5-haiku-20251001") == haiku);
   CHECK(input_of("anthropic/claude-haiku-4.5:nitro") == haiku);
-  CHECK(input_of("openai/gpt-4o:free") == table.cost("gpt-4o", million).usd);
-  CHECK(table.cost("openai/gpt-4o:free", million).assumed);
+  CHECK(input_of("openai/gpt-4o:free") == table.cost("gpt-4o", million_in).usd);
+  CHECK(table.cost("openai/gpt-4o:free", million_in).assumed);
   CHECK(input_of("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-4-8") ==
-        table.cost("us.anthropic.claude-opus-4-8", million).usd);
+        table.cost("us.anthropic.claude-opus-4-8", million_in).usd);
   CHECK(input_of("bedrock/arn:aws:bedrock:eu-west-1::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0") ==
-        table.cost("anthropic.claude-haiku-4-5-20251001-v1:0", million).usd);
+        table.cost("anthropic.claude-haiku-4-5-20251001-v1:0", million_in).usd);
   CHECK_FALSE(table.find("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"));
 }
 
 TEST_CASE("tiers: one that is not listed is assumed, and flex and batch cost half", "[core][price]") {
   PriceTable table;
-  table.register_model("m", price(3_usd, "gemini"));
-  const auto cost = [&](const char* tier) { return table.cost("m", million, {.service_tier = tier}); };
+  table.register_model("m", input_price(3_usd, "gemini"));
+  const auto cost = [&](const char* tier) { return table.cost("m", million_in, {.service_tier = tier}); };
   for (const char* const standard : {"", "standard", "default", "auto", "ON_DEMAND"}) {
     CHECK(cost(standard).usd == 3_usd);
     CHECK_FALSE(cost(standard).assumed);
@@ -122,26 +122,26 @@ TEST_CASE("tiers: one that is not listed is assumed, and flex and batch cost hal
 
 TEST_CASE("tiers: flex costs half only where a provider sells it so", "[core][price]") {
   PriceTable table = PriceTable::bundled();
-  const Usd plain = table.cost("groq/llama-3.3-70b-versatile", million).usd;
-  CHECK(table.cost("groq/llama-3.3-70b-versatile", million, {.service_tier = "flex"}).usd == plain);
-  CHECK(table.cost("llama-3.3-70b-versatile", million, {.service_tier = "flex", .provider = "groq"}).usd == plain);
+  const Usd plain = table.cost("groq/llama-3.3-70b-versatile", million_in).usd;
+  CHECK(table.cost("groq/llama-3.3-70b-versatile", million_in, {.service_tier = "flex"}).usd == plain);
+  CHECK(table.cost("llama-3.3-70b-versatile", million_in, {.service_tier = "flex", .provider = "groq"}).usd == plain);
   for (const char* const provider : {"", "anthropic", "mistral", "openrouter", "xai"}) {
     INFO(provider);
-    table.register_model("m", price(3_usd, provider));
-    CHECK(table.cost("m", million, {.service_tier = "flex"}).usd == 3_usd);
-    CHECK(table.cost("m", million, {.service_tier = "flex"}).assumed);
-    CHECK(table.cost("m", million, {.service_tier = "batch"}).usd == 1.5_usd);
+    table.register_model("m", input_price(3_usd, provider));
+    CHECK(table.cost("m", million_in, {.service_tier = "flex"}).usd == 3_usd);
+    CHECK(table.cost("m", million_in, {.service_tier = "flex"}).assumed);
+    CHECK(table.cost("m", million_in, {.service_tier = "batch"}).usd == 1.5_usd);
   }
   for (const char* const provider : {"openai", "gemini", "vertex_ai", "bedrock"}) {
     INFO(provider);
-    table.register_model("m", price(3_usd, provider));
-    CHECK(table.cost("m", million, {.service_tier = "flex"}).usd == 1.5_usd);
+    table.register_model("m", input_price(3_usd, provider));
+    CHECK(table.cost("m", million_in, {.service_tier = "flex"}).usd == 1.5_usd);
   }
 }
 
 TEST_CASE("tiers: a place raises a tier as it raises the default rates", "[core][price]") {
   const PriceTable table = PriceTable::bundled();
-  const auto cost = [&](const char* tier) { return table.cost("claude-opus-4-8", million, {.service_tier = tier}); };
+  const auto cost = [&](const char* tier) { return table.cost("claude-opus-4-8", million_in, {.service_tier = tier}); };
   CHECK(cost("us").usd == 5.5_usd);
   CHECK(cost("fast").usd == 10_usd);
   CHECK(cost("fast+us").usd == 11_usd);
@@ -163,7 +163,7 @@ TEST_CASE("tools: what has no fee leaves the cost incomplete, and the bundled ta
   CHECK(fee("claude-haiku-4-5", {.web_searches = 1}) == 0.01_usd);
   CHECK(table.cost("gpt-5", {.other_tools = 1}).incomplete);
   PriceTable own;
-  own.register_model("m", price(1_usd, "x"));
+  own.register_model("m", input_price(1_usd, "x"));
   CHECK(own.cost("m", {.input = 1, .web_searches = 1}).incomplete);
   CHECK_FALSE(own.cost("m", {.input = 1}).incomplete);
   own.register_model("free", Price::free());
@@ -199,8 +199,8 @@ TEST_CASE("names: for a model without a price the nearest name of the table is o
                     ContainsSubstring("Did you mean \"gpt-4o-mini\"? If not, add"));
 
   PriceTable table;
-  table.register_model("acme/large-7", price(1_usd, "acme"));
-  table.register_model("acme/large-8", price(1_usd, "acme"));
+  table.register_model("acme/large-7", input_price(1_usd, "acme"));
+  table.register_model("acme/large-8", input_price(1_usd, "acme"));
   table.register_deployment("prod-summaries", "acme/large-7");
   Ledger(ledger).set_prices(table);
   CHECK(offered("acme/lrge-8") == "acme/large-8");
@@ -223,12 +223,12 @@ TEST_CASE("tools: one that has a price of its own is no model", "[core][price]")
 
 TEST_CASE("tiers: a model that the program registers has the places that it names", "[core][price]") {
   PriceTable table = PriceTable::bundled();
-  table.register_model("my-claude", price(3_usd, "anthropic"));
+  table.register_model("my-claude", input_price(3_usd, "anthropic"));
   const Cost cost = table.cost("my-claude", {.input = 1'000'000}, {.service_tier = "us", .provider = "anthropic"});
   CHECK(cost.usd == 3_usd);
   CHECK(cost.assumed);
-  Price named = price(3_usd, "anthropic");
-  named.tiers = {{.service_tier = "us", .rates = price(4_usd, "anthropic").rates}};
+  Price named = input_price(3_usd, "anthropic");
+  named.tiers = {{.service_tier = "us", .rates = input_price(4_usd, "anthropic").rates}};
   table.register_model("my-claude", named);
   CHECK(table.cost("my-claude", {.input = 1'000'000}, {.service_tier = "us"}).usd == 4_usd);
   // As the bundled table's own: it says what they cost there.

@@ -13,16 +13,20 @@
 #include "outlay/error.hpp"
 #include "outlay/log.hpp"
 #include "support/catch.hpp"
+#include "support/log_capture.hpp"
+#include "support/reason_of.hpp"
+#include "unit/core/pricing/rate.hpp"
 
 using namespace outlay;
 using namespace outlay::literals;
 using detail::Pricing;
+using outlay_test::LogCapture;
+using outlay_test::rate;
+using outlay_test::reason_of;
 
 namespace {
 
 __extension__ using Wide = unsigned __int128;
-
-constexpr Rate rate(std::int64_t picos) { return Rate::from_picos(picos); }
 
 /// Every rate given, every one of them different.
 Price full_price() {
@@ -76,28 +80,10 @@ PriceTable table_of(const char* name, Price price) {
   return table;
 }
 
-template <class F>
-errc reason_of(F&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.reason();
-  }
-  return errc::ok;
-}
-
 PriceRule rule_of(const PriceTable& table, std::string_view model) {
   const auto* found = outlay::detail::Access::book(table)->find(model);
   return found ? found->rule : PriceRule::none;
 }
-
-struct LogCapture {
-  std::vector<std::string> lines;
-  LogHandler previous = set_log_handler([this](LogLevel level, std::string_view message) {
-    if (level == LogLevel::warning) lines.emplace_back(message);
-  });
-  ~LogCapture() { set_log_handler(previous); }
-};
 
 constexpr std::chrono::sys_days day(int year, unsigned month, unsigned day_of_month) {
   return std::chrono::year(year) / std::chrono::month(month) / std::chrono::day(day_of_month);
@@ -723,14 +709,14 @@ TEST_CASE("price: a stale table is warned of once, an undated or fresh one never
   std::atomic<bool> said{false};
   table.describe("v", "s", day(2026, 8, 1));
   detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2027, 1, 28)), said);  // 180 days
-  CHECK(log.lines.empty());
+  CHECK(log.lines().empty());
   auto undated = table;
   undated.describe("v", "s", std::nullopt);
   detail::warn_if_stale(*outlay::detail::Access::book(undated), Time(day(2030, 1, 1)), said);
-  CHECK(log.lines.empty());
+  CHECK(log.lines().empty());
   detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2027, 1, 29)), said);
-  REQUIRE(log.lines.size() == 1);
-  CHECK_THAT(log.lines[0], ContainsSubstring("2026-08-01") && ContainsSubstring("181 days"));
+  REQUIRE(log.lines().size() == 1);
+  CHECK_THAT(log.lines()[0].second, ContainsSubstring("2026-08-01") && ContainsSubstring("181 days"));
   detail::warn_if_stale(*outlay::detail::Access::book(table), Time(day(2027, 12, 1)), said);
-  CHECK(log.lines.size() == 1);
+  CHECK(log.lines().size() == 1);
 }

@@ -8,24 +8,24 @@
 
 #include "core/pricing/price_book.hpp"
 #include "support/catch.hpp"
+#include "unit/core/pricing/rate.hpp"
 
 using namespace outlay;
 using namespace outlay::literals;
 using detail::PriceTerms;
 using detail::Pricing;
+using outlay_test::rate;
 using Kind = detail::Pricing::Kind;
 
 namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-constexpr Rate rate(std::int64_t picos) { return Rate::from_picos(picos); }
-
 /// A model priced by `price`, which it owns.
-struct Model {
-  explicit Model(Price given) : price(std::move(given)), priced("m", price, PriceRule::exact, false) {}
-  Model(const Model&) = delete;
-  Model& operator=(const Model&) = delete;
+struct PricedModel {
+  explicit PricedModel(Price given) : price(std::move(given)), priced("m", price, PriceRule::exact, false) {}
+  PricedModel(const PricedModel&) = delete;
+  PricedModel& operator=(const PricedModel&) = delete;
   [[nodiscard]] Pricing pricing() const { return Pricing::table(priced); }
 
   const Price price;
@@ -103,14 +103,14 @@ std::optional<Usd> expected_worst(const Price& price, std::int64_t input, std::i
 }
 
 /// Whether `worst` fits: an overflow fits nowhere.
-bool fits(std::optional<Usd> worst, Usd money) { return worst && *worst <= money; }
+bool fits_in(std::optional<Usd> worst, Usd money) { return worst && *worst <= money; }
 
 void check_inverse(const Pricing& pricing, std::int64_t input, Usd money, const PriceTerms& terms) {
   const std::int64_t most = pricing.affordable(input, money, terms);
   CAPTURE(input, money.nanos(), terms.tier, terms.long_cache, most);
   REQUIRE(most >= -1);
-  if (most >= 0) REQUIRE(fits(pricing.worst(input, most, terms), money));
-  if (most < INT64_MAX) REQUIRE_FALSE(fits(pricing.worst(input, most + 1, terms), money));
+  if (most >= 0) REQUIRE(fits_in(pricing.worst(input, most, terms), money));
+  if (most < INT64_MAX) REQUIRE_FALSE(fits_in(pricing.worst(input, most + 1, terms), money));
 }
 
 }  // namespace
@@ -153,14 +153,15 @@ TEST_CASE("pricing: an assumed rate is that of every token, whatever the terms",
 }
 
 TEST_CASE("pricing: a table's model is priced by the terms of the call", "[core][pricing]") {
-  const Model model({.rates = {.input = rate(3'000),
-                               .output = rate(15'000),
-                               .cache_write = rate(4'000),
-                               .cache_write_1h = rate(6'000),
-                               .reasoning = rate(20'000)},
-                     .tiers = {{.service_tier = "flex", .rates = {.input = rate(1'000), .output = rate(5'000)}},
-                               {.above_input_tokens = 500, .rates = {.input = rate(8'000), .output = rate(30'000)}}},
-                     .request = Usd::from_nanos(7)});
+  const PricedModel model(
+      {.rates = {.input = rate(3'000),
+                 .output = rate(15'000),
+                 .cache_write = rate(4'000),
+                 .cache_write_1h = rate(6'000),
+                 .reasoning = rate(20'000)},
+       .tiers = {{.service_tier = "flex", .rates = {.input = rate(1'000), .output = rate(5'000)}},
+                 {.above_input_tokens = 500, .rates = {.input = rate(8'000), .output = rate(30'000)}}},
+       .request = Usd::from_nanos(7)});
   const Pricing pricing = model.pricing();
   CHECK(pricing.kind() == Kind::table);
   CHECK(pricing.model() == &model.priced);
@@ -180,14 +181,14 @@ TEST_CASE("pricing: a table's model is priced by the terms of the call", "[core]
 }
 
 TEST_CASE("pricing: free output is affordable without end", "[core][pricing]") {
-  const Model free(Price::free());
+  const PricedModel free(Price::free());
   CHECK(free.pricing().affordable(INT64_MAX, Usd{}) == INT64_MAX);
   CHECK(free.pricing().affordable(0, -0.01_usd) == -1);
   CHECK(free.pricing().worst(INT64_MAX, INT64_MAX) == Usd{});
 }
 
 TEST_CASE("pricing: what does not fit 64 bits is empty, and affordable by no money", "[core][pricing]") {
-  const Model model({.rates = {.input = rate(INT64_MAX), .output = rate(INT64_MAX)}, .request = Usd::max()});
+  const PricedModel model({.rates = {.input = rate(INT64_MAX), .output = rate(INT64_MAX)}, .request = Usd::max()});
   CHECK(model.pricing().worst(0, 0) == Usd::max());
   CHECK(model.pricing().cost({}) == Usd::max());
   CHECK(model.pricing().affordable(0, Usd::max()) == 0);
@@ -200,7 +201,8 @@ TEST_CASE("pricing: what does not fit 64 bits is empty, and affordable by no mon
 
 TEST_CASE("pricing: 64 bits hold the largest sums that are made in them", "[core][pricing]") {
   const Rate edge = rate(detail::max_narrow_rate);
-  const Model model({.rates = {.input = edge, .output = edge}, .request = Usd::from_nanos(1'000'000'000'000'000)});
+  const PricedModel model(
+      {.rates = {.input = edge, .output = edge}, .request = Usd::from_nanos(1'000'000'000'000'000)});
   constexpr std::int64_t tokens = 4'000'000'000;
   CHECK(model.pricing().worst(tokens, tokens) == 3'200'000_usd + 1'000'000_usd);
   CHECK(model.pricing().worst(tokens + 1, tokens) == 3'200'000_usd + 0.0004_usd + 1'000'000_usd);
@@ -216,7 +218,7 @@ TEST_CASE("pricing: the worst case agrees with wide integers for random prices",
   CAPTURE(seed);
   Random random(seed);
   for (int i = 0; i < 5'000; ++i) {
-    const Model model(random.price());
+    const PricedModel model(random.price());
     const std::string tier = random.tier();
     const PriceTerms terms{tier, random.one_in(2)};
     const std::int64_t input = random.count(random.one_in(2) ? 14 : 62);
@@ -231,7 +233,7 @@ TEST_CASE("pricing: what is affordable is exactly what fits", "[core][pricing]")
   CAPTURE(seed);
   Random random(seed);
   for (int i = 0; i < 5'000; ++i) {
-    const Model model(random.price());
+    const PricedModel model(random.price());
     const Pricing all[] = {Pricing(), Pricing::flat(Usd::from_nanos(random.count(62))), model.pricing(),
                            Pricing::assumed(random.count(random.one_in(4) ? 62 : 28))};
     const std::string tier = random.tier();
@@ -257,7 +259,7 @@ TEST_CASE("pricing: an assumed rate is priced as a model of that one rate", "[co
   Random random(seed);
   for (int i = 0; i < 5'000; ++i) {
     const std::int64_t picos = random.count(random.one_in(4) ? 62 : 28);
-    const Model model({.rates = {.input = rate(picos), .output = rate(picos)}});
+    const PricedModel model({.rates = {.input = rate(picos), .output = rate(picos)}});
     const Pricing assumed = Pricing::assumed(picos);
     const std::int64_t input = random.count(40), output = random.count(40);
     const Usd money = Usd::from_nanos(random.count(62));

@@ -8,18 +8,12 @@ using namespace outlay_test;
 using namespace outlay;
 using namespace std::chrono_literals;
 
-namespace {
-
-BudgetOptions daily(Usd cap, const std::shared_ptr<Store>& store) {
-  return {.name = "daily", .usd = cap, .window = Window::day(), .store = store};
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("set_cap: every budget of the name judges its next call by it, and says so", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
-  const Budget budget(daily(0.05_usd, store));
+  const Budget budget(daily(store, 0.05_usd));
   Call(cent_request()).settle({});
   store->set_cap(
       {.name = "daily", .window = Window::day(), .limits = {.usd = 0.01_usd}, .by = "ada", .reason = "too fast"});
@@ -123,7 +117,7 @@ TEST_CASE("set_cap: it holds over turns until its time, also for budgets that ar
   store->set_cap(
       {.name = "daily", .window = Window::day(), .limits = {.usd = 0.02_usd}, .until = fixture.clock->now() + 36h});
   for (const Usd most : {0.02_usd, 0.02_usd, 0.05_usd}) {
-    const Budget budget(daily(0.05_usd, store));
+    const Budget budget(daily(store, 0.05_usd));
     Usd spent;
     while (Result<Call> call = try_call(cent_request())) spent += call->settle({}).usd;
     CHECK(spent == most);
@@ -175,7 +169,7 @@ TEST_CASE("set_cap: a rule's counter has its cap by the name that its refusals s
 TEST_CASE("set_cap: caps() lists what is set with what is spent", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
-  const Budget budget(daily(0.05_usd, store));
+  const Budget budget(daily(store, 0.05_usd));
   Call(cent_request()).settle({});
   const Call running(cent_request());
   CHECK(store->caps().empty());

@@ -26,23 +26,11 @@ std::shared_ptr<Store> stormy(const std::shared_ptr<Weather>& weather, OnUnreach
                                  StoreOptions{.on_unreachable = choice, .timeout = 2s});
 }
 
-BudgetOptions daily(std::string name, Usd usd, std::shared_ptr<Store> store = nullptr) {
+BudgetOptions daily_named(std::string name, Usd usd, std::shared_ptr<Store> store = nullptr) {
   return {.name = std::move(name), .usd = usd, .window = Window::day(), .store = std::move(store)};
 }
 
-void spend_a_cent() {
-  Call call(cent_request());
-  call.sent();
-  call.settle(Usage{});
-}
-
 Usd spent_in(Store& store, const std::string& name) { return store.state(name, Window::day()).spent.usd; }
-
-std::vector<Action> actions(const Ledger& ledger) {
-  std::vector<Action> found;
-  for (const BudgetEvent& event : ledger.events()) found.push_back(event.action);
-  return found;
-}
 
 }  // namespace
 
@@ -50,17 +38,17 @@ TEST_CASE("shared: what a name has spent outlives the scope, within its window",
   const Fixture fixture;
   fixture.clock->set(midnight - 1h);
   for (int i = 0; i < 2; ++i) {
-    Budget day(daily("outlives", 0.02_usd));
+    Budget day(daily_named("outlives", 0.02_usd));
     spend_a_cent();
   }
   {
-    Budget day(daily("outlives", 0.02_usd));
+    Budget day(daily_named("outlives", 0.02_usd));
     CHECK(day.spent().usd == 0.02_usd);
     CHECK(day.window_end() == midnight);
     CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
   }
   fixture.clock->set(midnight);
-  Budget day(daily("outlives", 0.02_usd));
+  Budget day(daily_named("outlives", 0.02_usd));
   CHECK(day.spent().usd == Usd{});
   spend_a_cent();
   CHECK(day.spent().usd == 0.01_usd);
@@ -166,7 +154,7 @@ TEST_CASE("shared: a look at a store's counters does not crowd out those whose l
   Evicting& evicting = *backend;
   const auto store = std::make_shared<Store>(std::move(backend), StoreOptions{.on_unreachable = OnUnreachable::deny()});
   {
-    const Budget mine(daily("mine", 1_usd, store));
+    const Budget mine(daily_named("mine", 1_usd, store));
     spend_a_cent();
     store->flush();
   }
@@ -187,7 +175,7 @@ TEST_CASE("shared: a look at a store's counters does not crowd out those whose l
   }
   CHECK(store->counters("other:").size() == 17'000);
   evicting.life = 2;
-  const Budget mine(daily("mine", 1_usd, store));
+  const Budget mine(daily_named("mine", 1_usd, store));
   CHECK(store->state("mine", Window::day()).life == 2);
   const Result<Call> refused = try_call(cent_request());
   REQUIRE_FALSE(refused);
@@ -198,7 +186,7 @@ TEST_CASE("shared: a call settles in the window in which it was admitted", "[cor
   const Fixture fixture;
   fixture.clock->set(midnight - 1s);
   const auto store = memory_store();
-  Budget day(daily("turns", 1_usd, store));
+  Budget day(daily_named("turns", 1_usd, store));
   Call call(cent_request());
   fixture.clock->set(midnight + 1s);
   CHECK(day.reserved().usd == Usd{});
@@ -211,7 +199,7 @@ TEST_CASE("shared: a call settles in the window in which it was admitted", "[cor
 TEST_CASE("shared: a refusal says when the window turns", "[core][store]") {
   const Fixture fixture;
   fixture.clock->set(midnight - 90s);
-  Budget day(daily("says", 0.01_usd));
+  Budget day(daily_named("says", 0.01_usd));
   spend_a_cent();
   const Result<Call> refused = try_call(cent_request());
   REQUIRE_FALSE(refused);
@@ -222,7 +210,7 @@ TEST_CASE("shared: a refusal says when the window turns", "[core][store]") {
 
 TEST_CASE("shared: what could never fit has no time to try again", "[core][store]") {
   const Fixture fixture;
-  Budget day(daily("never", 0.005_usd));
+  Budget day(daily_named("never", 0.005_usd));
   const Result<Call> refused = try_call(cent_request());
   REQUIRE_FALSE(refused);
   CHECK_FALSE(refused.error().retry_at());
@@ -231,9 +219,9 @@ TEST_CASE("shared: what could never fit has no time to try again", "[core][store
 TEST_CASE("shared: three nested windows are one admission, and a refusal changes none of them", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
-  Budget everyone(daily("everyone", 0.05_usd, store));
+  Budget everyone(daily_named("everyone", 0.05_usd, store));
   Budget project({.name = "project", .usd = 0.04_usd, .window = Window::month(), .store = store});
-  Budget user(daily("user", 0.02_usd, store));
+  Budget user(daily_named("user", 0.02_usd, store));
   spend_a_cent();
   spend_a_cent();
   CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
@@ -248,7 +236,7 @@ TEST_CASE("shared: local budgets around and inside a shared one bind too, and wh
   const Fixture fixture;
   const auto store = memory_store();
   Budget run({.name = "run", .usd = 0.02_usd});
-  Budget day(daily("between", 0.05_usd, store));
+  Budget day(daily_named("between", 0.05_usd, store));
   Budget step({.name = "step", .usd = 0.01_usd});
   spend_a_cent();
   CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);  // the step's
@@ -263,17 +251,17 @@ TEST_CASE("shared: options that make no sense are refused", "[core][store]") {
   CHECK_THROWS_AS(Budget({.name = "x", .usd = 1_usd, .store = store}), ConfigError);
   CHECK_THROWS_AS(Budget({.name = "x", .notify_at = {0.5}, .window = Window::day()}), ConfigError);
   CHECK_THROWS_AS(Budget({.name = "x", .concurrent = 1, .notify_at = {0.5}}), ConfigError);
-  Budget outer(daily("one store", 1_usd, store));
-  CHECK_THROWS_AS(Budget(daily("another", 1_usd, memory_store())), ConfigError);
-  CHECK_THROWS_AS(Budget(daily("the process's", 1_usd)), ConfigError);
+  Budget outer(daily_named("one store", 1_usd, store));
+  CHECK_THROWS_AS(Budget(daily_named("another", 1_usd, memory_store())), ConfigError);
+  CHECK_THROWS_AS(Budget(daily_named("the process's", 1_usd)), ConfigError);
   CHECK_THROWS_AS(memory_store({.on_unreachable = OnUnreachable::deny(), .lease = 1ms}), ConfigError);
   CHECK_THROWS_AS(memory_store({.on_unreachable = OnUnreachable::local(Usd{})}), ConfigError);
 }
 
 TEST_CASE("shared: the same name twice in one chain is one counter under the tighter cap", "[core][store]") {
   const Fixture fixture;
-  Budget outer(daily("twice", 0.02_usd));
-  Budget inner(daily("twice", 0.05_usd));
+  Budget outer(daily_named("twice", 0.02_usd));
+  Budget inner(daily_named("twice", 0.05_usd));
   spend_a_cent();
   CHECK(inner.spent().usd == 0.01_usd);
   spend_a_cent();
@@ -379,7 +367,7 @@ TEST_CASE("shared: thresholds are announced once in a window, whichever scope cr
   const Fixture fixture;
   fixture.clock->set(midnight - 1h);
   const auto options = [] {
-    BudgetOptions made = daily("announces", 0.04_usd);
+    BudgetOptions made = daily_named("announces", 0.04_usd);
     made.notify_at = {0.25, 0.5, 1.0};
     return made;
   };
@@ -438,7 +426,7 @@ TEST_CASE("shared: two hundred calls of a cent against a dollar, on threads: exa
        {StoreBackend::Distance::memory, StoreBackend::Distance::local, StoreBackend::Distance::remote}) {
     const Fixture fixture;
     const auto store = stormy(std::make_shared<Weather>(), OnUnreachable::deny(), distance);
-    Budget day(daily("a dollar", 1_usd, store));
+    Budget day(daily_named("a dollar", 1_usd, store));
     std::atomic<int> admitted{0};
     const Context here = Context::current();
     std::vector<std::thread> threads;
@@ -463,7 +451,7 @@ TEST_CASE("shared: two hundred calls of a cent against a dollar, on threads: exa
 TEST_CASE("shared: out of reach, deny() fails closed and says why", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
-  Budget day(daily("denies", 1_usd, stormy(weather, OnUnreachable::deny())));
+  Budget day(daily_named("denies", 1_usd, stormy(weather, OnUnreachable::deny())));
   weather->down();
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
   const Result<Call> refused = try_call(cent_request());
@@ -481,7 +469,7 @@ TEST_CASE("shared: out of reach, local() spends its allowance, and the store is 
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::local(0.02_usd));
-  Budget day(daily("goes on", 1_usd, store));
+  Budget day(daily_named("goes on", 1_usd, store));
   spend_a_cent();
   store->flush();
   weather->down();
@@ -498,7 +486,7 @@ TEST_CASE("shared: out of reach, allow_and_mark() lets everything through, marke
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::allow_and_mark());
-  Budget day(daily("marks", 0.01_usd, store));
+  Budget day(daily_named("marks", 0.01_usd, store));
   weather->down();
   for (int i = 0; i < 3; ++i) spend_a_cent();
   weather->down(false);
@@ -512,7 +500,7 @@ TEST_CASE("shared: a lost reply is not charged twice, nor for ever", "[core][sto
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::deny());
-  Budget day(daily("loses", 1_usd, store));
+  Budget day(daily_named("loses", 1_usd, store));
   weather->lose_replies();
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);  // it was reserved all the same
   weather->lose_replies(false);
@@ -534,7 +522,7 @@ TEST_CASE("shared: a store that hangs is given up after its timeout, and what it
   const auto store =
       std::make_shared<Store>(std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::remote),
                               StoreOptions{.on_unreachable = OnUnreachable::deny(), .timeout = 20ms});
-  Budget day(daily("hangs", 1_usd, store));
+  Budget day(daily_named("hangs", 1_usd, store));
   weather->hang();
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
   weather->hang(false);
@@ -554,7 +542,7 @@ TEST_CASE("shared: whichever command of a store fails, totals are right in the e
       int settled = 0;
       Usd spent;
       {
-        Budget day(daily("nth", 1_usd, store));
+        Budget day(daily_named("nth", 1_usd, store));
         for (int i = 0; i < 3; ++i) {
           Result<Call> call = try_call({.model = "gpt-4o", .input_tokens = 1'000});
           if (!call) continue;
@@ -582,7 +570,7 @@ TEST_CASE("shared: a store that has forgotten is found out, and its OnUnreachabl
   weather->set_clock(clock);
   const auto store = stormy(weather, OnUnreachable::deny());
   (void)store->state("forgets", Window::day());  // learns its clock
-  Budget day(daily("forgets", 0.02_usd, store));
+  Budget day(daily_named("forgets", 0.02_usd, store));
   spend_a_cent();
   store->flush();
   weather->forget();
@@ -607,7 +595,7 @@ TEST_CASE("shared: what is in flight from an earlier window is nothing that the 
   fixture.clock->set(midnight + 24h - 10s);
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::deny(), StoreBackend::Distance::local);
-  const Budget budget(daily("k", 1_usd, store));
+  const Budget budget(daily_named("k", 1_usd, store));
   Call call(cent_request());
   fixture.clock->advance(20s);
   REQUIRE(store->state("k", Window::day()).reserved.concurrent == 1);
@@ -621,7 +609,7 @@ TEST_CASE("shared: a store that forgot nothing that counts goes on", "[core][sto
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::deny());
-  Budget day(daily("nothing yet", 0.02_usd, store));
+  Budget day(daily_named("nothing yet", 0.02_usd, store));
   (void)store->state("nothing yet", Window::day());
   weather->forget();
   spend_a_cent();
@@ -635,14 +623,14 @@ TEST_CASE("shared: the windows of a store far away are told by its clock", "[cor
   weather->set_clock(clock);
   const auto store = stormy(weather, OnUnreachable::deny());
   (void)store->state("far", Window::day());
-  Budget day(daily("far", 0.02_usd, store));
+  Budget day(daily_named("far", 0.02_usd, store));
   CHECK(day.window_end() == midnight + 24h);
 }
 
 TEST_CASE("shared: a correction is booked, and recorded", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
-  Budget day(daily("corrected", 0.02_usd, store));
+  Budget day(daily_named("corrected", 0.02_usd, store));
   spend_a_cent();
   CHECK(
       store->adjust({.name = "corrected", .window = Window::day(), .amounts = {.usd = -0.01_usd}, .reason = "refunded"})
@@ -698,7 +686,7 @@ TEST_CASE("shared: the same name twice, the inner one letting calls through: the
           "[core][store]") {
   const Fixture fixture;
   set_log_handler([](LogLevel, std::string_view) {});
-  Budget outer(daily("twice with Warn", 0.02_usd));
+  Budget outer(daily_named("twice with Warn", 0.02_usd));
   Budget inner({.name = "twice with Warn", .usd = 0.005_usd, .on_exceed = Warn{}, .window = Window::day()});
   spend_a_cent();
   spend_a_cent();
@@ -711,7 +699,7 @@ TEST_CASE("shared: the same name twice, the inner one letting calls through: the
 
 TEST_CASE("shared: observe mode counts in the store and refuses nothing", "[core][store]") {
   const Fixture fixture({.observe = true});
-  Budget day(daily("observed", 0.01_usd));
+  Budget day(daily_named("observed", 0.01_usd));
   spend_a_cent();
   spend_a_cent();
   CHECK(day.spent().usd == 0.02_usd);
@@ -720,14 +708,14 @@ TEST_CASE("shared: observe mode counts in the store and refuses nothing", "[core
 
 TEST_CASE("shared: the kill switch of a shared budget refuses in this process", "[core][store]") {
   const Fixture fixture;
-  Budget day(daily("closed", 1_usd));
+  Budget day(daily_named("closed", 1_usd));
   day.close_to_new_calls("stop");
   CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
 }
 
 TEST_CASE("shared: raise_cap raises this opener's cap", "[core][store]") {
   const Fixture fixture;
-  Budget day(daily("raised", 0.01_usd));
+  Budget day(daily_named("raised", 0.01_usd));
   spend_a_cent();
   CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
   day.raise_cap(0.01_usd, "one more");
@@ -738,10 +726,10 @@ TEST_CASE("shared: raise_cap raises this opener's cap", "[core][store]") {
 TEST_CASE("shared: a raised or lowered cap of a window outlives its scope, until the ledger is reset",
           "[core][store]") {
   Fixture fixture;
-  const auto open = [] { return daily("changed", 0.01_usd); };
+  const auto open = [] { return daily_named("changed", 0.01_usd); };
   {
     Budget day(open());
-    Budget other(daily("another", 0.05_usd));
+    Budget other(daily_named("another", 0.05_usd));
     spend_a_cent();
     day.raise_cap(0.02_usd, "a launch");
   }
@@ -753,9 +741,9 @@ TEST_CASE("shared: a raised or lowered cap of a window outlives its scope, until
   }
   {
     // What was changed is of that cap, and of its name and window.
-    Budget larger(daily("changed", 0.05_usd));
+    Budget larger(daily_named("changed", 0.05_usd));
     CHECK(larger.limits().usd == 0.05_usd);
-    Budget other(daily("another", 0.05_usd));
+    Budget other(daily_named("another", 0.05_usd));
     CHECK(other.limits().usd == 0.05_usd);
     Budget month(BudgetOptions{.name = "changed", .usd = 0.01_usd, .window = Window::month()});
     CHECK(month.limits().usd == 0.01_usd);
@@ -779,14 +767,14 @@ TEST_CASE("shared: changes of a cap by several that have its name open add up fo
   const Fixture fixture;
   const auto store = outlay::memory_store();
   {
-    Budget first(daily("held by a store", 0.05_usd, store));
-    Budget second(daily("held by a store", 0.05_usd, store));
+    Budget first(daily_named("held by a store", 0.05_usd, store));
+    Budget second(daily_named("held by a store", 0.05_usd, store));
     first.lower_cap(0.02_usd, "less");
     CHECK(first.limits().usd == 0.03_usd);
     CHECK(second.limits().usd == 0.05_usd);  // is open already
     second.raise_cap(0.01_usd, "more");
   }
-  Budget day(daily("held by a store", 0.05_usd, store));
+  Budget day(daily_named("held by a store", 0.05_usd, store));
   CHECK(day.limits().usd == 0.04_usd);
 }
 
@@ -795,7 +783,7 @@ TEST_CASE("shared: what is on its way to a store that was never reached is seen,
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::allow_and_mark());
-  Budget day(daily("never reached", 1_usd, store));
+  Budget day(daily_named("never reached", 1_usd, store));
   weather->down();
   for (int i = 0; i < 3; ++i) spend_a_cent();
   CHECK(day.spent().usd == 0.03_usd);
@@ -810,7 +798,7 @@ TEST_CASE("shared: lost data is found out although no scope that has counted the
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::deny());
-  const auto open = [&] { return daily("opened for each request", 0.02_usd, store); };
+  const auto open = [&] { return daily_named("opened for each request", 0.02_usd, store); };
   {
     Budget day(open());
     spend_a_cent();
@@ -852,7 +840,7 @@ TEST_CASE("shared: a store whose last owner goes on the store's own thread ends 
 TEST_CASE("shared: a log handler may ask the budget that it is told about", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
-  Budget day(daily("is asked about", 1_usd, stormy(weather, OnUnreachable::deny())));
+  Budget day(daily_named("is asked about", 1_usd, stormy(weather, OnUnreachable::deny())));
   spend_a_cent();
   std::atomic<int> asked{0};
   const LogHandler previous = set_log_handler([&](LogLevel, std::string_view) {
@@ -870,7 +858,7 @@ TEST_CASE("shared: a log handler may ask the budget that it is told about", "[co
 
 TEST_CASE("shared: a cap may be raised while calls that announce thresholds settle", "[core][store]") {
   const Fixture fixture;
-  BudgetOptions options = daily("raised meanwhile", 1_usd, memory_store());
+  BudgetOptions options = daily_named("raised meanwhile", 1_usd, memory_store());
   options.notify_at = {1.0};
   Budget day(std::move(options));
   std::thread raising([&] {
@@ -914,7 +902,7 @@ TEST_CASE("shared: observed, a call that its store and a budget would refuse lea
         throw std::runtime_error("down");
       },
       OnUnreachable::deny());
-  Budget day(daily("unreachable", 1_usd, store));
+  Budget day(daily_named("unreachable", 1_usd, store));
   Budget run({.name = "run", .usd = 0.001_usd});
   CHECK(try_call(cent_request()));
   CHECK(actions(fixture.ledger) == std::vector{Action::observed});
@@ -946,7 +934,7 @@ TEST_CASE("shared: a backend that throws, or answers too little, is one that can
         return {};
       },
       OnUnreachable::deny());
-  Budget day(daily("careless", 1_usd, store));
+  Budget day(daily_named("careless", 1_usd, store));
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
   throws = false;
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
@@ -977,7 +965,7 @@ TEST_CASE("shared: the lease of a call is renewed as long as it runs, and no lon
     told.wait_for(lock, 30s, [&] { return renewed.size() >= 2; });
     return std::set(renewed.begin(), renewed.end());
   };
-  Budget day(daily("renewed", 1_usd, store));
+  Budget day(daily_named("renewed", 1_usd, store));
   Call running(cent_request());
   std::vector<std::string> both;
   {
@@ -1009,10 +997,10 @@ TEST_CASE("shared: an ending that a store can never take does not stop those beh
       },
       OnUnreachable::deny());
   {
-    Budget day(daily("poison", 1_usd, store));
+    Budget day(daily_named("poison", 1_usd, store));
     spend_a_cent();
   }
-  Budget day(daily("healthy", 1_usd, store));
+  Budget day(daily_named("healthy", 1_usd, store));
   spend_a_cent();
   CHECK_NOTHROW(store->flush(2s));
 }
@@ -1022,7 +1010,7 @@ TEST_CASE("shared: of a call whose use is too much to be counted its store count
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   for (const auto& store : {memory_store(), stormy(weather, OnUnreachable::deny())}) {
-    Budget day(daily("full", 1_usd, store));
+    Budget day(daily_named("full", 1_usd, store));
     const Amounts almost{.tokens = INT64_MAX - 1'000};
     store->adjust({.name = "full", .window = Window::day(), .amounts = almost, .create = true});
     {
@@ -1045,7 +1033,7 @@ TEST_CASE("shared: out of reach, observe mode lets everything through and says w
   const Fixture fixture({.observe = true});
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::deny());
-  Budget day(daily("observed from afar", 1_usd, store));
+  Budget day(daily_named("observed from afar", 1_usd, store));
   Call stream({.model = "gpt-4o", .input_tokens = 10});
   weather->down();
   spend_a_cent();
@@ -1067,7 +1055,7 @@ TEST_CASE("shared: a store that is there and will not agree is no reason to let 
         return results;
       },
       OnUnreachable::allow_and_mark());
-  Budget day(daily("disagrees", 1_usd, store));
+  Budget day(daily_named("disagrees", 1_usd, store));
   CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
 }
 
@@ -1075,7 +1063,7 @@ TEST_CASE("shared: local() gets back what a call did not spend", "[core][store]"
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::local(0.02_usd));
-  Budget day(daily("spends little", 1_usd, store));
+  Budget day(daily_named("spends little", 1_usd, store));
   weather->down();
   for (int i = 0; i < 5; ++i) {
     Call call(large_request());  // $0.0125
@@ -1093,7 +1081,7 @@ TEST_CASE("shared: a store that answers too late is not back, and local() stays 
   const auto store =
       std::make_shared<Store>(std::make_unique<WeatheredBackend>(weather, StoreBackend::Distance::remote),
                               StoreOptions{.on_unreachable = OnUnreachable::local(0.01_usd), .timeout = 20ms});
-  Budget day(daily("late", 1_usd, store));
+  Budget day(daily_named("late", 1_usd, store));
   weather->hang();
   spend_a_cent();
   weather->hang(false);
@@ -1198,7 +1186,7 @@ TEST_CASE("shared: a cap that is set is data that a store can lose, though nothi
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::deny());
-  const Budget day(daily("day", 100_usd, store));
+  const Budget day(daily_named("day", 100_usd, store));
   store->set_cap({.name = "day", .window = Window::day(), .limits = {.usd = 0_usd}});
   CHECK(try_call(cent_request()).error().reason() == errc::budget_exceeded);
   weather->forget();
@@ -1209,7 +1197,7 @@ TEST_CASE("shared: a cap that was taken back is no data that a store can lose", 
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
   const auto store = stormy(weather, OnUnreachable::deny());
-  const Budget day(daily("day", 100_usd, store));
+  const Budget day(daily_named("day", 100_usd, store));
   store->set_cap({.name = "day", .window = Window::day(), .limits = {.usd = 0_usd}});
   store->set_cap({.name = "day", .window = Window::day()});
   weather->forget();
@@ -1286,7 +1274,7 @@ TEST_CASE("shared: a record says the day that was counted, also where it turns w
 TEST_CASE("shared: a ledger's store keeps its clock for all who ask it", "[core][store]") {
   const Fixture fixture;
   Ledger ledger = Ledger::current();
-  const Budget day(daily("k", 1_usd));
+  const Budget day(daily_named("k", 1_usd));
   spend_a_cent();
   std::thread([&] { CHECK(ledger.store()->state("k", Window::day()).spent.usd == 0.01_usd); }).join();
   CHECK(day.spent().usd == 0.01_usd);
@@ -1424,7 +1412,7 @@ TEST_CASE("shared: a correction counts in every dimension, in past slots, once f
 TEST_CASE("shared: a correction that cannot be meant is refused, and changes nothing", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
-  const Budget day(daily("day", 1_usd, store));
+  const Budget day(daily_named("day", 1_usd, store));
   spend_a_cent();
   const auto reason_of = [&](const Adjustment& adjustment) {
     try {

@@ -13,10 +13,10 @@ using outlay::testing::WeatheredBackend;
 
 namespace {
 
-constexpr Time midnight{std::chrono::sys_days(std::chrono::year(2026) / 8 / 31)};
+constexpr Time last_of_august{std::chrono::sys_days(std::chrono::year(2026) / 8 / 31)};
 
 struct Turning : Fixture {
-  Turning() { clock->set(midnight); }
+  Turning() { clock->set(last_of_august); }
 };
 
 Call ask(Usd usd) { return Call({.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = usd}); }
@@ -37,12 +37,12 @@ std::string said(const BudgetEvent& event) {
 }
 
 /// Every kind of window that turns, and for how long it lasts at most.
-struct Kind {
+struct KindOfWindow {
   const char* name;
   Window window;
   std::chrono::hours turns_within;
 };
-const std::vector<Kind> kinds{
+const std::vector<KindOfWindow> kinds_of_window{
     {"minute", Window::minute(), 1h},       {"hour", Window::hour(), 1h},         {"day", Window::day(), 24h},
     {"week", Window::week(), 7 * 24h},      {"month", Window::month(), 31 * 24h}, {"year", Window::year(), 366 * 24h},
     {"rolling", Window::rolling(10min), 1h}};
@@ -50,7 +50,7 @@ const std::vector<Kind> kinds{
 }  // namespace
 
 TEST_CASE("window turn: calls in flight count in every slot until they end", "[core][store]") {
-  for (const Kind& kind : kinds) {
+  for (const KindOfWindow& kind : kinds_of_window) {
     INFO(kind.name);
     const Turning fixture;
     Budget app({.name = "app", .concurrent = 2, .window = kind.window});
@@ -68,7 +68,7 @@ TEST_CASE("window turn: calls in flight count in every slot until they end", "[c
 }
 
 TEST_CASE("window turn: an overrun is judged by the slot of the call, and Raise throws", "[core][store]") {
-  for (const Kind& kind : kinds)
+  for (const KindOfWindow& kind : kinds_of_window)
     for (const bool turned : {false, true}) {
       INFO(kind.name << (turned ? ", turned" : ""));
       const Turning fixture;
@@ -249,7 +249,7 @@ TEST_CASE("window turn: a refusal in a rolling window says when enough of it wil
   const CallRequest request{.model = "m", .input_tokens = 0, .max_output_tokens = 0, .usd = 1_usd};
   const auto refused = try_call(request);
   REQUIRE_FALSE(refused);
-  REQUIRE(refused.error().retry_at() == midnight + 5h + 5min);
+  REQUIRE(refused.error().retry_at() == last_of_august + 5h + 5min);
   fixture.clock->set(*refused.error().retry_at() - 1s);
   CHECK_FALSE(try_call(request));
   fixture.clock->advance(1s);
@@ -263,14 +263,16 @@ TEST_CASE("window turn: what a rolling window was at an instant counts nothing t
   pay(10_usd);
   fixture.clock->advance(30min);
   pay(20_usd);
-  CHECK(store->state("k", Window::rolling(1h), midnight + 10min).spent.usd == 10_usd);
+  CHECK(store->state("k", Window::rolling(1h), last_of_august + 10min).spent.usd == 10_usd);
   CHECK(budget.spent().usd == 30_usd);
   fixture.clock->advance(45min);
   CHECK(budget.spent().usd == 20_usd);
-  CHECK(store->state("k", Window::rolling(1h), midnight + 10min).spent.usd == 10_usd);
+  CHECK(store->state("k", Window::rolling(1h), last_of_august + 10min).spent.usd == 10_usd);
   // A correction answers for the last window that counts its slot, and the window in which it counts no more is as it was.
-  const Adjustment refund{
-      .name = "k", .window = Window::rolling(1h), .at = midnight, .amounts = {.usd = Usd::from_nanos(-1'000'000'000)}};
+  const Adjustment refund{.name = "k",
+                          .window = Window::rolling(1h),
+                          .at = last_of_august,
+                          .amounts = {.usd = Usd::from_nanos(-1'000'000'000)}};
   CHECK(store->adjust(refund).spent.usd == 29_usd);
   CHECK(budget.spent().usd == 20_usd);
 }
@@ -298,7 +300,7 @@ TEST_CASE("window turn: windows without a store belong to their ledger", "[core]
     pay(3_usd);
     return budget.spent().usd;
   };
-  const auto clock = std::make_shared<testing::ManualClock>(midnight);
+  const auto clock = std::make_shared<testing::ManualClock>(last_of_august);
   const Ledger first({.prices = testing::fixture_prices(), .clock = clock}),
       second({.prices = testing::fixture_prices()});
   CHECK(spend(first) == 3_usd);
@@ -405,9 +407,9 @@ TEST_CASE("window turn: memory is bounded by the counters that are kept", "[core
       command.op = StoreCommand::Op::settle;
       command.id = std::to_string(day * 1'000 + user);
       command.lease = std::chrono::milliseconds::max();
-      command.now = midnight + day * 24h + 12h;
+      command.now = last_of_august + day * 24h + 12h;
       StoreCounter counter{.name = std::to_string(day) + '-' + std::to_string(user), .window = "day@UTC"};
-      counter.begin = counter.counted_from = counter.counted_to = midnight + day * 24h;
+      counter.begin = counter.counted_from = counter.counted_to = last_of_august + day * 24h;
       counter.end = counter.begin + 24h;
       counter.keep_until = counter.end + 48h;
       command.counters = {counter};
