@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/sanitizer.hpp"
 
 namespace outlay_test {
 
@@ -29,11 +30,12 @@ class Dice {
   std::mt19937_64 random_;
 };
 
-/// Runs `run(seed)`, which returns what went wrong, from `runs` seeds on: OUTLAY_TEST_RUNS says how many in their place, and
+/// Runs `run(seed)`, which returns what went wrong, from rounds(`runs`) seeds on: OUTLAY_TEST_RUNS says how many in their place, and
 /// OUTLAY_TEST_SEED where they start; alone it replays one.
 template <class Run>
 void for_each_seed(int runs, const Run& run) {
   std::uint64_t seed = std::random_device{}();
+  runs = rounds(runs);
   if (const char* given = std::getenv("OUTLAY_TEST_SEED")) {
     seed = std::strtoull(given, nullptr, 10);
     runs = 1;

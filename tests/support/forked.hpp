@@ -11,18 +11,12 @@
 #include <utility>
 
 #include "support/catch.hpp"
+#include "support/sanitizer.hpp"
 
 // ThreadSanitizer ends a child of a process with threads that starts a thread. AddressSanitizer's allocator (g++ 12) takes no care of fork():
 // a size class that another thread has locked stays locked in the child, whose threads wait for it for ever. So under both these cases say
 // that they did not run.
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define OUTLAY_TEST_NO_FORK 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define OUTLAY_TEST_NO_FORK 1
-#endif
-#endif
-#ifdef OUTLAY_TEST_NO_FORK
+#ifdef OUTLAY_TEST_SANITIZER
 #define NEEDS_FORK()                                                                  \
   do {                                                                                \
     WARN("skipped: under this sanitizer a child of a fork cannot work with threads"); \

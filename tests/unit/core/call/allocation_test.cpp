@@ -1,10 +1,7 @@
 // Counts what the hot path allocates, by this test binary's own operator new. Sanitizers have theirs, so they leave this out.
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define OUTLAY_SANITIZED
-#endif
-#endif
-#if !defined(OUTLAY_SANITIZED) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#include "support/sanitizer.hpp"
+
+#ifndef OUTLAY_TEST_SANITIZER
 
 #include <atomic>
 #include <chrono>

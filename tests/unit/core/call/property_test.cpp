@@ -5,6 +5,7 @@
 #include <random>
 #include <string>
 
+#include "support/dice.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
@@ -204,17 +205,7 @@ class CallsRun {
 
 TEST_CASE("property: random steps agree with the reference model", "[core][property]") {
   set_log_handler([](LogLevel, std::string_view) {});
-  std::uint64_t seed = std::random_device{}();
-  int runs = 100;  // of 2,000 steps each; OUTLAY_TEST_RUNS=500 makes a million
-  if (const char* given = std::getenv("OUTLAY_TEST_RUNS")) runs = std::atoi(given);
-  if (const char* given = std::getenv("OUTLAY_TEST_SEED")) {
-    seed = std::strtoull(given, nullptr, 10);
-    runs = 1;
-  }
-  for (int run = 0; run < runs; ++run, ++seed) {
-    const std::string wrong = CallsRun(seed).go(2'000);
-    INFO("replay with OUTLAY_TEST_SEED=" << seed);
-    REQUIRE(wrong == "");
-  }
+  // 2,000 steps each: OUTLAY_TEST_RUNS=500 makes a million.
+  outlay_test::for_each_seed(100, [](std::uint64_t seed) { return CallsRun(seed).go(2'000); });
   set_log_handler({});
 }

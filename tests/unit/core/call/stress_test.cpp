@@ -52,7 +52,7 @@ TEST_CASE("stress: a call that always fits is never refused beside calls that ne
   Budget outer({.usd = 1_usd, .tokens = 1'000'000'000});
   Budget inner({.usd = 0.50_usd, .tokens = 100'000});
   std::atomic<int> refused{0}, admitted{0};
-  constexpr int rounds = 500'000;
+  constexpr int rounds = outlay_test::rounds(500'000);
   on_threads(4, [&](int thread) {
     for (int i = 0; i < rounds; ++i) {
       if (thread % 2 == 0) {
