@@ -4,6 +4,7 @@
 
 #include "core/call/reservation.hpp"
 #include "outlay/detail/access.hpp"
+#include "support/sanitizer.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
