@@ -203,7 +203,7 @@ TEST_CASE("report: a page has the sums in its cells, and harmful names as text",
 TEST_CASE("report: a page has a table by all names of --by together", "[cli][report][page]") {
   const Files files(fill);
   const std::string page = files.sqlite() + ".html";
-  CHECK(command::outlay("report " + files.sqlite() + " --by user_id,feature --html " + page).status == 0);
+  CHECK(command::run_outlay("report " + files.sqlite() + " --by user_id,feature --html " + page).status == 0);
   const std::string text = command::read_file(page);
   CHECK(has(text, "value=\"together\"><bdi>user_id,feature</bdi>"));
   const auto row = [](const char* user, const char* feature, const char* nanos) {
@@ -219,7 +219,7 @@ TEST_CASE("report: a page has a table by all names of --by together", "[cli][rep
   CHECK(bob < other);
   CHECK(other < text.size());
   for (const char* const by : {"", "--by user_id"}) {
-    CHECK(command::outlay("report " + files.sqlite() + " " + by + " --html " + page).status == 0);
+    CHECK(command::run_outlay("report " + files.sqlite() + " " + by + " --html " + page).status == 0);
     CHECK_FALSE(has(command::read_file(page), "together"));
   }
 }
@@ -231,7 +231,7 @@ TEST_CASE("report: a page lists the dearest rows of names together, and what the
                              {{"user_id", std::to_string(i % 501)}, {"feature", std::to_string(i / 501)}}));
   });
   const std::string page = files.sqlite() + ".html";
-  CHECK(command::outlay("report " + files.sqlite() + " --by user_id,feature --html " + page).status == 0);
+  CHECK(command::run_outlay("report " + files.sqlite() + " --by user_id,feature --html " + page).status == 0);
   CHECK(has(command::read_file(page), "The dearest 1,000 rows of 1,002; the others spent $10.00."));
 }
 
