@@ -52,7 +52,7 @@ Node* open_track(const TagsView& tags, const void* scope) {
 
 Ledger Ledger::current() { return Ledger(detail::Ref<detail::Books>::share(&detail::books_of(detail::ambient()))); }
 
-// Opened in the body: to g++ 16 a `this` that a member's initialiser hands on is a read of what is not there yet.
+// Opened in the body: to g++ 16 a `this` that a member's initialiser passes is a read of what is not there yet.
 Track::Track(std::initializer_list<Tag> tags) : node_(nullptr) { node_ = detail::open_track(tags, this); }
 
 Track::Track(const Tags& tags) : node_(nullptr) { node_ = detail::open_track(tags, this); }
