@@ -80,11 +80,12 @@ std::string value_or_none(const ReportRow& row, const std::string& key) {
 
 /// The columns of a table of sums: names, and what belongs to them.
 std::vector<Heading> sum_columns(const std::vector<std::string>& names) {
+  const std::vector<Heading> sums{{"Spent"},     {"Share"},      {"Calls"},    {"Tokens in"}, {"Tokens out"},
+                                  {"Estimated"}, {"No verdict"}, {"Unpriced"}, {"Rejected"},  {"Refused"}};
   std::vector<Heading> columns;
+  columns.reserve(names.size() + sums.size());
   for (const std::string& name : names) columns.push_back({name, false});
-  for (const char* title : {"Spent", "Share", "Calls", "Tokens in", "Tokens out", "Estimated", "No verdict", "Unpriced",
-                            "Rejected", "Refused"})
-    columns.push_back({title});
+  columns.insert(columns.end(), sums.begin(), sums.end());
   return columns;
 }
 std::string sum_cells(const ReportRow& row, Usd total) {

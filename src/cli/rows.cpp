@@ -67,8 +67,8 @@ struct Rows::Page {
   }
 };
 
-Rows::Rows(Ledger ledger, std::filesystem::path records)
-    : ledger_(std::move(ledger)), records_(std::move(records)), memory_(random_digits()) {}
+Rows::Rows(const Ledger& ledger, std::filesystem::path records)
+    : ledger_(ledger), records_(std::move(records)), memory_(random_digits()) {}
 
 /// How far a reading is: `READING.NUMBER`, in memory `READING.NUMBER.SINCE.UNTIL`, each of which may be empty.
 struct Rows::Place {

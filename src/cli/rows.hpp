@@ -24,7 +24,7 @@ namespace outlay::cli {
 class Rows {
  public:
   /// \param records An SQLite sink's file; empty: what the ledger has in memory.
-  Rows(Ledger ledger, std::filesystem::path records);
+  Rows(const Ledger& ledger, std::filesystem::path records);
 
   /// \par Errors
   /// Error with errc::invalid_argument for a query that is not valid, or a reading that is not known any more.

@@ -34,7 +34,7 @@ struct ReplyHead {
 /// A body of which each piece is looked at where it lies in the parser's input.
 struct PieceBody {
   using value_type = std::string_view;
-  class reader {
+  class reader {  // NOLINT(readability-identifier-naming): the name that Beast asks for
    public:
     template <bool is_request, class Fields>
     reader(boost::beast::http::header<is_request, Fields>&, value_type& piece) noexcept : piece_(piece) {}
