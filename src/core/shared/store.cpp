@@ -47,7 +47,8 @@ void keep_time_by(Store& store, std::shared_ptr<const Clock> clock) {
     [[nodiscard]] Time now() const noexcept override { return system_now(); }
   };
   static const auto& system = *new std::shared_ptr<const Clock>(std::make_shared<const SystemClock>());
-  Access::queue(store).clock = clock ? std::move(clock) : system;
+  if (!clock) clock = system;
+  Access::queue(store).clock = std::move(clock);
 }
 
 }  // namespace detail
@@ -271,9 +272,11 @@ std::vector<CapState> Store::caps() {
       answer_to(*queue_, queue_->command(StoreCommand::Op::list_caps, {}, {}, {}, time_of(*queue_)));
   if (!listed) throw_failure(std::move(listed).error());
   std::vector<StoreReply::Name> names;
+  names.reserve(listed->caps.size());
   for (const StoreCap& cap : listed->caps) names.push_back({cap.name, cap.window});
   const std::vector<StoreReply::State> states = states_of(*queue_, names);
   std::vector<CapState> all;
+  all.reserve(states.size());
   for (std::size_t i = 0; i < states.size(); ++i) all.push_back({std::move(listed->caps[i]), states[i]});
   return all;
 }
@@ -295,6 +298,7 @@ std::vector<CounterState> Store::counters(std::string_view prefix) {
   names.erase(std::unique(names.begin(), names.end()), names.end());
   const std::vector<StoreReply::State> states = states_of(*queue_, names);
   std::vector<CounterState> all;
+  all.reserve(states.size());
   for (std::size_t i = 0; i < states.size(); ++i)
     all.push_back({std::move(names[i].name), std::move(names[i].window), states[i]});
   return all;
