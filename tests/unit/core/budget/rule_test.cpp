@@ -32,13 +32,13 @@ TEST_CASE("rule: tags alone bring their caps, a counter for each value", "[core]
   Ledger::current().add_rule({.match = {"user_id", "*"}, .usd = 0.02_usd, .store = store});
   for (const char* user : {"alice", "bob"}) {
     Track track({{"user_id", user}});
-    spend_a_cent();
-    spend_a_cent();
+    book_cent();
+    book_cent();
     CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
   }
   CHECK(store->state("user_id:alice", Window::day()).spent.usd == 0.02_usd);
   CHECK(store->state("user_id:bob", Window::day()).spent.usd == 0.02_usd);
-  spend_a_cent();  // nobody's
+  book_cent();  // nobody's
 }
 
 TEST_CASE("rule: the tags of a call count, and win over those around it", "[core][rule]") {
@@ -62,13 +62,13 @@ TEST_CASE("rule: one value, every call, and budgets of the same name share a cou
   Ledger::current().add_rule({.usd = 0.03_usd, .store = store});
   {
     Track track({{"plan", "paid"}});
-    spend_a_cent();
-    spend_a_cent();
+    book_cent();
+    book_cent();
   }
   Budget global({.name = "global", .usd = 1_usd, .window = Window::day(), .store = store});
   CHECK(global.spent().usd == 0.02_usd);
   Track track({{"plan", "free"}});
-  spend_a_cent();
+  book_cent();
   const Result<Call> refused = try_call(cent_request());
   REQUIRE_FALSE(refused);
   CHECK(refused.error().breaches().size() >= 2);  // plan:free and global
@@ -107,7 +107,7 @@ TEST_CASE("rule: records and events name the counters", "[core][rule]") {
   Ledger::current().add_rule({.match = {"user_id", "*"}, .usd = 0.02_usd, .notify_at = {0.5}, .store = memory_store()});
   Budget run({.name = "run", .usd = 1_usd});
   Track track({{"user_id", "alice"}});
-  spend_a_cent();
+  book_cent();
   CHECK(fixture.ledger.records().at(0).budgets == std::vector<std::string>{"run", "user_id:alice"});
   const BudgetEvent event = fixture.ledger.events().at(0);
   CHECK(event.action == Action::threshold);
@@ -479,7 +479,7 @@ TEST_CASE("rule: the environment brings the common ones", "[core][rule]") {
   const Variable unset("OUTLAY_DAILY_PROJECT_USD", "");
   CHECK(Ledger::current().add_rules_from_environment(store) == 2);
   Track track({{"user_id", "alice"}});
-  spend_a_cent();
+  book_cent();
   CHECK_THROWS_AS(Call(cent_request()), BudgetExceeded);
   CHECK(store->state("global", Window::day()).spent.usd == 0.01_usd);
   const Variable wrong("OUTLAY_DAILY_PROJECT_USD", "a lot");
