@@ -44,7 +44,7 @@ inline std::uint64_t hash_text(std::string_view text, std::uint64_t seed = 0) no
 }
 
 /// Whether two short texts are the same, without a call for a few bytes.
-inline bool same_text(std::string_view a, std::string_view b) noexcept {
+[[gnu::always_inline]] inline bool same_text(std::string_view a, std::string_view b) noexcept {
   if (a.size() != b.size()) return false;
   const char *x = a.data(), *y = b.data();
   std::size_t left = a.size();

@@ -39,6 +39,7 @@ void validate_tags(const TagsView& tags, const Attribution* outer) {
                         "\" is reserved: reports use model, provider, budget and day. Choose another name.");
   }
   std::size_t count = outer ? outer->tags.size() : 0;
+  if (count + tags.size() <= max_tags) return;
   for (const Tag& tag : tags)
     if (!outer || !outer->tags.contains(tag.key)) ++count;
   if (count > max_tags)
