@@ -35,7 +35,7 @@ constexpr Member members[] = {
 
 }  // namespace
 
-const char* Usage::first_invalid() const noexcept {
+[[gnu::hot]] const char* Usage::first_invalid() const noexcept {
   // Nearly every usage is small and has no modalities and tools: one comparison for all of its counts.
   const auto all = static_cast<std::uint64_t>(input | cache_read | cache_write | cache_write_1h | output | reasoning);
   if (all < (1ULL << 30) && reasoning <= output &&

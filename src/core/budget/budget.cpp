@@ -44,7 +44,7 @@ namespace {
 using namespace detail;
 
 /// A budget inside `outer`, which is not yet in a chain.
-std::unique_ptr<BudgetNode> make_budget(BudgetOptions&& options, const Node* outer) {
+[[gnu::hot]] std::unique_ptr<BudgetNode> make_budget(BudgetOptions&& options, const Node* outer) {
   Books& books = books_of(outer);
   BudgetNode* const enclosing = outer ? outer->budget : nullptr;
   validate(options, books, enclosing);
@@ -56,7 +56,7 @@ std::unique_ptr<BudgetNode> make_budget(BudgetOptions&& options, const Node* out
   return node;
 }
 
-BudgetNode& open_scope(BudgetOptions&& options, const void* scope) {
+[[gnu::hot]] BudgetNode& open_scope(BudgetOptions&& options, const void* scope) {
   auto node = make_budget(std::move(options), ambient());
   push(node.get(), scope);
   return *node.release();
@@ -107,9 +107,9 @@ void check_change(const BudgetNode& node, Dimension dimension, std::int64_t amou
 
 }  // namespace
 
-Budget::Budget(BudgetOptions options) : OpenBudget(open_scope(std::move(options), this)) {}
+[[gnu::hot]] Budget::Budget(BudgetOptions options) : OpenBudget(open_scope(std::move(options), this)) {}
 
-Budget::~Budget() { detail::close(node_); }
+[[gnu::hot]] Budget::~Budget() { detail::close(node_); }
 
 BudgetHandle::BudgetHandle(BudgetOptions options) : BudgetHandle(open_apart(std::move(options))) {}
 

@@ -47,7 +47,7 @@ void leave_line(Ticket& ticket, Wakes& wakes) noexcept {
     wake_outward(budget, wakes);
 }
 
-void room_released(BudgetNode& innermost, Wakes& wakes) noexcept {
+[[gnu::hot]] void room_released(BudgetNode& innermost, Wakes& wakes) noexcept {
   if (innermost.root->waiting.empty()) return;
   for (BudgetNode* budget = &innermost; budget; budget = budget->outer)
     if (Ticket* first = budget->line.first()) wakes.signal(*first);

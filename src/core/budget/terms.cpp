@@ -12,9 +12,9 @@ Unpriced strictest(const Unpriced& a, const Unpriced& b) noexcept {
 
 }  // namespace
 
-Terms Terms::inside(const Terms* around, const BudgetOptions& options, Unbounded ledgers) noexcept {
+[[gnu::hot]] Terms Terms::inside(const Terms* around, const BudgetOptions& options, Unbounded ledgers) noexcept {
   Terms terms = around ? *around : Terms{};
-  if (options.output_reserve) {
+  if (options.output_reserve) [[unlikely]] {
     terms.output_reserve =
         terms.reserve_chosen ? std::max(terms.output_reserve, *options.output_reserve) : *options.output_reserve;
     terms.reserve_chosen = true;

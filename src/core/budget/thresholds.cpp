@@ -33,7 +33,7 @@ Dimension most_spent(const Counter& counter) noexcept {
   return static_cast<Dimension>(most);
 }
 
-Thresholds::Thresholds(std::span<const double> fractions, const Vector& caps) {
+[[gnu::hot]] Thresholds::Thresholds(std::span<const double> fractions, const Vector& caps) {
   if (fractions.empty()) return;
   all_.reserve(fractions.size());
   told_.reserve(fractions.size());

@@ -1,11 +1,8 @@
 #include "core/budget/tree.hpp"
 
+#include "core/budget/policy_traits.hpp"
 #include "core/ledger/books.hpp"
 #include "core/ledger/budget_path.hpp"
-
-#include <algorithm>
-
-#include "core/budget/policy_traits.hpp"
 
 namespace outlay::detail {
 
@@ -24,12 +21,25 @@ Vector caps_of(const BudgetOptions& options) noexcept {
 
 bool windowed(const Window& window) noexcept { return window.kind() != Window::Kind::scope; }
 
-bool lets_through(const Policy& policy) noexcept { return traits_of(policy).lets_through; }
-
 }  // namespace
 
-BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Books& of_ledger)
+[[gnu::hot]] PolicySummary::PolicySummary(const Policies& policies, bool only_blocks_around) noexcept
+    : only_blocks(only_blocks_around) {
+  const std::vector<Policy>* const chain = policies.chain();
+  if (!chain || chain->empty()) return;  // Block alone
+  opens_at_once = traits_of(chain->front()).lets_through;
+  for (const Policy& policy : *chain) {
+    clamps |= std::holds_alternative<Clamp>(policy);
+    enforces &= !traits_of(policy).lets_through;
+    raises |= std::holds_alternative<Raise>(policy);
+    waits |= std::holds_alternative<Wait>(policy);
+    only_blocks &= std::holds_alternative<Block>(policy);
+  }
+}
+
+[[gnu::hot]] BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Books& of_ledger)
     : AttributedNode(NodeKind::budget),
+      PolicySummary(options.on_exceed, !enclosing || enclosing->only_blocks),
       outer(enclosing),
       root(enclosing ? enclosing->root : this),
       depth(enclosing ? enclosing->depth + 1 : 1),
@@ -44,19 +54,11 @@ BudgetNode::BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Boo
                                : nullptr),
       store(windowed(window) ? (options.store ? options.store : of_ledger.store)
                              : (enclosing ? enclosing->store : nullptr)),
-      notify_at(windowed(window) ? std::move(options.notify_at) : std::vector<double>()),
-      clamps(has<Clamp>(policy_list())),
-      enforces(std::none_of(policy_list().begin(), policy_list().end(), lets_through)),
-      raises(has<Raise>(policy_list())),
-      waits(has<Wait>(policy_list())),
-      opens_at_once(!policy_list().empty() && lets_through(policy_list().front())),
-      only_blocks(std::all_of(policy_list().begin(), policy_list().end(),
-                              [](const Policy& policy) { return std::holds_alternative<Block>(policy); }) &&
-                  (!enclosing || enclosing->only_blocks)) {
+      notify_at(windowed(window) ? std::move(options.notify_at) : std::vector<double>()) {
   counter.cap = outside ? outside->changed_caps(opened_caps) : opened_caps;
 }
 
-BudgetNode::~BudgetNode() = default;
+[[gnu::hot]] BudgetNode::~BudgetNode() = default;
 
 std::string BudgetNode::path() const {
   std::string path = outer ? outer->path() : std::string();
@@ -64,13 +66,13 @@ std::string BudgetNode::path() const {
   return path;
 }
 
-bool fits_chain(const BudgetNode& innermost, const Vector& need) noexcept {
+[[gnu::hot]] bool fits_chain(const BudgetNode& innermost, const Vector& need) noexcept {
   for (const BudgetNode* budget = &innermost; budget; budget = budget->outer)
     if (budget->gated() || (!budget->outside && !budget->counter.fits(need))) return false;
   return true;
 }
 
-void hold_in_chain(BudgetNode& innermost, const Vector& more) noexcept {
+[[gnu::hot]] void hold_in_chain(BudgetNode& innermost, const Vector& more) noexcept {
   for (BudgetNode* budget = &innermost; budget; budget = budget->outer)
     if (!budget->outside) budget->counter.hold(more);
 }

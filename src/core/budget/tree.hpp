@@ -21,11 +21,24 @@ namespace outlay::detail {
 
 struct OnlyFor;
 
+/// What a budget's policies make of it. Fixed when it opens.
+struct PolicySummary {
+  /// \param only_blocks_around No budget around it has another policy than Block.
+  PolicySummary(const Policies& policies, bool only_blocks_around) noexcept;
+
+  bool clamps = false;         // it has a Clamp
+  bool enforces = true;        // no policy lets calls through on purpose; a callback may, and is asked
+  bool raises = false;         // it has a Raise
+  bool waits = false;          // it has a Wait
+  bool opens_at_once = false;  // its first policy lets calls through
+  bool only_blocks = true;     // neither it nor a budget around it has another policy than Block
+};
+
 /// A budget scope.
 ///
 /// All budgets below one outermost budget share that one's lock: a call is decided and held in its whole chain in one step. Members
 /// marked (lock) are guarded by it; the others are fixed when the budget opens.
-struct BudgetNode final : AttributedNode {
+struct BudgetNode final : AttributedNode, PolicySummary {
   /// \param books Of its ledger: their store is that of a window without one of its own.
   BudgetNode(BudgetOptions&& options, BudgetNode* enclosing, const Books& books);
   ~BudgetNode() override;
@@ -55,14 +68,6 @@ struct BudgetNode final : AttributedNode {
 
   /// Of a rule that matches by model or provider: a call to another model does not count here. Null: every call does.
   std::shared_ptr<const OnlyFor> only_for{};
-
-  // What its policies make of it.
-  const bool clamps;         // it has a Clamp
-  const bool enforces;       // no policy lets calls through on purpose; a callback may, and is asked
-  const bool raises;         // it has a Raise
-  const bool waits;          // it has a Wait
-  const bool opens_at_once;  // its first policy lets calls through
-  const bool only_blocks;    // neither it nor a budget around it has another policy than Block
 
   mutable std::atomic<bool> truncated{false};
   mutable std::atomic<bool> said_warn{false};

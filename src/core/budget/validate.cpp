@@ -25,7 +25,7 @@ std::string where(const BudgetOptions& options) {
   return options.name.empty() ? std::string("an unnamed budget") : "budget \"" + options.name + '"';
 }
 
-[[noreturn]] void refuse(const BudgetOptions& options, const std::string& what) {
+[[noreturn, gnu::cold]] void refuse(const BudgetOptions& options, const std::string& what) {
   throw ConfigError(where(options) + ": " + what);
 }
 
@@ -96,13 +96,14 @@ void check_policies(const BudgetOptions& options, Books& books) {
   }
 }
 
-void check_count(const BudgetOptions& options, const char* name, const std::optional<std::int64_t>& cap) {
+[[gnu::hot]] void check_count(const BudgetOptions& options, const char* name, const std::optional<std::int64_t>& cap) {
   if (cap && *cap < 1)
     refuse(options, std::string(name) + " is capped at " + std::to_string(*cap) +
                         ", so no call could ever run. Use a cap of 1 or more.");
 }
 
-void check_reserve(const BudgetOptions& options, const char* name, const std::optional<std::int64_t>& reserve) {
+[[gnu::hot]] void check_reserve(const BudgetOptions& options, const char* name,
+                                const std::optional<std::int64_t>& reserve) {
   if (reserve && (*reserve < 0 || *reserve > Usage::max_count))
     refuse(options,
            std::string(name) + " must be between 0 and 2,000,000,000 tokens, and is " + std::to_string(*reserve) + '.');
@@ -145,7 +146,7 @@ void check_notify_at(const BudgetOptions& options) {
 
 }  // namespace
 
-void validate(const BudgetOptions& options, Books& books, const BudgetNode* enclosing) {
+[[gnu::hot]] void validate(const BudgetOptions& options, Books& books, const BudgetNode* enclosing) {
   if (options.name.size() > max_budget_name)
     throw ConfigError("a budget's name has " + std::to_string(options.name.size()) +
                       " bytes, and at most 128 are allowed. Shorten it.");

@@ -106,7 +106,7 @@ StoreQueue::Crossed announcement(const Reservation& reservation, std::span<const
 
 }  // namespace
 
-bool end_in_tree(Reservation& reservation, const Vector& actual, Aftermath& aftermath) noexcept {
+[[gnu::hot]] bool end_in_tree(Reservation& reservation, const Vector& actual, Aftermath& aftermath) noexcept {
   using State = Reservation::State;
   if (!reservation.budget) return reservation.state.exchange(State::ended, std::memory_order_acq_rel) != State::ended;
   const auto lock = reservation.budget->lock_tree();

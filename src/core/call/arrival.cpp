@@ -21,13 +21,15 @@ constexpr Terms no_terms{.unpriced = Unpriced::ignore()};  // outside every budg
 
 }  // namespace
 
-Arrival::Step Arrival::enter() {
-  if (!prepare()) return Step::refused;
+[[gnu::hot]] Arrival::Step Arrival::enter() {
+  if (!prepare()) [[unlikely]]
+    return Step::refused;
   if (budget_) {
     const Quote& quote = reservation_->quote;
-    if (budget_->store || quote.open_ceiling || observing()) return Step::undecided;
+    if (budget_->store || quote.open_ceiling || observing()) [[unlikely]]
+      return Step::undecided;
     std::unique_lock lock = budget_->lock_tree();
-    if (!fits_chain(*budget_, quote.amounts)) {
+    if (!fits_chain(*budget_, quote.amounts)) [[unlikely]] {
       if (!budget_->only_blocks) return Step::undecided;
       refuse_by_block(lock);
       return Step::refused;
@@ -97,14 +99,14 @@ std::int64_t Arrival::usual_output(const ModelName& model) const {
   return request_.max_output_tokens ? 0 : books_->usual_output.of(model.id);
 }
 
-bool Arrival::examine(errc& outright) {
-  if (std::string wrong = fault_of(request_); !wrong.empty())
+[[gnu::hot]] bool Arrival::examine(errc& outright) {
+  if (std::string wrong = fault_of(request_); !wrong.empty()) [[unlikely]]
     return refuse(errc::invalid_argument, std::move(wrong)), false;
   around_ = scope_ = ambient();
   books_ = &books_of(scope_);
   const ModelSlot slot = books_->prices.resolve(
       request_.model, provider_at(request_.provider));  // a copy, since the thread may resolve again below
-  if (slot.name->id == ModelName::overflow_id)
+  if (slot.name->id == ModelName::overflow_id) [[unlikely]]
     return refuse(errc::invalid_argument,
                   "the ledger has seen 65,536 names of models, providers and tiers, and takes no new ones. "
                   "Take CallRequest::model from a bounded set."),
@@ -129,20 +131,20 @@ bool Arrival::examine(errc& outright) {
   return true;
 }
 
-bool Arrival::prepare() {
+[[gnu::hot]] bool Arrival::prepare() {
   errc wrong{};
   if (!examine(wrong)) return false;
   if (!input_is_stated() && counts_input(reservation_->quote.model.priced) && refuse_outright(errc::invalid_argument))
     return false;
-  if (!budget_) {
+  if (!budget_) [[unlikely]] {
     if (books_->options.strict && refuse_outright(errc::outside_budget)) return false;
     note_call_outside_budgets(reservation_->quote.requested->text);
   }
   return wrong == errc::ok || !refuse_outright(wrong);
 }
 
-void Arrival::enter_rules(const RuledModel& model) {
-  if (rule_set_) {
+[[gnu::hot]] void Arrival::enter_rules(const RuledModel& model) {
+  if (rule_set_) [[unlikely]] {
     try {
       check_required(*rule_set_, around_, request_.tags, model);
     } catch (const Error& wrong) {
@@ -180,8 +182,11 @@ void Arrival::refuse_by_block(std::unique_lock<std::mutex>& lock) {
   const Note note = note_of_refusal(verdict, chain, moment);
   lock.unlock();
   failure_->scope = NodeRef::share(scope_);
-  const AttributionRef own = attribution();
-  book_notes({.books = *books_, .id = reservation_->call_id, .attribution = own.get(), .traceparent = traceparent()},
+  const AttributionRef own = request_.tags.empty() ? AttributionRef() : attribution();
+  book_notes({.books = *books_,
+              .id = reservation_->call_id,
+              .attribution = own ? own.get() : scope_->attribution,
+              .traceparent = traceparent()},
              {&note, 1}, failure_.get());
 }
 
@@ -193,7 +198,7 @@ std::int64_t Arrival::started() const noexcept {
   return by_this_clock ? claim->admitted_at().time_since_epoch().count() : books_->now();
 }
 
-void Arrival::admitted() {
+[[gnu::hot]] void Arrival::admitted() {
   Reservation& reservation = *reservation_;
   Books& books = *books_;
   reservation.scope = NodeRef::share(scope_);
@@ -205,7 +210,7 @@ void Arrival::admitted() {
   // From here on the reservation ends by itself, whatever is thrown below.
 
   reservation.tier = nullptr;
-  if (!request_.service_tier.empty()) {
+  if (!request_.service_tier.empty()) [[unlikely]] {
     reservation.tier = books.dictionary.name(request_.service_tier);
     reservation.quote.price_terms.tier = reservation.tier->text;  // the request does not outlive the call
   }
@@ -214,7 +219,7 @@ void Arrival::admitted() {
     reservation.attribution = reservation.own_attribution.get();
   }
   if (!request_.traceparent.empty()) reservation.traceparent = traceparent();
-  if (reservation.quote.unbounded) {
+  if (reservation.quote.unbounded) [[unlikely]] {
     books.unbounded_calls.fetch_add(1, std::memory_order_relaxed);
     if (budget_ && books.first_time("unbounded", reservation.model_name()))
       log(LogLevel::warning, "a request to \"" + reservation.model_name() +

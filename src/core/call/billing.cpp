@@ -9,7 +9,7 @@
 
 namespace outlay::detail {
 
-Vector spent_by(Usd usd, const Usage& usage) noexcept {
+[[gnu::hot]] Vector spent_by(Usd usd, const Usage& usage) noexcept {
   return {usd.nanos(), usage.total(), usage.input_total(), usage.output, 1, 0};
 }
 
@@ -28,7 +28,7 @@ namespace {
 
 }  // namespace
 
-const char* invalid_member(const Bill& bill) noexcept {
+[[gnu::hot]] const char* invalid_member(const Bill& bill) noexcept {
   if (const char* member = bill.usage.first_invalid()) return member;
   if (bill.provider_cost && (*bill.provider_cost < Usd{} || *bill.provider_cost > max_call_cost))
     return "provider_cost";
@@ -68,7 +68,7 @@ struct Share {
   CostSource source = CostSource::none;
 };
 
-Share share_of(const Pricing& pricing, const Usage& usage, std::string_view tier) noexcept {
+[[gnu::hot]] Share share_of(const Pricing& pricing, const Usage& usage, std::string_view tier) noexcept {
   bool listed = true;
   const Usd usd = pricing.cost(usage, tier, listed).value_or(Usd::max());
   switch (pricing.kind()) {
@@ -226,7 +226,7 @@ void add_parts(const Reservation& reservation, const Bill& bill, const Basis& ba
 
 }  // namespace
 
-Priced price(const Reservation& reservation, const Bill& bill) {
+[[gnu::hot]] Priced price(const Reservation& reservation, const Bill& bill) {
   Books& books = *reservation.books;
   const Basis basis = basis_of(reservation, bill);
   const Pricing pricing = pricing_of(reservation, basis);
@@ -235,24 +235,26 @@ Priced price(const Reservation& reservation, const Bill& bill) {
                                                            : std::string_view();
   Priced result;
   result.served = basis.served;
-  if (basis.book) result.prices = books.dictionary.name(basis.book->version)->id;
+  if (basis.book) [[unlikely]]
+    result.prices = books.dictionary.name(basis.book->version)->id;
   const Share own = bill.parts.empty() ? share_of(pricing, bill.usage, tier)  // without a copy
                                        : share_of(pricing, without_parts(bill), tier);
   result.usd = own.usd;
   result.source = own.source == CostSource::table && basis.guessed ? CostSource::assumed : own.source;
-  if (pricing.kind() == Pricing::Kind::unpriced) {
+  if (pricing.kind() == Pricing::Kind::unpriced) [[unlikely]] {
     // If it had a price when it was admitted, that table is not kept any more, so the cost is what was reserved.
     result.usd = Usd::from_nanos(reservation.held().amounts[0]);
     if (result.usd > Usd{}) result.source = CostSource::assumed;
   }
-  if (!bill.parts.empty()) add_parts(reservation, bill, basis, pricing, tier, result);
+  if (!bill.parts.empty()) [[unlikely]]
+    add_parts(reservation, bill, basis, pricing, tier, result);
   if (pricing.kind() == Pricing::Kind::table) {
     books.warn_if_prices_are_stale();
     const std::string& provider = basis.priced->price->provider;
     if (!provider.empty()) result.provider = basis.provider ? basis.provider : books.dictionary.name(provider);
     result.table = result.usd;
   }
-  if (bill.provider_cost && *bill.provider_cost >= Usd{}) {
+  if (bill.provider_cost && *bill.provider_cost >= Usd{}) [[unlikely]] {
     result.usd = *bill.provider_cost;
     result.source = CostSource::provider;
   }
@@ -274,7 +276,7 @@ void note_unread_usage(const Reservation& reservation, std::string_view api, std
 namespace {
 
 /// Counts a call without a price, and says once a model what is to be done. What cannot be said costs no record.
-[[gnu::noinline]] void note_unpriced(const Reservation& reservation, const Priced& priced) noexcept {
+[[gnu::cold]] void note_unpriced(const Reservation& reservation, const Priced& priced) noexcept {
   Books& books = *reservation.books;
   books.unpriced_calls.fetch_add(1, std::memory_order_relaxed);
   try {
@@ -305,8 +307,8 @@ std::uint32_t tier_of(const Reservation& reservation, const Bill& bill) noexcept
   }
 }
 
-[[gnu::noinline]] void write_row(const Reservation& reservation, const Bill& bill, const Priced& priced,
-                                 RecordStatus status, std::string_view reason) {
+[[gnu::hot, gnu::noinline]] void write_row(const Reservation& reservation, const Bill& bill, const Priced& priced,
+                                           RecordStatus status, std::string_view reason) {
   Books& books = *reservation.books;
   const Usage& usage = bill.usage;
   Row row;
@@ -335,7 +337,7 @@ std::uint32_t tier_of(const Reservation& reservation, const Bill& bill) noexcept
                     usage.output_audio != 0 || usage.output_image != 0 || usage.web_searches != 0 ||
                     usage.file_searches != 0 || usage.code_sessions != 0 || usage.other_tools != 0 ||
                     !priced.parts.empty();
-  if (rare || bill.provider_cost || !reason.empty() || !reservation.traceparent.empty()) {
+  if (rare || bill.provider_cost || !reason.empty() || !reservation.traceparent.empty()) [[unlikely]] {
     try {
       row.extra = std::make_shared<const RowExtra>(
           RowExtra{usage, bill.provider_cost, bill.provider_cost ? priced.table : std::nullopt,
@@ -348,8 +350,8 @@ std::uint32_t tier_of(const Reservation& reservation, const Bill& bill) noexcept
 
 }  // namespace
 
-void record(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
-            std::string_view reason) {
+[[gnu::hot]] void record(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
+                         std::string_view reason) {
   if (priced.source == CostSource::none && status != RecordStatus::rejected) note_unpriced(reservation, priced);
   if (reservation.books->recording()) write_row(reservation, bill, priced, status, reason);
 }

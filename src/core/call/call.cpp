@@ -58,7 +58,7 @@ detail::Ref<Reservation> admitted_or_thrown(const CallRequest& request) {
 
 }  // namespace
 
-Call::Call(const CallRequest& request) : reservation_(admitted_or_thrown(request)) {}
+[[gnu::hot]] Call::Call(const CallRequest& request) : reservation_(admitted_or_thrown(request)) {}
 
 Result<Call> try_call(const CallRequest& request) {
   Entrance entrance(request);

@@ -4,8 +4,8 @@
 
 namespace outlay::detail {
 
-errc Quote::of(const CallRequest& request, std::int64_t input, const Model& model, const Terms& terms, bool observing,
-               Quote& quote) noexcept {
+[[gnu::hot]] errc Quote::of(const CallRequest& request, std::int64_t input, const Model& model, const Terms& terms,
+                            bool observing, Quote& quote) noexcept {
   quote.terms = &terms;
   quote.requested = model.name;
   quote.price_terms = {request.service_tier, request.long_cache, request.web_searches};
@@ -39,7 +39,7 @@ bool Quote::allows(const Model& other) const noexcept {
   return priced || pricing.kind() == Pricing::Kind::flat || !terms->refuses_unpriced();
 }
 
-void Quote::take_model(const Model& other) noexcept {
+[[gnu::hot]] void Quote::take_model(const Model& other) noexcept {
   model = other;
   if (pricing.kind() != Pricing::Kind::flat) {
     if (other.priced)
@@ -54,6 +54,13 @@ void Quote::take_model(const Model& other) noexcept {
 
 bool Quote::output_counts() const noexcept { return pricing.kind() != Pricing::Kind::flat || terms->caps_output; }
 
+[[gnu::hot]] bool Quote::price_up(std::int64_t input_tokens, std::int64_t output_tokens, Vector& held) const noexcept {
+  if (output_tokens > INT64_MAX - input_tokens) return false;
+  const std::optional<Usd> worst = pricing.worst(input_tokens, output_tokens, price_terms);
+  if (worst) held = {worst->nanos(), input_tokens + output_tokens, input_tokens, output_tokens, 1, 1};
+  return worst.has_value();
+}
+
 bool Quote::fill_in() noexcept {
   std::int64_t each = ceiling;
   unbounded = false;
@@ -63,11 +70,7 @@ bool Quote::fill_in() noexcept {
     each = maximum.value_or(std::max(terms->output_reserve, model.usual_output) + terms->reasoning_reserve);
     unbounded = !maximum && output_counts();
   }
-  if (__builtin_mul_overflow(each, choices, &output) || output > INT64_MAX - input) return false;
-  const std::optional<Usd> worst = pricing.worst(input, output, price_terms);
-  if (!worst) return false;
-  amounts = {worst->nanos(), input + output, input, output, 1, 1};
-  return true;
+  return !__builtin_mul_overflow(each, choices, &output) && price_up(input, output, amounts);
 }
 
 std::optional<Quote> Quote::with_model(Model other) const noexcept {
@@ -83,12 +86,6 @@ std::optional<Quote> Quote::with_ceiling(std::int64_t tokens) const noexcept {
   return quote.fill_in() ? std::optional(quote) : std::nullopt;
 }
 
-std::optional<Quote> Quote::with_input(std::int64_t tokens) const noexcept {
-  Quote quote = *this;
-  quote.input = tokens;
-  return quote.fill_in() ? std::optional(quote) : std::nullopt;
-}
-
 std::optional<Quote> Quote::with_open_ceiling(std::int64_t tokens) const noexcept {
   std::optional<Quote> quote = with_ceiling(tokens);
   if (quote) quote->open_ceiling = true;
@@ -96,12 +93,11 @@ std::optional<Quote> Quote::with_open_ceiling(std::int64_t tokens) const noexcep
 }
 
 std::optional<Quote> Quote::with_output(std::int64_t tokens) const noexcept {
-  const std::optional<Usd> worst = pricing.worst(input, tokens, price_terms);
-  if (!worst || tokens > INT64_MAX - input) return std::nullopt;
   Quote quote = *this;
   quote.open_ceiling = false;
   quote.output = tokens;
-  quote.amounts = {std::max(worst->nanos(), amounts[0]), input + tokens, input, tokens, 1, 1};
+  if (!price_up(input, tokens, quote.amounts)) return std::nullopt;
+  quote.amounts[0] = std::max(quote.amounts[0], amounts[0]);
   return quote;
 }
 

@@ -56,11 +56,15 @@ struct Quote {
   /// Empty where the worst case does not fit 64 bits.
   [[nodiscard]] std::optional<Quote> with_model(Model other) const noexcept;
   [[nodiscard]] std::optional<Quote> with_ceiling(std::int64_t tokens) const noexcept;
-  [[nodiscard]] std::optional<Quote> with_input(std::int64_t tokens) const noexcept;
   /// The same with another choice of an open ceiling, which stays open.
   [[nodiscard]] std::optional<Quote> with_open_ceiling(std::int64_t tokens) const noexcept;
   /// Of a running stream: room for so much output in all, at least as much money as before.
   [[nodiscard]] std::optional<Quote> with_output(std::int64_t tokens) const noexcept;
+
+  /// What so many tokens, over all choices, would hold.
+  ///
+  /// \return False: it does not fit 64 bits.
+  [[nodiscard]] bool price_up(std::int64_t input_tokens, std::int64_t output_tokens, Vector& held) const noexcept;
 
   /// Whether the terms allow a model: one without a price needs leave under a cap on money.
   [[nodiscard]] bool allows(const Model& other) const noexcept;

@@ -17,13 +17,17 @@ Note note_of_refusal(const Verdict& verdict, ChainView chain, const Moment& mome
 
 Remedy remedy_of(const Quote& quote, const Counter& counter, std::size_t d) noexcept {
   if (d == index(Dimension::calls) || d == index(Dimension::concurrent)) return Remedy::none;
-  const auto fits = [&](const std::optional<Quote>& other) { return other && other->amounts[d] <= counter.left(d); };
+  const auto fits = [&](std::int64_t input, std::int64_t output) {
+    Vector held{};
+    return quote.price_up(input, output, held) && held[d] <= counter.left(d);
+  };
   const bool priced = d == index(Dimension::usd) && quote.pricing.kind() != Pricing::Kind::flat;
   if (counter.left(d) > 0) {
-    const std::optional<Quote> shortest = quote.output > 0 ? quote.with_ceiling(quote.min_ceiling) : std::nullopt;
-    if (fits(shortest)) return quote.ceiling_stated ? Remedy::lower_ceiling : Remedy::set_ceiling;
-    if (quote.input > 0 && fits(quote.with_input(0))) return Remedy::less_input;
-    if (quote.input > 0 && shortest && fits(shortest->with_input(0))) return Remedy::less_of_both;
+    std::int64_t least = 0;
+    const bool shorter = quote.output > 0 && !__builtin_mul_overflow(quote.min_ceiling, quote.choices, &least);
+    if (shorter && fits(quote.input, least)) return quote.ceiling_stated ? Remedy::lower_ceiling : Remedy::set_ceiling;
+    if (quote.input > 0 && fits(0, quote.output)) return Remedy::less_input;
+    if (quote.input > 0 && shorter && fits(0, least)) return Remedy::less_of_both;
   }
   return priced ? Remedy::cheaper_model : Remedy::none;
 }

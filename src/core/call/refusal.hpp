@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <new>
 #include <optional>
 
 #include "core/budget/failure.hpp"
@@ -54,8 +55,14 @@ std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, 
         }
         const std::int64_t more = verdict.quote.amounts[d] - moment.held[d];
         RawBreach& breach = facts->add();
-        breach = {view.budget, static_cast<Dimension>(d), counter.cap[d], counter.spent(d), counter.held[d], more, {}};
-        breach.remedy = remedy_of(verdict.quote, counter, d);
+        // In place, and not by a copy that has to wait for what was just written.
+        new (&breach) RawBreach{.budget = view.budget,
+                                .dimension = static_cast<Dimension>(d),
+                                .limit = counter.cap[d],
+                                .spent = counter.spent(d),
+                                .reserved = counter.held[d],
+                                .requested = more,
+                                .remedy = remedy_of(verdict.quote, counter, d)};
         // Where it would fit an empty window, and time empties it: calls in flight only end by ending.
         if (!moment.stream && more <= counter.cap[d] && d != index(Dimension::concurrent))
           breach.retry_at = retry_at(*view.budget);

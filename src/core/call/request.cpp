@@ -6,14 +6,20 @@
 
 namespace outlay::detail {
 
-std::string fault_of(const CallRequest& request) {
-  const auto range = [](const char* member, const char* bounds, const std::string& value) {
-    return std::string("CallRequest::") + member + " must be " + bounds + ", and is " + value + '.';
-  };
-  const auto size = [](const char* member, std::size_t most, std::size_t bytes) {
-    return std::string("CallRequest::") + member + " has " + std::to_string(bytes) + " bytes, and at most " +
-           std::to_string(most) + " are allowed. Shorten it.";
-  };
+namespace {
+
+[[gnu::cold]] std::string range(const char* member, const char* bounds, const std::string& value) {
+  return std::string("CallRequest::") + member + " must be " + bounds + ", and is " + value + '.';
+}
+
+[[gnu::cold]] std::string size(const char* member, std::size_t most, std::size_t bytes) {
+  return std::string("CallRequest::") + member + " has " + std::to_string(bytes) + " bytes, and at most " +
+         std::to_string(most) + " are allowed. Shorten it.";
+}
+
+}  // namespace
+
+[[gnu::hot]] std::string fault_of(const CallRequest& request) {
   constexpr const char* count = "between 0 and 2,000,000,000";
   if (request.model.empty()) return "CallRequest::model is empty. Name the model that the call goes to.";
   if (request.model.size() > 256) return size("model", 256, request.model.size());

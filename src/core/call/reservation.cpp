@@ -5,13 +5,14 @@
 
 namespace outlay::detail {
 
-Ref<Reservation> make_reservation() { return Ref<Reservation>::adopt(take_spare_reservation()); }
+[[gnu::hot]] Ref<Reservation> make_reservation() { return Ref<Reservation>::adopt(take_spare_reservation()); }
 
 void acquire(Reservation* reservation) noexcept { reservation->references.add(); }
 
-void release(Reservation* reservation) noexcept {
+[[gnu::hot]] void release(Reservation* reservation) noexcept {
   if (!reservation->references.drop()) return;
-  if (reservation->open()) end_without_verdict(*reservation);
+  if (reservation->open()) [[unlikely]]
+    end_without_verdict(*reservation);
   reservation->own_attribution = {};
   reservation->attribution = nullptr;
   reservation->claim.reset();

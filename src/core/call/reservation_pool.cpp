@@ -41,7 +41,7 @@ ReservationPool& pool() noexcept {
 
 }  // namespace
 
-Reservation* take_spare_reservation() {
+[[gnu::hot]] Reservation* take_spare_reservation() {
   ReservationPool& spares = pool();
   Reservation* reservation = spares.ended ? nullptr : spares.first;
   if (reservation) {
@@ -56,7 +56,7 @@ Reservation* take_spare_reservation() {
   return reservation;
 }
 
-void keep_spare_reservation(Reservation* reservation) noexcept {
+[[gnu::hot]] void keep_spare_reservation(Reservation* reservation) noexcept {
   ReservationPool& spares = pool();
   if (spares.ended || spares.count >= ReservationPool::most) {
     delete reservation;

@@ -17,7 +17,7 @@ struct Ending {
   const char* invalid = nullptr;            // the member of the usage that is not valid
 };
 
-void say_lost_record(const char* problem) noexcept {
+[[gnu::cold]] void say_lost_record(const char* problem) noexcept {
   try {
     log(LogLevel::error, std::string("a call was booked, and its record is lost: ") + problem);
   } catch (...) {  // no memory for a log line
@@ -25,7 +25,7 @@ void say_lost_record(const char* problem) noexcept {
 }
 
 /// Says once for each model why a cap was passed that a program may have taken for a hard one.
-void say_soft_cap(const Reservation& reservation, const Usage& usage) {
+[[gnu::cold]] void say_soft_cap(const Reservation& reservation, const Usage& usage) {
   if (!reservation.books->first_time("soft cap", reservation.model_name())) return;
   log(LogLevel::warning,
       "a call to \"" + reservation.model_name() + "\" without an output ceiling wrote " + std::to_string(usage.output) +
@@ -36,12 +36,14 @@ void say_soft_cap(const Reservation& reservation, const Usage& usage) {
 }
 
 /// Writes the record and the events of a call that is booked. No exception may leave it, since the booking stands.
-void tell(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
-          std::string_view reason, Aftermath& aftermath) noexcept {
+[[gnu::hot]] void tell(const Reservation& reservation, const Bill& bill, const Priced& priced, RecordStatus status,
+                       std::string_view reason, Aftermath& aftermath) noexcept {
   try {
     record(reservation, bill, priced, status, reason);
-    if (!aftermath.passed.empty()) book_passed(reservation, aftermath);
-    if (aftermath.over_cap && reservation.quote.unbounded) say_soft_cap(reservation, bill.usage);
+    if (!aftermath.passed.empty()) [[unlikely]]
+      book_passed(reservation, aftermath);
+    if (aftermath.over_cap && reservation.quote.unbounded) [[unlikely]]
+      say_soft_cap(reservation, bill.usage);
   } catch (const std::exception& problem) {
     say_lost_record(problem.what());
   } catch (...) {
@@ -51,7 +53,7 @@ void tell(const Reservation& reservation, const Bill& bill, const Priced& priced
 }
 
 /// What a call without a ceiling wrote is what the next one of its model is expected to write.
-void learn(const Reservation& reservation, const Usage& usage) noexcept {
+[[gnu::cold]] void learn(const Reservation& reservation, const Usage& usage) noexcept {
   try {
     const std::int64_t choices = reservation.quote.choices;
     reservation.books->usual_output.note(reservation.quote.model.name->id, (usage.output + choices - 1) / choices);
@@ -60,15 +62,17 @@ void learn(const Reservation& reservation, const Usage& usage) noexcept {
 }
 
 /// \return Not `first`: the call had ended before.
-Settled finish(Reservation& reservation, const Vector& actual, const Bill& bill, const Priced& priced,
-               RecordStatus status, std::string_view reason, Ending& ending) noexcept {
+[[gnu::hot]] Settled finish(Reservation& reservation, const Vector& actual, const Bill& bill, const Priced& priced,
+                            RecordStatus status, std::string_view reason, Ending& ending) noexcept {
   Aftermath aftermath;
-  if (!end_in_tree(reservation, actual, aftermath)) return {};
-  if (reservation.claim && !end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath)) {
+  if (!end_in_tree(reservation, actual, aftermath)) [[unlikely]]
+    return {};
+  if (reservation.claim && !end_in_store(reservation, StoreCommand::Op::settle, actual, aftermath)) [[unlikely]] {
     aftermath.wakes.tell();
     return {};
   }
-  if (reservation.quote.unbounded && status != RecordStatus::indeterminate) learn(reservation, bill.usage);
+  if (reservation.quote.unbounded && status != RecordStatus::indeterminate) [[unlikely]]
+    learn(reservation, bill.usage);
   tell(reservation, bill, priced, status, reason, aftermath);
   ending.crossed = std::move(aftermath.crossed);
   return {.usd = priced.usd,
@@ -87,7 +91,7 @@ Vector whole_reservation(const Reservation& reservation) noexcept {
   return actual;
 }
 
-Settled charge_reservation(Reservation& reservation, std::string_view reason, Ending& ending) {
+[[gnu::cold]] Settled charge_reservation(Reservation& reservation, std::string_view reason, Ending& ending) {
   if (const std::optional<Usage> shown = reservation.shown()) {
     const Priced priced = price(reservation, {*shown});
     return finish(reservation, spent_by(priced.usd, *shown), {*shown}, priced, RecordStatus::indeterminate, reason,
@@ -101,10 +105,10 @@ Settled charge_reservation(Reservation& reservation, std::string_view reason, En
                 ending);
 }
 
-Settled settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
+[[gnu::hot]] Settled settle_bill(Reservation& reservation, const Bill& bill, Ending& ending) {
   if (!reservation.open()) return {};
   ending.invalid = invalid_member(bill);
-  if (ending.invalid) {
+  if (ending.invalid) [[unlikely]] {
     reservation.set_shown(nullptr);  // neither can be trusted
     return charge_reservation(reservation, "the usage given to settle is invalid", ending);
   }
@@ -134,12 +138,12 @@ Settled charge_without_fail(Reservation& reservation, std::string_view reason, E
   return settled;
 }
 
-std::string invalid_text(const Reservation& reservation, const char* member) {
+[[gnu::cold]] std::string invalid_text(const Reservation& reservation, const char* member) {
   return "call " + std::to_string(reservation.call_id) + " to \"" + reservation.model_name() +
          "\" was settled with an invalid " + member + ", and was charged at its reservation. " + bounds_of(member);
 }
 
-void say_late(const Reservation& reservation, const char* what) noexcept {
+[[gnu::cold]] void say_late(const Reservation& reservation, const char* what) noexcept {
   try {
     log(LogLevel::debug, std::string(what) + " of call " + std::to_string(reservation.call_id) +
                              " came after the call had ended, and did nothing.");
@@ -147,12 +151,14 @@ void say_late(const Reservation& reservation, const char* what) noexcept {
   }
 }
 
-Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
+[[gnu::hot]] Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
   Ending ending;
   const Settled settled = settle_bill(reservation, bill, ending);
-  if (!settled.first) say_late(reservation, "settle");
-  if (settled.first && ending.invalid) throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
-  if (ending.crossed) {
+  if (!settled.first) [[unlikely]]
+    say_late(reservation, "settle");
+  if (settled.first && ending.invalid) [[unlikely]]
+    throw Error(errc::invalid_usage, invalid_text(reservation, ending.invalid));
+  if (ending.crossed) [[unlikely]] {
     ending.crossed->scope = reservation.scope;
     ending.crossed->model = reservation.requested_name();
     if (reservation.quote.model.name != reservation.quote.requested)
@@ -164,7 +170,9 @@ Settled settle_or_throw(Reservation& reservation, const Bill& bill) {
 
 }  // namespace
 
-Settled settle(Reservation& reservation, const Usage& usage) { return settle_or_throw(reservation, {usage}); }
+[[gnu::hot]] Settled settle(Reservation& reservation, const Usage& usage) {
+  return settle_or_throw(reservation, {usage});
+}
 Settled settle(Reservation& reservation, const Settlement& settlement) {
   return settle_or_throw(reservation, bill_of(settlement));
 }

@@ -127,7 +127,7 @@ bool on_stack(Thread& thread, const void* object) noexcept {
   return address >= thread.stack_low && address < thread.stack_high;
 }
 
-void release_many(Node* node, std::uint32_t references) noexcept {
+[[gnu::hot]] void release_many(Node* node, std::uint32_t references) noexcept {
   // A chain may be long and end all at once, so there is no recursion. An attach owns two references: it
   // waits, dead, in a list through `parent` while the first of its two chains is released.
   Node* waiting = nullptr;
@@ -254,7 +254,7 @@ OUTLAY_OPAQUE void release(Node* node) noexcept {
   release_many(node, 1);
 }
 
-OUTLAY_OPAQUE Node* ambient() noexcept { return current(here()); }
+[[gnu::hot]] OUTLAY_OPAQUE Node* ambient() noexcept { return current(here()); }
 
 OUTLAY_OPAQUE NodeRef capture() noexcept { return NodeRef::share(current(here())); }
 
@@ -282,10 +282,11 @@ OUTLAY_OPAQUE void restore(Node* previous) noexcept {
   }
 }
 
-OUTLAY_OPAQUE void push(Node* node, const void* scope) noexcept {
+[[gnu::hot]] OUTLAY_OPAQUE void push(Node* node, const void* scope) noexcept {
   Thread& thread = here();
   Node* head = current(thread);
-  if (!head && !thread.reaped) expect_reaper(thread);
+  if (!head && !thread.reaped) [[unlikely]]
+    expect_reaper(thread);
 
   node->below = head;
   if (node->kind != NodeKind::attach) node->parent = head;
@@ -299,7 +300,7 @@ OUTLAY_OPAQUE void push(Node* node, const void* scope) noexcept {
   // The node is complete by now, since a home shows it to other threads.
   HomeNode* home = head ? head->home : nullptr;
   node->home = home;
-  if (home && !home->enter(head, node)) {
+  if (home && !home->enter(head, node)) [[unlikely]] {
     // Another thread of execution lives in this home, too, and its scope is the innermost one. Without memory for a split home, this
     // scope is just not found by operations that resume the coroutine from outside.
     if (auto* split = new (std::nothrow) HomeNode(head, home)) {
@@ -312,13 +313,14 @@ OUTLAY_OPAQUE void push(Node* node, const void* scope) noexcept {
   thread.head = node;
 
   // In a run it may be a coroutine's local.
-  if (thread.runs == 0 && !on_stack(thread, scope))
+  if (thread.runs == 0 && !on_stack(thread, scope)) [[unlikely]]
     report_misuse(inside_loop() ? Misuse::no_context_executor : Misuse::scope_off_stack, describe(node));
 }
 
-OUTLAY_OPAQUE void close(Node* node) noexcept {
+[[gnu::hot]] OUTLAY_OPAQUE void close(Node* node) noexcept {
   Thread& thread = here();
-  if (thread.head != node) return close_other(thread, node);
+  if (thread.head != node) [[unlikely]]
+    return close_other(thread, node);
 
   if (node->home) node->home->leave(node);  // first: from then on no other thread makes new references
   Node* below = node->below;

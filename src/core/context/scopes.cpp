@@ -36,7 +36,7 @@ struct LedgerNode final : AttributedNode {
   const Ref<Books> own_;
 };
 
-Node* open_track(const TagsView& tags, const void* scope) {
+[[gnu::hot]] Node* open_track(const TagsView& tags, const void* scope) {
   const Node* outer = ambient();
   const Attribution* around = outer ? outer->attribution : nullptr;
   validate_tags(tags, around);
@@ -53,11 +53,11 @@ Node* open_track(const TagsView& tags, const void* scope) {
 Ledger Ledger::current() { return Ledger(detail::Ref<detail::Books>::share(&detail::books_of(detail::ambient()))); }
 
 // Opened in the body: to g++ 16 a `this` that a member's initialiser passes is a read of what is not there yet.
-Track::Track(std::initializer_list<Tag> tags) : node_(nullptr) { node_ = detail::open_track(tags, this); }
+[[gnu::hot]] Track::Track(std::initializer_list<Tag> tags) : node_(nullptr) { node_ = detail::open_track(tags, this); }
 
-Track::Track(const Tags& tags) : node_(nullptr) { node_ = detail::open_track(tags, this); }
+[[gnu::hot]] Track::Track(const Tags& tags) : node_(nullptr) { node_ = detail::open_track(tags, this); }
 
-Track::~Track() { detail::close(node_); }
+[[gnu::hot]] Track::~Track() { detail::close(node_); }
 
 bool Context::empty() const noexcept {
   for (const detail::Node* node = scope_.get(); node; node = node->parent)

@@ -13,7 +13,7 @@ constexpr std::size_t max_value = 1024;
 
 }  // namespace
 
-void release(const Attribution* attribution) noexcept {
+[[gnu::hot]] void release(const Attribution* attribution) noexcept {
   // A chain may be long and end all at once, so there is no recursion. The dictionary keeps the first reference until it sweeps the
   // attribution out or ends.
   while (attribution && attribution->references.drop()) {
@@ -25,7 +25,7 @@ void release(const Attribution* attribution) noexcept {
 
 std::string Attribution::joined_path() const { return join_path(path); }
 
-void validate_tags(const TagsView& tags, const Attribution* outer) {
+[[gnu::hot]] void validate_tags(const TagsView& tags, const Attribution* outer) {
   for (const Tag& tag : tags) {
     if (tag.key.empty()) throw ConfigError("a tag has an empty key. Name it, as in {\"feature\", \"chat\"}.");
     if (tag.key.size() > max_key)

@@ -61,7 +61,7 @@ void release(const Books* books) noexcept {
   if (ended->sinks.stop()) delete ended;
 }
 
-std::int64_t Books::now() const noexcept {
+[[gnu::hot]] std::int64_t Books::now() const noexcept {
   if (options.clock) return options.clock->now().time_since_epoch().count();
   timespec time{};
 #if defined(CLOCK_REALTIME_COARSE)
@@ -73,15 +73,16 @@ std::int64_t Books::now() const noexcept {
   return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-void Books::warn_if_prices_are_stale() noexcept {
+[[gnu::hot]] void Books::warn_if_prices_are_stale() noexcept {
   if (date_checked_.load(std::memory_order_relaxed) || date_checked_.exchange(true, std::memory_order_relaxed)) return;
   warn_if_stale(*prices.present(), time());
 }
 
-void Books::book(Row&& row) {
+[[gnu::hot]] void Books::book(Row&& row) {
   if (sinks.any()) sinks.offer(row, true);
   const auto callback = sinks.on_spend();
-  if (!callback) return records.push(std::move(row));
+  if (!callback) [[likely]]
+    return records.push(std::move(row));
   const Row copy = row;
   records.push(std::move(row));
   sinks.contained("on_spend", [&] { (*callback)(to_record(copy, dictionary)); });

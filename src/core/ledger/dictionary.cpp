@@ -22,7 +22,7 @@ std::uint64_t hash_of(const Attribution* parent, const Addition& addition) noexc
   return hash;
 }
 
-bool same(const Attribution& known, const Attribution* parent, const Addition& addition) noexcept {
+[[gnu::hot]] bool same(const Attribution& known, const Attribution* parent, const Addition& addition) noexcept {
   if (known.parent.get() != parent || known.is_budget != addition.is_budget) return false;
   if (addition.is_budget)
     return same_text(known.name, addition.name) && same_text(known.description, addition.description);
@@ -62,11 +62,12 @@ const ModelName* LedgerDictionary::name(std::string_view text, NameOrigin origin
   return &name_by_id_.back();
 }
 
-AttributionRef LedgerDictionary::intern(const Attribution* parent, const Addition& addition) {
+[[gnu::hot]] AttributionRef LedgerDictionary::intern(const Attribution* parent, const Addition& addition) {
   const std::uint64_t hash = hash_of(parent, addition);
   ThreadCache& cache = thread_cache();
   AttributionRef& slot = cache.attributions[hash % ThreadCache::attribution_slots];
-  if (slot && slot->hash == hash && slot->books_uid == books_uid_ && same(*slot, parent, addition)) return slot;
+  if (slot && slot->hash == hash && slot->books_uid == books_uid_ && same(*slot, parent, addition)) [[likely]]
+    return slot;
   AttributionRef found = find_or_add(hash, parent, addition);
   if (!cache.ended) slot = found;
   return found;

@@ -61,11 +61,16 @@ void Events::mark(const Mark& mark) const {
   for (const EventRow& row : rows_) mark(row.attribution), mark(row.budget);
 }
 
-EventDraft::EventDraft(Books& books, Action action, const Attribution* budget)
-    : books_(books), budget_(books.dictionary.translate(budget)) {
+std::uint32_t EventDraft::id_here(const Attribution* attribution, AttributionRef& made) {
+  if (!attribution || attribution->books_uid == books_.uid) return attribution ? attribution->id : 0;
+  made = books_.dictionary.translate(attribution);
+  return id_of(made);
+}
+
+EventDraft::EventDraft(Books& books, Action action, const Attribution* budget) : books_(books) {
   row_.time = books.now();
   row_.action = action;
-  row_.budget = id_of(budget_);
+  row_.budget = id_here(budget, made_of_budget_);
 }
 
 EventDraft& EventDraft::numbers(Dimension dimension, std::int64_t projected, std::int64_t cap) noexcept {
@@ -77,13 +82,12 @@ EventDraft& EventDraft::numbers(Dimension dimension, std::int64_t projected, std
 
 EventDraft& EventDraft::call(std::uint64_t id, const Attribution* attribution, const ModelName* model,
                              std::string_view traceparent) {
-  call_ = books_.dictionary.translate(attribution);
   row_.call_id = id;
-  row_.attribution = id_of(call_);
+  row_.attribution = id_here(attribution, made_of_call_);
   row_.model = model ? model->id : 0;
   if (model)
     if (const ModelName* provider = books_.prices.resolve(*model, model->text).provider) row_.provider = provider->id;
-  row_.traceparent = traceparent;
+  if (!traceparent.empty()) row_.traceparent = traceparent;
   return *this;
 }
 

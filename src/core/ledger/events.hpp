@@ -60,9 +60,9 @@ class Events {
   std::deque<EventRow> rows_;
 };
 
-/// An event that book() will put into the books. What it names stays in the dictionary until then.
+/// An event that book() will put into the books.
 ///
-/// Knows neither budgets nor calls: attributions, of any books, stand for them.
+/// Knows neither budgets nor calls: attributions, of any books, stand for them. The caller keeps those alive until it is booked.
 class EventDraft {
  public:
   /// \param budget Of the budget that acts; null outside every budget.
@@ -84,9 +84,11 @@ class EventDraft {
   void book(bool may_wait = false);
 
  private:
+  /// The id of an attribution in these books, where one of other books has to be made anew, and is kept in `made`.
+  [[nodiscard]] std::uint32_t id_here(const Attribution* attribution, AttributionRef& made);
+
   Books& books_;
-  const AttributionRef budget_;
-  AttributionRef call_;
+  AttributionRef made_of_budget_, made_of_call_;
   EventRow row_;
 };
 

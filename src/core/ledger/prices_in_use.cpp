@@ -12,21 +12,23 @@ PricesInUse::PricesInUse(std::uint64_t books_uid, LedgerDictionary& dictionary, 
   replace(std::move(first));
 }
 
-const ModelSlot& PricesInUse::resolve(std::string_view model, std::string_view under, NameOrigin origin) {
+[[gnu::hot]] const ModelSlot& PricesInUse::resolve(std::string_view model, std::string_view under, NameOrigin origin) {
   ThreadCache& cache = thread_cache();
   const ModelSlot& slot = cache.models[hash_text(model) % ThreadCache::model_slots];
   const std::uint64_t prices = uid_.load(std::memory_order_acquire);
   if (slot.books_uid == books_uid_ && slot.prices_uid == prices && same_text(slot.name->text, model) &&
-      (slot.under ? same_text(slot.under->text, under) : under.empty()))
+      (slot.under ? same_text(slot.under->text, under) : under.empty())) [[likely]]
     return slot;
   return resolve_anew(model, under, origin, prices, cache);
 }
 
-const ModelSlot& PricesInUse::resolve(const ModelName& model, const std::string& text, const ModelName* under) {
+[[gnu::hot]] const ModelSlot& PricesInUse::resolve(const ModelName& model, const std::string& text,
+                                                   const ModelName* under) {
   ThreadCache& cache = thread_cache();
   const ModelSlot& slot = cache.models[model.hash % ThreadCache::model_slots];
   const std::uint64_t prices = uid_.load(std::memory_order_acquire);
   if (slot.name == &model && slot.books_uid == books_uid_ && slot.prices_uid == prices && slot.under == under)
+      [[likely]]
     return slot;
   return resolve_anew(text, under ? std::string_view(under->text) : std::string_view(), NameOrigin::program, prices,
                       cache);

@@ -48,7 +48,7 @@ Record to_record(const Row& row, const LedgerDictionary& dictionary) {
   return record;
 }
 
-void RowTotals::add(const Row& row) noexcept {
+[[gnu::hot]] void RowTotals::add(const Row& row) noexcept {
   ++calls;
   if (__builtin_add_overflow(usd, row.usd, &usd)) usd = INT64_MAX;
   tokens[0] += row.input;
@@ -69,11 +69,11 @@ void RowTotals::add(const RowTotals& other) noexcept {
   unpriced += other.unpriced;
 }
 
-void Records::Shard::push(Row&& row) noexcept {
+[[gnu::hot]] void Records::Shard::push(Row&& row) noexcept {
   pushed.add(row);
   ++pushed_rows;
   const std::uint64_t offset = end - chunk_begin;
-  if (offset >> chunk_shift == chunks.size()) {
+  if (offset >> chunk_shift == chunks.size()) [[unlikely]] {
     try {
       if (!spare) spare = std::make_unique_for_overwrite<Row[]>(chunk_rows());
       chunks.push_back(nullptr);
@@ -122,7 +122,7 @@ Records::Records(std::size_t max_records, std::size_t shards) noexcept
   for (Shard& shard : shards_) shard.chunk_shift = static_cast<unsigned>(std::bit_width(share) - 1);
 }
 
-void Records::push(Row&& row) noexcept {
+[[gnu::hot]] void Records::push(Row&& row) noexcept {
   Shard& shard = shards_[thread_cache().shard & shard_mask_];
   {
     const std::lock_guard lock(shard.mutex);

@@ -41,7 +41,7 @@ struct Owner {
 
 }  // namespace
 
-ThreadCache& thread_cache() noexcept {
+[[gnu::hot]] ThreadCache& thread_cache() noexcept {
   if (!place.cache) [[unlikely]] {
     thread_local const Owner owner;
     static_cast<void>(owner);
@@ -49,7 +49,7 @@ ThreadCache& thread_cache() noexcept {
   return *place.cache;
 }
 
-std::uint64_t next_call_id() noexcept {
+[[gnu::hot]] std::uint64_t next_call_id() noexcept {
   ThreadCache& cache = thread_cache();
   if (cache.next_call_id == cache.end_call_id) {
     cache.next_call_id = next_block.fetch_add(block_size, std::memory_order_relaxed);

@@ -219,7 +219,7 @@ constexpr Host hosts[] = {
 
 }  // namespace
 
-std::string_view provider_at(std::string_view address) noexcept {
+[[gnu::hot]] std::string_view provider_at(std::string_view address) noexcept {
   if (address.empty()) return {};
   std::string_view host = address;
   if (const std::size_t scheme = host.find("://"); scheme != host.npos)

@@ -131,7 +131,8 @@ std::int64_t affordable_at(std::int64_t rate, Wide fixed, Usd money) noexcept {
 
 }  // namespace
 
-std::int64_t Pricing::worst_nanos(std::int64_t input, std::int64_t output, const PriceTerms& terms) const noexcept {
+[[gnu::hot]] std::int64_t Pricing::worst_nanos(std::int64_t input, std::int64_t output,
+                                               const PriceTerms& terms) const noexcept {
   input = std::max<std::int64_t>(input, 0);
   output = std::max<std::int64_t>(output, 0);
   switch (kind_) {
@@ -146,7 +147,7 @@ std::int64_t Pricing::worst_nanos(std::int64_t input, std::int64_t output, const
   return number_;
 }
 
-std::int64_t Pricing::cost_nanos(const Usage& usage, std::string_view tier, bool& listed) const noexcept {
+[[gnu::hot]] std::int64_t Pricing::cost_nanos(const Usage& usage, std::string_view tier, bool& listed) const noexcept {
   listed = true;
   switch (kind_) {
     case Kind::table: {

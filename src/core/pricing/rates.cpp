@@ -189,7 +189,7 @@ PricedModel::Rating PricedModel::rating_of(std::int64_t input, std::string_view 
   return rating;
 }
 
-bool PricedModel::prices_tools(const Usage& usage) const noexcept {
+[[gnu::hot]] bool PricedModel::prices_tools(const Usage& usage) const noexcept {
   return (usage.web_searches == 0 || price->web_search) && (usage.file_searches == 0 || price->file_search) &&
          (usage.code_sessions == 0 || price->code_session) && (usage.other_tools == 0 || price->other_tool);
 }
