@@ -6,6 +6,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -90,6 +91,8 @@ class OUTLAY_EXPORT Ledger {
 
   /// What is in memory, oldest first. Records of different threads that ended within one grain of the clock may be in either order.
   [[nodiscard]] std::vector<Record> records() const;
+  /// The record of one call, found without copying the others. Empty: the call has not ended, or its record is not in memory any more.
+  [[nodiscard]] std::optional<Record> record(std::uint64_t call_id) const;
   /// The events in memory, oldest first.
   [[nodiscard]] std::vector<BudgetEvent> events() const;
   /// The `downgraded` and the `clamped` among events().

@@ -62,10 +62,8 @@ Answer call_json(const Ledger& ledger, std::string_view id) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
   const bool valid = error == std::errc() && end == id.data() + id.size();
-  const std::vector<Record> records = valid ? ledger.records() : std::vector<Record>();
-  const auto found =
-      std::find_if(records.rbegin(), records.rend(), [&](const Record& one) { return one.call_id == number; });
-  if (found == records.rend())
+  const std::optional<Record> found = valid ? ledger.record(number) : std::nullopt;
+  if (!found)
     return error_answer(std::nullopt, 404, "not_found",
                         "No call of this number has ended, or its record is no longer in memory.");
   std::string out;

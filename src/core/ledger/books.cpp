@@ -114,6 +114,16 @@ std::vector<Record> Books::all_records() const {
   return result;
 }
 
+std::optional<Record> Books::record_of(std::uint64_t call_id) const {
+  const auto reading = hold_off_sweep();
+  std::optional<Row> found;
+  records.visit([&](const Row* rows, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+      if (rows[i].call_id == call_id && (!found || rows[i].ended >= found->ended)) found = rows[i];
+  });
+  return found ? std::optional(to_record(*found, dictionary)) : std::nullopt;
+}
+
 std::vector<BudgetEvent> Books::all_events() const {
   const auto reading = hold_off_sweep();
   std::vector<EventRow> rows;

@@ -75,6 +75,8 @@ class Books {
 
   // Reading.
   [[nodiscard]] std::vector<Record> all_records() const;
+  /// Empty: none in memory is of this call.
+  [[nodiscard]] std::optional<Record> record_of(std::uint64_t call_id) const;
   [[nodiscard]] std::vector<BudgetEvent> all_events() const;
   /// For a reading that copies ids and looks them up later: meanwhile what they stand for stays. Taken before any other lock.
   [[nodiscard]] std::shared_lock<std::shared_mutex> hold_off_sweep() const { return std::shared_lock(sweep_mutex_); }

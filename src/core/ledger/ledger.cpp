@@ -93,6 +93,7 @@ Ledger::Ledger(detail::Ref<detail::Books> books) noexcept : books_(std::move(boo
 Ledger Ledger::default_ledger() { return Ledger(detail::Ref<detail::Books>::share(&detail::Books::default_books())); }
 
 std::vector<Record> Ledger::records() const { return books_->all_records(); }
+std::optional<Record> Ledger::record(std::uint64_t call_id) const { return books_->record_of(call_id); }
 std::vector<BudgetEvent> Ledger::events() const { return books_->all_events(); }
 
 namespace {

@@ -20,10 +20,12 @@ using namespace outlay;
 namespace {
 
 std::atomic<long> allocations{0};
+std::atomic<std::size_t> allocated_bytes{0};
 thread_local long fail_at = -1;  // the allocation of this thread that has no memory, counted down; negative: none
 
 void* allocate(std::size_t size) {
   allocations.fetch_add(1, std::memory_order_relaxed);
+  allocated_bytes.fetch_add(size, std::memory_order_relaxed);
   if (fail_at >= 0 && fail_at-- == 0) throw std::bad_alloc();
   if (void* block = std::malloc(size)) return block;
   throw std::bad_alloc();
@@ -57,6 +59,28 @@ TEST_CASE("allocation: admit, settle and record allocate nothing in the steady s
   const long before = allocations;
   for (int i = 0; i < 5'000; ++i) call_once();
   REQUIRE(allocations - before == 0);
+}
+
+TEST_CASE("allocation: the record of one call is found without copying the others", "[core][allocation]") {
+  const Fixture fixture;
+  const auto call_once = [] {
+    Call call(large_request());
+    call.settle({.usage = {.input = 10, .output = 10}, .served_model = "gpt-4o"});
+    return call.id();
+  };
+  const auto needed_to_find = [&](std::uint64_t id) {
+    const std::size_t before = allocated_bytes;
+    const std::optional<Record> found = fixture.ledger.record(id);
+    const std::size_t needed = allocated_bytes - before;
+    REQUIRE(found);
+    CHECK(found->call_id == id);
+    return needed;
+  };
+  const std::uint64_t first = call_once();
+  const std::size_t alone = needed_to_find(first);
+  for (int i = 0; i < 2'000; ++i) call_once();
+  CHECK(needed_to_find(first) == alone);
+  CHECK(needed_to_find(call_once()) == alone);
 }
 
 TEST_CASE("allocation: a scope allocates at most one block", "[core][allocation]") {

@@ -103,6 +103,28 @@ TEST_CASE("ledger: the FIFO keeps the newest and counts what it evicts", "[core]
   REQUIRE(fixture.ledger.audit().verdict == Audit::Verdict::agrees);
 }
 
+TEST_CASE("ledger: the record of one call is found by its number, as long as it is in memory", "[core][ledger]") {
+  const Fixture fixture({.max_records = 2});
+  const Track track({{"user_id", "alice"}});
+  Call running(cent_request());
+  std::vector<std::uint64_t> ids;
+  for (int i = 0; i < 3; ++i) {
+    Call call(cent_request());
+    ids.push_back(call.id());
+    call.settle({});
+  }
+  CHECK_FALSE(fixture.ledger.record(ids[0]));
+  CHECK_FALSE(fixture.ledger.record(running.id()));
+  const std::optional<Record> found = fixture.ledger.record(ids[1]);
+  REQUIRE(found);
+  CHECK(found->call_id == ids[1]);
+  CHECK(found->usd == 0.01_usd);
+  CHECK(*found->tags.find("user_id") == "alice");
+  running.settle({});
+  CHECK(fixture.ledger.record(running.id()));
+  CHECK_FALSE(fixture.ledger.record(ids[1]));
+}
+
 TEST_CASE("ledger: the bound holds over all threads together", "[core][ledger]") {
   const Fixture fixture({.max_records = 50});
   const Context context = Context::current();
