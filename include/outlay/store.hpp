@@ -138,7 +138,7 @@ struct StoreCommand {
     adjust,    ///< Adds `amount` (which may be negative) to what is spent in every counter, once for the id.
     snapshot,  ///< Reads the counters.
     /// Keeps `cap` for the first counter's name and window, until `cap.until` by the store's clock; without limits: keeps none any more. While
-    /// it is kept, its limits stand in the place of StoreCounter::limits in every command.
+    /// it is kept, its limits stand in the place of StoreCounter::limits in every command. Where another one is kept than `expected` says: refused.
     set_cap,
     list_caps,  ///< Reads the caps that are kept, into StoreReply::caps.
     /// Reads of what counters something is kept, in any slot, into StoreReply::counters: some of those whose names begin with
@@ -161,8 +161,10 @@ struct StoreCommand {
   /// Of a call that another process may end, long after this one. reserve: when its lease has run out, the id is remembered for 7 days.
   /// settle, release: an id that is not known has ended.
   bool detached{};
-  Time now{};            ///< The caller's clock, for stores that have none of their own.
-  StoreCap cap{};        ///< For set_cap; its name, window and `since` are the store's to fill in.
+  Time now{};      ///< The caller's clock, for stores that have none of their own.
+  StoreCap cap{};  ///< For set_cap; its name, window and `since` are the store's to fill in.
+  /// For set_cap: `limits` and `until` of the cap that is kept before, the rest is not looked at; without limits: none is. Empty: whatever is.
+  std::optional<StoreCap> expected{};
   std::string prefix{};  ///< For list_counters; empty: all.
   std::string after{};   ///< For list_counters: StoreReply::next of the reply before; empty: from the beginning.
 };
@@ -171,8 +173,9 @@ struct StoreCommand {
 struct StoreReply {
   /// What became of a command.
   enum class Outcome : std::uint8_t {
-    done,     ///< As it was asked for.
-    refused,  ///< reserve, extend: some counter has no room. Nothing was changed.
+    done,  ///< As it was asked for.
+    /// reserve, extend: some counter has no room. set_cap: another cap is kept than was expected. Nothing was changed.
+    refused,
     /// reserve: by the store's clock (`now`), some counter's slot is not the present one. Nothing was changed.
     turned,
     ended,  ///< The id had ended before. Nothing was changed.
@@ -286,6 +289,9 @@ struct CapChange {
   std::string_view by{};        ///< Who sets it. At most 128 bytes.
   std::string_view reason{};    ///< At most 1,024 bytes.
   std::optional<Time> until{};  ///< In the future; then the programs' caps hold again. Empty: for good.
+  /// The cap that this one was made from, as Store::caps() has read it; without limits: none was set. Where another one is set by now (its
+  /// `limits` or its `until` differ), nothing changes. Empty: whatever is set is replaced.
+  std::optional<StoreCap> expected{};
 };
 
 /// A cap that is set, and its counter now.
@@ -357,12 +363,14 @@ class OUTLAY_EXPORT Store final {
   ///
   /// In the dimensions that `limits` leaves out the programs' caps hold. A threshold that was announced is not announced again; the others stand
   /// for fractions of this cap.
+  ///
+  /// \return False: another cap is set than CapChange::expected says, and nothing has changed. Read caps() again, and decide anew.
   /// \par Errors
   /// ConfigError without a name or a window; Error with errc::invalid_argument for limits below 0, texts that are too long and an `until` that has
   /// passed; StoreUnavailable: whether it was done is not known, and it may be tried again.
   /// \par Blocking
   /// At most the store's timeout.
-  void set_cap(const CapChange& change);
+  bool set_cap(const CapChange& change);
   /// The caps that are set, with what their counters have spent and reserved in the present window.
   ///
   /// \par Errors

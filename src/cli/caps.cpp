@@ -302,23 +302,32 @@ int change(const CapsArguments& arguments, Store& store, const Window& window) {
   const std::string by = arguments.by.empty() ? login_name() : arguments.by;
   if (arguments.verb == Verb::adjust) return adjust(arguments, store, window, by);
   static_cast<void>(known_state(store, arguments, window));
-  const CapState set = cap_of(store, arguments.name, window);
+  CapState set;
   CapChange change{.name = arguments.name, .window = window, .by = by, .reason = arguments.reason};
-  switch (arguments.verb) {
-    case Verb::reset:
-    case Verb::reopen:
-      change.limits = left_of(arguments, set.limits);
-      change.until = change.limits == Limits{} ? std::nullopt : set.until;
-      if (change.limits == Limits{}) need_records(arguments);
-      break;
-    case Verb::close:
-      merge(change, arguments, set, Limits{.calls = 0});
-      break;
-    default:
-      check_limits(arguments, set.limits);
-      merge(change, arguments, set, arguments.limits);
+  bool made = false;
+  constexpr int most_looks = 32;  // at a counter that others change at the same time
+  for (int looks = 0; !made; ++looks) {
+    if (looks == most_looks)
+      throw Error(errc::store_unavailable, "others change the caps of \"" + printable(arguments.name) +
+                                               "\" all the time. Nothing was changed. Try again.");
+    set = cap_of(store, arguments.name, window);
+    switch (arguments.verb) {
+      case Verb::reset:
+      case Verb::reopen:
+        change.limits = left_of(arguments, set.limits);
+        change.until = change.limits == Limits{} ? std::nullopt : set.until;
+        if (change.limits == Limits{}) need_records(arguments);
+        break;
+      case Verb::close:
+        merge(change, arguments, set, Limits{.calls = 0});
+        break;
+      default:
+        check_limits(arguments, set.limits);
+        merge(change, arguments, set, arguments.limits);
+    }
+    change.expected = set;
+    made = store.set_cap(change);
   }
-  store.set_cap(change);
   std::cout << state_text(arguments, window, store.state(arguments.name, window));
   if (change.limits != Limits{}) std::cout << end_text(change.until) << '\n';
   const std::string remarks = remarks_on(arguments, set.limits);

@@ -274,6 +274,7 @@ Answer list_caps(const Counters& counters, const Ledger& ledger) {
 }
 
 Answer change_cap(const Counters& counters, const Ledger& ledger, std::string_view verb, std::string_view body) {
+  constexpr int most_looks = 32;    // at a counter that others change at the same time
   const LedgerScope books(ledger);  // its sinks get the event
   const Change change = read_change(verb, body);
   const std::shared_ptr<Store> store = store_with(ledger, change);
@@ -291,7 +292,16 @@ Answer change_cap(const Counters& counters, const Ledger& ledger, std::string_vi
     Vector known = outlay::detail::caps_by_rules(ledger.rules(), change.name, change.window);
     for (const Counters::Reading& one : counters.read(ledger))
       if (one.name == change.name && one.window == change.window.id()) known = one.counter.cap;
-    store->set_cap(merged(verb, change, set_cap_of(*store, change), known));
+    bool made = false;
+    for (int looks = 0; !made && looks < most_looks; ++looks) {
+      const CapState set = set_cap_of(*store, change);
+      CapChange whole = merged(verb, change, set, known);
+      whole.expected = set;
+      made = store->set_cap(whole);
+    }
+    if (!made)
+      return error_answer(std::nullopt, 409, "conflict",
+                          "Others change the caps of this counter all the time. Nothing was changed. Try again.");
   }
   return changed_answer(*store, change);
 }

@@ -141,6 +141,8 @@ std::vector<Result<StoreReply>> RedisBackend::execute(std::span<const StoreComma
   Batch batch{.commands = commands};
   batch.results.resize(commands.size());
   for (std::size_t i = 0; i < commands.size(); ++i) {
+    // The faster script may give up when it has changed a cap already, and would then find its own change.
+    batch.exact |= commands[i].expected.has_value();
     if (is_valid(commands[i]))
       batch.pending.push_back(i);
     else
@@ -230,10 +232,12 @@ void RedisBackend::run(Batch& batch, Deadline deadline) {
     }
   }
   for (const std::size_t i : batch.pending) batch.results[i].emplace(unavailable(why));
-  // Whether a detached call had ended before, or by the command whose answer was lost, is not known.
+  // Whether a detached call had ended before, or by the command whose answer was lost, is not known; nor who has changed a cap.
   for (std::size_t i = 0; repeated && i < batch.commands.size(); ++i)
     if (std::optional<Result<StoreReply>>& result = batch.results[i];
-        batch.commands[i].detached && result && *result && (*result)->outcome == StoreReply::Outcome::ended)
+        result && *result &&
+        ((batch.commands[i].detached && (*result)->outcome == StoreReply::Outcome::ended) ||
+         (batch.commands[i].op == StoreCommand::Op::set_cap && (*result)->outcome == StoreReply::Outcome::refused)))
       result.emplace(unavailable("lost the answer to the command"));
 }
 

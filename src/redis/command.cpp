@@ -147,6 +147,15 @@ std::string packed_cap(const StoreCommand& command) {
     put_text(packed, text);
   return packed;
 }
+/// What the script compares with a cap that is kept: until when and the limits; without limits these alone.
+std::string packed_expectation(const StoreCommand& command) {
+  std::string packed;
+  if (!command.expected) return packed;
+  const StoreCap& cap = *command.expected;
+  if (cap.limits != Limits{}) put(packed, cap.until ? static_cast<double>(micros(*cap.until)) : never);
+  put(packed, cap.limits);
+  return packed;
+}
 bool read_cap(std::string_view bytes, StoreCap& cap) {
   if (bytes.size() < 16) return false;
   const double until = get_double(bytes, 0), since = get_double(bytes, 8);
@@ -258,7 +267,11 @@ void RedisBatch::add(const StoreCommand& command, std::size_t number) {
     put_short(packed, places_.number_of(std::move(place)));
   }
   for (const std::string& id : command.ids) packed += id;
-  if (command.op == Op::set_cap) packed += packed_cap(command);
+  if (command.op == Op::set_cap) {
+    const std::string expected = packed_expectation(command);
+    put_byte(packed, expected.size());
+    packed += expected + packed_cap(command);
+  }
   commands_.push_back(&command);
   numbers_.push_back(number);
   counters_ += command.counters.size();

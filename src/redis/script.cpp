@@ -32,7 +32,7 @@ local counters, written_slots = {}, {}
 local function slot_from(bytes, at_most)
   if not bytes then return {spent = zero(), reserved = zero(), expires = 0, told = ''} end
   return {spent = read(bytes, 1, at_most), reserved = read(bytes, 49, at_most), expires = (unpack('<d', bytes, 97)), told = sub(bytes, 105),
-    packed_spent = sub(bytes, 1, 48), packed_reserved = sub(bytes, 49, 96)}
+    packed_spent = sub(bytes, 1, 48), packed_held = sub(bytes, 49, 96)}
 end
 local function slot_of(key, field)
   local counter = counters[key] or {}
@@ -49,21 +49,21 @@ end
 local function in_flight_of(key)
   return slot_of(key, 'in_flight')
 end
-local function change_slot(slot, more_spent, less_spent, more_reserved, less_reserved)
+local function change_slot(slot, more_spent, less_spent, more_held, less_held)
   if more_spent or less_spent then
     if more_spent then add(slot.spent, more_spent) end
     if less_spent then subtract(slot.spent, less_spent) end
     slot.packed_spent = nil
   end
-  if more_reserved or less_reserved then
-    if more_reserved then add(slot.reserved, more_reserved) end
-    if less_reserved then
-      subtract(slot.reserved, less_reserved)
+  if more_held or less_held then
+    if more_held then add(slot.reserved, more_held) end
+    if less_held then
+      subtract(slot.reserved, less_held)
       raise_to_zero(slot.reserved)  -- the slot was forgotten, and with it what was reserved in it
     end
-    slot.packed_reserved = nil
+    slot.packed_held = nil
     local running = in_flight_of(slot.key)
-    if running ~= slot then change_slot(running, nil, nil, more_reserved, less_reserved) end
+    if running ~= slot then change_slot(running, nil, nil, more_held, less_held) end
   end
   if not slot.written then
     slot.written = true
@@ -71,7 +71,7 @@ local function change_slot(slot, more_spent, less_spent, more_reserved, less_res
   end
 end
 local function packed_spent(slot) slot.packed_spent = slot.packed_spent or write(slot.spent) return slot.packed_spent end
-local function packed_reserved(slot) slot.packed_reserved = slot.packed_reserved or write(slot.reserved) return slot.packed_reserved end
+local function packed_held(slot) slot.packed_held = slot.packed_held or write(slot.reserved) return slot.packed_held end
 
 -- The commands that write. Of renewed leases only the arguments, since they may have to be several commands.
 local holds, ended, made, moved, gone = {'HSET', HOLDS}, {'HSET', ended_now}, {'ZADD', LEASES}, {}, {'ZREM', LEASES}
@@ -132,12 +132,8 @@ end
 if #ids > 0 then
   for i, bytes in ipairs(call('HMGET', HOLDS, spread(ids))) do
     local id = ids[i]
-    if records[id] then
-    elseif bytes then
-      records[id] = held_record(bytes)
-    else
-      unheld[#unheld + 1] = id
-    end
+    if bytes and not records[id] then records[id] = held_record(bytes)
+    elseif not records[id] then unheld[#unheld + 1] = id end
   end
 end
 if #unheld > 0 then
@@ -155,12 +151,13 @@ local any_cap_set, set_caps = call('EXISTS', CAPS) == 1, {}
 local function set_cap_of(name)
   local cap = set_caps[name]
   if not cap then
-    cap = {limits = {}, packed = char(0)}
+    cap = {limits = {}, packed = char(0), whole = char(0)}
     local bytes = any_cap_set and call('HGET', CAPS, name)
     if bytes and unpack('<d', bytes) > now then
       local count = byte(bytes, 17)
       for i = 1, count do cap.limits[i] = limit_at(bytes, 9 + 9 * i) end
       cap.packed = sub(bytes, 17, 17 + 9 * count)
+      cap.whole = sub(bytes, 1, 8) .. cap.packed
     end
     set_caps[name] = cap
   end
@@ -274,21 +271,18 @@ for number = 3, last_command do
   local command = ARGV[number]
   local op, on_expiry, count, has_id = byte(command, 1, 4)
   local id, outcome, changes, record = sub(command, 13, 44), DONE, false, nil
-  local more_spent, less_spent, more_reserved, less_reserved
+  local more_spent, less_spent, more_held, less_held
   if has_id == 1 then
     record = records[id]
     local is = record.is
     if op == RESERVE then
-      if is == 0 then
-        changes, more_reserved = true, read(command, 45, SMALL)
-      elseif is ~= HELD then
-        outcome = ENDED
-      end
+      if is == 0 then changes, more_held = true, read(command, 45, SMALL)
+      elseif is ~= HELD then outcome = ENDED end
     elseif op == EXTEND then
       if is == HELD then
-        changes, more_reserved = true, read(command, 45, SMALL)
-        subtract(more_reserved, read(record.amount, 1, SMALL))
-        raise_to_zero(more_reserved)
+        changes, more_held = true, read(command, 45, SMALL)
+        subtract(more_held, read(record.amount, 1, SMALL))
+        raise_to_zero(more_held)
       else
         outcome = ENDED
       end
@@ -299,7 +293,7 @@ for number = 3, last_command do
       changes = true
       if op ~= RELEASE then more_spent = read(command, 45, SMALL) end
       if is == HELD then
-        less_reserved = read(record.amount, 1, SMALL)
+        less_held = read(record.amount, 1, SMALL)
       elseif is == EXPIRED then
         less_spent = read(record.amount, 1, SMALL)
       end
@@ -317,18 +311,20 @@ for number = 3, last_command do
 
   local listed = ''
   if op == SET_CAP then
-    local place, value = place_of(command, 1), sub(command, 95)
-    if byte(value, 17) == 0 then call('HDEL', CAPS, place.name)
-    else call('HSET', CAPS, place.name, sub(value, 1, 8) .. pack('<d', now) .. sub(value, 17)) end
-    any_cap_set, set_caps[place.name] = true, nil
-    place.set_cap = set_cap_of(place.name)
-    change, version = true, version + 1
+    local place, at = place_of(command, 1), 96 + byte(command, 95)
+    local name, value = place.name, sub(command, at)
+    if at > 96 and sub(command, 96, at - 1) ~= set_cap_of(name).whole then
+      outcome = REFUSED
+    else
+      if byte(value, 17) == 0 then call('HDEL', CAPS, name)
+      else call('HSET', CAPS, name, sub(value, 1, 8) .. pack('<d', now) .. sub(value, 17)) end
+      any_cap_set, set_caps[name], change, version = true, nil, true, version + 1
+    end
+    place.set_cap = set_cap_of(name)
   elseif op == LIST_CAPS then
     local all, kept = call('HGETALL', CAPS), {}
     for i = 2, #all, 2 do
-      if unpack('<d', all[i]) > now then
-        kept[#kept + 1] = pack('<H', #all[i]) .. all[i]
-      end
+      if unpack('<d', all[i]) > now then kept[#kept + 1] = pack('<H', #all[i]) .. all[i] end
     end
     listed = pack('<H', #kept) .. table.concat(kept)
   end
@@ -339,13 +335,13 @@ for number = 3, last_command do
       local place = place_of(command, i)
       local slot, others = place.slot, nil
       if not place.alone then others = others_at(place) end
-      if passes_range and passes_range(slot, others, more_spent, less_spent, more_reserved, less_reserved) and outcome == DONE then
-        outcome = more_reserved and REFUSED or OVERFLOW
+      if passes_range and passes_range(slot, others, more_spent, less_spent, more_held, less_held) and outcome == DONE then
+        outcome = more_held and REFUSED or OVERFLOW
       end
-      if more_reserved then
+      if more_held then
         if place.room < 2 then
           for _, limit in ipairs(place.limits) do
-            if passes(place, limit, slot, others, more_reserved) and outcome == DONE then outcome = REFUSED end
+            if passes(place, limit, slot, others, more_held) and outcome == DONE then outcome = REFUSED end
           end
         end
         if op == RESERVE and place.last < NEVER and (now < place.first or now >= place.last) then outcome = TURNED end
@@ -374,7 +370,7 @@ for number = 3, last_command do
       made[#made + 1], made[#made + 2] = deadline, id
     elseif op == EXTEND then
       local held = read(record.amount, 1, SMALL)
-      add(held, more_reserved)
+      add(held, more_held)
       record.amount = write(held)
       holds[#holds + 1] = id
       holds[#holds + 1] = char(record.on_expiry) .. record.amount .. record.slots
@@ -392,7 +388,7 @@ for number = 3, last_command do
     local place = place_of(command, i)
     local slot = place.slot
     if changes then
-      change_slot(slot, more_spent, less_spent, more_reserved, less_reserved)
+      change_slot(slot, more_spent, less_spent, more_held, less_held)
       local running = in_flight_of(place.name)
       if running.told == '' then
         running.told = pack('<d', version)
@@ -412,10 +408,10 @@ for number = 3, last_command do
       total = others
     end
     local running = in_flight_of(place.name)
-    local reserved = total.packed_reserved or packed_reserved(total)
+    local reserved = total.packed_held or packed_held(total)
     results[n + 1] = total.packed_spent or packed_spent(total)
-    results[n + 2] = sub(reserved, 1, 40) .. sub(packed_reserved(running), 41)
-    results[n + 3] = pack('<d', outcome == REFUSED and more_reserved and fits_at(place, more_reserved) or 0)
+    results[n + 2] = sub(reserved, 1, 40) .. sub(packed_held(running), 41)
+    results[n + 3] = pack('<d', outcome == REFUSED and more_held and fits_at(place, more_held) or 0)
     results[n + 4] = running.told ~= '' and running.told or NO_LIFE
     results[n + 5] = place.set_cap.packed
     n = n + 5
@@ -435,7 +431,7 @@ for number = 3, last_command do
       end
     end
   end
-  if changes or op == SET_CAP then outcome = outcome + CHANGED end
+  if changes or op == SET_CAP and outcome == DONE then outcome = outcome + CHANGED end
   -- What the end of an id crossed is told again when it is asked again: its answer may have been lost.
   if op == SETTLE and outcome % CHANGED == ENDED then
     crossed = sub(record.amount, 2)
@@ -463,7 +459,7 @@ if change then
     if before < hour - 1 then call('UNLINK', ended_before) end
   end
   for _, slot in ipairs(written_slots) do
-    call('HSET', slot.key, slot.field, packed_spent(slot) .. packed_reserved(slot) .. pack('<d', slot.expires) .. slot.told)
+    call('HSET', slot.key, slot.field, packed_spent(slot) .. packed_held(slot) .. pack('<d', slot.expires) .. slot.told)
   end
   -- Of each counter whose slots live longer now: slots whose time is over are deleted, and the key lives as long as its last slot.
   for name in pairs(longer) do

@@ -92,7 +92,7 @@ local function passes_limit(its, slot, others, asked, below)
 end
 local function reaches(its, spent) return (spent[its.k + 1] - its.hi) * WORD + (spent[its.k] - its.lo) >= 0 end
 -- Whether spent, or spent and reserved together, would leave the range of int64.
-local function passes_range(slot, others, more_spent, less_spent, more_reserved, less_reserved)
+local function passes_range(slot, others, more_spent, less_spent, more_held, less_held)
   for k = 1, 11, 2 do
     local lo, hi, rlo, rhi = slot.spent[k], slot.spent[k + 1], slot.reserved[k], slot.reserved[k + 1]
     if others then
@@ -100,8 +100,8 @@ local function passes_range(slot, others, more_spent, less_spent, more_reserved,
     end
     if more_spent then lo, hi = lo + more_spent[k], hi + more_spent[k + 1] end
     if less_spent then lo, hi = lo - less_spent[k], hi - less_spent[k + 1] end
-    if more_reserved then rlo, rhi = rlo + more_reserved[k], rhi + more_reserved[k + 1] end
-    if less_reserved then rlo, rhi = rlo - less_reserved[k], rhi - less_reserved[k + 1] end
+    if more_held then rlo, rhi = rlo + more_held[k], rhi + more_held[k + 1] end
+    if less_held then rlo, rhi = rlo - less_held[k], rhi - less_held[k + 1] end
     if (hi + 2147483648) * WORD + lo < 0 or (2147483647 - hi - rhi) * WORD + (WORD - 1 - lo - rlo) < 0 then return true end
   end
   return false

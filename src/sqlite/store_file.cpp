@@ -160,7 +160,7 @@ Result<StoreReply> StoreFile::apply(const StoreCommand& asked) {
     case Op::snapshot:
       break;
     case Op::set_cap:
-      tables_.set_cap(command.counters.front(), command.cap, now);
+      if (!tables_.set_cap(asked, now)) reply.outcome = StoreReply::Outcome::refused;
       set.front() = tables_.cap_of(command.counters.front(), now);
       break;
     case Op::list_caps:

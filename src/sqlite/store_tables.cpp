@@ -150,17 +150,28 @@ Limits limits_from(std::string_view bytes) {
   return to_limits(vector, vector);
 }
 
+std::optional<Time> until_from(std::int64_t at) {
+  return at == INT64_MAX ? std::nullopt : std::optional(Time(std::chrono::nanoseconds(at)));
+}
+
 }  // namespace
 
-Limits StoreTables::cap_of(const StoreCounter& counter, std::int64_t now) {
+StoreCap StoreTables::kept_cap(const StoreCounter& counter, std::int64_t now) {
   const ResetAtEnd reset(get_cap_);
   get_cap_.bind_blob(1, counter.name);
   get_cap_.bind_blob(2, counter.window);
-  if (!get_cap_.step() || get_cap_.integer(1) <= now) return {};
-  return limits_from(get_cap_.blob(0));
+  StoreCap cap;
+  if (!get_cap_.step() || get_cap_.integer(1) <= now) return cap;
+  cap.limits = limits_from(get_cap_.blob(0));
+  cap.until = until_from(get_cap_.integer(1));
+  return cap;
 }
 
-void StoreTables::set_cap(const StoreCounter& counter, const StoreCap& cap, std::int64_t now) {
+bool StoreTables::set_cap(const StoreCommand& command, std::int64_t now) {
+  const StoreCounter& counter = command.counters.front();
+  const StoreCap& cap = command.cap;
+  const StoreCap kept = kept_cap(counter, now);
+  if (!may_replace(command, kept.limits, kept.until)) return false;
   Statement& statement = cap.limits == Limits{} ? remove_cap_ : set_cap_;
   const std::string limits = bytes_of(cap.limits);
   statement.bind_blob(1, counter.name);
@@ -173,6 +184,7 @@ void StoreTables::set_cap(const StoreCounter& counter, const StoreCap& cap, std:
     statement.bind(7, cap.until ? nanos(*cap.until) : INT64_MAX);
   }
   statement.run();
+  return true;
 }
 
 std::vector<StoreCap> StoreTables::caps(std::int64_t now) {
@@ -188,7 +200,7 @@ std::vector<StoreCap> StoreTables::caps(std::int64_t now) {
     cap.by = all_caps_.blob(3);
     cap.reason = all_caps_.blob(4);
     cap.since = Time(std::chrono::nanoseconds(all_caps_.integer(5)));
-    if (until != INT64_MAX) cap.until = Time(std::chrono::nanoseconds(until));
+    cap.until = until_from(until);
   }
   return all;
 }

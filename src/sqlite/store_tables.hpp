@@ -55,8 +55,9 @@ class StoreTables {
   [[nodiscard]] StoreSlot& slot(std::size_t place) noexcept { return slots_[place]; }
 
   // Caps that are set.
-  [[nodiscard]] Limits cap_of(const StoreCounter& counter, std::int64_t now);
-  void set_cap(const StoreCounter& counter, const StoreCap& cap, std::int64_t now);
+  [[nodiscard]] Limits cap_of(const StoreCounter& counter, std::int64_t now) { return kept_cap(counter, now).limits; }
+  /// \return False: another cap is kept than the command expects.
+  [[nodiscard]] bool set_cap(const StoreCommand& command, std::int64_t now);
   [[nodiscard]] std::vector<StoreCap> caps(std::int64_t now);
 
   /// Some of those of which there is any slot: the next after one, by name, then window. None: there are no more.
@@ -81,6 +82,8 @@ class StoreTables {
                       std::span<const StoreReply::Crossed> crossed, std::chrono::milliseconds at_least);
 
  private:
+  /// Its limits and its end; without limits: none is kept.
+  [[nodiscard]] StoreCap kept_cap(const StoreCounter& counter, std::int64_t now);
   StoreSlot read_slot(const Statement& row) const;
   std::string_view packed(const StoreSlot& slot);
   std::size_t place_of(StoreSlot slot);

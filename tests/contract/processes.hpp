@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <functional>
+#include <list>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -222,6 +223,43 @@ inline void check_caps_that_an_operator_sets(const Place& place) {
   CHECK(operators.store->caps().empty());
   asked.write("!");
   CHECK(running.wait() == 0);
+}
+
+/// Operators who read a cap, and set the one that they made of it.
+inline void raise_by_a_cent(outlay::Store& store, int times) {
+  while (times > 0) {
+    outlay::StoreCap set;
+    for (const outlay::CapState& cap : store.caps())
+      if (cap.name == "user_id:alice") set = cap;
+    const outlay::Usd more = set.limits.usd.value_or(0_usd) + 0.01_usd;
+    times -= store.set_cap({.name = "user_id:alice",
+                            .window = outlay::Window::day(),
+                            .limits = {.usd = more},
+                            .by = "ops@example.com",
+                            .expected = set});
+  }
+}
+
+/// Operators in several processes change one cap at once, and no change is lost.
+inline void check_caps_that_are_changed_at_once(const Place& place) {
+  constexpr int operators = 4, changes = 25;
+  const Pipe begin;
+  {
+    std::list<ForkedChild> all;
+    for (int i = 0; i < operators; ++i)
+      all.emplace_back([&] {
+        const Process process(place, midnight + 1h);
+        static_cast<void>(begin.read(1));
+        raise_by_a_cent(*process.store, changes);
+        return process.ledger.events().size() == changes ? 0 : 1;
+      });
+    begin.write(std::string(operators, '!'));
+    for (ForkedChild& one : all) CHECK(one.wait() == 0);
+  }
+  const Process later(place, midnight + 1h);
+  const auto caps = later.store->caps();
+  REQUIRE(caps.size() == 1);
+  CHECK(caps[0].limits.usd == 1_usd);
 }
 
 }  // namespace outlay_test::processes

@@ -294,6 +294,57 @@ OUTLAY_STORE_CASE("a cap that is set ends at its time, by the store's clock") {
   CHECK(shop.one(shop.list_caps()).caps.empty());
 }
 
+OUTLAY_STORE_CASE("a cap that was made from another one is kept only where that one still is") {
+  Shop shop;
+  const StoreCounter counter = Shop::counter("x", cents(100));
+  using outlay::Limits;
+  struct Set {
+    Limits limits{};
+    std::optional<outlay::Time> until{};
+  };
+  const auto set = [&](const Set& from, const Set& to) {
+    StoreCommand command = shop.set_cap(counter, to.limits, to.until);
+    command.expected.emplace();
+    command.expected->limits = from.limits;
+    command.expected->until = from.until;
+    return shop.one(command).outcome;
+  };
+  const auto kept = [&] { return shop.look(counter).caps; };
+  const outlay::Time soon = std::chrono::floor<std::chrono::seconds>(shop.fixture.now()) + 1h;
+  const Set none, fifty{.limits = {.usd = cents(50)}}, both{.limits = {.usd = cents(50), .calls = 3}, .until = soon};
+  CHECK(set(fifty, both) == Outcome::refused);
+  CHECK(kept() == none.limits);
+  CHECK(set(none, fifty) == Outcome::done);
+  CHECK(set(none, both) == Outcome::refused);
+  CHECK(set({.limits = {.usd = cents(49)}}, both) == Outcome::refused);
+  CHECK(set({.limits = {.usd = cents(50), .tokens = 50}}, both) == Outcome::refused);
+  CHECK(set({.limits = {.usd = cents(50)}, .until = soon}, both) == Outcome::refused);
+  CHECK(kept() == fifty.limits);
+  CHECK(set(fifty, both) == Outcome::done);
+  // Also by another one who has read the same, and sets the same.
+  CHECK(set(fifty, both) == Outcome::refused);
+  CHECK(set({.limits = both.limits}, none) == Outcome::refused);
+  CHECK(set({.limits = both.limits, .until = soon + 1s}, none) == Outcome::refused);
+  CHECK(kept() == both.limits);
+  CHECK(set(both, none) == Outcome::done);
+  CHECK(set(both, none) == Outcome::refused);
+  CHECK(kept() == none.limits);
+  CHECK(shop.one(shop.list_caps()).caps.empty());
+  // Without the member whatever is kept is replaced.
+  shop.one(shop.set_cap(counter, both.limits, shop.fixture.now() + 2s));
+  shop.one(shop.set_cap(counter, fifty.limits, shop.fixture.now() + 2s));
+  CHECK(kept() == fifty.limits);
+  // A cap whose time is over is none.
+  shop.pass(3s, [&] { return kept() == none.limits; });
+  CHECK(set(none, fifty) == Outcome::done);
+  CHECK(kept() == fifty.limits);
+  // And where more is spent than a double holds.
+  shop.one(shop.adjust(a, {counter}, {.usd = Usd::from_nanos(INT64_MAX / 2)}));
+  CHECK(set(none, both) == Outcome::refused);
+  CHECK(set(fifty, both) == Outcome::done);
+  CHECK(kept() == both.limits);
+}
+
 OUTLAY_STORE_CASE("the counters that are kept are listed, and those of a prefix") {
   Shop shop;
   using Names = std::vector<StoreReply::Name>;

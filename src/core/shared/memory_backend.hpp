@@ -73,7 +73,7 @@ class MemoryBackend final : public StoreBackend {
   void forget_old(Time now);
 
   [[nodiscard]] Limits cap_of(const StoreCounter& counter, Time now) const;
-  void set_cap(const StoreCommand& command);
+  StoreReply::Outcome set_cap(const StoreCommand& command);
 
   std::map<std::pair<std::string, std::string>, StoreCap> caps_;  // that are set, by name and window
   const std::string epoch_;

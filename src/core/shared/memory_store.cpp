@@ -50,18 +50,22 @@ Limits MemoryBackend::cap_of(const StoreCounter& counter, Time now) const {
   return found == caps_.end() || (found->second.until && *found->second.until <= now) ? Limits{} : found->second.limits;
 }
 
-void MemoryBackend::set_cap(const StoreCommand& command) {
+StoreReply::Outcome MemoryBackend::set_cap(const StoreCommand& command) {
   const StoreCounter& counter = command.counters.front();
   const std::pair<std::string, std::string> key{counter.name, counter.window};
+  const auto kept = caps_.find(key);
+  const std::optional<Time> until = kept == caps_.end() ? std::nullopt : kept->second.until;
+  if (!may_replace(command, cap_of(counter, command.now), until)) return StoreReply::Outcome::refused;
   if (command.cap.limits == Limits{}) {
     caps_.erase(key);
-    return;
+    return StoreReply::Outcome::done;
   }
   StoreCap cap = command.cap;
   cap.name = counter.name;
   cap.window = counter.window;
   cap.since = command.now;
   caps_[key] = std::move(cap);
+  return StoreReply::Outcome::done;
 }
 
 StoreReply MemoryBackend::execute(const StoreCommand& command) {
@@ -101,10 +105,11 @@ StoreReply::Outcome MemoryBackend::apply(const StoreCommand& command, StoreReply
   switch (command.op) {
     case Op::snapshot:
       return Outcome::done;
-    case Op::set_cap:
-      set_cap(command);
+    case Op::set_cap: {
+      const Outcome outcome = set_cap(command);
       reply.states.front().caps = cap_of(command.counters.front(), command.now);
-      return Outcome::done;
+      return outcome;
+    }
     case Op::list_caps:
       for (const auto& [key, cap] : caps_)
         if (!cap.until || command.now < *cap.until) reply.caps.push_back(cap);

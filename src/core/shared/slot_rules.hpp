@@ -65,6 +65,12 @@ inline void put_in_place(const Limits& set, Limits& limits) noexcept {
   if (set.concurrent) limits.concurrent = set.concurrent;
 }
 
+/// Whether set_cap may replace the cap that is kept; without limits none is.
+[[nodiscard]] inline bool may_replace(const StoreCommand& command, const Limits& limits, std::optional<Time> until) {
+  if (!command.expected || command.expected->limits != limits) return !command.expected;
+  return limits == Limits{} || command.expected->until == until;
+}
+
 /// Of what the end of an id crossed: what the command that is asked again has, too.
 [[nodiscard]] inline std::vector<StoreReply::Crossed> known_of(const StoreCommand& command,
                                                                std::vector<StoreReply::Crossed> crossed) {

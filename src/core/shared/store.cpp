@@ -200,7 +200,7 @@ StoreReply::State Store::adjust(const Adjustment& adjustment) {
   return reply.states.at(0);
 }
 
-void Store::set_cap(const CapChange& change) {
+bool Store::set_cap(const CapChange& change) {
   const auto refuse = [&](const std::string& why) {
     throw Error(errc::invalid_argument,
                 "the cap of \"" + printable_name(change.name) + "\" (" + change.window.id() + ") " + why);
@@ -221,8 +221,10 @@ void Store::set_cap(const CapChange& change) {
   command.cap.by = change.by;
   command.cap.reason = change.reason;
   command.cap.until = change.until;
-  if (Result<StoreReply> reply = answer_to(*queue_, std::move(command), {counter}); !reply)
-    throw_failure(std::move(reply).error());
+  command.expected = change.expected;
+  Result<StoreReply> reply = answer_to(*queue_, std::move(command), {counter});
+  if (!reply) throw_failure(std::move(reply).error());
+  if (reply->outcome == StoreReply::Outcome::refused) return false;
   const AttributionRef where = books.dictionary.intern(nullptr, {true, change.name, {}, {}});
   std::string why(change.by);
   if (!change.reason.empty()) why += (why.empty() ? "" : ": ") + std::string(change.reason);
@@ -233,6 +235,7 @@ void Store::set_cap(const CapChange& change) {
   for (std::size_t d = 0; d < dimension_count; ++d)
     if (limits[d] != no_cap) tell(static_cast<Dimension>(d), limits[d]);
   if (change.limits == Limits{}) tell(Dimension::usd, -1);
+  return true;
 }
 
 namespace {

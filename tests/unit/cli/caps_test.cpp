@@ -55,6 +55,26 @@ std::vector<outlay::BudgetEvent> events_of(const std::string& file) {
 
 }  // namespace
 
+TEST_CASE("caps: operators who change one counter at once change it all", "[cli][caps]") {
+  const command::Directory directory;
+  const std::string store = directory.file("caps.db");
+  CHECK(Program(store).call());
+  const auto raise = [&](const std::string& what) {
+    return command::run_outlay("caps raise " + store + " team " + what + " --by ada --reason more").status;
+  };
+  constexpr int rounds = 12;
+  for (int i = 1; i <= rounds; ++i) {
+    const std::string cap = std::to_string(i);
+    int of_other = -1;
+    std::thread other([&] { of_other = raise("--usd " + cap); });
+    CHECK(raise("--calls " + cap) == 0);
+    other.join();
+    CHECK(of_other == 0);
+    const outlay::Limits set = outlay::sqlite_store({.path = store})->caps().at(0).limits;
+    CHECK(set == outlay::Limits{.usd = outlay::Usd::from_nanos(i * 1'000'000'000LL), .calls = i});
+  }
+}
+
 TEST_CASE("caps: a running program sees a raised cap at its next call, and the event names the operator",
           "[cli][caps]") {
   const command::Directory directory;

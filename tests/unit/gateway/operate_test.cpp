@@ -202,6 +202,59 @@ TEST_CASE("gateway: operators who change one counter at once change it all", "[g
   CHECK(operated.caps().at(0).at("calls").at("cap") == 120);
 }
 
+TEST_CASE("gateway: what others change between an operator's look at a cap and the change of it stays",
+          "[gateway][operate]") {
+  using Op = outlay::StoreCommand::Op;
+  // A store of which another gateway changes the counter each time when a look at its caps has ended.
+  struct Busy final : outlay::StoreBackend {
+    std::vector<outlay::Result<outlay::StoreReply>> execute(std::span<const outlay::StoreCommand> commands,
+                                                            std::chrono::milliseconds timeout) override {
+      auto results = memory->execute(commands, timeout);
+      if (commands.back().op == Op::list_caps && !others.empty()) {
+        outlay::StoreCommand change = commands.back();
+        change.op = Op::set_cap;
+        outlay::StoreCounter counter;
+        counter.name = "user:alice";
+        counter.window = outlay::Window::day().id();
+        change.counters = {counter};
+        change.cap.limits = others.back();
+        others.pop_back();
+        REQUIRE(memory->execute({&change, 1}, timeout).front());
+      }
+      return results;
+    }
+    [[nodiscard]] Distance distance() const noexcept override { return Distance::memory; }
+    [[nodiscard]] std::string description() const override { return "a store that others change"; }
+    std::unique_ptr<outlay::StoreBackend> memory = outlay::memory_backend();
+    std::vector<outlay::Limits> others{};  // the last one first
+  };
+  auto backend = std::make_unique<Busy>();
+  Busy& busy = *backend;
+  std::vector<outlay::Rule> rules = two_calls_a_user();
+  rules[0].store = std::make_shared<outlay::Store>(
+      std::move(backend), outlay::StoreOptions{.on_unreachable = outlay::OnUnreachable::deny()});
+  Operated operated(rules);
+  CHECK(operated.chat("alice") == 200);
+  busy.others = {{.usd = 70_usd, .tokens = 900}, {.usd = 60_usd}};
+  CHECK(operated.change("raise", of_alice(R"("calls":5)")).status == 200);
+  json::value caps = operated.caps().at(0);
+  CHECK(caps.at("usd").at("cap") == "70.00");
+  CHECK(caps.at("tokens").at("cap") == 900);
+  CHECK(caps.at("calls").at("cap") == 5);
+  // What is raised is judged by what the others have set.
+  busy.others = {{.usd = 80_usd}};
+  CHECK_THAT(operated.change("raise", of_alice(R"("usd":75)")).body,
+             ContainsSubstring("usd: the cap is $80.00, and $75.00 is not more"));
+  // Where others never rest, it is said.
+  busy.others.assign(100, {.calls = 7});
+  for (std::size_t i = 0; i < busy.others.size(); ++i)
+    busy.others[i].usd = outlay::Usd::from_nanos(1 + static_cast<std::int64_t>(i));
+  const WireReply busy_reply = operated.change("close", of_alice(R"("create":false)"));
+  CHECK(busy_reply.status == 409);
+  CHECK_THAT(busy_reply.body, ContainsSubstring("Nothing was changed. Try again."));
+  CHECK_FALSE(busy.others.empty());
+}
+
 TEST_CASE("gateway: a change that is made is answered so, though the store fails when it is read again",
           "[gateway][operate]") {
   const auto weather = std::make_shared<outlay::testing::Weather>();

@@ -45,6 +45,13 @@ TEST_CASE("redis: a cap that one process sets is what others judge their next ca
   processes::check_caps_that_an_operator_sets(at.place);
 }
 
+TEST_CASE("redis: operators of several processes who change one cap at once lose no change", "[redis]") {
+  NEEDS_FORK();
+  NEEDS_REDIS();
+  const Server at;
+  processes::check_caps_that_are_changed_at_once(at.place);
+}
+
 TEST_CASE(
     "redis: processes that are killed under windows, thresholds and rules lose nothing and announce nothing twice",
     "[redis][store][stress]") {

@@ -32,6 +32,12 @@ TEST_CASE("sqlite: a cap that one process sets is what others judge their next c
   processes::check_caps_that_an_operator_sets(in(dir));
 }
 
+TEST_CASE("sqlite: operators of several processes who change one cap at once lose no change", "[sqlite][store]") {
+  NEEDS_FORK();
+  const TempDir dir;
+  processes::check_caps_that_are_changed_at_once(in(dir));
+}
+
 TEST_CASE("sqlite: a lease that a process finds has one event, also where the process forks before it books it",
           "[sqlite][detached]") {
   NEEDS_FORK();

@@ -1,14 +1,14 @@
 // Caps that operators set in a store.
 #include <algorithm>
+#include <thread>
 #include <vector>
 
+#include "contract/processes.hpp"
 #include "unit/core/fixture.hpp"
 
 using namespace outlay_test;
 using namespace outlay;
 using namespace std::chrono_literals;
-
-namespace {}  // namespace
 
 TEST_CASE("set_cap: every budget of the name judges its next call by it, and says so", "[core][store]") {
   const Fixture fixture;
@@ -42,6 +42,31 @@ TEST_CASE("set_cap: every budget of the name judges its next call by it, and say
       told.push_back(event.budget + ' ' + std::to_string(event.cap) + ' ' + event.reason);
   CHECK(told == std::vector<std::string>{"daily 10000000 ada: too fast", "daily 100000000 a cap was set",
                                          "daily -1 the cap was taken back"});
+}
+
+TEST_CASE("set_cap: of two who change what both have read, one is told to read it again", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  const auto set = [&](const Limits& limits, const StoreCap& read) {
+    return store->set_cap({.name = "daily", .window = Window::day(), .limits = limits, .expected = read});
+  };
+  CHECK(set({.usd = 1_usd}, {}));
+  const std::vector<CapState> both_read = store->caps();
+  CHECK(set({.usd = 2_usd}, both_read.at(0)));
+  CHECK_FALSE(set({.usd = 1_usd, .calls = 5}, both_read.at(0)));
+  CHECK(store->caps().at(0).limits == Limits{.usd = 2_usd});
+  CHECK(fixture.ledger.events().size() == 2);  // what was not done is no event
+  CHECK(set({.usd = 2_usd, .calls = 5}, store->caps().at(0)));
+  CHECK(set({}, store->caps().at(0)));
+  CHECK(store->caps().empty());
+}
+
+TEST_CASE("set_cap: operators on several threads who change one cap at once lose no change", "[core][store]") {
+  const auto store = memory_store();
+  std::vector<std::thread> operators;
+  for (int i = 0; i < 4; ++i) operators.emplace_back([&] { processes::raise_by_a_cent(*store, 100); });
+  for (std::thread& one : operators) one.join();
+  CHECK(store->caps().at(0).limits.usd == 4_usd);
 }
 
 TEST_CASE("set_cap: the window is to be said, and so is an adjustment's", "[core][store]") {
