@@ -24,9 +24,10 @@ std::string shown_model(const FailureFacts& facts) {
 }
 
 const RawBreach* FailureFacts::primary() const noexcept {
+  const RawBreach* found = nullptr;
   for (std::size_t i = 0; i < count; ++i)
-    if (at(i).budget == refuser) return &at(i);
-  return count != 0 ? &first[0] : nullptr;
+    if (at(i).budget == refuser && (!found || at(i).shut())) found = &at(i);
+  return found || count == 0 ? found : &first[0];
 }
 
 }  // namespace detail
@@ -154,8 +155,15 @@ std::string what_is_left(const detail::RawBreach& raw) {
   return text;
 }
 
+/// What of the cap is in the way: `this call needs up to $0.12, $0.004 of $0.02 is left`
+std::string obstacle(const detail::FailureFacts& facts, const detail::RawBreach& raw) {
+  if (raw.shut()) return "an operator has closed it to calls";
+  return need(facts, raw) + ", " + what_is_left(raw);
+}
+
 /// What helps this call under this budget.
 std::string next_step(const detail::RawBreach& raw, const std::string& ceiling_name) {
+  if (raw.shut()) return "Open it again with \"outlay caps reopen\", or POST /outlay/caps/reopen of its gateway.";
   std::vector<std::string> steps;
   // A call that ends is a call all the same; of the rest it may have used less than it holds.
   if (raw.reserved > 0 && raw.dimension != Dimension::calls && raw.requested <= raw.limit - raw.spent)
@@ -164,7 +172,7 @@ std::string next_step(const detail::RawBreach& raw, const std::string& ceiling_n
   if (raw.remedy == detail::Remedy::set_ceiling) steps.emplace_back("set " + ceiling_name);
   if (raw.remedy == detail::Remedy::less_input) steps.emplace_back("send less input");
   if (raw.remedy == detail::Remedy::less_of_both) steps.emplace_back("send less input and lower " + ceiling_name);
-  steps.emplace_back("raise the cap");
+  steps.emplace_back(raw.by_operator ? "raise the cap that an operator has set" : "raise the cap");
   const auto& policies = raw.budget->policy_list();
   const bool ceiling = raw.remedy == detail::Remedy::lower_ceiling || raw.remedy == detail::Remedy::set_ceiling;
   if (raw.dimension == Dimension::usd && raw.remedy != detail::Remedy::none)
@@ -193,14 +201,13 @@ std::string Failure::message() const {
             quantity(first, first.limit) + (first.dimension == Dimension::usd ? " is" : " are") + " spent, " +
             to_string(Amount(first.dimension, first.requested)) + " by this call. ";
   else
-    text += " refused " + model + ": " + need(*facts_, first) + ", " + what_is_left(first) + ". ";
+    text += " refused " + model + ": " + obstacle(*facts_, first) + ". ";
   text += facts_->text.empty() ? next_step(first, facts_->ceiling_name) : facts_->text;
   if (const std::optional<Time> when = retry_at()) text += " It may fit again from " + to_iso8601(*when) + " on.";
   for (std::size_t i = 0; i < facts_->count; ++i) {
     const detail::RawBreach& raw = facts_->at(i);
     if (&raw == &first) continue;
-    text += "\nAlso in the way: budget \"" + raw.budget->path() + "\": " + need(*facts_, raw) + ", " +
-            what_is_left(raw) + '.';
+    text += "\nAlso in the way: budget \"" + raw.budget->path() + "\": " + obstacle(*facts_, raw) + '.';
   }
   return text;
 }

@@ -20,6 +20,10 @@ struct RawBreach {
   std::int64_t limit, spent, reserved, requested;
   std::optional<Time> retry_at{};
   Remedy remedy = Remedy::none;
+  bool by_operator = false;  // the cap is one that is set in the budget's store
+
+  /// Closed to calls by an operator: only an operator opens it again, whatever else is in the way.
+  [[nodiscard]] bool shut() const noexcept { return by_operator && dimension == Dimension::calls && limit == 0; }
 };
 
 struct FailureFacts {
@@ -49,7 +53,7 @@ struct FailureFacts {
   [[nodiscard]] const RawBreach& at(std::size_t i) const {
     return i < first.size() ? first[i] : more[i - first.size()];
   }
-  /// Of the refusing budget, else the first; null if there is none.
+  /// Of the refusing budget, and of its own the one that is shut; else the first. Null if there is none.
   [[nodiscard]] const RawBreach* primary() const noexcept;
 };
 

@@ -132,13 +132,13 @@ const std::shared_ptr<Waiter>& Admission::waiter() {
 ChainView Admission::look(bool ignore_grant) {
   return chain_.look(*budget_, [&](const BudgetNode& budget) {
     BudgetView view = view_of(budget, &ticket_);
-    if (budget.outside) {
-      const Counter* numbers = claim_->numbers(budget, budget.counter.cap);
-      view.source = numbers ? Source::answered : Source::unasked;
-      if (numbers) view.counter = numbers;
-      if (granted_ && (!ignore_grant || !numbers)) view.source = Source::granted;
-      if (budget.waits) view.turns_in = claim_->may_fit_in(budget, books_.time());
-    }
+    if (!budget.outside) return view;
+    const Counter* numbers = claim_->numbers(budget, budget.counter.cap);
+    view.source = numbers ? Source::answered : Source::unasked;
+    if (numbers) view.counter = numbers;
+    view.set_caps = claim_->set_caps(budget);
+    if (granted_ && (!ignore_grant || !numbers)) view.source = Source::granted;
+    if (budget.waits) view.turns_in = claim_->may_fit_in(budget, books_.time());
     return view;
   });
 }

@@ -33,6 +33,8 @@ struct BudgetView {
   /// How long until its window turns; max: never.
   std::chrono::nanoseconds turns_in = std::chrono::nanoseconds::max();
   Source source = Source::here;
+  /// Of the counter's caps those that are set in its store; null where it has not said.
+  const Vector* set_caps = nullptr;
   const OnlyFor* only_for = nullptr;  // the models that count here; null: every one
   bool enforces = true;               // no policy of it lets calls through on purpose
   bool clamps = false;                // it has a Clamp

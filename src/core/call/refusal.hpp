@@ -62,7 +62,8 @@ std::unique_ptr<FailureFacts> facts_of(const Verdict& verdict, ChainView chain, 
                                 .spent = counter.spent(d),
                                 .reserved = counter.held[d],
                                 .requested = more,
-                                .remedy = remedy_of(verdict.quote, counter, d)};
+                                .remedy = remedy_of(verdict.quote, counter, d),
+                                .by_operator = view.set_caps && (*view.set_caps)[d] != no_cap};
         // Where it would fit an empty window, and time empties it: calls in flight only end by ending.
         if (!moment.stream && more <= counter.cap[d] && d != index(Dimension::concurrent))
           breach.retry_at = retry_at(*view.budget);

@@ -265,6 +265,12 @@ const Counter* SharedClaim::numbers(const BudgetNode& budget, const Vector& caps
   return nullptr;
 }
 
+const Vector* SharedClaim::set_caps(const BudgetNode& budget) const noexcept {
+  for (const Entry& entry : entries_)
+    if (entry.budget == &budget) return &entry.set_caps;
+  return nullptr;
+}
+
 bool SharedClaim::caps_money_by_hand() const noexcept {
   return answered_ && std::any_of(entries_.begin(), entries_.end(), [](const Entry& entry) {
            return entry.set_caps[0] != no_cap && !entry.budget->terms.caps_money;

@@ -85,6 +85,8 @@ class SharedClaim {
 
   /// What the store has said of a budget, without this call: null where it has said nothing. `caps` are the budget's now.
   [[nodiscard]] const Counter* numbers(const BudgetNode& budget, const Vector& caps) noexcept;
+  /// Of these caps, those that are set in the store: of use with numbers() alone.
+  [[nodiscard]] const Vector* set_caps(const BudgetNode& budget) const noexcept;
   /// Forgets what the store has said: others may have changed it.
   void forget() noexcept { answered_ = false; }
   [[nodiscard]] bool answered() const noexcept { return answered_; }

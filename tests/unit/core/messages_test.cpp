@@ -166,6 +166,17 @@ void refusals(Messages& all) {
     all.refused("a window will turn", cent_request());
   }
   {
+    const auto store = memory_store();
+    const Budget day({.name = "user:alice", .usd = 1_usd, .window = Window::day(), .store = store});
+    const auto set = [&](const Limits& limits) {
+      store->set_cap({.name = "user:alice", .window = Window::day(), .limits = limits});
+    };
+    set({.usd = 0.005_usd});
+    all.refused("an operator has set the cap", cent_request());
+    set({.usd = 0.005_usd, .calls = 0});
+    all.refused("an operator has closed the counter", cent_request());
+  }
+  {
     Budget budget({.name = "answer", .tokens = 1'500});
     Call call({.model = "free", .input_tokens = 100});
     call.sent();

@@ -134,7 +134,13 @@ TEST_CASE("gateway: an operator raises, closes and opens a cap, which is recorde
   CHECK_THAT(lower.body, ContainsSubstring("calls: the cap is 4, and 3 is not more. Send another number."));
 
   CHECK(operated.change("close", of_alice(R"("create":false)")).status == 200);
-  CHECK(operated.chat("alice") == 429);
+  const WireReply shut =
+      ask(operated.gateway, post("/v1/chat/completions", chat_text(), "x-outlay-tag-user: alice\r\n"));
+  CHECK(shut.status == 429);
+  CHECK(shut.field("x-outlay-limit") == "0");
+  CHECK(shut.field("Retry-After").empty());
+  CHECK_THAT(shut.body, ContainsSubstring("refused gpt-4o: an operator has closed it to calls.") &&
+                            ContainsSubstring("POST /outlay/caps/reopen"));
   CHECK(operated.change("reopen", of_alice(R"("create":false)")).status == 200);
   CHECK(operated.change("reopen", of_alice(R"("create":false)")).status == 400);
   // The rule's own cap of two holds again.

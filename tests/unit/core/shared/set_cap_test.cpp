@@ -44,6 +44,41 @@ TEST_CASE("set_cap: every budget of the name judges its next call by it, and say
                                          "daily -1 the cap was taken back"});
 }
 
+TEST_CASE("set_cap: a refusal under a cap that an operator has set says who can change it", "[core][store]") {
+  const Fixture fixture;
+  const auto store = memory_store();
+  const Budget budget(daily(store, 0.05_usd));
+  Call(cent_request()).settle({});
+  const auto refusal = [&] { return try_call(cent_request()).error(); };
+  const auto set = [&](const Limits& limits) {
+    store->set_cap({.name = "daily", .window = Window::day(), .limits = limits, .by = "ada"});
+  };
+  const std::string closed =
+      "budget \"daily\" refused cent: an operator has closed it to calls. Open it again with \"outlay caps reopen\", "
+      "or "
+      "POST /outlay/caps/reopen of its gateway.";
+  set({.calls = 0});
+  CHECK(refusal().message() == closed);
+  CHECK(refusal().dimension() == Dimension::calls);
+  CHECK(refusal().limit() == "0");
+  CHECK_FALSE(refusal().retry_at());
+  // Beside it a cap on money is in the way, which would be no use to raise.
+  set({.usd = 0.01_usd, .calls = 0});
+  CHECK(refusal().message() ==
+        closed + "\nAlso in the way: budget \"daily\": this call needs up to $0.01, $0.00 of $0.01 is left.");
+  CHECK(refusal().dimension() == Dimension::calls);
+  set({.usd = 0.01_usd});
+  CHECK(refusal().message() ==
+        "budget \"daily\" refused cent: this call needs up to $0.01, $0.00 of $0.01 is left. Raise the cap that an "
+        "operator has set, or add a Downgrade. It may fit again from 2026-01-02T00:00:00Z on.");
+  // A program's own cap is no operator's.
+  set({});
+  const Budget once({.name = "once", .calls = 1});
+  Call(cent_request()).settle({});
+  CHECK(refusal().message() ==
+        "budget \"daily/once\" refused cent: this is one more call, 0 of 1 are left. Raise the cap, or stop here.");
+}
+
 TEST_CASE("set_cap: of two who change what both have read, one is told to read it again", "[core][store]") {
   const Fixture fixture;
   const auto store = memory_store();
