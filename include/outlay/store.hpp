@@ -308,6 +308,14 @@ struct CounterState {
   StoreReply::State state{};
 };
 
+/// What this process has noticed of data that a store had and has lost: it was restarted empty, or has gone back to an older copy.
+struct StoreLosses {
+  std::uint64_t count{};  ///< How often. Of a store that may lose one counter and keep others, each counter counts.
+  /// Until then OnUnreachable decides about calls, or until Store::accept_lost_data(); Time::max(): until that alone. Empty: nothing is missing
+  /// any more.
+  std::optional<Time> until{};
+};
+
 /// Counters that outlive scopes and may be shared by processes: BudgetOptions::store.
 ///
 /// A reservation whose lease runs out, since its process has died or was left alone by Call::detach(), is recorded as an `expired` event for each
@@ -399,6 +407,8 @@ class OUTLAY_EXPORT Store final {
   /// Goes on with what the store says now, after it was restarted without its data. Until then, and until every window that was known
   /// has turned, OnUnreachable decides.
   void accept_lost_data() noexcept;
+  /// What was lost so far. The store is not asked: calls that ask it notice a loss, and so does any member that does.
+  [[nodiscard]] StoreLosses losses() const;
 
   /// As it was opened with.
   [[nodiscard]] const StoreOptions& options() const noexcept;

@@ -1,15 +1,11 @@
 #include "gateway/desk.hpp"
 
-#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "outlay/error.hpp"
-#include "outlay/rule.hpp"
-#include "outlay/store.hpp"
 
 namespace outlay::gateway::detail {
 
@@ -56,16 +52,12 @@ std::string Readiness::missing_store(const Ledger& ledger) {
   const LedgerScope books(ledger);  // its sinks get the leases that are found to have run out
   asked_ = now;
   missing_.clear();
-  std::vector<std::shared_ptr<Store>> asked;
-  for (const Rule& rule : ledger.rules()) {
-    if (!rule.store || rule.store->options().on_unreachable.kind() != OnUnreachable::Kind::deny ||
-        std::find(asked.begin(), asked.end(), rule.store) != asked.end())
-      continue;
-    asked.push_back(rule.store);
+  for (const std::shared_ptr<Store>& store : stores_of(ledger)) {
+    if (store->options().on_unreachable.kind() != OnUnreachable::Kind::deny) continue;
     try {
-      static_cast<void>(rule.store->state("outlay", Window::forever()));
+      static_cast<void>(store->state("outlay", Window::forever()));
     } catch (const StoreUnavailable&) {
-      missing_ = rule.store->description();
+      missing_ = store->description();
       break;
     }
   }

@@ -4,15 +4,18 @@
 #include <boost/asio/thread_pool.hpp>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/answer.hpp"
 #include "gateway/counters.hpp"
 #include "outlay/gateway.hpp"
 #include "outlay/ledger.hpp"
+#include "outlay/store.hpp"
 
 namespace outlay::gateway::detail {
 
@@ -62,6 +65,8 @@ class Readiness {
 
 // operate.cpp
 
+/// Those of the rules; the ledger's own where a rule has none, or where there are no rules.
+[[nodiscard]] std::vector<std::shared_ptr<Store>> stores_of(const Ledger& ledger);
 /// Every counter that is known here, and every cap that an operator has set in the rules' stores.
 ///
 /// \par Errors

@@ -1,3 +1,5 @@
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -131,6 +133,15 @@ std::string metrics_text(const Server& server, const Ledger& ledger) {
   family("added_seconds", "histogram",
          "What the gateway itself adds to a request: on its way there, and of a whole reply on its way back.");
   append_latency(out, server.added);
+  family("store_losses_total", "counter", "How often a store of the rules was found to have lost data that it had.");
+  std::map<std::string, std::uint64_t> losses;  // stores may be described alike
+  for (const std::shared_ptr<Store>& store : stores_of(ledger)) losses[store->description()] += store->losses().count;
+  for (const auto& [store, count] : losses)
+    out.append("outlay_store_losses_total{store=\"")
+        .append(label(store))
+        .append("\"} ")
+        .append(std::to_string(count))
+        .append("\n");
   const std::vector<Counters::Reading> counters = server.counters.read(ledger);
   family("cap", "gauge", "The cap of a rule's counter; of the counters that were used last, at most 1000.");
   append_caps(out, "cap", counters,

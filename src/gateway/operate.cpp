@@ -30,9 +30,6 @@ using outlay::detail::Setting;
 using outlay::detail::SettingMembers;
 using outlay::detail::Vector;
 
-namespace {
-
-/// Those of the rules; the ledger's own where a rule has none, or where there are no rules.
 std::vector<std::shared_ptr<Store>> stores_of(const Ledger& ledger) {
   std::vector<std::shared_ptr<Store>> stores;
   const auto add = [&](const std::shared_ptr<Store>& store) {
@@ -42,6 +39,8 @@ std::vector<std::shared_ptr<Store>> stores_of(const Ledger& ledger) {
   if (stores.empty()) add(ledger.store());
   return stores;
 }
+
+namespace {
 
 /// Money as decimal text, counts as numbers.
 void write_amount(JsonWriter& json, std::size_t d, std::int64_t amount) {

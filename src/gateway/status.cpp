@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -56,6 +57,41 @@ std::string report_json(const Ledger& ledger, std::string_view query) {
   for (const ReportRow& row : report) write_row(json, row);
   json.end_array().end_object();
   return out + "\n";
+}
+
+/// Not ready is a gateway that stops, and one whose calls are refused since a store does not answer, or has lost what was spent.
+Answer ready_json(Server& server, const Ledger& ledger) {
+  const LedgerScope books(ledger);  // whose clock says whether what was lost would count any more
+  const std::string missing = server.readiness.missing_store(ledger);  // it asks them: so a loss is found, too
+  const char* status = missing.empty() ? "ready" : "store_unavailable";
+  std::string lost;
+  JsonWriter list(lost);
+  list.begin_array();
+  bool any = false;
+  for (const std::shared_ptr<Store>& store : stores_of(ledger)) {
+    const std::optional<Time> until = store->losses().until;
+    if (!until) continue;
+    any = true;
+    if (missing.empty() && store->options().on_unreachable.kind() == OnUnreachable::Kind::deny)
+      status = "store_lost_data";
+    list.begin_object().key("store").text(store->description()).key("until");
+    if (*until == Time::max())
+      list.raw("null");
+    else
+      list.text(to_iso8601(*until));
+    list.end_object();
+  }
+  list.end_array();
+  if (server.stopping) status = "stopping";
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object().key("status").text(status);
+  if (!missing.empty()) json.key("store").text(missing);
+  if (any) json.key("lost_data").raw(lost);
+  json.end_object();
+  Answer answer = json_answer(out + "\n");
+  if (status != std::string_view("ready")) answer.status = 503;
+  return answer;
 }
 
 Answer call_json(const Ledger& ledger, std::string_view id) {
@@ -166,19 +202,7 @@ asio::awaitable<void> Relay::status(std::string_view path, std::string_view quer
 
 Answer status_answer(Server& server, const GatewayOptions& options, const Ledger& ledger, std::string_view path,
                      std::string_view query, std::string_view body) {
-  if (path == "/outlay/ready") {
-    Answer ready = json_answer("{\"status\":\"ready\"}\n");
-    const std::string missing = server.readiness.missing_store(ledger);
-    if (server.stopping) {
-      ready = json_answer("{\"status\":\"stopping\"}\n");
-    } else if (!missing.empty()) {
-      std::string out;
-      JsonWriter(out).begin_object().key("status").text("store_unavailable").key("store").text(missing).end_object();
-      ready = json_answer(out + "\n");
-    }
-    if (server.stopping || !missing.empty()) ready.status = 503;
-    return ready;
-  }
+  if (path == "/outlay/ready") return ready_json(server, ledger);
   if (path == "/outlay/metrics")
     return text_answer(metrics_text(server, ledger), "text/plain; version=0.0.4; charset=utf-8");
   if (path == "/outlay/report") return json_answer(report_json(ledger, query));

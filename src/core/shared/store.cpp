@@ -40,6 +40,12 @@ void StoreQueue::record_expired(Books& books) noexcept try {
 } catch (...) {  // without memory for the events the counters are right all the same
 }
 
+StoreLosses StoreQueue::losses(Time now) const {
+  const std::lock_guard lock(mutex_);
+  const bool turned = lost_until_ && *lost_until_ != Time::max() && now >= *lost_until_;
+  return {losses_, turned ? std::nullopt : lost_until_};
+}
+
 void reset_counters(Store& store) { Access::queue(store).reset(); }
 
 void keep_time_by(Store& store, std::shared_ptr<const Clock> clock) {
@@ -95,9 +101,13 @@ Result<StoreReply> answer_to(StoreQueue& queue, StoreCommand command, Counters c
   return reply;
 }
 
+Time callers_time(const StoreQueue& queue) {
+  return queue.clock ? queue.clock->now() : Access::books(Ledger::current()).time();
+}
+
 /// By the clock that decides which window it is. A store that is far away says its own with the first answer.
 Time time_of(StoreQueue& queue) {
-  const Time callers = queue.clock ? queue.clock->now() : Access::books(Ledger::current()).time();
+  const Time callers = callers_time(queue);
   if (queue.distance() == StoreBackend::Distance::remote && !queue.heard())
     if (Result<StoreReply> heard =
             answer_to(queue, queue.command(StoreCommand::Op::snapshot, {}, {}, {}, queue.now(callers)));
@@ -309,6 +319,7 @@ std::vector<CounterState> Store::counters(std::string_view prefix) {
 
 void Store::flush(std::chrono::milliseconds timeout) { queue_->flush(timeout); }
 void Store::accept_lost_data() noexcept { queue_->accept_lost_data(); }
+StoreLosses Store::losses() const { return queue_->losses(queue_->now(callers_time(*queue_))); }
 const StoreOptions& Store::options() const noexcept { return queue_->options; }
 std::string Store::description() const { return queue_->description(); }
 

@@ -135,6 +135,7 @@ class StoreQueue {
   /// The store has lost what it knew of some window that is still the present one.
   [[nodiscard]] bool data_lost(Time now) noexcept;
   void accept_lost_data() noexcept;
+  [[nodiscard]] StoreLosses losses(Time now) const;
   /// Of a store in memory: forgets what was spent.
   void reset();
   /// From now on its lease is renewed, until it ends or leave_alone().

@@ -452,3 +452,58 @@ TEST_CASE("gateway: it is not ready while a store that calls need does not answe
   CHECK(refused.body == "{\"status\":\"store_unavailable\",\"store\":\"a store in the weather\"}\n");
   CHECK(ready(outlay::OnUnreachable::allow_and_mark()).status == 200);
 }
+
+TEST_CASE("gateway: a store that has lost data is named, and counted", "[gateway][operate]") {
+  const FaultServer upstream = chat_upstream();
+  const auto weather = std::make_shared<outlay::testing::Weather>();
+  const auto gateway_with = [&](outlay::OnUnreachable how, auto check) {
+    const auto store = std::make_shared<outlay::Store>(
+        std::make_unique<outlay::testing::WeatheredBackend>(weather, outlay::StoreBackend::Distance::local),
+        outlay::StoreOptions{.on_unreachable = how});
+    std::vector<outlay::Rule> rules = two_calls_a_user();
+    rules[0].store = store;
+    rules[0].window = outlay::Window::forever();
+    RunningGateway gateway(upstream.url(), std::nullopt, {}, rules);
+    const auto chat = [&] {
+      return ask(gateway, post("/v1/chat/completions", chat_text(), "x-outlay-tag-user: alice\r\n")).status;
+    };
+    const auto losses = [&](const char* count) {
+      CHECK_THAT(ask(gateway, get("/outlay/metrics")).body,
+                 ContainsSubstring("\noutlay_store_losses_total{store=\"a store in the weather\"} " +
+                                   std::string(count) + "\n"));
+    };
+    CHECK(chat() == 200);
+    store->flush();
+    losses("0");
+    weather->forget();
+    check(gateway, chat, losses, *store);
+  };
+  const std::string lost = R"("lost_data":[{"store":"a store in the weather","until":null}]})";
+  SECTION("calls are refused until an operator knows: the probe itself finds it, and says so") {
+    gateway_with(outlay::OnUnreachable::deny(),
+                 [&](RunningGateway& gateway, auto& chat, auto& losses, outlay::Store& store) {
+                   const WireReply ready = ask(gateway, get("/outlay/ready"));
+                   CHECK(ready.status == 503);
+                   CHECK(ready.body == R"({"status":"store_lost_data",)" + lost + "\n");
+                   CHECK(chat() == 503);
+                   losses("1");
+                   store.accept_lost_data();
+                   CHECK(chat() == 200);
+                   const WireReply again = ask(gateway, get("/outlay/ready"));
+                   CHECK(again.status == 200);
+                   CHECK(again.body == "{\"status\":\"ready\"}\n");
+                   losses("1");
+                 });
+  }
+  SECTION("calls go on: it is ready, and names the store") {
+    gateway_with(outlay::OnUnreachable::allow_and_mark(),
+                 [&](RunningGateway& gateway, auto& chat, auto& losses, outlay::Store&) {
+                   CHECK(ask(gateway, get("/outlay/ready")).body == "{\"status\":\"ready\"}\n");
+                   CHECK(chat() == 200);  // which finds it
+                   const WireReply ready = ask(gateway, get("/outlay/ready"));
+                   CHECK(ready.status == 200);
+                   CHECK(ready.body == R"({"status":"ready",)" + lost + "\n");
+                   losses("1");
+                 });
+  }
+}

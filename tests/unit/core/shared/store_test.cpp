@@ -797,6 +797,7 @@ TEST_CASE("shared: what is on its way to a store that was never reached is seen,
 TEST_CASE("shared: lost data is found out although no scope that has counted there is open any more", "[core][store]") {
   const Fixture fixture;
   const auto weather = std::make_shared<Weather>();
+  weather->set_clock(fixture.clock);
   const auto store = stormy(weather, OnUnreachable::deny());
   const auto open = [&] { return daily_named("opened for each request", 0.02_usd, store); };
   {
@@ -804,12 +805,18 @@ TEST_CASE("shared: lost data is found out although no scope that has counted the
     spend_a_cent();
   }
   store->flush();
+  CHECK(store->losses().count == 0);
   weather->forget();
+  CHECK_FALSE(store->losses().until);  // it is not asked
   {
     Budget day(open());
     CHECK_THROWS_AS(Call(cent_request()), StoreUnavailable);
   }
+  CHECK(store->losses().count == 1);
+  CHECK(store->losses().until == Window::day().at(fixture.clock->now()).end);
   store->accept_lost_data();
+  CHECK(store->losses().count == 1);
+  CHECK_FALSE(store->losses().until);
   Budget day(open());
   spend_a_cent();
   CHECK(day.spent().usd == 0.01_usd);
