@@ -9,6 +9,7 @@
 
 #include "outlay/gateway.hpp"
 #include "outlay/rule.hpp"
+#include "outlay/sink.hpp"
 #include "outlay/store.hpp"
 
 namespace outlay::cli {
@@ -45,5 +46,10 @@ void check_files(const Config& config, const std::string& who);
 /// \par Errors
 /// As sqlite_store() and redis_store().
 [[nodiscard]] std::shared_ptr<Store> open_store(const Config& config);
+/// The sink of a gateway's records.
+///
+/// \par Errors
+/// As sqlite_sink().
+[[nodiscard]] std::shared_ptr<Sink> gateway_records(const std::filesystem::path& file);
 
 }  // namespace outlay::cli

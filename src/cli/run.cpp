@@ -13,12 +13,12 @@
 
 #include "cli/child.hpp"
 #include "cli/commands.hpp"
+#include "cli/config.hpp"
 #include "cli/formats.hpp"
 #include "cli/terminal.hpp"
 #include "outlay/gateway.hpp"
 #include "outlay/log.hpp"
 #include "outlay/outlay.hpp"
-#include "outlay/sqlite.hpp"
 
 namespace outlay::cli {
 
@@ -154,7 +154,7 @@ int run(const RunArguments& arguments) {
   // The terminal is the command's; what matters of the log is in the line at the end.
   set_log_handler([](LogLevel, std::string_view) {});
   Ledger ledger(LedgerOptions{.prices = table_of(arguments.prices)});
-  if (!arguments.keep.empty()) ledger.add_sink(sqlite_sink({.path = arguments.keep}));
+  if (!arguments.keep.empty()) ledger.add_sink(gateway_records(arguments.keep));
 
   Totals totals;
   ledger.on_spend([&totals](const Record& record) {

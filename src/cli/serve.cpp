@@ -30,7 +30,6 @@
 #include "core/base/json_writer.hpp"
 #include "outlay/gateway.hpp"
 #include "outlay/outlay.hpp"
-#include "outlay/sqlite.hpp"
 
 namespace outlay::cli {
 
@@ -118,7 +117,7 @@ int serve(const ServeArguments& arguments) {
     return from.rules;
   };
   ledger.set_rules(rules_of(config));
-  if (!config.records.empty()) ledger.add_sink(sqlite_sink({.path = config.records}));
+  if (!config.records.empty()) ledger.add_sink(gateway_records(config.records));
   const auto log = std::make_shared<ExchangeLog>();
   const auto rows = std::make_shared<Rows>(ledger, config.records);
   const auto options_of = [&](const Config& from) {
