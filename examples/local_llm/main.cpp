@@ -578,7 +578,8 @@ class Server {
   void log(std::uint64_t number, const std::string& model, unsigned status, const std::string& rest) const {
     if (options_.quiet) return;
     std::cout << '#' << number << ' ' << status << (model.empty() ? "" : " ") << model << (rest.empty() ? "" : ": ")
-              << rest << std::endl;
+              << rest << '\n'
+              << std::flush;
   }
 
   asio::io_context& io_;
@@ -638,7 +639,7 @@ int main(int argc, char** argv) try {
   std::signal(SIGPIPE, SIG_IGN);
   asio::io_context io(1);
   Server server(io, options);
-  std::cout << "listening on 127.0.0.1:" << server.port() << std::endl;
+  std::cout << "listening on 127.0.0.1:" << server.port() << '\n' << std::flush;
 
   asio::signal_set signals(io, SIGTERM, SIGINT);
   signals.async_wait([&](const boost::system::error_code& error, int) {
@@ -665,7 +666,7 @@ int main(int argc, char** argv) try {
   const Stats& stats = server.stats();
   std::cout << "served " << stats.requests << " requests on " << stats.connections << " connections: " << stats.streams
             << " streams, " << stats.refused << " refused, " << stats.closed_by_client << " closed by the client, "
-            << stats.input_tokens << " tokens in, " << stats.output_tokens << " out" << std::endl;
+            << stats.input_tokens << " tokens in, " << stats.output_tokens << " out\n";
   return 0;
 } catch (const std::exception& error) {
   std::cerr << "local_llm: " << error.what() << '\n';

@@ -8,6 +8,7 @@
 // Where the clock cannot be moved, leases of a second are waited for, by looking. Cases carry the tag [contract].
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -33,6 +34,7 @@ namespace {
 namespace store_contract {
 
 using namespace std::chrono_literals;
+using namespace std::string_literals;
 using outlay::Amounts;
 using outlay::errc;
 using outlay::OnExpiry;
@@ -349,7 +351,7 @@ OUTLAY_STORE_CASE("the counters that are kept are listed, and those of a prefix"
   Shop shop;
   using Names = std::vector<StoreReply::Name>;
   CHECK(shop.counters().empty());
-  const std::string strange("user_id:b\0 *[%:?\xff", 18);
+  const std::string strange = "user_id:b\0 *[%:?\xff\0"s;
   shop.one(shop.reserve(a, {Shop::counter("user_id:a"), Shop::counter(strange)}, money(1)));
   const StoreCounter hour = shop.hourly("user_id:a", 30min);
   shop.one(shop.adjust(b, {hour, Shop::counter("team"), Shop::counter("\xff\xff")}, money(2)));
@@ -418,7 +420,7 @@ OUTLAY_STORE_CASE("caps that are set are listed by name, with who set them, when
   Shop shop;
   CHECK(shop.one(shop.list_caps()).caps.empty());
   const outlay::Time until = std::chrono::floor<std::chrono::seconds>(shop.fixture.now()) + 1h;
-  const std::string strange("b\0\xFF%:", 6);
+  const std::string strange = "b\0\xFF%:\0"s;
   shop.one(shop.set_cap(Shop::counter(strange), {.tokens = 7}, until));
   shop.one(shop.set_cap(Shop::counter("a"), {.usd = cents(-0), .input_tokens = INT64_MAX - 1, .concurrent = 0}));
   shop.one(shop.set_cap(Shop::counter("gone"), {.calls = 1}));
@@ -1080,10 +1082,11 @@ inline StoreCounter with_thresholds(std::string name, std::int64_t cap, const st
 inline std::vector<std::pair<std::size_t, int>> told(const StoreReply& reply) {
   std::vector<std::pair<std::size_t, int>> list;
   for (const auto& crossed : reply.crossed)
-    list.emplace_back(crossed.counter, static_cast<int>(crossed.fraction * 100 + 0.5));
+    list.emplace_back(crossed.counter, static_cast<int>(std::lround(crossed.fraction * 100)));
   return list;
 }
 using Told = std::vector<std::pair<std::size_t, int>>;
+inline const Told none;
 }  // namespace store_contract
 }  // namespace
 
@@ -1145,7 +1148,7 @@ OUTLAY_STORE_CASE("a window that is one slot does not feel what came after it") 
   CHECK(told(shop.one(shop.settle(b, {next}, money(9)))) == Told{{0, 50}});
   shop.expect(slot, 0, 2);
   CHECK(shop.one(shop.extend(a, {slot}, money(10))).outcome == Outcome::done);
-  CHECK(told(shop.one(shop.settle(a, {slot}, money(4)))) == Told{});
+  CHECK(told(shop.one(shop.settle(a, {slot}, money(4)))) == none);
   CHECK(told(shop.one(shop.settle(c, {slot}, money(1)))) == Told{{0, 50}});
   shop.expect(slot, 5, 0);
   shop.expect(next, 9, 0);
@@ -1377,9 +1380,9 @@ OUTLAY_STORE_CASE("a threshold is told once, by the settlement that reaches it e
   Shop shop;
   const auto counter = with_thresholds("x", 100, {50, 80, 100});
   shop.one(shop.reserve(a, {counter}, money(90)));
-  CHECK(told(shop.one(shop.settle(a, {counter}, money(49)))) == Told{});
+  CHECK(told(shop.one(shop.settle(a, {counter}, money(49)))) == none);
   CHECK(told(shop.one(shop.settle(b, {counter}, money(1)))) == Told{{0, 50}});
-  CHECK(told(shop.one(shop.settle(c, {counter}, money(1)))) == Told{});
+  CHECK(told(shop.one(shop.settle(c, {counter}, money(1)))) == none);
   CHECK(told(shop.one(shop.settle(d, {counter}, money(29)))) == Told{{0, 80}});
 }
 
@@ -1407,13 +1410,13 @@ OUTLAY_STORE_CASE(
   const auto counter = with_thresholds("x", 100, {50, 80});
   CHECK(told(shop.one(shop.settle(a, {counter}, money(60)))) == Told{{0, 50}});
   CHECK(shop.one(shop.adjust(b, {counter}, money(-60))).crossed.empty());
-  CHECK(told(shop.one(shop.settle(c, {counter}, money(60)))) == Told{});
+  CHECK(told(shop.one(shop.settle(c, {counter}, money(60)))) == none);
   const auto raised = with_thresholds("x", 1'000, {50, 80});
-  CHECK(told(shop.one(shop.settle(d, {raised}, money(439)))) == Told{});
+  CHECK(told(shop.one(shop.settle(d, {raised}, money(439)))) == none);
   CHECK(told(shop.one(shop.settle(store_id(1), {raised}, money(1)))) == Told{{0, 50}});
   const auto again = with_thresholds(
       "x", 500, {10, 100});  // 50 cents were announced as half of the first cap, 500 as half of the second
-  CHECK(told(shop.one(shop.settle(store_id(2), {again}, money(1)))) == Told{});
+  CHECK(told(shop.one(shop.settle(store_id(2), {again}, money(1)))) == none);
 }
 
 OUTLAY_STORE_CASE("thresholds of budgets that share a name are all announced, and what they have in common once") {
@@ -1433,7 +1436,7 @@ OUTLAY_STORE_CASE("a threshold of several dimensions is announced once, by the f
   auto counter = Shop::counter("x");
   counter.thresholds.push_back({0.5, {cents(50), {}, {}, {}, 5, {}}});
   CHECK(told(shop.one(shop.settle(a, {counter}, {cents(1), 0, 0, 0, 5, 0}))) == Told{{0, 50}});
-  CHECK(told(shop.one(shop.settle(b, {counter}, money(60)))) == Told{});
+  CHECK(told(shop.one(shop.settle(b, {counter}, money(60)))) == none);
   auto money_alone = Shop::counter("x");  // of another budget, which caps money alone
   money_alone.thresholds.push_back({0.5, {cents(50), {}, {}, {}, {}, {}}});
   CHECK(told(shop.one(shop.settle(c, {money_alone}, money(1)))) == Told{{0, 50}});
@@ -1481,9 +1484,9 @@ OUTLAY_STORE_CASE("thresholds are of any dimension, and of one window each") {
   counter.thresholds.push_back({0.5, {cents(50), {}, {}, {}, 5, {}}});
   auto before = counter;
   before.begin -= 1h, before.end -= 1h, before.counted_from -= 1h, before.counted_to -= 1h;
-  CHECK(told(shop.one(shop.settle(a, {before}, {{}, 0, 0, 0, 4, 0}))) == Told{});
+  CHECK(told(shop.one(shop.settle(a, {before}, {{}, 0, 0, 0, 4, 0}))) == none);
   CHECK(told(shop.one(shop.settle(b, {before}, {{}, 0, 0, 0, 1, 0}))) == Told{{0, 50}});
-  CHECK(told(shop.one(shop.settle(c, {counter}, money(49)))) == Told{});
+  CHECK(told(shop.one(shop.settle(c, {counter}, money(49)))) == none);
   CHECK(told(shop.one(shop.settle(d, {counter}, money(1)))) == Told{{0, 50}});
 }
 

@@ -43,8 +43,8 @@ void for_each_seed(int runs, const Run& run) {
   if (const char* given = std::getenv("OUTLAY_TEST_RUNS")) runs = std::atoi(given);
   for (int i = 0; i < runs; ++i, ++seed) {
     const std::string wrong = run(seed);
-    INFO("replay with OUTLAY_TEST_SEED=" << seed);
-    REQUIRE(wrong == "");
+    INFO("replay with OUTLAY_TEST_SEED=" << seed << ": " << wrong);
+    REQUIRE(wrong.empty());
   }
 }
 

@@ -31,8 +31,8 @@ namespace outlay_test {
 /// A child of a fork, which runs `body` and then ends as a program does: by exit(), with what `body` returned.
 class ForkedChild {
  public:
-  template <class F>
-  explicit ForkedChild(F&& body) {
+  template <class Body>
+  explicit ForkedChild(const Body& body) {
     std::fflush(nullptr);
     pid_ = ::fork();
     if (pid_ < 0) throw std::runtime_error("fork failed");
@@ -40,7 +40,7 @@ class ForkedChild {
     ::alarm(60);  // ends a child that hangs
     int status = 99;
     try {
-      status = std::forward<F>(body)();
+      status = body();
     } catch (const std::exception& thrown) {
       std::fprintf(stderr, "child: %s\n", thrown.what());
     }

@@ -32,18 +32,13 @@ constexpr const char* features[] = {"search", "support", "summary", "agent", "re
 
 /// Names that a page, a terminal or a spreadsheet might run.
 const std::vector<std::string>& hostile() {
-  static const std::vector<std::string> names{"<script>document.title='run'</script>",
-                                              "\"><img src=x onerror=\"document.title='run'\">",
-                                              "' onmouseover='document.title=1",
-                                              "=cmd|' /C calc'!A0",
-                                              "@SUM(1+1)",
-                                              "\xD7\xA9\xD7\x9C\xD7\x95\xD7\x9D \xE2\x80\xAE"
-                                              "txt.exe",
-                                              "\xF0\x9F\x92\xB8\xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x9A\x80",
-                                              "\x1B]0;run\x07"
-                                              "bell",
-                                              "</style></title></textarea><svg onload=1>",
-                                              std::string(4'096, 'W')};
+  static const std::vector<std::string> names{
+      "<script>document.title='run'</script>", "\"><img src=x onerror=\"document.title='run'\">",
+      "' onmouseover='document.title=1", "=cmd|' /C calc'!A0", "@SUM(1+1)",
+      // NOLINTNEXTLINE(misc-misleading-bidirectional): that is the point
+      "\xD7\xA9\xD7\x9C\xD7\x95\xD7\x9D \xE2\x80\xAEtxt.exe",
+      "\xF0\x9F\x92\xB8\xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x9A\x80", "\x1B]0;run\abell",
+      "</style></title></textarea><svg onload=1>", std::string(4'096, 'W')};
   return names;
 }
 

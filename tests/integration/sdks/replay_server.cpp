@@ -96,8 +96,8 @@ class Forwarded final : public outlay::StreamConsumer {
 
 class ReplayServer {
  public:
-  ReplayServer(std::filesystem::path replies, outlay::Ledger ledger, const outlay::Budget& budget)
-      : replies_(std::move(replies)), ledger_(std::move(ledger)), budget_(budget) {}
+  ReplayServer(std::filesystem::path replies, const outlay::Ledger& ledger, const outlay::Budget& budget)
+      : replies_(std::move(replies)), ledger_(ledger), budget_(budget) {}
 
   /// One request, one answer: SDKs keep connections open, and nothing here reads two at a time.
   void serve(tcp::socket& socket) const {

@@ -30,8 +30,13 @@ std::vector<std::vector<std::string>> read_csv(const std::string& text) {
   std::string cell;
   for (std::size_t at = 0; at < text.size(); ++at) {
     if (text[at] == '"') {
-      for (++at; at < text.size() && (text[at] != '"' || (at + 1 < text.size() && text[at + 1] == '"' && ++at)); ++at)
+      for (++at; at < text.size(); ++at) {
+        if (text[at] == '"') {
+          if (at + 1 == text.size() || text[at + 1] != '"') break;
+          ++at;
+        }
         cell += text[at];
+      }
     } else if (text[at] == ',' || text[at] == '\r') {
       lines.back().push_back(std::move(cell));
       cell.clear();

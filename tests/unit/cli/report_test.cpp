@@ -207,7 +207,7 @@ TEST_CASE("report: a page has a table by all names of --by together", "[cli][rep
   const std::string text = command::read_file(page);
   CHECK(has(text, "value=\"together\"><bdi>user_id,feature</bdi>"));
   const auto row = [](const char* user, const char* feature, const char* nanos) {
-    const auto cell = [](std::string name) {
+    const auto cell = [](const std::string& name) {
       return "<th scope=\"row\"><bdi class=\"name\" title=\"" + name + "\">" + name + "</bdi></th>";
     };
     return "<tr>" + cell(user) + cell(feature) + "<td class=\"num\" data-n=\"" + nanos + "\"";

@@ -234,7 +234,7 @@ void refusals_of_requests(Messages& all) {
     all.refused("a long tier", {.model = "gpt-4o", .service_tier = std::string(65, 't')});
     all.refused("no smallest ceiling", {.model = "gpt-4o", .min_output_tokens = 0});
   }
-  const auto with = [](Decision decision) {
+  const auto with = [](const Decision& decision) {
     return BudgetOptions{
         .name = "answer", .usd = 0.01_usd, .on_exceed = Callback{[decision](const Exceeded&) { return decision; }}};
   };

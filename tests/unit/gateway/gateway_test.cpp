@@ -118,7 +118,7 @@ TEST_CASE("gateway: a request that no policy changes leaves byte for byte, and t
   CHECK(reply.status == 200);
   CHECK(reply.body == reply_body);
   CHECK(reply.field("x-request-id") == "r1");
-  CHECK(reply.field("X-Own") == "");
+  CHECK(reply.field("X-Own").empty());
   CHECK(reply.field("x-outlay-cost") == "$0.0001");
   REQUIRE(upstream.requests().size() == 1);
   const std::string sent = upstream.requests()[0];
@@ -269,7 +269,7 @@ TEST_CASE("gateway: heads that may be read in two ways are refused, and the conn
     Wire wire(gateway.port());
     wire.send(bad);
     CHECK(wire.reply().status == 400);
-    CHECK(wire.some() == "");
+    CHECK(wire.some().empty());
   }
   CHECK(upstream.requests().empty());
 }
@@ -380,7 +380,7 @@ TEST_CASE("gateway: a refusal has the provider's shape, and nothing is sent", "[
   CHECK(openai.field("x-outlay-budget") == "team");
   CHECK(openai.field("x-outlay-limit") == "$0.0001");
   CHECK(openai.field("x-outlay-spent") == "$0.00");
-  CHECK(openai.field("Retry-After") == "");
+  CHECK(openai.field("Retry-After").empty());
   CHECK_THAT(openai.body, ContainsSubstring(R"({"error":{"message":"budget \"team\" refused gpt-4o)"));
   CHECK_THAT(openai.body, ContainsSubstring(R"("code":"budget_exceeded")"));
   const WireReply anthropic = ask(
@@ -470,7 +470,7 @@ TEST_CASE("gateway: a reply says what is left of the cap that is nearest to its 
     CHECK(reply.field("x-outlay-cost") == "$0.0001");
     return reply.field("x-outlay-remaining");
   };
-  CHECK(remaining(std::nullopt, {}) == "");
+  CHECK_THAT(remaining(std::nullopt, {}), Catch::Matchers::Equals(""));
   CHECK(remaining(outlay::BudgetOptions{.usd = 1_usd, .concurrent = 1}, {}) == "$0.9999");
   CHECK(remaining(outlay::BudgetOptions{.usd = 1_usd, .tokens = 1'000}, {}) == "975 tokens");
   CHECK(remaining(outlay::BudgetOptions{.usd = 1_usd}, {{.match = {"user", "*"}, .calls = 4}},
@@ -516,7 +516,7 @@ TEST_CASE("gateway: a provider's errors arrive as they are, and cost nothing whe
   const WireReply limited = ask(gateway, post("/v1/chat/completions", chat_text()));
   CHECK(limited.status == 429);
   CHECK(limited.field("Retry-After") == "7");
-  CHECK(limited.field("x-should-retry") == "");
+  CHECK(limited.field("x-should-retry").empty());
   CHECK(limited.body == R"({"error":{"code":"rate_limit_exceeded"}})");
   CHECK(gateway.ledger().report().total().usd == 0_usd);
   const WireReply broken = ask(gateway, post("/v1/chat/completions", chat_text()));

@@ -165,7 +165,7 @@ TEST_CASE("gateway: a stream's cost comes as a trailer, where the client asks fo
     std::string all;
     while (all.find("\r\n0\r\n") == all.npos || !all.ends_with("\r\n\r\n")) {
       const std::string more = wire.some();
-      REQUIRE(more != "");
+      REQUIRE_FALSE(more.empty());
       all += more;
     }
     return all;
@@ -199,7 +199,7 @@ TEST_CASE("gateway: events arrive before the next one is there", "[gateway][stre
   std::string seen;
   while (seen.find(delta_event("It")) == seen.npos) {
     const std::string more = wire.some();
-    REQUIRE(more != "");
+    REQUIRE_FALSE(more.empty());
     seen += more;
   }
   CHECK(gateway.gateway().stats().streams == 1);
@@ -362,6 +362,6 @@ TEST_CASE("gateway: stop() lets running streams go on for the drain, and takes n
   gateway.stop();
   for (std::string more; !(more = wire.some()).empty();) first += more;
   CHECK_THAT(first, ContainsSubstring("data: [DONE]"));
-  CHECK(idle.some() == "");
+  CHECK(idle.some().empty());
   CHECK_THROWS(Wire(gateway.port()));
 }

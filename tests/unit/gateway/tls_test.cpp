@@ -195,5 +195,5 @@ TEST_CASE("gateway: what is wrong with a certificate is named", "[gateway][tls]"
   CHECK_THAT(message(identity.certificate, "/nowhere.pem"),
              ContainsSubstring("tls_key \"/nowhere.pem\" cannot be read"));
   CHECK_THAT(message(identity.certificate, other.key), ContainsSubstring("tls_key \"" + other.key));
-  CHECK(message(identity.certificate, identity.key) == "");
+  CHECK_THAT(message(identity.certificate, identity.key), Catch::Matchers::Equals(""));
 }

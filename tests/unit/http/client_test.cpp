@@ -77,7 +77,7 @@ TEST_CASE("client: a stream yields text, visible reasoning, tool calls and the u
   using Kind = outlay::StreamDelta::Kind;
   const OwnBooks books;
   const auto event = [](const std::string& delta) {
-    return R"(data: {"model":"deepseek-reasoner","choices":[{"index":0,"delta":)" + delta + "}]}\n\n";
+    return data_event(R"({"model":"deepseek-reasoner","choices":[{"index":0,"delta":)" + delta + "}]}");
   };
   const FaultServer server([&](std::size_t, std::string_view) {
     return answer(chunked_reply(
@@ -85,11 +85,8 @@ TEST_CASE("client: a stream yields text, visible reasoning, tool calls and the u
          event(
              R"({"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"weather","arguments":""}}]})"),
          event(R"({"tool_calls":[{"index":0,"function":{"arguments":"{\"city\":\"Ulm\"}"}}]})"),
-         R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]})"
-         "\n\n",
-         R"(data: {"choices":[],"usage":{"prompt_tokens":20,"completion_tokens":30}})"
-         "\n\n",
-         "data: [DONE]\n\n"}));
+         data_event(R"({"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]})"),
+         data_event(R"({"choices":[],"usage":{"prompt_tokens":20,"completion_tokens":30}})"), data_event("[DONE]")}));
   });
   asio::io_context io;
   outlay::http::ClientOptions options = client_options(server);
@@ -373,7 +370,6 @@ TEST_CASE("client: on a pool of threads each request resumes its coroutine in th
   });
   std::atomic<int> wrong = 0;
   std::atomic<int> failures = 0;
-  const std::string empty = outlay::Context::current().tag("who").value_or("");
   {
     asio::thread_pool pool(4);
     outlay::http::ClientOptions options = client_options(server);

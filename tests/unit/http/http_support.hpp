@@ -61,19 +61,19 @@ inline std::string chat_reply_body() {
   return R"({"id":"c","object":"chat.completion","model":"gpt-4o-2024-08-06","choices":[{"index":0,"message":{"role":"assistant",)"
          R"("content":"It rains."},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":5,"total_tokens":25}})";
 }
+inline std::string data_event(std::string_view data) { return "data: " + std::string(data) + "\n\n"; }
 inline std::string delta_event(std::string_view text) {
-  return R"(data: {"choices":[{"index":0,"delta":{"content":")" + std::string(text) + "\"}}]}\n\n";
+  return data_event(R"({"choices":[{"index":0,"delta":{"content":")" + std::string(text) + "\"}}]}");
 }
 /// The same as a stream.
 inline std::vector<std::string> chat_stream_events() {
-  return {delta_event("It"),
-          delta_event(" rains"),
-          delta_event("."),
-          "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
-          "data: "
-          "{\"model\":\"gpt-4o-2024-08-06\",\"choices\":[],\"usage\":{\"prompt_tokens\":20,\"completion_"
-          "tokens\":5}}\n\n",
-          "data: [DONE]\n\n"};
+  return {
+      delta_event("It"),
+      delta_event(" rains"),
+      delta_event("."),
+      data_event(R"({"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})"),
+      data_event(R"({"model":"gpt-4o-2024-08-06","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":5}})"),
+      data_event("[DONE]")};
 }
 /// 20 tokens at $2.50 and 5 at $10 a million.
 inline constexpr outlay::Usd chat_cost = 0.0001_usd;

@@ -251,7 +251,7 @@ TEST_CASE("guard: an answer that is still being made is not booked as free", "[j
 
 TEST_CASE("guard: requests that make no sense name the member", "[json][guard]") {
   Books books;
-  const auto refused = [](json::object request, const char* named, Api api = Api::openai_chat) {
+  const auto refused = [](const json::object& request, const char* named, Api api = Api::openai_chat) {
     try {
       guard(api, request, [](const json::object&) { return paid_reply(); });
     } catch (const Error& error) {
@@ -338,7 +338,7 @@ TEST_CASE("guard: an error with status 200 inside a reply ends the call as indet
   for (const char* const code : {"200", "204", "100", "0", "\"200\""}) {
     Books books;
     const json::value reply = json::parse(R"({"error":{"code":)" + std::string(code) + "}}");
-    guard(Api::openai_chat, question, [&](const json::object&) { return reply; });
+    guard(Api::openai_chat, question, [&](const json::object&) { return json::value(reply); });
     CHECK(books.last().status == RecordStatus::indeterminate);
   }
 }
@@ -348,7 +348,7 @@ TEST_CASE("guard: counts that add up to too many leave the call indeterminate", 
   const json::object request{{"contents", json::array{}}};
   const json::value reply = json::parse(
       R"({"candidates":[],"usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2000000000,"thoughtsTokenCount":2000000000}})");
-  guard(Api::gemini, request, [&](const json::object&) { return reply; }, {.model = "gpt-4o"});
+  guard(Api::gemini, request, [&](const json::object&) { return json::value(reply); }, {.model = "gpt-4o"});
   CHECK(books.last().status == RecordStatus::indeterminate);
 }
 

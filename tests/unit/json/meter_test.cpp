@@ -78,7 +78,7 @@ StreamMeter feed_pieces(Api api, const std::string& bytes, std::mt19937& random)
   return meter;
 }
 
-std::string with_line_ends(std::string text, const std::string& end) {
+std::string with_line_ends(const std::string& text, const std::string& end) {
   std::string out;
   for (const char c : text) {
     if (c == '\r') continue;

@@ -575,8 +575,9 @@ TEST_CASE("wire: a reply that has a member nobody reads is counted, and logged o
   const json::object request{{"model", "gpt-4o"}, {"max_completion_tokens", 600}, {"messages", json::array{}}};
   const json::value reply =
       json::parse(chat("gpt-4o", R"({"prompt_tokens":3,"completion_tokens":2,"hologram_tokens":9})"));
-  for (int i = 0; i < 3; ++i) guard(Api::openai_chat, request, [&](const json::object&) { return reply; });
-  guard(Api::openai_compatible, request, [&](const json::object&) { return reply; });
+  const auto answer = [&](const json::object&) { return json::value(reply); };
+  for (int i = 0; i < 3; ++i) guard(Api::openai_chat, request, answer);
+  guard(Api::openai_compatible, request, answer);
   set_log_handler({});
   CHECK(ledger.unread_usage() == 4);
   CHECK(lines.size() == 2);

@@ -85,8 +85,9 @@ inline StoreReply retry(RedisBackend& backend, const StoreCommand& command) {
   StoreReply reply;
   REQUIRE(test::eventually([&] {
     auto result = run(backend, command, 1s);
-    if (result) reply = *std::move(result);
-    return result.has_value();
+    if (!result) return false;
+    reply = *std::move(result);
+    return true;
   }));
   return reply;
 }

@@ -43,7 +43,7 @@ TEST_CASE("sqlite: a lease that a process finds has one event, also where the pr
   NEEDS_FORK();
   const TempDir dir;
   const processes::Place place = in(dir);
-  const std::string text = processes::batch_of_a_process_that_is_killed(place, std::chrono::hours(1));
+  (void)processes::batch_of_a_process_that_is_killed(place, std::chrono::hours(1));
   const processes::Process finder(place, processes::midnight + std::chrono::hours(3));
   const outlay::Budget batches({.name = "batches",
                                 .usd = outlay::Usd::from_nanos(1'000'000'000),

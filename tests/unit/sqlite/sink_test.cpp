@@ -211,8 +211,8 @@ TEST_CASE("sqlite: many writers at once lose nothing and double nothing", "[sqli
     threads.emplace_back([&, w] {
       try {
         const auto sink = outlay::sqlite_sink({.path = dir.db(), .batch = 50, .busy_timeout = 30s});
-        for (int i = 0; i < rows; ++i)
-          sink->write(make_record(static_cast<std::uint64_t>(w * rows + i + 1), {{"w", std::to_string(w)}}));
+        for (int id = w * rows + 1; id <= (w + 1) * rows; ++id)
+          sink->write(make_record(static_cast<std::uint64_t>(id), {{"w", std::to_string(w)}}));
         sink->flush(Steady::now() + 30s);
       } catch (const std::exception& error) {
         ++failures;

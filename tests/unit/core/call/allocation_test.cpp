@@ -26,7 +26,9 @@ thread_local long fail_at = -1;  // the allocation of this thread that has no me
 void* allocate(std::size_t size) {
   allocations.fetch_add(1, std::memory_order_relaxed);
   allocated_bytes.fetch_add(size, std::memory_order_relaxed);
-  if (fail_at >= 0 && fail_at-- == 0) throw std::bad_alloc();
+  const bool fails = fail_at == 0;
+  if (fail_at >= 0) --fail_at;
+  if (fails) throw std::bad_alloc();
   if (void* block = std::malloc(size)) return block;
   throw std::bad_alloc();
 }

@@ -58,8 +58,8 @@ const Market& market() {
 
 /// Budgets by number, as decide() sees them: it never looks behind the pointer.
 const detail::BudgetNode* budget(int number) {
-  alignas(8) static const char places[8 * (deepest + 1)] = {};
-  return number < 0 ? nullptr : reinterpret_cast<const detail::BudgetNode*>(&places[8 * number]);
+  alignas(8) static const char places[deepest + 1][8] = {};
+  return number < 0 ? nullptr : reinterpret_cast<const detail::BudgetNode*>(places[number]);
 }
 int number(const detail::BudgetNode* of) {
   for (int i = 0; i <= static_cast<int>(deepest); ++i)

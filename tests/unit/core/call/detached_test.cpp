@@ -42,7 +42,7 @@ struct Elsewhere {
 
 std::shared_ptr<Store> stormy_nearby(const std::shared_ptr<testing::Weather>& weather, OnUnreachable choice) {
   return std::make_shared<Store>(std::make_unique<testing::WeatheredBackend>(weather, StoreBackend::Distance::local),
-                                 StoreOptions{.on_unreachable = std::move(choice), .timeout = 100ms});
+                                 StoreOptions{.on_unreachable = choice, .timeout = 100ms});
 }
 
 }  // namespace

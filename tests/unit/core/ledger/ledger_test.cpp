@@ -32,7 +32,7 @@ struct LastLedger {
       right = budget.spent().usd == 0.01_usd && ledger.events().size() == 2 && ledger.report({"model"}).size() == 2 &&
               !refused && !refused.error().message().empty() && !Call(std::move(call)).requested_model().empty() &&
               !outlay::PriceTable::bundled().version().empty() &&
-              outlay::make_error_code(outlay::errc::config).message() != "";
+              !outlay::make_error_code(outlay::errc::config).message().empty();
     } catch (const std::exception& problem) {
       std::fputs(problem.what(), stderr);
     }

@@ -489,7 +489,7 @@ TEST_CASE("sink: belongs to one ledger, until it is removed there", "[core][sink
 TEST_CASE("sink: may itself open budgets and make calls", "[core][sink]") {
   class Calling : public RecordingSink {
    public:
-    explicit Calling(outlay::Ledger books) : ledger(std::move(books)) {}
+    explicit Calling(const outlay::Ledger& books) : ledger(books) {}
     void write(const Record& record) override {
       RecordingSink::write(record);
       if (records().size() > 5) return;

@@ -543,12 +543,11 @@ TEST_CASE("shared: whichever command of a store fails, totals are right in the e
       Usd spent;
       {
         Budget day(daily_named("nth", 1_usd, store));
-        for (int i = 0; i < 3; ++i) {
+        for (const std::int64_t output : {1'000, 2'000, 3'000}) {
           Result<Call> call = try_call({.model = "gpt-4o", .input_tokens = 1'000});
           if (!call) continue;
           call->sent();
           // More than is reserved, which is what the model wrote last.
-          const std::int64_t output = 1'000 * (i + 1);
           (void)call->extend_output(output);
           spent += call->settle({.input = 1'000, .output = output}).usd;
           ++settled;
@@ -996,9 +995,8 @@ TEST_CASE("shared: an ending that a store can never take does not stop those beh
       [&](StoreBackend& backend, std::span<const StoreCommand> commands) {
         std::vector<Result<StoreReply>> results = backend.execute(commands, 1s);
         for (std::size_t i = 0; i < commands.size(); ++i)
-          if (commands[i].op == StoreCommand::Op::settle && first.exchange(false))
-            results[i] = Failure(errc::overflow, "the sum is no number");
-          else if (commands[i].op == StoreCommand::Op::settle && commands[i].counters.at(0).name == "poison")
+          if (commands[i].op == StoreCommand::Op::settle &&
+              (first.exchange(false) || commands[i].counters.at(0).name == "poison"))
             results[i] = Failure(errc::overflow, "the sum is no number");
         return results;
       },
