@@ -94,7 +94,7 @@ struct EitherOf<std::variant<T...>, U> {
   template <std::size_t... I>
   static type move_to(std::variant<T...> from, std::index_sequence<I...>) {
     std::optional<type> result;
-    ((from.index() == I ? static_cast<void>(result.emplace(std::in_place_index<I>, std::get<I>(std::move(from))))
+    ((from.index() == I ? static_cast<void>(result.emplace(std::in_place_index<I>, std::move(std::get<I>(from))))
                         : static_cast<void>(0)),
      ...);
     return std::move(result).value();
