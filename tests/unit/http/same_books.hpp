@@ -16,8 +16,20 @@
 
 namespace test {
 
-/// Sends a body to `<base>/chat/completions` with time-outs as client_options() has them.
-using SendText = std::function<void(const std::string& base, const std::string& body)>;
+/// Sends a body to `<base>/chat/completions`, and waits for the answer's next byte no longer than `patience`.
+using SendText =
+    std::function<void(const std::string& base, const std::string& body, std::chrono::milliseconds patience)>;
+
+/// Short where a client must lose it; else long enough for the whole answer on a busy machine, too.
+inline std::chrono::milliseconds patience(const Plan& plan) {
+  return std::chrono::milliseconds(plan.then == Plan::Then::stall ? 700 : 10'000);
+}
+inline outlay::http::ClientOptions client_options(const FaultServer& server, const Plan& plan) {
+  outlay::http::ClientOptions options = client_options(server);
+  options.timeouts = {
+      .connect = patience(plan), .first_byte = patience(plan), .idle = patience(plan), .total = 4 * patience(plan)};
+  return options;
+}
 
 inline std::string chat_text(bool streamed, bool with_ceiling = true) {
   boost::json::object request = with_ceiling ? chat_request() : chat_request_without_ceiling();
@@ -71,11 +83,12 @@ inline void check_like(const SendText& send, const Plan& plan, const Plan& like,
   std::string by_client, by_other;
   {
     const FaultServer server([&](std::size_t, std::string_view) { return like; });
-    by_client = booked_by_client(client_options(server), streamed, with_ceiling, tokens);
+    by_client = booked_by_client(client_options(server, like), streamed, with_ceiling, tokens);
   }
   {
     const FaultServer server([&](std::size_t, std::string_view) { return plan; });
-    by_other = booked_by([&] { send(server.url() + "/v1", chat_text(streamed, with_ceiling)); }, tokens);
+    by_other =
+        booked_by([&] { send(server.url() + "/v1", chat_text(streamed, with_ceiling), patience(plan)); }, tokens);
   }
   CHECK(by_other == by_client);
 }
@@ -94,7 +107,7 @@ inline void check_refused_connection(const SendText& send, bool streamed) {
   options.retries.max_attempts = 1;
   const std::string nothing = booked_by_client(options, streamed, true, 10'000);
   CHECK(nothing == "spent $0.00");
-  CHECK(booked_by([&] { send(base, chat_text(streamed)); }, 10'000) == nothing);
+  CHECK(booked_by([&] { send(base, chat_text(streamed), patience({})); }, 10'000) == nothing);
 }
 
 inline void check_statuses(const SendText& send, bool streamed) {
@@ -226,7 +239,8 @@ inline std::vector<WireCase> wire_cases() {
 inline void check_wire_case(const WireCase& one, const SendText& send, std::int64_t tokens = 10'000) {
   CAPTURE(one.name);
   const FaultServer server([&](std::size_t, std::string_view) { return one.plan; });
-  CHECK(booked_by([&] { send(server.url() + "/v1", chat_text(one.streamed)); }, tokens) == one.booked);
+  CHECK(booked_by([&] { send(server.url() + "/v1", chat_text(one.streamed), patience(one.plan)); }, tokens) ==
+        one.booked);
 }
 
 /// Checks that a request which is sent again because an answer says so counts by the last answer.

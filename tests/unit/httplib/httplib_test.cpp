@@ -27,8 +27,9 @@ struct Client : httplib::Client {
   }
 };
 
-void send_by_httplib(const std::string& base, const std::string& body) {
+void send_by_httplib(const std::string& base, const std::string& body, std::chrono::milliseconds patience) {
   Client client(base);
+  client.set_read_timeout(patience);
   httplib_post(client, Api::openai_chat, "/v1/chat/completions", body);
 }
 
