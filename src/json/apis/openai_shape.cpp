@@ -368,7 +368,7 @@ void OpenAiShape::read_request(const json::object& request, RequestFacts& facts)
   // request lists.
   find_open_input(request, {"data_sources", "preset"}, facts);
   facts.open_input |= facts.model.starts_with("@preset/") || facts.model.find("compound") != facts.model.npos;
-  find_cache_marks(member(request, "messages") ? *member(request, "messages") : json::value{}, facts);
+  if (const json::value* const messages = member(request, "messages")) find_cache_marks(*messages, facts);
   count_openai_messages(request, facts.input);
 }
 
