@@ -244,7 +244,9 @@ asio::awaitable<void> Gateway::serve() {
   const std::shared_ptr<Impl> impl = impl_;
   // Sums for the metrics, over what is booked where this is awaited.
   struct Counting {
-    explicit Counting(const std::shared_ptr<gateway::detail::Totals>& to) : totals(to) { ledger.add_sink(totals); }
+    explicit Counting(const std::shared_ptr<gateway::detail::Totals>& to) : totals(to) {
+      ledger.add_sink(totals, {.max_delay = std::chrono::milliseconds(200)});
+    }
     Counting(const Counting&) = delete;
     Counting& operator=(const Counting&) = delete;
     ~Counting() { ledger.remove_sink(totals); }
