@@ -1,5 +1,6 @@
 #include "gateway/relay.hpp"
 
+#include <algorithm>
 #include <array>
 #include <boost/beast/http/message.hpp>
 #include <boost/json.hpp>
@@ -24,6 +25,14 @@ bool hop_by_hop(std::string_view name) {
   for (const std::string_view one : names)
     if (same_word(name, one)) return true;
   return false;
+}
+
+/// The message's own Connection field names fields: these two, the usual ones, are none.
+bool names_fields(const beast_http::fields& head) {
+  const auto range = head.equal_range(beast_http::field::connection);
+  return std::any_of(range.first, range.second, [](const auto& field) {
+    return !same_word(view(field.value()), "keep-alive") && !same_word(view(field.value()), "close");
+  });
 }
 
 /// The field is named by the message's own Connection field.
@@ -165,18 +174,18 @@ asio::awaitable<void> Relay::answer(Answer what, const char* outcome) {
 
 std::string Relay::request_text(std::string_view target, std::string_view body) const {
   std::string text;
-  text.reserve(1024 + body.size());
+  text.reserve(512 + body.size());
   const auto add = [&text](std::string_view name, std::string_view value) {
     text.append(name).append(": ").append(value).append("\r\n");
   };
   text.append(request_.method).append(" ").append(target).append(" HTTP/1.1\r\n");
   add("Host", route_.upstream->url.authority());
-  const bool has_connection = request_.fields.count(beast_http::field::connection) > 0;
+  const bool connection_names = names_fields(request_.fields);
   for (const auto& field : request_.fields) {
     const std::string_view name = view(field.name_string());
     if (hop_by_hop(name) || for_the_gateway(name) || (key_ && carries_key(name)) || same_word(name, "host") ||
         same_word(name, "expect") || same_word(name, "accept-encoding") ||
-        (has_connection && named_by_connection(request_.fields, name)))
+        (connection_names && named_by_connection(request_.fields, name)))
       continue;
     add(name, view(field.value()));
   }
@@ -234,10 +243,11 @@ std::string Relay::reply_head(const Exchange& exchange, std::optional<std::size_
                               std::string_view more_fields) {
   const beast_http::response_header<>& head = exchange.whole_head();
   std::string text = status_line(static_cast<int>(head.result_int()), view(head.reason()));
-  const bool has_connection = head.count(beast_http::field::connection) > 0;
+  text.reserve(512);
+  const bool connection_names = names_fields(head);
   for (const auto& field : head) {
     const std::string_view name = view(field.name_string());
-    if (hop_by_hop(name) || (has_connection && named_by_connection(head, name))) continue;
+    if (hop_by_hop(name) || (connection_names && named_by_connection(head, name))) continue;
     // Of another gateway behind this one: a reply says each once.
     if (!more_fields.empty() &&
         (same_word(name, "x-outlay-call") || same_word(name, "x-outlay-cost") || same_word(name, "x-outlay-remaining")))
