@@ -52,7 +52,7 @@ void Client::expire_after(std::chrono::milliseconds allowed) {
   expiry_.set(http::detail::Expiry::Clock::now() + allowed);
 }
 
-asio::awaitable<bool> Client::receive_within_expiry() {
+asio::awaitable<bool> Client::receive() {
   if (expiry_.expired()) co_return false;
   if (!reading_) start_read();
   co_await until_read();
@@ -85,8 +85,7 @@ void Client::start_read() {
 }
 
 asio::awaitable<void> Client::until_read() {
-  if (!reading_) co_return;
-  co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+  return asio::async_initiate<const asio::use_awaitable_t<>, void()>(
       [this](auto handler) {
         // Not by assignment, which Boost 1.81 has wrong.
         asio::any_completion_handler<void()>([h = std::move(handler)]() mutable {
@@ -96,19 +95,13 @@ asio::awaitable<void> Client::until_read() {
       asio::use_awaitable);
 }
 
-asio::awaitable<bool> Client::receive(std::chrono::milliseconds allowed) {
-  expire_after(allowed);
-  const bool received = co_await receive_within_expiry();
-  expiry_.clear();
-  co_return received;
-}
-
 asio::awaitable<Incoming> Client::read(Request& request) {
   const auto bytes = [this] {
     return std::string_view(static_cast<const char*>(buffer_.data().data()), buffer_.size());
   };
   if (buffer_.size() == 0) {
-    if (stopped_ || !co_await receive(limits_.idle)) co_return Incoming{};
+    expire_after(limits_.idle);
+    if (stopped_ || !co_await receive()) co_return Incoming{};
   }
   // One allowance for the whole head: one that comes byte by byte is as late as one that never begins.
   expire_after(limits_.head);
@@ -119,7 +112,7 @@ asio::awaitable<Incoming> Client::read(Request& request) {
     if (buffer_.size() > limits_.head_bytes)
       co_return bad(431, "The request's head is longer than " + std::to_string(limits_.head_bytes) +
                              " bytes (limit head_bytes).");
-    if (!co_await receive_within_expiry()) {
+    if (!co_await receive()) {
       if (!expiry_.expired()) co_return Incoming{};
       co_return bad(408, "The request's head did not arrive within " + std::to_string(limits_.head.count()) +
                              " ms (limit head).");
@@ -161,12 +154,15 @@ asio::awaitable<Incoming> Client::read(Request& request) {
     if (parser.is_done()) break;
     if (buffer_.size() > limits_.head_bytes + most_read)
       co_return bad(400, "The request was not read: a chunk's line is too long.");
-    if ((error || buffer_.size() == 0) && !co_await receive(limits_.body)) {
+    if (!error && buffer_.size() != 0) continue;
+    expire_after(limits_.body);
+    if (!co_await receive()) {
       if (!expiry_.expired()) co_return Incoming{};
       co_return bad(408, "Nothing of the request's body arrived for " + std::to_string(limits_.body.count()) +
                              " ms (limit body).");
     }
   }
+  expiry_.clear();
   auto message = parser.release();
   request.method = std::string(view(message.method_string()));
   request.target = std::string(view(message.target()));
@@ -180,11 +176,20 @@ asio::awaitable<Incoming> Client::read(Request& request) {
 asio::awaitable<void> Client::write(std::string_view bytes) { return write(bytes, {}); }
 
 asio::awaitable<void> Client::write(std::string_view head, std::string_view body) {
-  const std::array<asio::const_buffer, 2> buffers{asio::buffer(head.data(), head.size()),
-                                                  asio::buffer(body.data(), body.size())};
+  std::array<asio::const_buffer, 2> buffers{asio::buffer(head.data(), head.size()),
+                                            asio::buffer(body.data(), body.size())};
+  error_code error;
+  if (!tls_) {
+    // Nearly always there is room, and nothing has to be waited for.
+    const std::size_t sent = socket_.write_some(buffers, error);
+    if (sent == head.size() + body.size()) co_return;
+    if (error && error != asio::error::would_block) throw boost::system::system_error(error);
+    buffers[0] += sent;
+    buffers[1] += sent - std::min(sent, head.size());
+    error = {};
+  }
   // One that takes a large reply in small pieces has the allowance for each 64 KiB.
   expire_after(limits_.body * (1 + (head.size() + body.size()) / (std::size_t{64} << 10)));
-  error_code error;
   if (tls_)
     co_await asio::async_write(*tls_, buffers, asio::redirect_error(asio::use_awaitable, error));
   else
@@ -211,7 +216,7 @@ asio::awaitable<void> Client::finish() {
   if (tls_ && socket_.is_open()) {
     error_code ignored;
     socket_.cancel(ignored);
-    co_await until_read();
+    if (reading_) co_await until_read();
     expire_after(std::chrono::seconds(2));
     co_await tls_->async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
     expiry_.clear();
@@ -226,7 +231,7 @@ asio::awaitable<void> Client::linger() {
   expire_after(std::chrono::seconds(2));
   for (std::size_t most = 64; most > 0 && !expiry_.expired(); --most) {
     buffer_.clear();
-    if (!co_await receive_within_expiry()) break;
+    if (!co_await receive()) break;
   }
   expiry_.clear();
   close();

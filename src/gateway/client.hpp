@@ -80,9 +80,10 @@ class Client : public std::enable_shared_from_this<Client> {
 
  private:
   void expire_after(std::chrono::milliseconds allowed);
-  boost::asio::awaitable<bool> receive(std::chrono::milliseconds allowed);
-  boost::asio::awaitable<bool> receive_within_expiry();
+  /// False where nothing more comes, or nothing has come in time.
+  boost::asio::awaitable<bool> receive();
   void start_read();
+  /// While one is under way.
   boost::asio::awaitable<void> until_read();
 
   Socket socket_;

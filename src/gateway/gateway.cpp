@@ -98,6 +98,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
       }
       error_code ignored;
       socket.set_option(tcp::no_delay(true), ignored);
+      socket.non_blocking(true, ignored);
       const std::shared_ptr<const Settings> settings = server.settings();
       const auto client = std::make_shared<Client>(std::move(socket), own, settings->options.limits, settings->tls);
       // Operators come through when the clients are too many.
@@ -195,10 +196,9 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
       seen.took = std::chrono::steady_clock::now() - began;
       settings->options.on_exchange(seen);
     };
-    bool keep = false;
     client.watch();
     try {
-      keep = co_await relay.run();
+      co_await relay.run();
     } catch (...) {
       report(true);
       throw;
@@ -206,7 +206,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
     client.quiet();
     if (relay.added()) server.added.add(*relay.added());
     report(false);
-    co_return keep;
+    co_return relay.keeps_alive();
   }
 
   Server server;

@@ -64,7 +64,7 @@ bool wants_trailers(const Request& request) {
 
 }  // namespace
 
-asio::awaitable<void> Relay::metered(Api api, std::string_view model) {
+asio::awaitable<void> Relay::metered(Api api, std::string model) {
   std::optional<Answer> refused;
   std::optional<GuardedCall> call;
   std::optional<Budget> own;
@@ -149,7 +149,13 @@ std::string Relay::cost_fields(const GuardedCall& call) const {
 
 asio::awaitable<void> Relay::whole(GuardedCall& call, Exchange& exchange) {
   std::string body;
-  Fault fault = co_await read_whole(exchange, body);
+  Fault fault;
+  for (;;) {
+    std::string_view piece;
+    if (!exchange.read_now(piece, fault)) fault = co_await exchange.read_some(piece);
+    if (fault || piece.empty()) break;
+    body += piece;
+  }
   if (fault) {
     seen_.usd = call.failed(fault.what).usd;
     co_await answer(fault_answer(fault, &call), "failed");

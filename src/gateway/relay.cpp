@@ -78,7 +78,8 @@ Relay::Relay(Server& server, Client& client, const Request& request, bool admin)
   seen_.method = request.method;
 }
 
-asio::awaitable<bool> Relay::run() {
+// Not a coroutine: it chooses the one that answers.
+asio::awaitable<void> Relay::run() {
   const std::string& secret = settings_->options.secret;
   std::string_view target = request_.target;
   if (!secret.empty()) {
@@ -86,30 +87,26 @@ asio::awaitable<bool> Relay::run() {
                        target[secret.size() + 1] == '/';
     if (!known) {
       // Not even the path: it may hold a secret that was mistyped.
-      co_await answer(error_answer(std::nullopt, 404, "not_found",
-                                   "Nothing is here. Use the base URL that the gateway was started with."),
-                      "failed");
-      co_return keep_alive_;
+      return answer(error_answer(std::nullopt, 404, "not_found",
+                                 "Nothing is here. Use the base URL that the gateway was started with."),
+                    "failed");
     }
     target.remove_prefix(secret.size() + 1);
   }
   if (target.starts_with("/outlay/")) {
     const std::size_t question = std::min(target.find('?'), target.size());
     seen_.path = target.substr(0, question);
-    co_await status(seen_.path, target.substr(question));
-    co_return keep_alive_;
+    return status(seen_.path, target.substr(question));
   }
   if (admin_) {
-    co_await answer(error_answer(std::nullopt, 404, "not_found",
-                                 "This port is for /outlay/ alone. Send requests to the other one."),
-                    "failed");
-    co_return keep_alive_;
+    return answer(error_answer(std::nullopt, 404, "not_found",
+                               "This port is for /outlay/ alone. Send requests to the other one."),
+                  "failed");
   }
   std::string why;
   std::optional<Route> route = find_route(settings_->upstreams, request_.method, target, why);
   if (!route) {
-    co_await answer(error_answer(std::nullopt, 404, "not_found", why), "failed");
-    co_return keep_alive_;
+    return answer(error_answer(std::nullopt, 404, "not_found", why), "failed");
   }
   route_ = std::move(*route);
   seen_.path = route_.path;
@@ -117,24 +114,21 @@ asio::awaitable<bool> Relay::run() {
   if (!settings_->keys.empty()) {
     key_ = settings_->keys.find(presented_key(request_, route_.query));
     if (!key_) {
-      co_await answer(error_answer(api_of(route_, request_.method, {}), 401, "invalid_api_key",
-                                   "The key is not one of this gateway's. Ask its operator for one."),
-                      "refused");
-      co_return keep_alive_;
+      return answer(error_answer(api_of(route_, request_.method, {}), 401, "invalid_api_key",
+                                 "The key is not one of this gateway's. Ask its operator for one."),
+                    "refused");
     }
     seen_.key = key_->name;
     route_.query = without_key(route_.query);
   }
   // Others may be ignored (RFC 9110, 7.8): some clients offer HTTP/2 that way.
   if (same_word(request_.field("upgrade"), "websocket")) {
-    co_await answer(error_answer(std::nullopt, 400, "not_supported",
-                                 "Upgraded connections (WebSocket) are not supported: no cap could hold for them."),
-                    "failed");
-    co_return keep_alive_;
+    return answer(error_answer(std::nullopt, 400, "not_supported",
+                               "Upgraded connections (WebSocket) are not supported: no cap could hold for them."),
+                  "failed");
   }
   if (route_.free || listed(settings_->options.pass, request_.method, route_.path)) {
-    co_await pass();
-    co_return keep_alive_;
+    return pass();
   }
   // Few paths leave it to the body; what is metered is read once, by the guard.
   json::value body;
@@ -142,26 +136,22 @@ asio::awaitable<bool> Relay::run() {
   if (!api || *api == Api::azure_chat) body = parse_body(request_.body);
   if (!api) api = api_of(route_, request_.method, body);
   if (!api) {
-    co_await answer(error_answer(std::nullopt, 403, "not_metered",
-                                 request_.method + " " + route_.path +
-                                     " is not metered, so no cap can hold for it. To let it pass uncounted, add \"" +
-                                     request_.method + " " + route_.path + "\" to \"pass\" in the configuration."),
-                    "refused");
-    co_return keep_alive_;
+    return answer(error_answer(std::nullopt, 403, "not_metered",
+                               request_.method + " " + route_.path +
+                                   " is not metered, so no cap can hold for it. To let it pass uncounted, add \"" +
+                                   request_.method + " " + route_.path + "\" to \"pass\" in the configuration."),
+                  "refused");
   }
   seen_.api = api;
   if (!request_.field("content-encoding").empty()) {
-    co_await answer(error_answer(api, 415, "invalid_request",
-                                 "A compressed request cannot be metered. Send it without Content-Encoding."),
-                    "failed");
-  } else {
-    // Azure's deployments may be named after nothing: where the body names a model, that one is priced.
-    const json::object* object = body.if_object();
-    const bool named = !api->model_in_path() && object && object->contains("model");
-    const std::string model = named ? std::string() : model_in_path(*api, route_.to);
-    co_await metered(*api, model);
+    return answer(error_answer(api, 415, "invalid_request",
+                               "A compressed request cannot be metered. Send it without Content-Encoding."),
+                  "failed");
   }
-  co_return keep_alive_;
+  // Azure's deployments may be named after nothing: where the body names a model, that one is priced.
+  const json::object* object = body.if_object();
+  const bool named = !api->model_in_path() && object && object->contains("model");
+  return metered(*api, named ? std::string() : model_in_path(*api, route_.to));
 }
 
 asio::awaitable<void> Relay::answer(Answer what, const char* outcome) {
@@ -223,7 +213,8 @@ asio::awaitable<http::detail::Fault> Relay::send(std::unique_ptr<Exchange>& exch
     exchange = std::make_unique<Exchange>(std::move(connection), timeouts, sizes, last);
     if (request_.method == "HEAD") exchange->expect_no_body();
     if (call) call->sent();
-    Fault fault = co_await exchange->send(text);
+    Fault fault;
+    if (!exchange->send_now(text, fault)) fault = co_await exchange->send(text);
     // A kept connection that was closed meanwhile has taken nothing of the request.
     if (fault && kept && exchange->sent_bytes() == 0) continue;
     if (fault && !(exchange->sent_bytes() > 0 && exchange->open())) co_return fault;
@@ -305,16 +296,6 @@ Answer Relay::fault_answer(const Fault& fault, const GuardedCall* call) const {
       answer.fields.emplace_back("x-outlay-remaining", left_text(*left));
   }
   return answer;
-}
-
-asio::awaitable<http::detail::Fault> Relay::read_whole(Exchange& exchange, std::string& body) {
-  for (;;) {
-    std::string_view piece;
-    Fault fault = co_await exchange.read_some(piece);
-    if (fault) co_return fault;
-    if (piece.empty()) co_return Fault{};
-    body += piece;
-  }
 }
 
 asio::awaitable<void> Relay::pass() {

@@ -28,8 +28,9 @@ class Relay {
   /// \param admin It came to the port of `/outlay/`.
   Relay(Server& server, Client& client, const Request& request, bool admin);
 
-  /// \return The connection may be kept for the next request.
-  boost::asio::awaitable<bool> run();
+  boost::asio::awaitable<void> run();
+  /// After run(): the connection may be kept for the next request.
+  [[nodiscard]] bool keeps_alive() const noexcept { return keep_alive_; }
   [[nodiscard]] const GatewayExchange& exchange() const noexcept { return seen_; }
   /// What the gateway itself has added to a request that went to an upstream, as far as that can be told apart.
   [[nodiscard]] const std::optional<std::chrono::nanoseconds>& added() const noexcept { return added_; }
@@ -50,7 +51,6 @@ class Relay {
   boost::asio::awaitable<void> write_piece(std::string_view piece);
   /// \param trailers Fields with their line ends, for a client that has asked for trailers.
   boost::asio::awaitable<void> write_end(std::string_view trailers = {});
-  boost::asio::awaitable<Fault> read_whole(Exchange& exchange, std::string& body);
   /// \param call The one that has ended by it, if it was metered.
   [[nodiscard]] Answer fault_answer(const Fault& fault, const GuardedCall* call = nullptr) const;
   void done_with(Exchange& exchange);
@@ -65,7 +65,7 @@ class Relay {
 
   // metered.cpp
   /// \param model The one that the path names; empty where the body does.
-  boost::asio::awaitable<void> metered(Api api, std::string_view model);
+  boost::asio::awaitable<void> metered(Api api, std::string model);
   boost::asio::awaitable<void> serve(GuardedCall& call, bool streamed);
   boost::asio::awaitable<void> stream(GuardedCall& call, Exchange& exchange);
   boost::asio::awaitable<void> whole(GuardedCall& call, Exchange& exchange);

@@ -143,21 +143,20 @@ error_code Connection::outcome(const error_code& error) const noexcept {
   return error == asio::error::operation_aborted && expiry_.expired() ? error_code(beast::error::timeout) : error;
 }
 
-template <class Start>
-asio::awaitable<Connection::Moved> Connection::move_here(Clock::time_point deadline, Start start) {
-  // The timer cancels only what has to wait.
-  if (Clock::now() >= deadline) co_return Moved(beast::error::timeout, 0);
-  expiry_.set(deadline);
-  const auto token = asio::as_tuple(asio::use_awaitable);
-  const auto [error, moved] = tls_ ? co_await start(*tls_, token) : co_await start(socket_, token);
+error_code Connection::outcome_here(const error_code& error) noexcept {
+  if (callers_ != Callers::on_strand) return error;
   expiry_.clear();
-  co_return Moved(outcome(error), moved);
+  return outcome(error);
 }
 
+// Without a coroutine of its own: a reply comes in many pieces.
 template <class Start>
 asio::awaitable<Connection::Moved> Connection::move_bytes(Clock::time_point deadline, Start start) {
-  if (callers_ == Callers::on_strand) return move_here(deadline, start);
-  // Without a coroutine of its own on the strand: a reply comes in many pieces.
+  if (callers_ == Callers::on_strand) {
+    expiry_.set(deadline);
+    const auto token = asio::as_tuple(asio::use_awaitable);
+    return tls_ ? start(*tls_, token) : start(socket_, token);
+  }
   auto begin = [this, deadline, start](auto handler) {
     if (Clock::now() >= deadline) return std::move(handler)(beast::error::timeout, 0);
     expiry_.set(deadline);
@@ -175,24 +174,34 @@ asio::awaitable<Connection::Moved> Connection::move_bytes(Clock::time_point dead
 
 asio::awaitable<error_code> Connection::write_some(std::string_view bytes, std::size_t& sent,
                                                    Clock::time_point deadline) {
+  // The timer cancels only what has to wait.
+  if (callers_ == Callers::on_strand && Clock::now() >= deadline) co_return beast::error::timeout;
   const asio::const_buffer buffer(bytes.data(), bytes.size());
   const auto [error, bytes_sent] = co_await move_bytes(
       deadline, [buffer](auto& stream, auto token) { return stream.async_write_some(buffer, std::move(token)); });
   sent += bytes_sent;
-  co_return error;
+  co_return outcome_here(error);
+}
+
+error_code Connection::write_now(std::string_view bytes, std::size_t& sent) noexcept {
+  error_code error = asio::error::would_block;
+  if (callers_ == Callers::on_strand && !tls_)
+    sent += socket_.write_some(asio::const_buffer(bytes.data(), bytes.size()), error);
+  return error;
 }
 
 asio::awaitable<error_code> Connection::read_some(Clock::time_point deadline) {
   constexpr std::size_t most_read = std::size_t{64} << 10;
   const std::size_t room = std::min(one_read_, buffer_.max_size() - buffer_.size());
   if (room == 0) co_return beast::http::error::buffer_overflow;
+  if (callers_ == Callers::on_strand && Clock::now() >= deadline) co_return beast::error::timeout;
   const auto free = buffer_.prepare(room);
   const auto [error, arrived] = co_await move_bytes(
       deadline, [free](auto& stream, auto token) { return stream.async_read_some(free, std::move(token)); });
   buffer_.commit(arrived);
   // Most replies and pieces of streams are short; a long body comes in large pieces.
   if (arrived == one_read_) one_read_ = std::min(2 * one_read_, most_read);
-  co_return error;
+  co_return outcome_here(error);
 }
 
 asio::awaitable<Fault> Connection::connect_here(const Url& url, asio::ssl::context* tls, const Deadline& deadline) {
@@ -254,6 +263,7 @@ asio::awaitable<Fault> Connection::connect_to(const Endpoints& endpoints, const 
     error_code ignored;
     if (!error) {
       socket_.set_option(tcp::no_delay(true), ignored);
+      socket_.non_blocking(true, ignored);
       co_return Fault{};
     }
     socket_.close(ignored);

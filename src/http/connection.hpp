@@ -90,6 +90,8 @@ class OUTLAY_EXPORT Connection {
   /// Writes as many bytes as the peer takes at once, and adds their number to `sent`.
   boost::asio::awaitable<error_code> write_some(std::string_view bytes, std::size_t& sent,
                                                 Deadline::Clock::time_point deadline);
+  /// The same without waiting: asio::error::would_block where the peer takes nothing now, and wherever write_some() has to be called.
+  error_code write_now(std::string_view bytes, std::size_t& sent) noexcept;
   /// Waits for data and appends what has arrived to buffer().
   boost::asio::awaitable<error_code> read_some(Deadline::Clock::time_point deadline);
 
@@ -123,10 +125,10 @@ class OUTLAY_EXPORT Connection {
   /// \param start `auto(auto& stream, auto token)`: starts it on the plain socket, or on TLS.
   template <class Start>
   boost::asio::awaitable<Moved> move_bytes(Deadline::Clock::time_point deadline, Start start);
-  template <class Start>
-  boost::asio::awaitable<Moved> move_here(Deadline::Clock::time_point deadline, Start start);
   /// What an operation that ended with `error` has ended with: a time-out where it was cancelled for being late.
   [[nodiscard]] error_code outcome(const error_code& error) const noexcept;
+  /// The same, for one that move_bytes() has started without another strand.
+  [[nodiscard]] error_code outcome_here(const error_code& error) noexcept;
 
   const std::uint64_t generation_ = outlay::detail::fork_generation();
   const Callers callers_;

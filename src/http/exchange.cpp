@@ -57,12 +57,23 @@ std::string wire_text(beast_http::request<beast_http::empty_body> head, std::str
   return text.append(body);
 }
 
+Fault Exchange::send_fault(const error_code& error, const Deadline& deadline) {
+  if (error == beast::error::timeout) return fault(error, "sending the request", deadline);
+  return {errc::network, false, "sending the request: " + error.message()};
+}
+
+bool Exchange::send_now(std::string_view message, Fault& failed) {
+  const error_code error = connection_->write_now(message.substr(sent_bytes_), sent_bytes_);
+  if (error == asio::error::would_block) return false;
+  if (error) failed = send_fault(error, {});
+  return error || sent_bytes_ == message.size();
+}
+
 asio::awaitable<Fault> Exchange::send(std::string_view message) {
   while (sent_bytes_ < message.size()) {
     const Deadline deadline = earlier(last_, within(timeouts_.idle, "without progress"));
     const error_code error = co_await connection_->write_some(message.substr(sent_bytes_), sent_bytes_, deadline.at);
-    if (error == beast::error::timeout) co_return fault(error, "sending the request", deadline);
-    if (error) co_return Fault{errc::network, false, "sending the request: " + error.message()};
+    if (error) co_return send_fault(error, deadline);
   }
   co_return Fault{};
 }
@@ -87,14 +98,13 @@ error_code Exchange::parse() {
   return error;
 }
 
-asio::awaitable<error_code> Exchange::receive(const Deadline& deadline) {
-  error_code error = co_await connection_->read_some(deadline.at);
+error_code Exchange::received(error_code error) {
   replied_ = replied_ || connection_->buffer().size() > 0;
-  if (error != asio::error::eof) co_return error;
-  if (!parser_->got_some()) co_return beast_http::error::end_of_stream;
+  if (error != asio::error::eof) return error;
+  if (!parser_->got_some()) return beast_http::error::end_of_stream;
   error = {};
   parser_->put_eof(error);
-  co_return error;
+  return error;
 }
 
 asio::awaitable<Fault> Exchange::read_head() {
@@ -104,7 +114,7 @@ asio::awaitable<Fault> Exchange::read_head() {
     new_parser();
     while (!parser_->is_header_done()) {
       error_code error = parse();
-      if (error == beast_http::error::need_more) error = co_await receive(deadline);
+      if (error == beast_http::error::need_more) error = received(co_await connection_->read_some(deadline.at));
       if (error) co_return fault(error, "waiting for the reply", deadline);
     }
     const auto& reply = parser_->get();
@@ -121,27 +131,39 @@ asio::awaitable<Fault> Exchange::read_head() {
   co_return fault(beast_http::error::bad_status, "waiting for the reply", deadline);
 }
 
-asio::awaitable<Fault> Exchange::read_some(std::string_view& piece) {
+bool Exchange::read_now(std::string_view& piece, Fault& failed) {
   piece = {};
   while (!parser_->is_done()) {
     std::string_view& body = parser_->get().body();
     body = {};
-    error_code error = parse();
+    const error_code error = parse();
     body_bytes_ += body.size();
-    if (body_bytes_ > limits_.reply_bytes) co_return fault(beast_http::error::body_limit, "reading the reply", last_);
+    if (body_bytes_ > limits_.reply_bytes) {
+      failed = fault(beast_http::error::body_limit, "reading the reply", last_);
+      return true;
+    }
     // What came before an error is the caller's: it may hold a usage. The error is met again at the next call.
     if (!body.empty()) {
       piece = body;  // the buffer moves nothing until it is read into again
-      co_return Fault{};
+      return true;
     }
-    Deadline deadline;
-    if (error == beast_http::error::need_more) {
-      deadline = earlier(last_, within(timeouts_.idle, "without data"));
-      error = co_await receive(deadline);
+    if (error == beast_http::error::need_more) return false;
+    if (error) {
+      failed = fault(error, "reading the reply", {});
+      return true;
     }
+  }
+  return true;
+}
+
+asio::awaitable<Fault> Exchange::read_some(std::string_view& piece) {
+  Fault failed;
+  while (!read_now(piece, failed)) {
+    const Deadline deadline = earlier(last_, within(timeouts_.idle, "without data"));
+    const error_code error = received(co_await connection_->read_some(deadline.at));
     if (error) co_return fault(error, "reading the reply", deadline);
   }
-  co_return Fault{};
+  co_return failed;
 }
 
 std::unique_ptr<Connection> Exchange::finish() {

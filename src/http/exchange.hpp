@@ -68,9 +68,13 @@ class OUTLAY_EXPORT Exchange {
   /// Writes head and body. `sent_bytes()` says how many bytes were sent. Where the peer has broken off the connection stays open: an answer may
   /// have arrived.
   boost::asio::awaitable<Fault> send(std::string_view message);
+  /// The same without waiting. False: send() has to go on with it.
+  bool send_now(std::string_view message, Fault& failed);
   boost::asio::awaitable<Fault> read_head();
   /// The next piece of the body, valid until the next call and close(); empty at the end of the body.
   boost::asio::awaitable<Fault> read_some(std::string_view& piece);
+  /// The same of what has arrived already. False: read_some() has to wait for more.
+  bool read_now(std::string_view& piece, Fault& failed);
 
   [[nodiscard]] std::size_t sent_bytes() const noexcept { return sent_bytes_; }
   /// Something of a reply has arrived.
@@ -91,11 +95,12 @@ class OUTLAY_EXPORT Exchange {
   using Parser = boost::beast::http::response_parser<PieceBody>;
   using error_code = boost::system::error_code;
   Fault fault(const error_code& error, const char* doing, const Deadline& deadline);
+  Fault send_fault(const error_code& error, const Deadline& deadline);
   void new_parser();
   /// Parses what has arrived already; error::need_more if that is not enough.
   error_code parse();
-  /// Waits for more to parse, or for the end of the connection.
-  boost::asio::awaitable<error_code> receive(const Deadline& deadline);
+  /// More to parse has arrived, or the end of the connection.
+  error_code received(error_code error);
 
   std::unique_ptr<Connection> connection_;
   Timeouts timeouts_;

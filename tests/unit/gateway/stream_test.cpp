@@ -294,8 +294,14 @@ TEST_CASE("gateway: under Truncate a stream that no longer fits ends as at its c
 TEST_CASE("gateway: 50 streams at once under one cap deliver no more than it, and are billed one event each beyond",
           "[gateway][stream]") {
   constexpr std::int64_t cap = 100'000;
-  const FaultServer upstream([](std::size_t, std::string_view) { return endless(); });
+  std::atomic<const outlay::Gateway*> admitting{nullptr};
+  const FaultServer upstream([&](std::size_t number, std::string_view) {
+    // The first streams would take all that is left before the last are admitted.
+    while (number == 0 && admitting.load()->stats().admitted < 50) std::this_thread::yield();
+    return endless();
+  });
   RunningGateway gateway(upstream.url(), outlay::BudgetOptions{.name = "shared", .tokens = cap});
+  admitting = &gateway.gateway();
   std::vector<std::unique_ptr<Wire>> wires;
   for (int i = 0; i < 50; ++i) {
     wires.push_back(std::make_unique<Wire>(gateway.port()));
