@@ -67,8 +67,9 @@ struct Deadline {
 /// operation has ended. The strand is made from the client's executor, never from the caller's: a connection lives on in the pool when the
 /// coroutine, with its context, is long gone. Where all callers run on one strand, the connection lives there, and needs none of this.
 ///
-/// A timer runs only while an operation or an exchange does: an idle connection keeps no io_context running. The destructor closes at once, without
-/// TLS's close_notify: a provider that still generates should see it now.
+/// A timer runs only while an operation does, so that an idle connection keeps no io_context running; where all callers run on one strand, it may run
+/// on until a time limit of an earlier operation is over. The destructor closes at once, without TLS's close_notify: a provider that still generates
+/// should see it now.
 ///
 /// \par Thread safety
 /// One operation at a time, and nothing else meanwhile; from any thread.
@@ -101,11 +102,6 @@ class OUTLAY_EXPORT Connection {
   /// Not of the process that forked this one, which goes on speaking on it.
   [[nodiscard]] bool of_this_process() const noexcept { return generation_ == outlay::detail::fork_generation(); }
   [[nodiscard]] boost::beast::flat_buffer& buffer() noexcept { return buffer_; }
-
-  /// No exchange is under way.
-  void rest() noexcept {
-    if (callers_ == Callers::on_strand) expiry_.rest();
-  }
 
   Deadline::Clock::time_point idle_since{};
 

@@ -170,9 +170,7 @@ std::unique_ptr<Connection> Exchange::finish() {
   std::unique_ptr<Connection> connection = std::move(connection_);
   const bool fit =
       connection && done() && parser_->keep_alive() && connection->open() && connection->buffer().size() == 0;
-  if (!fit) return nullptr;
-  connection->rest();
-  return connection;
+  return fit ? std::move(connection) : nullptr;
 }
 
 }  // namespace outlay::http::detail
