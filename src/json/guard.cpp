@@ -19,7 +19,13 @@ struct GuardedRequest::Impl {
   Impl(Api a, const json::object& object, const GuardOptions& options);
   Impl(Api a, std::string_view body, const GuardOptions& options);
   void read(const GuardOptions& options);
-  [[nodiscard]] std::string text_of(const json::object& body) const;
+  /// What body() writes anew for the call.
+  struct Changes {
+    bool model = false, ceiling = false, usage = false;
+    [[nodiscard]] bool any() const noexcept { return model || ceiling || usage; }
+  };
+  [[nodiscard]] Changes changes(const Call& call) const;
+  [[nodiscard]] std::string text_of(const Call& call, const json::object& body) const;
 
   Api api;
   json::object parsed;          // from text
@@ -78,8 +84,16 @@ void GuardedRequest::Impl::read(const GuardOptions& options) {
   ask_for_usage = options.ask_for_usage && facts.stream && !facts.asks_for_usage;
 }
 
-std::string GuardedRequest::Impl::text_of(const json::object& body) const {
-  return text.empty() ? json::serialize(body) : detail::rewrite(text, *request, body);
+GuardedRequest::Impl::Changes GuardedRequest::Impl::changes(const Call& call) const {
+  const auto ceiling = call.max_output_tokens();
+  return {.model = call.model() != facts.model,
+          .ceiling = ceiling && ceiling != facts.ceiling && !facts.fixed_ceiling,
+          .usage = ask_for_usage};
+}
+
+std::string GuardedRequest::Impl::text_of(const Call& call, const json::object& body) const {
+  if (text.empty()) return json::serialize(body);
+  return changes(call).any() ? detail::rewrite(text, *request, body) : std::string(text);
 }
 
 GuardedRequest::GuardedRequest(Api api, const json::object& request, const GuardOptions& options)
@@ -108,16 +122,15 @@ CallRequest GuardedRequest::call_request() const noexcept {
 }
 
 json::object GuardedRequest::body(const Call& call) const {
-  const detail::RequestFacts& facts = impl_->facts;
+  const Impl::Changes changes = impl_->changes(call);
   json::object body = *impl_->request;
-  if (call.model() != facts.model) impl_->format.write_model(body, call.model());
-  const auto ceiling = call.max_output_tokens();
-  if (ceiling && ceiling != facts.ceiling && !facts.fixed_ceiling) impl_->format.write_ceiling(body, *ceiling);
-  if (impl_->ask_for_usage) impl_->format.ask_for_usage(body);
+  if (changes.model) impl_->format.write_model(body, call.model());
+  if (changes.ceiling) impl_->format.write_ceiling(body, *call.max_output_tokens());
+  if (changes.usage) impl_->format.ask_for_usage(body);
   return body;
 }
 
-std::string GuardedRequest::body_text(const Call& call) const { return impl_->text_of(body(call)); }
+std::string GuardedRequest::body_text(const Call& call) const { return impl_->text_of(call, body(call)); }
 
 Api GuardedRequest::api() const noexcept { return impl_->api; }
 bool GuardedRequest::streamed() const noexcept { return impl_->facts.stream; }
@@ -131,11 +144,11 @@ GuardedCall::GuardedCall(Api api, std::string_view body, const GuardOptions& opt
     : request_(api, body, options),
       call_(request_.call_request()),
       body_(request_.body(call_)),
-      text_(request_.impl_->text_of(body_)) {}
+      text_(request_.impl_->text_of(call_, body_)) {}
 
 GuardedCall::GuardedCall(GuardedRequest request, Call call)
     : request_(std::move(request)), call_(std::move(call)), body_(request_.body(call_)) {
-  if (!request_.impl_->text.empty()) text_ = request_.impl_->text_of(body_);
+  if (!request_.impl_->text.empty()) text_ = request_.impl_->text_of(call_, body_);
 }
 
 const std::string& GuardedCall::body_text() const {
