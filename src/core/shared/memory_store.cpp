@@ -54,8 +54,9 @@ StoreReply::Outcome MemoryBackend::set_cap(const StoreCommand& command) {
   const StoreCounter& counter = command.counters.front();
   const std::pair<std::string, std::string> key{counter.name, counter.window};
   const auto kept = caps_.find(key);
-  const std::optional<Time> until = kept == caps_.end() ? std::nullopt : kept->second.until;
-  if (!may_replace(command, cap_of(counter, command.now), until)) return StoreReply::Outcome::refused;
+  const bool replaces = kept == caps_.end() ? may_replace(command, {}, {})
+                                            : may_replace(command, cap_of(counter, command.now), kept->second.until);
+  if (!replaces) return StoreReply::Outcome::refused;
   if (command.cap.limits == Limits{}) {
     caps_.erase(key);
     return StoreReply::Outcome::done;
