@@ -96,6 +96,7 @@ class Client : public std::enable_shared_from_this<Client> {
   boost::asio::cancellation_signal signal_{};
   boost::asio::any_completion_handler<void()> reader_{};  // the coroutine that awaits the read
   std::size_t one_read_ = std::size_t{2} << 10;
+  unsigned writes_ = 0;
   bool busy_ = false;     // a request is being served
   bool reading_ = false;  // into buffer_, which stays as it is meanwhile
   bool read_failed_ = false;

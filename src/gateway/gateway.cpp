@@ -117,6 +117,7 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
               --self->served[client->strand()];
               --self->server.connections;
               if (self->clients.empty()) self->changed.cancel();
+              self->rest_if_over();
             });
           }));
     }
@@ -132,7 +133,13 @@ struct Gateway::Impl : std::enable_shared_from_this<Gateway::Impl> {
     if (!clients.empty()) co_await until_empty(drain);
     cancel_clients(true);
     while (!clients.empty()) co_await until_empty(std::chrono::hours(1));
-    server.settings()->close_idle();  // now, while the io_context of each is there
+    rest_if_over();
+  }
+
+  /// Closes the kept connections to upstreams, once the gateway stops and its last client has gone: their timers would keep the io_context
+  /// busy, and it may end before the gateway does.
+  void rest_if_over() {
+    if (server.stopping && clients.empty()) server.settings()->close_idle();
   }
 
   asio::awaitable<void> until_empty(std::chrono::milliseconds at_most) {
@@ -261,6 +268,7 @@ asio::awaitable<void> Gateway::serve() {
     asio::post(impl->strand, [impl] {
       impl->close_acceptor();
       impl->cancel_clients(true);
+      impl->rest_if_over();
     });
     throw;
   }

@@ -22,7 +22,7 @@ struct RawBreach {
   Remedy remedy = Remedy::none;
   bool by_operator = false;  // the cap is one that is set in the budget's store
 
-  /// Closed to calls by an operator: only an operator opens it again, whatever else is in the way.
+  /// Closed to calls by an operator: an operator opens it again, or the end of the time that it is closed for, whatever else is in the way.
   [[nodiscard]] bool shut() const noexcept { return by_operator && dimension == Dimension::calls && limit == 0; }
 };
 
