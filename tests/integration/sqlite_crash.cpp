@@ -185,11 +185,19 @@ Child start(F&& body) {
   return {pid, ends[0]};
 }
 
+/// \return False where the child has ended, and all that it confirmed was read before.
+bool read_one(const Child& child, std::uint64_t& confirmed) {
+  std::uint64_t id = 0;
+  if (::read(child.pipe, &id, sizeof id) != sizeof id) return false;
+  confirmed = id;
+  return true;
+}
+
 /// Reads to the end what was confirmed, and reaps the child.
 /// \return Whether it was killed, rather than ended by itself.
 bool finish(const Child& child, std::uint64_t& confirmed) {
-  std::uint64_t id = 0;
-  while (::read(child.pipe, &id, sizeof id) == sizeof id) confirmed = id;
+  while (read_one(child, confirmed)) {
+  }
   ::close(child.pipe);
   int status = 0;
   ::waitpid(child.pid, &status, 0);
@@ -206,17 +214,20 @@ void random_kills(const fs::path& dir, int kills, unsigned seed) {
   for (int i = 1; i <= kills; ++i) {
     const std::uint64_t first = next;
     const auto child_seed = static_cast<unsigned>(random());
-    // Some die while they open the file, most under load.
-    const auto life = std::chrono::microseconds(i % 5 == 0 ? random() % 5'000 : 5'000 + random() % 60'000);
+    // Some die while they open the file, most a while after they have confirmed something.
+    const bool early = i % 5 == 0;
+    const std::chrono::microseconds life(random() % (early ? 5'000 : 60'000));
     const Child child = start([&](int pipe) { write_for_ever(path, pipe, first, child_seed); });
+    std::uint64_t confirmed = 0;
+    if (!early) read_one(child, confirmed);
     std::this_thread::sleep_for(life);
     ::kill(child.pid, SIGKILL);
-    std::uint64_t confirmed = 0;
     if (!finish(child, confirmed)) wrong("kill " + std::to_string(i) + ": the process ended by itself");
     try {
       next = std::max(check(path, first, confirmed), first - 1) + 1;
     } catch (const std::exception& error) {
-      wrong("kill " + std::to_string(i) + " after " + std::to_string(life.count()) + " us: " + error.what());
+      wrong("kill " + std::to_string(i) + " after " + std::to_string(life.count()) +
+            (early ? " us: " : " us from its first flush: ") + error.what());
     }
     if (confirmed >= first) total_confirmed += confirmed - first + 1;
   }

@@ -119,11 +119,20 @@ void tell(int pipe, std::int64_t number) {
   if (::write(pipe, &number, sizeof number) != sizeof number) std::_Exit(3);
 }
 
+/// Adds the next number that a child tells.
+/// \return False where it has ended, and all that it told was read before.
+bool add_one(const Child& child, std::int64_t& sum) {
+  std::int64_t number = 0;
+  if (::read(child.pipe, &number, sizeof number) != sizeof number) return false;
+  sum += number;
+  return true;
+}
+
 /// Adds up what a child has told, and reaps it.
 /// \return Whether it was killed, rather than ended by itself.
 bool finish(const Child& child, std::int64_t& sum) {
-  std::int64_t number = 0;
-  while (::read(child.pipe, &number, sizeof number) == sizeof number) sum += number;
+  while (add_one(child, sum)) {
+  }
   ::close(child.pipe);
   int status = 0;
   ::waitpid(child.pid, &status, 0);
@@ -252,7 +261,8 @@ void random_kills(const fs::path& dir, int kills, unsigned seed) {
   for (int killed = 0; killed < kills;) {
     const std::string round = std::to_string(killed);
     // Some rounds never meet the cap, some meet it at once.
-    const std::int64_t cap = killed % 3 == 0 ? 40 * cent : 1'000'000 * cent;
+    const bool capped = killed % 3 == 0;
+    const std::int64_t cap = capped ? 40 * cent : 1'000'000 * cent;
     const std::vector<StoreCounter> counters{counter_of("user" + round, cap), counter_of("all" + round, cap)};
     std::vector<Child> children;
     for (int i = 0; i < at_once; ++i, ++killed) {
@@ -265,6 +275,8 @@ void random_kills(const fs::path& dir, int kills, unsigned seed) {
     }
     std::int64_t settled = 0;
     for (const Child& child : children) {
+      // Where there is room for all, each dies a while after it has settled a call.
+      if (!capped) add_one(child, settled);
       std::this_thread::sleep_for(std::chrono::microseconds(1'000 + random() % 20'000));
       ::kill(child.pid, SIGKILL);
     }
