@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <iterator>
 #include <optional>
@@ -82,6 +83,22 @@ class OUTLAY_EXPORT Tags {
 /// Refers to the container that it was made from. What is in braces it holds itself, so that a named CallRequest may be made from them; the
 /// texts of a Tag are views in any case.
 class TagsView {
+  enum class Kind : unsigned char { own, tags, pairs };
+  // A Tag in braces, in three quarters of its size: every CallRequest has room for eight.
+  struct Own {
+    constexpr Own() noexcept = default;
+    constexpr Own(const Tag& tag) noexcept  // NOLINT: of every tag in braces
+        : key(tag.key.data()), value(tag.value.data()), key_size(bounded(tag.key)), value_size(bounded(tag.value)) {}
+    static constexpr std::uint32_t bounded(std::string_view text) noexcept {
+      return text.size() < UINT32_MAX ? static_cast<std::uint32_t>(text.size()) : UINT32_MAX;
+    }
+
+    const char* key = nullptr;
+    const char* value = nullptr;
+    std::uint32_t key_size = 0;
+    std::uint32_t value_size = 0;
+  };
+
  public:
   /// Over the tags, in their order. A forward iterator whose elements are made as they are read.
   class iterator {
@@ -96,13 +113,18 @@ class TagsView {
     /// Of no tags.
     constexpr iterator() noexcept = default;
     /// A view of the tag.
-    [[nodiscard]] Tag operator*() const noexcept { return tag_ ? *tag_ : Tag{pair_->first, pair_->second}; }
+    [[nodiscard]] Tag operator*() const noexcept {
+      if (kind_ == Kind::tags) return *static_cast<const Tag*>(at_);
+      if (kind_ == Kind::pairs) {
+        const auto& pair = *static_cast<const Tags::value_type*>(at_);
+        return {pair.first, pair.second};
+      }
+      const auto& own = *static_cast<const Own*>(at_);
+      return {{own.key, own.key_size}, {own.value, own.value_size}};
+    }
     /// The next tag.
     iterator& operator++() noexcept {
-      if (tag_)
-        ++tag_;
-      else
-        ++pair_;
+      at_ = static_cast<const char*>(at_) + size_;
       return *this;
     }
     /// The next tag.
@@ -116,16 +138,18 @@ class TagsView {
 
    private:
     friend class TagsView;
-    iterator(const Tag* tag, const Tags::value_type* pair) noexcept : tag_(tag), pair_(pair) {}
+    template <class Element>
+    iterator(const Element* at, Kind kind) noexcept : at_(at), size_(sizeof(Element)), kind_(kind) {}
 
-    const Tag* tag_ = nullptr;  // one of the two is null
-    const Tags::value_type* pair_ = nullptr;
+    const void* at_ = nullptr;
+    std::uint32_t size_ = 0;  // of what is there
+    Kind kind_ = Kind::tags;
   };
 
   /// No tags.
   constexpr TagsView() noexcept : tags_(nullptr) {}
   // No initializer_list: g++ 12 refuses one in a co_await expression.
-  /// Up to eight, in braces.
+  /// Up to eight, in braces. Of a text of 4 GiB or more its beginning.
   constexpr TagsView(const Tag& a, const Tag& b = none, const Tag& c = none, const Tag& d = none,  // NOLINT: all are
                      const Tag& e = none, const Tag& f = none, const Tag& g = none,                // implicit by design
                      const Tag& h = none) noexcept
@@ -152,18 +176,18 @@ class TagsView {
   [[nodiscard]] iterator end() const noexcept { return at(size_); }
 
  private:
-  enum class Kind : unsigned char { own, tags, pairs };
   static const Tag none;
 
   [[nodiscard]] iterator at(std::size_t i) const noexcept {
     if (size_ == 0) return {};
-    if (kind_ == Kind::pairs) return {nullptr, pairs_ + i};
-    return {(kind_ == Kind::own ? own_ : tags_) + i, nullptr};
+    if (kind_ == Kind::pairs) return {pairs_ + i, kind_};
+    if (kind_ == Kind::tags) return {tags_ + i, kind_};
+    return {own_ + i, kind_};
   }
 
   /// \cond
   union {
-    Tag own_[8];
+    Own own_[8];
     const Tag* tags_;
     const Tags::value_type* pairs_;
   };

@@ -38,10 +38,8 @@ struct LedgerNode final : AttributedNode {
 
 [[gnu::hot]] Node* open_track(const TagsView& tags, const void* scope) {
   const Node* outer = ambient();
-  const Attribution* around = outer ? outer->attribution : nullptr;
-  validate_tags(tags, around);
   auto node = std::make_unique<TrackNode>();
-  node->attribute(books_of(outer).dictionary.intern(around, {false, {}, {}, tags}));
+  node->attribute(books_of(outer).dictionary.intern(outer ? outer->attribution : nullptr, {false, {}, {}, tags}));
   push(node.get(), scope);
   return node.release();
 }
@@ -111,7 +109,6 @@ Node* open_attach_over(Node* attached, const void* scope) {
   if (outer && outer->attribution && outer->attribution != attached->attribution && !outer->attribution->tags.empty()) {
     const TagsView tags(outer->attribution->tags);
     const AttributionRef of_handle = books_of(attached).dictionary.translate(attached->attribution);
-    validate_tags(tags, of_handle.get());
     own = books_of(attached).dictionary.intern(of_handle.get(), {false, {}, {}, tags});
   }
   if (outer && outer->budget && !encloses(outer->budget, attached))

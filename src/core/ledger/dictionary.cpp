@@ -68,6 +68,7 @@ const ModelName* LedgerDictionary::name(std::string_view text, NameOrigin origin
   AttributionRef& slot = cache.attributions[hash % ThreadCache::attribution_slots];
   if (slot && slot->hash == hash && slot->books_uid == books_uid_ && same(*slot, parent, addition)) [[likely]]
     return slot;
+  validate_tags(addition.tags, parent);
   AttributionRef found = find_or_add(hash, parent, addition);
   if (!cache.ended) slot = found;
   return found;

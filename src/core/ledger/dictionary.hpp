@@ -45,6 +45,8 @@ class LedgerDictionary {
   [[nodiscard]] const ModelName* name(std::string_view text, NameOrigin origin = NameOrigin::program);
 
   /// The attribution inside a scope opened in `parent` (of these books, or null). A hit in the thread's cache takes no lock.
+  /// \par Errors
+  /// As validate_tags.
   [[nodiscard]] AttributionRef intern(const Attribution* parent, const Addition& addition);
   /// The same tags and budgets in these books, from any books; empty for null.
   [[nodiscard]] AttributionRef translate(const Attribution* from);

@@ -17,6 +17,7 @@ namespace {
 // g++ 12 destroys some temporaries of a co_await expression twice.
 static_assert(std::is_trivially_destructible_v<TagsView> && std::is_trivially_copyable_v<TagsView>);
 static_assert(std::is_trivially_destructible_v<outlay::CallRequest>);
+static_assert(sizeof(TagsView) <= 8 * 24 + 16);  // every call clears one, with or without tags
 static_assert(std::forward_iterator<TagsView::iterator>);
 constexpr outlay::CallRequest constant{.model = "gpt-4o", .tags = {{"feature", "chat"}, {"turn", "7"}}};
 static_assert(constant.tags.size() == 2 && outlay::CallRequest{}.tags.empty());
