@@ -43,18 +43,24 @@ BudgetEvent to_event(const EventRow& row, const LedgerDictionary& dictionary) {
 void Events::push(EventRow&& row) {
   const std::lock_guard lock(mutex_);
   if (max_events_ == 0) return;
-  if (rows_.size() >= max_events_) rows_.pop_front();
-  rows_.push_back(std::move(row));
+  if (rows_.size() < max_events_) {
+    rows_.push_back(std::move(row));
+    return;
+  }
+  rows_[oldest_] = std::move(row);
+  if (++oldest_ == max_events_) oldest_ = 0;
 }
 
 void Events::visit(const std::function<void(const EventRow&)>& visit) const {
   const std::lock_guard lock(mutex_);
-  for (const EventRow& row : rows_) visit(row);
+  for (std::size_t i = oldest_; i < rows_.size(); ++i) visit(rows_[i]);
+  for (std::size_t i = 0; i < oldest_; ++i) visit(rows_[i]);
 }
 
 void Events::clear() {
   const std::lock_guard lock(mutex_);
   rows_.clear();
+  oldest_ = 0;
 }
 
 void Events::mark(const Mark& mark) const {

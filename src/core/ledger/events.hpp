@@ -48,7 +48,7 @@ class Events {
   Events& operator=(const Events&) = delete;
 
   void push(EventRow&& row);
-  void visit(const std::function<void(const EventRow&)>& visit) const;
+  void visit(const std::function<void(const EventRow&)>& visit) const;  // from the oldest
   void clear();
 
   [[nodiscard]] std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
@@ -57,7 +57,8 @@ class Events {
  private:
   const std::size_t max_events_;
   mutable std::mutex mutex_;
-  std::deque<EventRow> rows_;
+  std::deque<EventRow> rows_;  // a ring once it has max_events
+  std::size_t oldest_ = 0;
 };
 
 /// An event that book() will put into the books.

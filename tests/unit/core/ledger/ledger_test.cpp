@@ -344,11 +344,27 @@ TEST_CASE("ledger: a sink that throws on every row changes no decision", "[core]
   REQUIRE(ledger.sink_stats(sink).dropped == 5);  // a record and four refusals
 }
 
-TEST_CASE("ledger: events are bounded, too", "[core][ledger]") {
-  const Fixture fixture({.max_events = 3});
+TEST_CASE("ledger: the newest events are kept, from the oldest to the newest", "[core][ledger]") {
+  Fixture fixture({.max_events = 3});
   Budget budget({.usd = 0_usd});
-  for (int i = 0; i < 10; ++i) static_cast<void>(try_call(cent_request()));
-  REQUIRE(fixture.ledger.events().size() == 3);
+  const auto refuse = [](int turn) {
+    CHECK_FALSE(try_call({.model = "flat", .input_tokens = 0, .usd = 1_usd, .tags = {{"turn", std::to_string(turn)}}}));
+  };
+  const auto turns = [&] {
+    std::string all;
+    for (const BudgetEvent& event : fixture.ledger.events()) all += event.tags.at("turn") + ' ';
+    return all;
+  };
+  for (int i = 1; i <= 2; ++i) refuse(i);
+  CHECK(turns() == "1 2 ");
+  for (int i = 3; i <= 10; ++i) {
+    refuse(i);
+    CHECK(turns() == std::to_string(i - 2) + ' ' + std::to_string(i - 1) + ' ' + std::to_string(i) + ' ');
+  }
+  fixture.ledger.reset();
+  CHECK(turns().empty());
+  for (int i = 11; i <= 15; ++i) refuse(i);
+  CHECK(turns() == "13 14 15 ");
 }
 
 TEST_CASE("ledger: times come from its clock", "[core][ledger]") {
