@@ -117,7 +117,7 @@ std::size_t Records::shards_for_this_machine() noexcept {
 Records::Records(std::size_t max_records, std::size_t shards) noexcept
     : max_records_(max_records),
       shard_mask_(shards - 1),
-      batch_(std::clamp<std::uint64_t>(max_records / (16 * shards), 1, 64)) {
+      batch_(std::clamp<std::uint64_t>(max_records / (16 * shards), 1, 1024)) {
   const std::size_t share = std::clamp<std::size_t>(max_records / shards, 16, 1024);
   for (Shard& shard : shards_) shard.chunk_shift = static_cast<unsigned>(std::bit_width(share) - 1);
 }

@@ -131,7 +131,9 @@ class Records {
 
   const std::size_t max_records_;
   const std::size_t shard_mask_;
-  const std::uint64_t batch_;  // rows of one shard between two looks at how many there are
+  // Rows of one shard between two looks at how many there are. A trim holds every shard, so that by few rows at a time the threads of a
+  // full ledger would mostly wait for each other.
+  const std::uint64_t batch_;
   std::array<Shard, max_shards> shards_;
 };
 
