@@ -221,6 +221,16 @@ TEST_CASE("rule: a call that a policy reroutes leaves the rules of its model and
   }
 }
 
+TEST_CASE("rule: a Clamp leaves out the rule of a model that the call is rerouted from", "[core][rule]") {
+  const Fixture fixture;
+  Ledger::current().set_rules(
+      {{.match = {"model", "gpt-4o"}, .usd = 0.0003_usd, .on_exceed = Downgrade{{{"gpt-4o", "gpt-4o-mini"}}}}});
+  const Budget budget({.name = "run", .output_tokens = 600, .on_exceed = Clamp{}});
+  const Call call(large_request());
+  CHECK(call.model() == "gpt-4o-mini");
+  CHECK(call.max_output_tokens() == 600);  // the rule's $0.0003 would pay for 250
+}
+
 TEST_CASE("rule: rules that send a call to each other's models end", "[core][rule]") {
   const Fixture fixture;
   Ledger ledger = Ledger::current();
