@@ -83,6 +83,7 @@ class OUTLAY_EXPORT Tags {
 /// Refers to the container that it was made from. What is in braces it holds itself, so that a named CallRequest may be made from them; the
 /// texts of a Tag are views in any case.
 class TagsView {
+  /// \cond
   enum class Kind : unsigned char { own, tags, pairs };
   // A Tag in braces, in three quarters of its size: every CallRequest has room for eight.
   struct Own {
@@ -98,6 +99,7 @@ class TagsView {
     std::uint32_t key_size = 0;
     std::uint32_t value_size = 0;
   };
+  /// \endcond
 
  public:
   /// Over the tags, in their order. A forward iterator whose elements are made as they are read.
