@@ -144,7 +144,7 @@ class TagsView {
     iterator(const Element* at, Kind kind) noexcept : at_(at), size_(sizeof(Element)), kind_(kind) {}
 
     const void* at_ = nullptr;
-    std::uint32_t size_ = 0;  // of what is there
+    std::uint32_t size_ = 0;  // of an element, in bytes
     Kind kind_ = Kind::tags;
   };
 

@@ -131,8 +131,8 @@ class Records {
 
   const std::size_t max_records_;
   const std::size_t shard_mask_;
-  // Rows of one shard between two looks at how many there are. A trim holds every shard, so that by few rows at a time the threads of a
-  // full ledger would mostly wait for each other.
+  // Rows of one shard between two looks at how many there are. A trim locks every shard: done after every few rows, it would keep the
+  // threads of a full ledger waiting for each other.
   const std::uint64_t batch_;
   std::array<Shard, max_shards> shards_;
 };
